@@ -1,1 +1,16 @@
+//! What is true: the pure machines of Pangea.
+//!
+//! Nothing in this crate performs IO, reads a clock, starts a thread or draws randomness: it is
+//! `no_std`, so most of that does not compile. A machine takes `(now, event, snapshot)` and returns
+//! effects; the binary drives it with real sockets and disks, the simulator with faults.
+#![no_std]
 
+extern crate alloc;
+
+#[cfg(test)]
+extern crate std;
+
+pub mod id;
+pub mod item;
+pub mod limits;
+pub mod time;

@@ -1,0 +1,131 @@
+//! Identities: regions, their lives, and tables.
+//!
+//! No bare integer crosses a function: each identity is a type of its own.
+
+use core::fmt;
+
+use crate::time::{Hlc, Stamp};
+
+/// A region's place in the topology: stable for the life of the cluster, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionSlot(u8);
+
+impl RegionSlot {
+    /// Slots that an [`Origin`] can carry beside its incarnation.
+    pub const COUNT: u8 = 64;
+
+    /// A slot, or `None` if it is not below [`RegionSlot::COUNT`].
+    #[must_use]
+    pub const fn new(slot: u8) -> Option<Self> {
+        if slot < Self::COUNT { Some(Self(slot)) } else { None }
+    }
+
+    /// The slot as an index into the topology's list of regions.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The slot as its number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for RegionSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r{}", self.0)
+    }
+}
+
+/// One life of a region: its slot and its incarnation, 6 and 10 bits.
+///
+/// A region takes a new incarnation whenever its log may have been lost, so that the identity of a
+/// version is never issued twice (`data-plane` rules, section 2.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(u16);
+
+impl Origin {
+    const INCARNATION_BITS: u32 = 10;
+
+    /// The life `incarnation` (taken modulo 1024) of the region at `slot`.
+    #[must_use]
+    pub const fn new(slot: RegionSlot, incarnation: u16) -> Self {
+        let mask = (1 << Self::INCARNATION_BITS) - 1;
+        Self(((slot.0 as u16) << Self::INCARNATION_BITS) | (incarnation & mask))
+    }
+
+    /// The region that lives this life.
+    #[must_use]
+    pub const fn slot(self) -> RegionSlot {
+        RegionSlot((self.0 >> Self::INCARNATION_BITS) as u8)
+    }
+
+    /// Which life of the region this is.
+    #[must_use]
+    pub const fn incarnation(self) -> u16 {
+        self.0 & ((1 << Self::INCARNATION_BITS) - 1)
+    }
+
+    /// The packed form, for codecs.
+    #[must_use]
+    pub const fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// From the packed form: every `u16` is an origin.
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot(), self.incarnation())
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A table's identity: the stamp at which its home region created it.
+///
+/// Two regions can each create a table of the same name; their identities differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub Stamp);
+
+impl TableId {
+    /// The system table that carries every table's schema and replica list.
+    pub const CATALOG: Self = Self::system(1);
+    /// The system table that keeps the losing side of every conflict.
+    pub const LEDGER: Self = Self::system(2);
+
+    const fn system(number: u64) -> Self {
+        Self(Stamp { hlc: Hlc::from_bits(number), origin: Origin(0) })
+    }
+
+    /// Whether this is one of Pangea's own tables.
+    #[must_use]
+    pub fn is_system(self) -> bool {
+        self == Self::CATALOG || self == Self::LEDGER
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::CATALOG => f.write_str("catalog"),
+            Self::LEDGER => f.write_str("ledger"),
+            Self(stamp) => write!(f, "{stamp}"),
+        }
+    }
+}
+
+/// A client request inside one process, so that a reply finds its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);

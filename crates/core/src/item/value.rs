@@ -1,0 +1,75 @@
+//! Attribute values and keys.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Number;
+use crate::id::TableId;
+
+/// An item's attributes by name, key attributes included.
+pub type Attributes = BTreeMap<String, AttributeValue>;
+
+/// A DynamoDB attribute value. Equality of `N` is numeric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// String, UTF-8.
+    S(String),
+    /// Number of up to 38 significant digits.
+    N(Number),
+    /// Binary.
+    B(Vec<u8>),
+    /// Boolean.
+    Bool(bool),
+    /// Null.
+    Null,
+    /// String set, never empty in a stored item.
+    Ss(BTreeSet<String>),
+    /// Number set, never empty in a stored item.
+    Ns(BTreeSet<Number>),
+    /// Binary set, never empty in a stored item.
+    Bs(BTreeSet<Vec<u8>>),
+    /// List.
+    L(Vec<AttributeValue>),
+    /// Map.
+    M(Attributes),
+}
+
+/// A value that can be a key: string, number or binary.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyValue {
+    /// String; ordered by UTF-8 bytes.
+    S(String),
+    /// Number; ordered numerically.
+    N(Number),
+    /// Binary; ordered as unsigned bytes.
+    B(Vec<u8>),
+}
+
+impl From<KeyValue> for AttributeValue {
+    fn from(key: KeyValue) -> Self {
+        match key {
+            KeyValue::S(text) => Self::S(text),
+            KeyValue::N(number) => Self::N(number),
+            KeyValue::B(bytes) => Self::B(bytes),
+        }
+    }
+}
+
+/// The primary key of an item inside its table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrimaryKey {
+    /// The partition (hash) key.
+    pub partition: KeyValue,
+    /// The sort (range) key, where the table has one.
+    pub sort: Option<KeyValue>,
+}
+
+/// The primary key of an item across all tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemKey {
+    /// The table.
+    pub table: TableId,
+    /// The key inside the table.
+    pub primary: PrimaryKey,
+}

@@ -1,0 +1,49 @@
+//! Every limit of the product, in one place, with its derivation.
+
+/// Greatest size of an item, names and values together, in bytes (DynamoDB: 400 KB).
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+/// Greatest size of a partition key value, in bytes (DynamoDB).
+pub const PARTITION_KEY_BYTES_MAX: usize = 2048;
+/// Greatest size of a sort key value, in bytes (DynamoDB).
+pub const SORT_KEY_BYTES_MAX: usize = 1024;
+/// Deepest nesting of lists and maps (DynamoDB).
+pub const NESTING_DEPTH_MAX: usize = 32;
+/// Bytes of items that one Query or Scan page evaluates (DynamoDB: 1 MB).
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Keys of one BatchGetItem (DynamoDB).
+pub const BATCH_GET_KEYS_MAX: usize = 100;
+/// Bytes that one BatchGetItem returns before the rest is unprocessed (DynamoDB: 16 MB).
+pub const BATCH_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Writes of one BatchWriteItem (DynamoDB).
+pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
+/// Bytes of one expression string (DynamoDB: 4 KB).
+pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Bytes of one request body: 16 MB of BatchWriteItem (25 items of 400 KB) plus JSON and base64.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How far ahead of local time a received stamp may be before its origin's stream is held, ms.
+///
+/// The bound of the field: CockroachDB's maximum offset and uhlc's default are both 500 ms.
+pub const CLOCK_SKEW_MS_MAX: u64 = 500;
+/// How far ahead of the wall clock the durable stamp reserve is kept, ms.
+///
+/// A restart begins above the reserve, so no stamp told to anyone is ever issued again.
+pub const STAMP_RESERVE_MS: u64 = 5_000;
+/// The reserve is renewed when less than this is left of it, ms.
+pub const STAMP_RESERVE_LOW_MS: u64 = 2_000;
+
+/// Rows of one replication frame: bounds the receiver's write batch.
+pub const FEED_ROWS_MAX: usize = 512;
+/// Bytes of one replication frame, before the row that crosses it: one item may be 400 KB.
+pub const FEED_BYTES_MAX: usize = 256 * 1024;
+/// An idle stream sends its watermark this often, ms; the resolution of idle replication lag.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
+/// A stream without a frame for this long is dead, ms: ten heartbeats.
+pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
+/// A receiver that saw a gap, or a held stream, asks again this often, ms.
+pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
+/// Bytes of each image kept in a ledger entry; a larger one is named by its size and digest.
+pub const LEDGER_IMAGE_BYTES_MAX: usize = 64 * 1024;
+
+const _: () = assert!(STAMP_RESERVE_LOW_MS < STAMP_RESERVE_MS);
+const _: () = assert!(PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX < ITEM_BYTES_MAX);
