@@ -10,7 +10,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod catalog;
 pub mod id;
 pub mod item;
+pub mod ledger;
 pub mod limits;
+pub mod merge;
+pub mod node;
+pub mod replica;
+pub mod table;
 pub mod time;

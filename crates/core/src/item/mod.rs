@@ -5,3 +5,9 @@ mod value;
 
 pub use number::{Number, NumberError};
 pub use value::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
+
+/// Replaced by the size module.
+#[must_use]
+pub fn item_size(item: &Attributes) -> usize {
+    item.len() * 16
+}

@@ -41,3 +41,17 @@ impl Ord for Number {
         (self.exponent, self.mantissa).cmp(&(other.exponent, other.mantissa))
     }
 }
+
+impl Number {
+    pub fn mantissa(&self) -> i128 {
+        self.mantissa
+    }
+    pub fn exponent(&self) -> i16 {
+        self.exponent
+    }
+}
+impl From<i64> for Number {
+    fn from(v: i64) -> Self {
+        Self { mantissa: v.into(), exponent: 0 }
+    }
+}
