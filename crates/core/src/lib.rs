@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod catalog;
+pub mod experiment;
 pub mod id;
 pub mod item;
 pub mod ledger;
