@@ -10,7 +10,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod expr;
 pub mod id;
 pub mod item;
 pub mod limits;
+pub mod table;
 pub mod time;
