@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod catalog;
 pub mod experiment;
+pub mod expr;
 pub mod id;
 pub mod item;
 pub mod ledger;
