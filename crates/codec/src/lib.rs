@@ -4,3 +4,4 @@
 //! bytes beside its format, so that a change of format cannot happen unnoticed.
 
 pub mod binary;
+pub mod peer;
