@@ -1,1 +1,3 @@
+//! What happens: the Pangea binary.
 
+pub mod peer;
