@@ -3,3 +3,6 @@
 pub mod clock;
 pub mod http;
 pub mod http_client;
+//! What happens: the Pangea binary.
+
+pub mod peer;
