@@ -10,7 +10,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod health;
 pub mod id;
 pub mod item;
 pub mod limits;
+pub mod routing;
 pub mod time;
