@@ -1,1 +1,3 @@
+//! What happens: the Pangea binary as a library.
 
+pub mod config;
