@@ -6,3 +6,6 @@ pub mod http_client;
 //! What happens: the Pangea binary.
 
 pub mod peer;
+//! What happens: the Pangea binary as a library.
+
+pub mod config;
