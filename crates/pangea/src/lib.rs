@@ -1,11 +1,7 @@
-//! What happens: the Pangea binary. Drives the machines of `pangea-core` with real IO.
+//! What happens: the Pangea binary as a library. Drives the machines of `pangea-core` with real IO.
 
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod http_client;
-//! What happens: the Pangea binary.
-
 pub mod peer;
-//! What happens: the Pangea binary as a library.
-
-pub mod config;
