@@ -1,1 +1,4 @@
-
+pub mod dns;
+pub mod l4;
+pub mod probe;
+pub mod traffic;
