@@ -3,7 +3,9 @@
 //! Two kinds of evidence meet here. *Active* evidence is the result of a probe that this machine
 //! asked for; *passive* evidence is a real connection that was refused, reset or lost while it was
 //! being made. Passive evidence ejects at once (Envoy's `consecutive_local_origin_failure = 1`);
-//! active evidence needs [`Config::failure_threshold`] failures in a row.
+//! active evidence needs [`Config::failure_threshold`] failures in a row. Probes that fail after an
+//! ejection confirm it: `Ejected` becomes `Unhealthy`, and only then is the region believed dead
+//! rather than overloaded.
 //!
 //! State: per target a [`State`], two run lengths, the probe in flight, and how often it flapped.
 //! Always true:
@@ -73,7 +75,7 @@ pub enum State {
     Healthy,
     /// Probes failed [`Config::failure_threshold`] times in a row.
     Unhealthy,
-    /// A real connection failed; probes may not have noticed.
+    /// A real connection failed; probes have not confirmed it.
     Ejected,
 }
 
@@ -184,7 +186,8 @@ pub enum Event {
         /// How it ended.
         outcome: Result<(), Failure>,
     },
-    /// A real connection to `target` failed while it was being made.
+    /// A real connection to `target` failed while it was being made. Nothing if `target` is not
+    /// watched: without probes it could not come back.
     Passive {
         /// Who was being connected to.
         target: RegionSlot,
@@ -411,7 +414,7 @@ impl Health {
         target.view.failures = target.view.failures.saturating_add(1);
         target.view.last_failure = Some(last);
         let failures = target.view.failures;
-        if !target.view.state.is_down() && failures >= threshold {
+        if target.view.state != State::Unhealthy && failures >= threshold {
             let reason = Reason::ProbesFailed { failures, last };
             self.change(now, slot, State::Unhealthy, reason, effects);
         }
@@ -438,10 +441,11 @@ impl Health {
         let Some(target) = self.targets.get_mut(&slot) else { return };
         let from = target.view.state;
         assert_ne!(from, to, "a change changes something");
-        if to.is_down() {
-            target.fall(now, &config);
-        } else {
-            target.healthy_since_us = now.mono_us;
+        match (from.is_down(), to.is_down()) {
+            (false, true) => target.fall(now, &config),
+            (_, false) => target.healthy_since_us = now.mono_us,
+            // Probes confirm an ejection: it is one fall, not two.
+            (true, true) => {}
         }
         target.view.state = to;
         target.view.since_wall_ms = now.wall_ms;

@@ -21,6 +21,6 @@ pub mod limits;
 pub mod merge;
 pub mod node;
 pub mod replica;
-pub mod table;
 pub mod routing;
+pub mod table;
 pub mod time;

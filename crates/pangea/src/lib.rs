@@ -2,6 +2,10 @@
 
 pub mod clock;
 pub mod config;
+pub mod dns;
 pub mod http;
 pub mod http_client;
+pub mod l4;
 pub mod peer;
+pub mod probe;
+pub mod traffic;

@@ -128,6 +128,26 @@ fn a_passive_refusal_ejects_at_once_and_recovery_needs_hold_and_successes() {
 }
 
 #[test]
+fn failing_probes_confirm_an_ejection_as_one_fall() {
+    let mut bench = Bench::new(Config::default());
+    bench.run(550, Some(Ok(())));
+    bench.passive(Failure::Timeout);
+    bench.run(750, Some(Err(Failure::Refused)));
+    bench.run(1550, Some(Ok(())));
+    assert_eq!(bench.state(), State::Unhealthy);
+    bench.run(1650, Some(Ok(())));
+    assert_eq!(
+        bench.log[1..],
+        [
+            "550 healthy>ejected: connection timed out",
+            "700 ejected>unhealthy: 2 probes in a row failed, last: refused",
+            "1600 unhealthy>healthy: 9 probes in a row succeeded",
+        ]
+    );
+    assert_eq!(bench.health.view().falls(slot(0)), 1);
+}
+
+#[test]
 fn a_failure_during_recovery_starts_the_count_again() {
     let config = Config { hold_base_us: 0, hold_max_us: 0, ..Config::default() };
     let mut bench = Bench::new(config);

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::config::Endpoint;
 use super::rank::{Distance, Ranked, RoutingSnapshot, Tier};
+use crate::health::State;
 use crate::id::RegionSlot;
 
 /// A choice for one connection.
@@ -52,12 +53,16 @@ impl RoutingSnapshot {
         Some(Pick { region, addr, near, tier: best.tier, rtt_ms: best.rtt_ms, falls })
     }
 
-    /// Whether a live connection of `pick` should be reset: its region went down since, and the
-    /// listener has another region that is up.
+    /// Whether a live connection of `pick` should be reset: its region went down since, probes say
+    /// so too, and the listener has another region that is up.
+    ///
+    /// One connection that failed is not enough: it may be an overload, which resetting everyone
+    /// would make worse.
     #[must_use]
     pub fn should_leave(&self, listener: &str, pick: &Pick) -> bool {
-        let fell = self.falls(pick.region) > pick.falls && self.tier(pick.region) == Tier::FailOpen;
-        fell && self.tables.listeners.get(listener).is_some_and(|endpoints| {
+        let fell = self.falls(pick.region) > pick.falls;
+        let dead = fell && self.state(pick.region) == State::Unhealthy;
+        dead && self.tables.listeners.get(listener).is_some_and(|endpoints| {
             endpoints.iter().any(|e| e.region != pick.region && self.tier(e.region).is_usable())
         })
     }

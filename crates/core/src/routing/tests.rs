@@ -318,10 +318,11 @@ fn live_connections_leave_a_fallen_region_only_for_a_better_one() {
     let client = [10, 1, 0, 1].into();
     let pick = snapshot("hhh").pick("web", client, &[], 0).expect("a pick");
     assert!(!snapshot("hhh").should_leave("web", &pick));
-    assert!(snapshot("heh").should_leave("web", &pick));
-    assert!(!snapshot("ueu").should_leave("web", &pick), "nowhere better to go");
-    let failed_open = snapshot("ueu").pick("web", client, &[], 0).expect("a pick");
-    assert!(!snapshot("heh").should_leave("web", &failed_open), "it was down when picked");
+    assert!(snapshot("huh").should_leave("web", &pick));
+    assert!(!snapshot("heh").should_leave("web", &pick), "not confirmed by probes");
+    assert!(!snapshot("uuu").should_leave("web", &pick), "nowhere better to go");
+    let failed_open = snapshot("uuu").pick("web", client, &[], 0).expect("a pick");
+    assert!(!snapshot("huh").should_leave("web", &failed_open), "it was down when picked");
 }
 
 #[test]
