@@ -37,7 +37,7 @@ impl Random {
         let mantissa = i128::from(self.next().cast_signed()) * i128::from(self.next() >> 4);
         let exponent = self.below(120) as i16 - 60;
         Number::from_parts(mantissa / 10i128.pow(self.below(30) as u32), exponent)
-            .unwrap_or(Number::from(7))
+            .unwrap_or_else(|_| Number::from(7))
     }
 
     fn value(&mut self, depth: usize) -> AttributeValue {
