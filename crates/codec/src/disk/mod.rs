@@ -21,7 +21,7 @@ pub use key::{
     PARTITION_BYTES, ROW_KEY_PREFIX_BYTES, TABLE_BYTES, changelog_key, partition_prefix,
     read_changelog_key, read_table, row_key, segment_start, sort_bytes, table_prefix,
 };
-pub use row::{Item, decode_item, decode_stored, encode_item};
+pub use row::{Item, decode_item, decode_key, decode_stored, encode_item};
 pub use value::{DEPTH_MAX, TooDeep, decode_attributes, encode_attributes};
 
 /// Bytes that are not what their place says; the text is the reason, without the bytes.

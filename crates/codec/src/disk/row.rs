@@ -93,13 +93,27 @@ pub fn decode_item(value: &[u8]) -> Result<Item, Corrupt> {
     read_item(&mut reader).map(|(_, item)| item)
 }
 
-fn read_item(reader: &mut Reader<'_>) -> Result<(u8, Item), Corrupt> {
+/// The full key alone: what an index entry needs of the row that it points at.
+///
+/// # Errors
+///
+/// The checksum does not match, or the bytes are no item row as far as they were looked at.
+pub fn decode_key(value: &[u8]) -> Result<PrimaryKey, Corrupt> {
+    let mut reader = Reader(unseal(MARKER, value)?);
+    read_head(&mut reader).map(|(_, key)| key)
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<(u8, PrimaryKey), Corrupt> {
     let flags = reader.byte()?;
     if flags & !(LIVE | CONDITIONAL | SEEN) != 0 {
         return Err(Corrupt("unknown flags"));
     }
     let partition = read_key(reader)?.ok_or(Corrupt("no partition key"))?;
-    let key = PrimaryKey { partition, sort: read_key(reader)? };
+    Ok((flags, PrimaryKey { partition, sort: read_key(reader)? }))
+}
+
+fn read_item(reader: &mut Reader<'_>) -> Result<(u8, Item), Corrupt> {
+    let (flags, key) = read_head(reader)?;
     let hlc = Hlc::from_bits(u64::from_be_bytes(reader.array()?));
     let origin = Origin::from_bits(u16::from_be_bytes(reader.array()?));
     let attributes = match flags & LIVE {

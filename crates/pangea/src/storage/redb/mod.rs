@@ -1,0 +1,325 @@
+//! The default engine: redb, a copy-on-write B-tree in one file.
+//!
+//! State: the open database and the view that readers share until the next commit. redb refuses
+//! everything, reads included, after an IO error; so after one the engine opens the same file again
+//! through an [`Overlay`], read-only, at the last header that was known to be on disk.
+//!
+//! A commit is one write transaction with `Durability::Immediate`: redb's one-phase commit, one sync
+//! over checksummed pages, falling back to the commit before if they do not match.
+
+mod medium;
+mod view;
+
+pub use medium::{Directory, Medium};
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+
+use redb::{Builder, Database, DatabaseError, Durability, StorageBackend as _, TableDefinition};
+
+use self::medium::{Seam, Shadow};
+use self::view::RedbView;
+use super::overlay::Overlay;
+use super::{Capabilities, Engine, Fault, Health, Op, Space, View, assert_sorted};
+
+/// How redb is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory for pages, bytes.
+    pub cache_bytes: usize,
+    /// Saves the allocator's state with every commit, so that opening after a crash need not walk
+    /// the whole file, for a second sync and more pages a commit.
+    pub quick_repair: bool,
+    /// Room on the disk below which commits are refused, bytes: what redb needs to fail cleanly
+    /// and an operator to log in.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 256 << 20, quick_repair: false, reserve_bytes: 32 << 20 }
+    }
+}
+
+/// Pages that one row may write, in the worst common case: its leaf and three branches above it.
+const BYTES_PER_OP: u64 = 4 * 4096;
+
+/// See the module.
+pub struct Redb {
+    medium: Arc<dyn Medium>,
+    options: Options,
+    /// Held by whoever commits or reopens.
+    committing: Mutex<()>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` if not even reading was possible.
+    database: Option<Arc<Database>>,
+    shadow: Option<Arc<Shadow>>,
+    /// What the file is read on with, once it is.
+    header: Option<[u8; medium::HEADER_BYTES]>,
+    refusal: Option<Refusal>,
+    /// What readers share until the next commit.
+    view: Option<Arc<RedbView>>,
+    /// A view of this database has seen redb fail.
+    failed: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+enum Refusal {
+    Poisoned(String),
+    ReadOnly(String),
+}
+
+impl Refusal {
+    fn fault(&self) -> Fault {
+        match self.clone() {
+            Self::Poisoned(cause) => Fault::Poisoned { cause },
+            Self::ReadOnly(cause) => Fault::ReadOnly { cause },
+        }
+    }
+
+    fn cause(&self) -> String {
+        match self {
+            Self::Poisoned(cause) | Self::ReadOnly(cause) => cause.clone(),
+        }
+    }
+}
+
+impl Redb {
+    /// Opens the database of a directory, making it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Redb::open`]; [`Fault::InUse`] if another process has it.
+    pub fn open_directory(path: &Path, options: Options) -> Result<Self, Fault> {
+        Self::open(Arc::new(Directory::take(path)?), options)
+    }
+
+    /// Opens a database wherever it is; for reading only, if it cannot be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Open`] if it can neither be written nor read.
+    pub fn open(medium: Arc<dyn Medium>, options: Options) -> Result<Self, Fault> {
+        let state = match open_writable(&*medium, options) {
+            Ok(state) => state,
+            Err((error, header)) if takes_no_writes(&error) => {
+                tracing::error!(%error, "the data directory takes no writes: serving reads only");
+                let database = open_overlay(&*medium, header, options);
+                let database =
+                    database.map_err(|source| Fault::Open { source: Arc::new(source) })?;
+                let refusal = Some(Refusal::ReadOnly(error.to_string()));
+                let database = Some(Arc::new(database));
+                State { database, shadow: None, header, refusal, ..State::default() }
+            }
+            Err((error, _)) => return Err(Fault::Open { source: Arc::new(error) }),
+        };
+        Ok(Self { medium, options, committing: Mutex::new(()), state: RwLock::new(state) })
+    }
+
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no holder panics")
+    }
+
+    fn committing(&self) -> MutexGuard<'_, ()> {
+        self.committing.lock().expect("no holder panics")
+    }
+
+    /// Refuses before redb meets the end of the disk, which would be the end of its writing.
+    fn check_space(&self, ops: &[Op]) -> Result<(), Fault> {
+        let bytes: usize = ops.iter().map(|op| op.value.as_ref().map_or(0, Vec::len)).sum();
+        let work = ops.len() as u64 * BYTES_PER_OP + 2 * bytes as u64;
+        let needed_bytes = self.options.reserve_bytes.saturating_add(work);
+        match self.medium.free_bytes() {
+            Ok(free_bytes) if free_bytes < needed_bytes => {
+                Err(Fault::DiskFull { free_bytes, needed_bytes })
+            }
+            // A place that does not tell its room is not thereby full.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Closes the database for good and reads on from the last header known to be on disk.
+    fn poison(&self, cause: String) {
+        let mut state = self.state();
+        if let Some(shadow) = state.shadow.take() {
+            shadow.fuse();
+            state.header = shadow.synced_header();
+        }
+        state.view = None;
+        state.database = None;
+        state.failed = Arc::default();
+        match open_overlay(&*self.medium, state.header, self.options) {
+            Ok(database) => state.database = Some(Arc::new(database)),
+            Err(error) => tracing::error!(%error, "the data directory cannot even be read"),
+        }
+        if state.refusal.is_none() {
+            state.refusal = Some(Refusal::Poisoned(cause));
+        }
+    }
+
+    /// Reads on after a view has seen redb fail: a failed read stops redb as a failed write does.
+    fn reopen_if_failed(&self) {
+        let _committing = self.committing();
+        let failed = Arc::clone(&self.state.read().expect("no holder panics").failed);
+        if failed.load(Ordering::SeqCst) {
+            tracing::error!("a read failed: serving reads only");
+            self.poison("a read failed".to_owned());
+        }
+    }
+}
+
+impl Engine for Redb {
+    fn view(&self) -> Result<Arc<dyn View>, Fault> {
+        let (view, failed) = {
+            let state = self.state.read().expect("no holder panics");
+            (state.view.clone(), state.failed.load(Ordering::SeqCst))
+        };
+        match view {
+            Some(view) if !failed => return Ok(view),
+            _ if failed => self.reopen_if_failed(),
+            _ => {}
+        }
+        // The transaction begins under the lock: a commit that ends meanwhile clears it after.
+        let mut state = self.state();
+        if state.view.is_none() {
+            let Some(database) = &state.database else {
+                let cause = state.refusal.as_ref().map(Refusal::cause).unwrap_or_default();
+                return Err(Fault::Poisoned { cause });
+            };
+            let transaction = redb::ReadableDatabase::begin_read(&**database);
+            let transaction =
+                transaction.map_err(|error| Fault::Read { source: Arc::new(error) })?;
+            let view = RedbView::new(transaction, Arc::clone(&state.failed));
+            state.view = Some(Arc::new(view));
+        }
+        let view = state.view.as_ref().expect("made above");
+        Ok(Arc::clone(view) as Arc<dyn View>)
+    }
+
+    fn commit(&self, ops: &[Op]) -> Result<(), Fault> {
+        assert_sorted(ops);
+        let _committing = self.committing();
+        let database = {
+            let state = self.state.read().expect("no holder panics");
+            match (&state.refusal, &state.database) {
+                (Some(refusal), _) => return Err(refusal.fault()),
+                (None, database) => database.clone().expect("writable while nothing is refused"),
+            }
+        };
+        self.check_space(ops)?;
+        let applied = apply(&database, ops, self.options);
+        drop(database);
+        match applied {
+            Ok(()) => {
+                let before = self.state().view.take();
+                drop(before);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed: serving reads only");
+                self.poison(error.to_string());
+                Err(Fault::Commit { source: Arc::new(error) })
+            }
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { node_batches: true, global_order: true, durable: true }
+    }
+
+    fn health(&self) -> Health {
+        let state = self.state.read().expect("no holder panics");
+        state.refusal.as_ref().map_or(Health::Writable, |refusal| Health::ReadOnly(refusal.cause()))
+    }
+}
+
+impl fmt::Debug for Redb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redb").field("medium", &self.medium).finish_non_exhaustive()
+    }
+}
+
+fn table_of(space: Space) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(match space {
+        Space::Items => "items",
+        Space::Changelog => "changelog",
+        Space::Meta => "meta",
+    })
+}
+
+fn apply(database: &Database, ops: &[Op], options: Options) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_quick_repair(options.quick_repair);
+    for ops in ops.chunk_by(|a, b| a.space == b.space) {
+        let mut table = transaction.open_table(table_of(ops[0].space))?;
+        for op in ops {
+            match &op.value {
+                Some(value) => drop(table.insert(op.key.as_slice(), value.as_slice())?),
+                None => drop(table.remove(op.key.as_slice())?),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+type Header = Option<[u8; medium::HEADER_BYTES]>;
+
+fn open_writable(medium: &dyn Medium, options: Options) -> Result<State, (DatabaseError, Header)> {
+    let backend = medium.open().map_err(|error| (error.into(), None))?;
+    let (seam, shadow) = Seam::new(backend).map_err(|error| (error.into(), None))?;
+    match builder(options).create_with_backend(seam) {
+        Ok(database) => {
+            let (database, shadow) = (Some(Arc::new(database)), Some(shadow));
+            Ok(State { database, shadow, ..State::default() })
+        }
+        Err(error) => Err((error, shadow.synced_header())),
+    }
+}
+
+/// Opens the file without ever writing it, at `header` if that is known.
+fn open_overlay(
+    medium: &dyn Medium,
+    header: Header,
+    options: Options,
+) -> Result<Database, DatabaseError> {
+    let base = medium.open_read_only()?;
+    if base.len()? == 0 {
+        // An overlay would take it for a new database and serve nothing as if it were all.
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the file is empty").into());
+    }
+    let overlay = Overlay::new(base)?;
+    if let Some(header) = header {
+        overlay.write(0, &header)?;
+    }
+    builder(options).create_with_backend(overlay)
+}
+
+fn builder(options: Options) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    builder.set_repair_callback(|session| {
+        tracing::info!(progress = session.progress(), "repairing after a crash");
+    });
+    builder
+}
+
+/// Whether an error is one of a disk that can be read but not written.
+fn takes_no_writes(error: &DatabaseError) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error {
+        DatabaseError::Storage(redb::StorageError::Io(error)) => matches!(
+            error.kind(),
+            ReadOnlyFilesystem | StorageFull | QuotaExceeded | PermissionDenied
+        ),
+        _ => false,
+    }
+}

@@ -1,0 +1,85 @@
+//! A view: one read transaction, its tables opened when first asked for.
+
+use std::fmt;
+use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use redb::{ReadOnlyTable, ReadTransaction, StorageError, TableError};
+
+use super::table_of;
+use crate::storage::{Fault, KeyRange, Space, View, Visit, is_empty_range};
+
+type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+pub(super) struct RedbView {
+    transaction: ReadTransaction,
+    tables: [OnceLock<Option<Rows>>; 3],
+    /// Tells the engine that redb has seen a failure and refuses everything from now on.
+    failed: Arc<AtomicBool>,
+}
+
+impl RedbView {
+    pub(super) fn new(transaction: ReadTransaction, failed: Arc<AtomicBool>) -> Self {
+        Self { transaction, tables: [const { OnceLock::new() }; 3], failed }
+    }
+
+    /// The rows of a space; `None` if nothing was ever written there.
+    fn table(&self, space: Space) -> Result<Option<&Rows>, Fault> {
+        let slot = &self.tables[space as usize];
+        if let Some(table) = slot.get() {
+            return Ok(table.as_ref());
+        }
+        let table = match self.transaction.open_table(table_of(space)) {
+            Ok(table) => Some(table),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(TableError::Storage(error)) => return Err(self.fault(error)),
+            Err(error) => return Err(Fault::Read { source: Arc::new(error) }),
+        };
+        Ok(slot.get_or_init(|| table).as_ref())
+    }
+
+    fn fault(&self, error: StorageError) -> Fault {
+        self.failed.store(true, Ordering::SeqCst);
+        match error {
+            StorageError::PreviousIo | StorageError::DatabaseClosed => Fault::Stale,
+            other => Fault::Read { source: Arc::new(other) },
+        }
+    }
+}
+
+impl fmt::Debug for RedbView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbView").finish_non_exhaustive()
+    }
+}
+
+impl View for RedbView {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(table) = self.table(space)? else { return Ok(None) };
+        let row = table.get(key).map_err(|error| self.fault(error))?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: KeyRange<'_>,
+        reverse: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), Fault> {
+        let Some(table) = self.table(space)? else { return Ok(()) };
+        if is_empty_range(range) {
+            return Ok(());
+        }
+        let rows = table.range::<&[u8]>((range.0 as Bound<&[u8]>, range.1));
+        let mut rows = rows.map_err(|error| self.fault(error))?;
+        while let Some(row) = if reverse { rows.next_back() } else { rows.next() } {
+            let (key, value) = row.map_err(|error| self.fault(error))?;
+            if visit(key.value(), value.value()) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

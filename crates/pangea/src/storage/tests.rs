@@ -1,0 +1,141 @@
+//! Engines against the suite, and what a disk that fails does to them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::memory::Memory;
+use super::redb::{Options, Redb};
+use super::*;
+
+/// A directory of its own for one test, gone when dropped.
+#[derive(Debug)]
+pub(super) struct Scratch(pub(super) PathBuf);
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pangea-storage-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // What an earlier process of this id left behind.
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    pub(super) fn open(&self) -> Result<Redb, Fault> {
+        Redb::open_directory(&self.0, options())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn options() -> Options {
+    Options { cache_bytes: 8 << 20, reserve_bytes: 0, ..Options::default() }
+}
+
+#[derive(Debug)]
+struct Scratched(Redb, Scratch);
+
+impl Engine for Scratched {
+    fn view(&self) -> Result<Arc<dyn View>, Fault> {
+        self.0.view()
+    }
+    fn commit(&self, ops: &[Op]) -> Result<(), Fault> {
+        self.0.commit(ops)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+}
+
+#[test]
+fn memory_conforms() {
+    conformance::suite(Memory::new, |engine| engine.reopen());
+}
+
+#[test]
+fn redb_conforms() {
+    let make = || {
+        let scratch = Scratch::new();
+        Scratched(scratch.open().expect("a new directory opens"), scratch)
+    };
+    let reopen = |Scratched(engine, scratch): Scratched| {
+        drop(engine);
+        Scratched(scratch.open().expect("its own directory opens"), scratch)
+    };
+    conformance::suite(make, reopen);
+}
+
+fn put(key: &[u8], value: &[u8]) -> Op {
+    Op { space: Space::Items, key: key.to_vec(), value: Some(value.to_vec()) }
+}
+
+#[test]
+fn a_directory_has_one_process() {
+    let scratch = Scratch::new();
+    let engine = scratch.open().expect("a new directory opens");
+    assert!(matches!(scratch.open(), Err(Fault::InUse(_))));
+    drop(engine);
+    scratch.open().expect("free again");
+}
+
+#[test]
+fn a_full_disk_refuses_commits_before_anything_is_written_and_recovers() {
+    let scratch = Scratch::new();
+    let full = Options { reserve_bytes: u64::MAX / 2, ..options() };
+    let engine = Redb::open_directory(&scratch.0, full).expect("a new directory opens");
+    let fault = engine.commit(&[put(b"a", b"1")]).expect_err("less free than the reserve");
+    assert!(matches!(fault, Fault::DiskFull { .. }) && fault.nothing_written());
+    assert_eq!(fault.retry(), Retry::Same);
+    assert_eq!(engine.health(), Health::Writable);
+    drop(engine);
+    let memory = Memory::new();
+    memory.set_full(true);
+    assert!(matches!(memory.commit(&[put(b"a", b"1")]), Err(Fault::DiskFull { .. })));
+    memory.set_full(false);
+    memory.commit(&[put(b"a", b"1")]).expect("there is room again");
+}
+
+#[test]
+fn a_failed_commit_poisons_memory_and_reads_go_on() {
+    for ios in 0..3 {
+        let engine = Memory::new();
+        engine.commit(&[put(b"a", b"1")]).expect("no fault yet");
+        engine.fail_after(Some(ios));
+        let fault = engine.commit(&[put(b"a", b"2"), put(b"b", b"2")]).expect_err("injected");
+        assert!(matches!(fault, Fault::Commit { .. }) && !fault.nothing_written());
+        engine.fail_after(None);
+        assert!(matches!(engine.commit(&[put(b"c", b"3")]), Err(Fault::Poisoned { .. })));
+        let view = engine.view().expect("reads go on");
+        assert_eq!(view.get(Space::Items, b"a").expect("reads go on"), Some(b"1".to_vec()));
+        engine.reopen().commit(&[put(b"c", b"3")]).expect("a new process begins anew");
+    }
+}
+
+#[test]
+fn an_overlay_reads_its_base_and_keeps_changes_to_itself() {
+    use ::redb::StorageBackend as _;
+    let base = ::redb::backends::InMemoryBackend::new();
+    base.set_len(10_000).expect("memory grows");
+    base.write(4090, b"abcdefghij").expect("memory writes");
+    let overlay = overlay::Overlay::new(Box::new(base)).expect("it has a length");
+    let read = |offset, len: usize| {
+        let mut out = vec![1; len];
+        overlay.read(offset, &mut out).map(|()| out)
+    };
+    overlay.write(4094, b"XY").expect("an overlay writes");
+    assert_eq!(read(4090, 10).expect("within"), b"abcdXYghij");
+    assert!(read(9_999, 2).is_err());
+    overlay.set_len(4095).expect("an overlay shrinks");
+    overlay.set_len(20_000).expect("an overlay grows");
+    assert_eq!(read(4090, 10).expect("within"), b"abcdX\0\0\0\0\0");
+    assert_eq!(read(12_000, 3).expect("within"), [0; 3]);
+    assert_eq!(overlay.len().expect("it has a length"), 20_000);
+}
