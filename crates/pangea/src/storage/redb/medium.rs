@@ -125,8 +125,8 @@ impl Shadow {
     }
 
     /// The header that was last known to be on disk; `None` before there was one.
-    pub(super) fn synced_header(&self) -> Option<[u8; HEADER_BYTES]> {
-        self.header.lock().expect("no holder panics").synced
+    pub(super) fn synced_header(&self) -> Option<Box<[u8; HEADER_BYTES]>> {
+        self.header.lock().expect("no holder panics").synced.map(Box::new)
     }
 
     fn check(&self) -> io::Result<()> {

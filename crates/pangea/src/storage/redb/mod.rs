@@ -62,7 +62,7 @@ struct State {
     database: Option<Arc<Database>>,
     shadow: Option<Arc<Shadow>>,
     /// What the file is read on with, once it is.
-    header: Option<[u8; medium::HEADER_BYTES]>,
+    header: Header,
     refusal: Option<Refusal>,
     /// What readers share until the next commit.
     view: Option<Arc<RedbView>>,
@@ -111,7 +111,7 @@ impl Redb {
             Ok(state) => state,
             Err((error, header)) if takes_no_writes(&error) => {
                 tracing::error!(%error, "the data directory takes no writes: serving reads only");
-                let database = open_overlay(&*medium, header, options);
+                let database = open_overlay(&*medium, header.as_deref(), options);
                 let database =
                     database.map_err(|source| Fault::Open { source: Arc::new(source) })?;
                 let refusal = Some(Refusal::ReadOnly(error.to_string()));
@@ -155,7 +155,7 @@ impl Redb {
         state.view = None;
         state.database = None;
         state.failed = Arc::default();
-        match open_overlay(&*self.medium, state.header, self.options) {
+        match open_overlay(&*self.medium, state.header.as_deref(), self.options) {
             Ok(database) => state.database = Some(Arc::new(database)),
             Err(error) => tracing::error!(%error, "the data directory cannot even be read"),
         }
@@ -271,7 +271,8 @@ fn apply(database: &Database, ops: &[Op], options: Options) -> Result<(), redb::
     Ok(())
 }
 
-type Header = Option<[u8; medium::HEADER_BYTES]>;
+/// The file's first bytes, where they are known.
+type Header = Option<Box<[u8; medium::HEADER_BYTES]>>;
 
 fn open_writable(medium: &dyn Medium, options: Options) -> Result<State, (DatabaseError, Header)> {
     let backend = medium.open().map_err(|error| (error.into(), None))?;
@@ -288,7 +289,7 @@ fn open_writable(medium: &dyn Medium, options: Options) -> Result<State, (Databa
 /// Opens the file without ever writing it, at `header` if that is known.
 fn open_overlay(
     medium: &dyn Medium,
-    header: Header,
+    header: Option<&[u8; medium::HEADER_BYTES]>,
     options: Options,
 ) -> Result<Database, DatabaseError> {
     let base = medium.open_read_only()?;
@@ -298,7 +299,7 @@ fn open_overlay(
     }
     let overlay = Overlay::new(base)?;
     if let Some(header) = header {
-        overlay.write(0, &header)?;
+        overlay.write(0, header)?;
     }
     builder(options).create_with_backend(overlay)
 }
