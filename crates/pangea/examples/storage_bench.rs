@@ -125,10 +125,17 @@ fn run(path: &PathBuf, quick_repair: bool) -> anyhow::Result<Vec<String>> {
     }
     lines.push(format!("                {}", bench.scan()?));
     let bytes = std::fs::metadata(path.join("region.redb"))?.len();
+    // A copy of the open file is what a killed process leaves behind.
+    let crashed = path.join("crashed");
+    std::fs::create_dir(&crashed)?;
+    std::fs::copy(path.join("region.redb"), crashed.join("region.redb"))?;
     drop(bench);
-    let begin = Instant::now();
-    drop(Store::open(path, &identity, options)?);
-    lines.push(format!("  file {} MB, reopened cleanly in {:?}", bytes >> 20, begin.elapsed()));
+    for (path, how) in [(path, "a clean end"), (&crashed, "a crash")] {
+        let begin = Instant::now();
+        drop(Store::open(path, &identity, options)?);
+        let took = begin.elapsed();
+        lines.push(format!("  file {} MB, reopened after {how} in {took:?}", bytes >> 20));
+    }
     Ok(lines)
 }
 

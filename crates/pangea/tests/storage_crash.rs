@@ -84,7 +84,7 @@ impl PowerCut {
         let mut len = bytes.len() as u64;
         let mut writes = Vec::new();
         for change in &disk.changes {
-            if random.next() % 3 == 0 {
+            if random.next().is_multiple_of(3) {
                 continue;
             }
             match change {
@@ -111,11 +111,11 @@ impl PowerCut {
 
 /// A write whole, or only some of its sectors.
 fn torn(offset: u64, data: &[u8], random: &mut Random) -> Vec<(u64, Vec<u8>)> {
-    if random.next() % 4 > 0 {
+    if !random.next().is_multiple_of(4) {
         return vec![(offset, data.to_vec())];
     }
     let sectors = data.chunks(SECTOR_BYTES).enumerate();
-    let kept = sectors.filter(|_| random.next() % 2 == 0);
+    let kept = sectors.filter(|_| random.next().is_multiple_of(2));
     kept.map(|(at, sector)| (offset + (at * SECTOR_BYTES) as u64, sector.to_vec())).collect()
 }
 
@@ -230,7 +230,7 @@ fn a_power_cut_loses_nothing_acknowledged_and_tears_nothing() {
 /// Whether a commit in flight, if there was one, was found whole.
 fn survive_one_cut(seed: u64) -> bool {
     let mut random = Random(seed);
-    let (disk, quick_repair) = (PowerCut::default(), seed % 2 == 0);
+    let (disk, quick_repair) = (PowerCut::default(), seed.is_multiple_of(2));
     let engine = open(&disk, quick_repair).expect("an empty disk opens");
     let mut acknowledged = Rows::new();
     for _ in 0..random.below(25) {
@@ -271,7 +271,7 @@ fn every_io_fails_in_its_turn_and_reads_go_on() {
     let mut failures = 0;
     for call in 0.. {
         let (disk, mut random) = (PowerCut::default(), Random(call));
-        let engine = open(&disk, call % 2 == 0).expect("an empty disk opens");
+        let engine = open(&disk, call.is_multiple_of(2)).expect("an empty disk opens");
         let mut acknowledged = Rows::new();
         for _ in 0..3 {
             let ops = random_ops(&mut random);
