@@ -4,4 +4,5 @@
 //! bytes beside its format, so that a change of format cannot happen unnoticed.
 
 pub mod binary;
+pub mod disk;
 pub mod peer;

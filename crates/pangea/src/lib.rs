@@ -8,4 +8,5 @@ pub mod http_client;
 pub mod l4;
 pub mod peer;
 pub mod probe;
+pub mod storage;
 pub mod traffic;
