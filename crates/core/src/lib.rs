@@ -10,9 +10,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod catalog;
+pub mod experiment;
 pub mod expr;
+pub mod health;
 pub mod id;
 pub mod item;
+pub mod ledger;
 pub mod limits;
+pub mod merge;
+pub mod node;
+pub mod replica;
+pub mod routing;
 pub mod table;
 pub mod time;

@@ -25,13 +25,8 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 ///
 /// The bound of the field: CockroachDB's maximum offset and uhlc's default are both 500 ms.
 pub const CLOCK_SKEW_MS_MAX: u64 = 500;
-/// How far ahead of the wall clock the durable stamp reserve is kept, ms.
-///
-/// A restart begins above the reserve, so no stamp told to anyone is ever issued again.
-pub const STAMP_RESERVE_MS: u64 = 5_000;
-/// The reserve is renewed when less than this is left of it, ms.
-pub const STAMP_RESERVE_LOW_MS: u64 = 2_000;
-
+/// Rows that one batch of a table's removal deletes: bounds how long it holds up client writes.
+pub const DROP_ROWS_MAX: usize = 256;
 /// Rows of one replication frame: bounds the receiver's write batch.
 pub const FEED_ROWS_MAX: usize = 512;
 /// Bytes of one replication frame, before the row that crosses it: one item may be 400 KB.
@@ -42,8 +37,8 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
 pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
 /// A receiver that saw a gap, or a held stream, asks again this often, ms.
 pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
-/// Bytes of each image kept in a ledger entry; a larger one is named by its size and digest.
-pub const LEDGER_IMAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole, because
+/// the entry is its only copy.
+pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;
 
-const _: () = assert!(STAMP_RESERVE_LOW_MS < STAMP_RESERVE_MS);
 const _: () = assert!(PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX < ITEM_BYTES_MAX);

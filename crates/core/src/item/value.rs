@@ -92,3 +92,31 @@ pub struct ItemKey {
     /// The key inside the table.
     pub primary: PrimaryKey,
 }
+
+impl PrimaryKey {
+    /// Appends a self-delimiting, injective form of the key; for identities, not for ordering.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        self.partition.write_canonical(out);
+        if let Some(sort) = &self.sort {
+            sort.write_canonical(out);
+        }
+    }
+}
+
+impl KeyValue {
+    fn write_canonical(&self, out: &mut Vec<u8>) {
+        let mut tagged = |tag: u8, bytes: &[u8]| {
+            out.push(tag);
+            out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            out.extend_from_slice(bytes);
+        };
+        match self {
+            Self::S(text) => tagged(b'S', text.as_bytes()),
+            Self::N(number) => {
+                tagged(b'N', &number.mantissa().to_be_bytes());
+                out.extend_from_slice(&number.exponent().to_be_bytes());
+            }
+            Self::B(bytes) => tagged(b'B', bytes),
+        }
+    }
+}

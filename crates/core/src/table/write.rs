@@ -50,6 +50,13 @@ pub struct WriteOp {
 }
 
 impl WriteOp {
+    /// A plain write: no condition, nothing to return.
+    #[must_use]
+    pub const fn new(key: PrimaryKey, action: Action) -> Self {
+        let (condition, return_values) = (None, ReturnValues::None);
+        Self { key, action, condition, return_values, return_on_condition_failure: false }
+    }
+
     /// Whether the operation depends on a condition.
     #[must_use]
     pub const fn had_condition(&self) -> bool {

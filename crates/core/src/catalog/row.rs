@@ -1,0 +1,239 @@
+//! Catalog rows as items: the same replication, the same disk format, the same merge.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::{ReplicaSpec, ReplicaState, ReplicaStatus, StreamView, TableEntry};
+use crate::id::{Origin, RegionSlot, TableId};
+use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
+use crate::table::{KeyAttribute, KeyKind, Schema};
+use crate::time::{Hlc, Stamp};
+
+pub(super) enum Row {
+    Entry(TableEntry),
+    Status(TableId, RegionSlot, ReplicaStatus),
+}
+
+/// The catalog row of a table, written by its home region.
+#[must_use]
+pub fn entry_key(table: TableId) -> ItemKey {
+    row_key(table, "table".to_string())
+}
+
+/// The catalog row of a replica, written by the region that holds it.
+#[must_use]
+pub fn status_key(table: TableId, slot: RegionSlot) -> ItemKey {
+    row_key(table, format!("replica/{}", slot.get()))
+}
+
+fn row_key(table: TableId, sort: String) -> ItemKey {
+    let mut partition = Vec::from(table.0.hlc.to_bits().to_be_bytes());
+    partition.extend_from_slice(&table.0.origin.to_bits().to_be_bytes());
+    let primary = PrimaryKey { partition: KeyValue::B(partition), sort: Some(KeyValue::S(sort)) };
+    ItemKey { table: TableId::CATALOG, primary }
+}
+
+pub(super) fn decode(key: &PrimaryKey, attributes: Option<&Attributes>) -> Option<Row> {
+    let KeyValue::B(partition) = &key.partition else { return None };
+    let Some(KeyValue::S(sort)) = &key.sort else { return None };
+    let hlc = Hlc::from_bits(u64::from_be_bytes(partition.get(..8)?.try_into().ok()?));
+    let origin = Origin::from_bits(u16::from_be_bytes(partition.get(8..)?.try_into().ok()?));
+    let table = TableId(Stamp { hlc, origin });
+    let fields = Fields(attributes?);
+    if sort == "table" {
+        return decode_entry(table, &fields).map(Row::Entry);
+    }
+    let slot = RegionSlot::new(sort.strip_prefix("replica/")?.parse().ok()?)?;
+    decode_status(&fields).map(|status| Row::Status(table, slot, status))
+}
+
+impl TableEntry {
+    /// The row's attributes.
+    #[must_use]
+    pub fn to_attributes(&self) -> Attributes {
+        let replica = |spec: &ReplicaSpec| {
+            AttributeValue::L(Vec::from([number(spec.slot.get()), hlc(spec.since)]))
+        };
+        let mut row = BTreeMap::from([
+            named("name", AttributeValue::S(self.name.clone())),
+            named("home", number(self.home.get())),
+            named("partition", key_attribute(&self.schema.partition)),
+            named("created_ms", hlc(Hlc::from_bits(self.created_ms))),
+            named("on_demand", AttributeValue::Bool(self.on_demand)),
+            named("deletion_protection", AttributeValue::Bool(self.deletion_protection)),
+            named("replicas", AttributeValue::L(self.replicas.iter().map(replica).collect())),
+            named("deleted", AttributeValue::Bool(self.deleted)),
+        ]);
+        row.extend(self.schema.sort.as_ref().map(|sort| named("sort", key_attribute(sort))));
+        row.extend(self.stream.map(|view| named("stream", text(view.as_str()))));
+        row
+    }
+}
+
+fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
+    Some(TableEntry {
+        id,
+        name: fields.text("name")?.to_string(),
+        home: RegionSlot::new(fields.number("home")?)?,
+        schema: Schema {
+            partition: decode_key_attribute(fields.0.get("partition")?)?,
+            sort: match fields.0.get("sort") {
+                Some(sort) => Some(decode_key_attribute(sort)?),
+                None => None,
+            },
+        },
+        created_ms: fields.hlc("created_ms")?.to_bits(),
+        stream: match fields.text("stream") {
+            Some(view) => Some(StreamView::parse(view)?),
+            None => None,
+        },
+        on_demand: fields.flag("on_demand")?,
+        deletion_protection: fields.flag("deletion_protection")?,
+        replicas: fields.list("replicas")?.iter().map(decode_spec).collect::<Option<_>>()?,
+        deleted: fields.flag("deleted")?,
+    })
+}
+
+fn decode_spec(value: &AttributeValue) -> Option<ReplicaSpec> {
+    let AttributeValue::L(parts) = value else { return None };
+    let slot = RegionSlot::new(as_number(parts.first()?)?)?;
+    Some(ReplicaSpec { slot, since: as_hlc(parts.get(1)?)? })
+}
+
+impl ReplicaStatus {
+    /// The row's attributes.
+    #[must_use]
+    pub fn to_attributes(&self) -> Attributes {
+        let mut row = BTreeMap::from([named("since", hlc(self.since))]);
+        let state = match &self.state {
+            ReplicaState::Creating => "CREATING",
+            ReplicaState::Active { pending } => {
+                let pending = pending.iter().map(|slot| number(slot.get())).collect();
+                row.extend([named("pending", AttributeValue::L(pending))]);
+                "ACTIVE"
+            }
+            ReplicaState::Failed { reason } => {
+                row.extend([named("reason", text(reason))]);
+                "FAILED"
+            }
+            ReplicaState::Removed => "REMOVED",
+        };
+        row.extend([named("state", text(state))]);
+        row
+    }
+}
+
+fn decode_status(fields: &Fields<'_>) -> Option<ReplicaStatus> {
+    let state = match fields.text("state")? {
+        "CREATING" => ReplicaState::Creating,
+        "ACTIVE" => {
+            let slots = fields.list("pending")?.iter();
+            let pending =
+                slots.map(|slot| RegionSlot::new(as_number(slot)?)).collect::<Option<_>>();
+            ReplicaState::Active { pending: pending? }
+        }
+        "FAILED" => ReplicaState::Failed { reason: fields.text("reason")?.to_string() },
+        "REMOVED" => ReplicaState::Removed,
+        _ => return None,
+    };
+    Some(ReplicaStatus { since: fields.hlc("since")?, state })
+}
+
+impl StreamView {
+    /// DynamoDB's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeysOnly => "KEYS_ONLY",
+            Self::NewImage => "NEW_IMAGE",
+            Self::OldImage => "OLD_IMAGE",
+            Self::NewAndOldImages => "NEW_AND_OLD_IMAGES",
+        }
+    }
+
+    /// From DynamoDB's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::KeysOnly, Self::NewImage, Self::OldImage, Self::NewAndOldImages]
+            .into_iter()
+            .find(|view| view.as_str() == word)
+    }
+}
+
+fn key_attribute(key: &KeyAttribute) -> AttributeValue {
+    let kind = match key.kind {
+        KeyKind::S => "S",
+        KeyKind::N => "N",
+        KeyKind::B => "B",
+    };
+    AttributeValue::L(Vec::from([AttributeValue::S(key.name.clone()), text(kind)]))
+}
+
+fn decode_key_attribute(value: &AttributeValue) -> Option<KeyAttribute> {
+    let AttributeValue::L(parts) = value else { return None };
+    let (AttributeValue::S(name), AttributeValue::S(kind)) = (parts.first()?, parts.get(1)?) else {
+        return None;
+    };
+    let kind = match kind.as_str() {
+        "S" => KeyKind::S,
+        "N" => KeyKind::N,
+        "B" => KeyKind::B,
+        _ => return None,
+    };
+    Some(KeyAttribute { name: name.clone(), kind })
+}
+
+fn named(name: &str, value: AttributeValue) -> (String, AttributeValue) {
+    (name.to_string(), value)
+}
+
+fn text(word: &str) -> AttributeValue {
+    AttributeValue::S(word.to_string())
+}
+
+fn number(value: u8) -> AttributeValue {
+    AttributeValue::B(Vec::from([value]))
+}
+
+fn as_number(value: &AttributeValue) -> Option<u8> {
+    let AttributeValue::B(bytes) = value else { return None };
+    bytes.first().copied()
+}
+
+fn hlc(value: Hlc) -> AttributeValue {
+    AttributeValue::B(value.to_bits().to_be_bytes().into())
+}
+
+fn as_hlc(value: &AttributeValue) -> Option<Hlc> {
+    let AttributeValue::B(bytes) = value else { return None };
+    Some(Hlc::from_bits(u64::from_be_bytes(bytes.as_slice().try_into().ok()?)))
+}
+
+struct Fields<'a>(&'a Attributes);
+
+impl Fields<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        let AttributeValue::S(text) = self.0.get(name)? else { return None };
+        Some(text)
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        let AttributeValue::Bool(flag) = self.0.get(name)? else { return None };
+        Some(*flag)
+    }
+
+    fn list(&self, name: &str) -> Option<&[AttributeValue]> {
+        let AttributeValue::L(list) = self.0.get(name)? else { return None };
+        Some(list)
+    }
+
+    fn number(&self, name: &str) -> Option<u8> {
+        as_number(self.0.get(name)?)
+    }
+
+    fn hlc(&self, name: &str) -> Option<Hlc> {
+        as_hlc(self.0.get(name)?)
+    }
+}

@@ -1,0 +1,130 @@
+//! The conflict ledger: a system table that keeps what merging did not show.
+//!
+//! An entry's key is a function of the conflict alone, so every region that detects a conflict
+//! writes the same entry; its table merges as insert-only. The losing image is kept whole, because
+//! the entry is the only place where it still exists; the winning image is capped.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::id::{Origin, TableId};
+use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
+use crate::limits::LEDGER_WINNER_BYTES_MAX;
+use crate::merge::{Body, Conflict, Version, VersionVector};
+use crate::time::{Hlc, Stamp};
+
+const STAMP_BYTES: usize = 10;
+
+/// The ledger's row key of a conflict over `item` between two stamps.
+#[must_use]
+pub fn key(item: &ItemKey, loser: Stamp, winner: Stamp) -> ItemKey {
+    let mut partition = Vec::from(stamp_bytes(item.table.0));
+    item.primary.write_canonical(&mut partition);
+    let mut sort = Vec::from(stamp_bytes(loser));
+    sort.extend_from_slice(&stamp_bytes(winner));
+    let primary = PrimaryKey { partition: KeyValue::B(partition), sort: Some(KeyValue::B(sort)) };
+    ItemKey { table: TableId::LEDGER, primary }
+}
+
+/// The table whose conflict a ledger row describes: its entry may only go where that table goes.
+#[must_use]
+pub fn table_of(row: &PrimaryKey) -> Option<TableId> {
+    let KeyValue::B(partition) = &row.partition else { return None };
+    read_stamp(partition.get(..STAMP_BYTES)?).map(TableId)
+}
+
+/// The loser's and the winner's stamp of a ledger row.
+#[must_use]
+pub fn stamps_of(row: &PrimaryKey) -> Option<(Stamp, Stamp)> {
+    let Some(KeyValue::B(sort)) = &row.sort else { return None };
+    Some((read_stamp(sort.get(..STAMP_BYTES)?)?, read_stamp(sort.get(STAMP_BYTES..)?)?))
+}
+
+/// How grave it is that a write lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// A plain write lost.
+    Normal,
+    /// A conditional write lost: its caller was told that the condition held.
+    High,
+}
+
+impl Severity {
+    /// The word in entries and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
+/// The attributes of the entry for `conflict` over `item`; the same wherever it is detected.
+#[must_use]
+pub fn entry(item: &ItemKey, conflict: &Conflict) -> Attributes {
+    let severity = if conflict.loser.conditional { Severity::High } else { Severity::Normal };
+    BTreeMap::from([
+        text("table", item.table.to_string()),
+        ("key".to_string(), key_value(&item.primary)),
+        ("loser".to_string(), side(&conflict.loser, usize::MAX)),
+        ("winner".to_string(), side(&conflict.winner, LEDGER_WINNER_BYTES_MAX)),
+        text("policy", "lww".to_string()),
+        text("severity", severity.as_str().to_string()),
+    ])
+}
+
+fn text(name: &str, value: String) -> (String, AttributeValue) {
+    (name.to_string(), AttributeValue::S(value))
+}
+
+fn key_value(key: &PrimaryKey) -> AttributeValue {
+    let mut parts = Vec::from([AttributeValue::from(key.partition.clone())]);
+    parts.extend(key.sort.clone().map(AttributeValue::from));
+    AttributeValue::L(parts)
+}
+
+fn side(version: &Version, cap: usize) -> AttributeValue {
+    let stamp = version.stamp;
+    let mut side = BTreeMap::from([
+        ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into())),
+        ("context".to_string(), context_value(&version.context)),
+        ("conditional".to_string(), AttributeValue::Bool(version.conditional)),
+        ("deleted".to_string(), AttributeValue::Bool(version.body == Body::Tombstone)),
+    ]);
+    if let Some(image) = version.body.attributes() {
+        let bytes = crate::item::item_size(image);
+        if bytes <= cap {
+            side.insert("image".to_string(), AttributeValue::M(image.clone()));
+        } else {
+            let bytes = Number::from(i64::try_from(bytes).unwrap_or(i64::MAX));
+            side.insert("image_bytes".to_string(), AttributeValue::N(bytes));
+        }
+    }
+    AttributeValue::M(side)
+}
+
+/// What the writer had seen: a later audit needs it, because a version that lost here may itself
+/// have overwritten others.
+fn context_value(context: &VersionVector) -> AttributeValue {
+    let stamp = |(origin, hlc)| AttributeValue::B(stamp_bytes(Stamp { hlc, origin }).into());
+    AttributeValue::L(context.iter().map(stamp).collect())
+}
+
+/// A stamp as ledger rows spell it: reading, then origin, both big-endian.
+#[must_use]
+pub fn read_stamp(bytes: &[u8]) -> Option<Stamp> {
+    let hlc = Hlc::from_bits(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?));
+    let origin = Origin::from_bits(u16::from_be_bytes(bytes.get(8..STAMP_BYTES)?.try_into().ok()?));
+    Some(Stamp { hlc, origin })
+}
+
+/// The inverse of [`read_stamp`].
+#[must_use]
+pub fn stamp_bytes(stamp: Stamp) -> [u8; STAMP_BYTES] {
+    let mut bytes = [0; STAMP_BYTES];
+    bytes[..8].copy_from_slice(&stamp.hlc.to_bits().to_be_bytes());
+    bytes[8..].copy_from_slice(&stamp.origin.to_bits().to_be_bytes());
+    bytes
+}

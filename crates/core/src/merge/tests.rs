@@ -1,0 +1,86 @@
+//! The laws of merging, on histories in which stamps exceed all they have seen.
+
+use super::*;
+use crate::id::{Origin, RegionSlot};
+use crate::item::AttributeValue;
+use crate::time::Hlc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+fn origin(slot: u8) -> Origin {
+    Origin::new(RegionSlot::new(slot).expect("small slot"), 1)
+}
+
+fn body(text: &str) -> Body {
+    Body::Live([("v".to_string(), AttributeValue::S(text.to_string()))].into())
+}
+
+fn write(stored: Option<&Stored>, slot: u8, ms: u64) -> Stored {
+    let stamp = Stamp { hlc: Hlc::from_parts(ms, 0), origin: origin(slot) };
+    overwrite(stored, stamp, body(&stamp.to_string()), false)
+}
+
+fn join(stored: Option<Stored>, incoming: &Version) -> (Stored, Option<Conflict>) {
+    let before = stored.clone();
+    match merge(stored, incoming.clone(), Policy::Lww, Order::Total) {
+        Merged::Known => (before.expect("only something stored can know"), None),
+        Merged::Changed { stored, conflict, .. } => (stored, conflict),
+    }
+}
+
+#[test]
+fn a_write_that_saw_the_other_replaces_it_without_conflict() {
+    let first = write(None, 0, 10);
+    let second = write(Some(&first), 1, 20);
+    let (merged, conflict) = join(Some(first), &second.version);
+    assert_eq!(merged.version, second.version);
+    assert_eq!(conflict, None);
+}
+
+#[test]
+fn concurrent_writes_leave_the_greater_stamp_and_name_the_loser() {
+    let (a, b) = (write(None, 0, 10), write(None, 1, 20));
+    for (here, there) in [(&a, &b), (&b, &a)] {
+        let (merged, conflict) = join(Some(here.clone()), &there.version);
+        assert_eq!(merged.version, b.version);
+        assert_eq!(conflict.expect("concurrent").loser, a.version);
+    }
+}
+
+#[test]
+fn equal_readings_are_ordered_by_origin() {
+    let (a, b) = (write(None, 0, 10), write(None, 1, 10));
+    assert_eq!(join(Some(a.clone()), &b.version).0.version, b.version);
+    assert_eq!(join(Some(b.clone()), &a.version).0.version, b.version);
+}
+
+#[test]
+fn a_loser_seen_again_is_known() {
+    let (a, b) = (write(None, 0, 10), write(None, 1, 20));
+    let (merged, _) = join(Some(b), &a.version);
+    assert_eq!(merge(Some(merged), a.version, Policy::Lww, Order::Total), Merged::Known);
+}
+
+#[test]
+fn every_order_and_duplication_gives_the_same_state() {
+    let root = write(None, 0, 1);
+    let left = write(Some(&root), 1, 5);
+    let right = write(Some(&root), 2, 4);
+    let both = write(Some(&join(Some(left.clone()), &right.version).0), 0, 9);
+    let late = write(Some(&right), 3, 7);
+    let versions: Vec<Version> =
+        [root, left, right, both, late].into_iter().map(|stored| stored.version).collect();
+    let mut results = Vec::new();
+    for rotation in 0..versions.len() {
+        for reversed in [false, true] {
+            let mut order: Vec<&Version> = versions.iter().cycle().skip(rotation).take(9).collect();
+            if reversed {
+                order.reverse();
+            }
+            let merged =
+                order.into_iter().fold(None, |state, version| Some(join(state, version).0));
+            results.push(merged.expect("not empty"));
+        }
+    }
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+}

@@ -1,0 +1,275 @@
+//! Peers' rows: check, merge, keep the losers, advance the place in the feed, in one batch.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::{Effect, Link, Node, Trace, Txn, advance};
+use crate::id::{RegionSlot, TableId};
+use crate::ledger;
+use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
+use crate::merge::{Conflict, Merged, Policy, merge};
+use crate::replica::{Copied, Distrust, Frame, Request, Row, Rows, Snapshot};
+use crate::time::{Hlc, Now};
+
+impl Node {
+    pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
+        let link = self.links.entry(peer).or_default();
+        link.up = true;
+        link.frame_us = now.mono_us;
+        self.subscribe(now, peer, effects);
+        self.forget_asked(peer);
+    }
+
+    pub(super) fn unlinked(&mut self, peer: RegionSlot) {
+        self.links.entry(peer).or_default().up = false;
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        now: Now,
+        from: RegionSlot,
+        frame: Frame,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let checked = match &frame {
+            Frame::Rows(rows) => check_rows(from, rows),
+            Frame::Copied(copied) => check_copied(copied),
+        };
+        if let Err(reason) = checked {
+            return effects.push(Effect::Trace(Trace::Distrusted { peer: from, reason }));
+        }
+        let newest = newest_stamp(&frame);
+        if newest.wall_ms() > now.wall_ms.saturating_add(self.config.skew_ms_max) {
+            return self.hold(now, from, newest, effects);
+        }
+        match frame {
+            Frame::Rows(rows) => self.receive_rows(now, from, rows, store, effects),
+            Frame::Copied(copied) => self.receive_copied(now, from, copied, store, effects),
+        }
+    }
+
+    fn receive_rows(
+        &mut self,
+        now: Now,
+        from: RegionSlot,
+        frame: Rows,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let place = self.applied.get(&frame.origin).copied().unwrap_or_default();
+        let link = self.links.entry(from).or_default();
+        link.frame_us = now.mono_us;
+        if frame.after > place {
+            if link.held_until_ms.is_none() && !link.wants_subscribe {
+                link.wants_subscribe = true;
+                effects.push(Effect::Trace(Trace::Gap { peer: from }));
+            }
+            return;
+        }
+        link.held_until_ms = None;
+        note_acknowledged(link, &frame);
+        let visible_ms = if frame.caught_up { frame.sent_wall_ms } else { frame.through.wall_ms() };
+        self.check_log(from, effects);
+        let mut txn = Txn::new(store);
+        for row in frame.rows.into_iter().filter(|row| row.version.stamp.hlc > place) {
+            self.merge_row(now, &mut txn, row, effects);
+        }
+        if frame.through > place {
+            advance(&mut self.applied, frame.origin, frame.through);
+            txn.batch.applied.insert(frame.origin, frame.through);
+        }
+        self.persist_rows(txn, effects);
+        match self.pending.back_mut() {
+            Some(pending) => pending.visible.push((from, visible_ms)),
+            None => self.note_visible(from, visible_ms),
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn persist_rows<S: Snapshot>(&mut self, txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
+    /// The same, torn apart as the planted bugs ask.
+    #[cfg(feature = "planted-bugs")]
+    fn persist_rows<S: Snapshot>(&mut self, mut txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
+        use super::{Batch, Bug};
+        if self.has_bug(Bug::AppliedAheadOfRows) {
+            let applied = core::mem::take(&mut txn.batch.applied);
+            self.persist(Batch { applied, ..Batch::default() }, Vec::new(), effects);
+        }
+        let mut late = Batch::default();
+        if self.has_bug(Bug::LedgerNotInBatch) {
+            let (ledger, rest) = core::mem::take(&mut txn.batch.items)
+                .into_iter()
+                .partition(|(key, _)| key.table == TableId::LEDGER);
+            (late.items, txn.batch.items) = (ledger, rest);
+            let of_ledger = |key: &Option<crate::item::ItemKey>| {
+                key.as_ref().is_some_and(|key| key.table == TableId::LEDGER)
+            };
+            let (ledger, rest) = core::mem::take(&mut txn.batch.changelog)
+                .into_iter()
+                .partition(|(_, key)| of_ledger(key));
+            (late.changelog, txn.batch.changelog) = (ledger, rest);
+        }
+        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(late, Vec::new(), effects);
+    }
+
+    /// Merges one row; a loser's ledger entry goes into the same batch.
+    pub(super) fn merge_row<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        row: Row,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Row { key, version } = row;
+        // A table that this region does not know to hold is copied whole once it does.
+        if !self.catalog.may_receive(self.config.slot, key.table, &key.primary) {
+            return;
+        }
+        let policy = if key.table == TableId::LEDGER { Policy::InsertOnly } else { Policy::Lww };
+        let merged = merge(txn.item(&key), version, policy, self.order());
+        let Merged::Changed { stored, replaced, conflict } = merged else { return };
+        if key.table == TableId::CATALOG {
+            let attributes = stored.version.body.attributes();
+            self.catalog_changed |= self.catalog.observe(&key.primary, attributes);
+            self.reconciled = false;
+        }
+        txn.batch.put(key.clone(), stored, replaced.map(|version| version.stamp));
+        if let Some(conflict) = conflict {
+            self.record(now, txn, &key, &conflict, effects);
+        }
+    }
+
+    fn record<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &crate::item::ItemKey,
+        conflict: &Conflict,
+        effects: &mut Vec<Effect>,
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LedgerSkipped) {
+            return;
+        }
+        let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
+        let key = ledger::key(item, loser, winner);
+        if txn.item(&key).is_none() {
+            self.put_system(now, txn, key, ledger::entry(item, conflict));
+        }
+        effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
+    }
+
+    /// Neither applied (it would win for as long as the skew) nor dropped (it was acknowledged):
+    /// the feeder keeps it, and is asked again when local time has caught up.
+    fn hold(&mut self, now: Now, from: RegionSlot, newest: Hlc, effects: &mut Vec<Effect>) {
+        let link = self.links.entry(from).or_default();
+        link.frame_us = now.mono_us;
+        let ahead_ms = newest.wall_ms() - now.wall_ms;
+        if link.held_until_ms.is_none() {
+            effects.push(Effect::Trace(Trace::Held { peer: from, ahead_ms }));
+        }
+        link.held_until_ms = Some(newest.wall_ms() - self.config.skew_ms_max);
+    }
+
+    /// Asks again where a frame was missing, a hold is over, or nothing was heard for long.
+    pub(super) fn resubscribe(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let due = |link: &Link| {
+            let silent = now.mono_us.saturating_sub(link.frame_us) > LINK_TIMEOUT_MS * 1000;
+            let asked_us = now.mono_us.saturating_sub(link.subscribed_us);
+            let held = link.held_until_ms.is_some_and(|until| now.wall_ms >= until);
+            link.up
+                && (link.wants_subscribe || silent || held)
+                && asked_us >= RESUBSCRIBE_INTERVAL_MS * 1000
+        };
+        let peers: Vec<RegionSlot> =
+            self.links.iter().filter(|(_, link)| due(link)).map(|(&peer, _)| peer).collect();
+        for peer in peers {
+            self.subscribe(now, peer, effects);
+        }
+    }
+
+    fn subscribe(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
+        let after = self.newest_applied_of(peer);
+        let link = self.links.entry(peer).or_default();
+        link.subscribed_us = now.mono_us;
+        link.wants_subscribe = false;
+        effects.push(Effect::Send { to: peer, request: Request::Subscribe { after } });
+    }
+
+    /// The place in the feed of the peer's newest life.
+    fn newest_applied_of(&self, peer: RegionSlot) -> Hlc {
+        let of_peer = self.applied.iter().filter(|(origin, _)| origin.slot() == peer);
+        of_peer
+            .max_by_key(|(origin, _)| origin.incarnation())
+            .map(|(_, &hlc)| hlc)
+            .unwrap_or_default()
+    }
+
+    /// A peer that has applied more than was ever issued here has seen a log that is lost.
+    fn check_log(&self, from: RegionSlot, effects: &mut Vec<Effect>) {
+        let known = self.links.get(&from).and_then(|link| link.applied.get(&self.me));
+        let known = known.copied().unwrap_or_default();
+        if known > self.last {
+            effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
+        }
+    }
+}
+
+fn note_acknowledged(link: &mut Link, frame: &Rows) {
+    for &(origin, hlc) in &frame.applied {
+        advance(&mut link.applied, origin, hlc);
+    }
+    // The feeder has its own rows.
+    advance(&mut link.applied, frame.origin, frame.through);
+}
+
+fn newest_stamp(frame: &Frame) -> Hlc {
+    let rows = match frame {
+        Frame::Rows(rows) => &rows.rows,
+        Frame::Copied(copied) => &copied.rows,
+    };
+    rows.iter().map(|row| row.version.stamp.hlc).max().unwrap_or_default()
+}
+
+fn check_rows(from: RegionSlot, frame: &Rows) -> Result<(), Distrust> {
+    if frame.origin.slot() != from {
+        return Err(Distrust::ForeignOrigin(frame.origin));
+    }
+    let mut before = frame.after;
+    for row in &frame.rows {
+        let stamp = row.version.stamp;
+        check_version(row)?;
+        if stamp.origin != frame.origin || stamp.hlc <= before || stamp.hlc > frame.through {
+            return Err(Distrust::Misplaced(stamp));
+        }
+        before = stamp.hlc;
+    }
+    Ok(())
+}
+
+fn check_copied(frame: &Copied) -> Result<(), Distrust> {
+    for row in &frame.rows {
+        check_version(row)?;
+        if row.key.table != frame.table {
+            return Err(Distrust::Misplaced(row.version.stamp));
+        }
+    }
+    Ok(())
+}
+
+/// A stamp exceeds all that its writer had seen, and is among it.
+fn check_version(row: &Row) -> Result<(), Distrust> {
+    let version = &row.version;
+    let own = version.context.get(version.stamp.origin);
+    let others = version.context.iter().filter(|entry| entry.0 != version.stamp.origin);
+    let newest = others.map(|entry| entry.1).max().unwrap_or_default();
+    if own == version.stamp.hlc && newest < version.stamp.hlc {
+        return Ok(());
+    }
+    Err(Distrust::Malformed("context does not fit the stamp".to_string()))
+}

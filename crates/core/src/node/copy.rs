@@ -1,0 +1,248 @@
+//! Replicas come and go: copying a table's rows in, levelling and dropping them.
+//!
+//! A new replica copies from every region that holds the table: from the home region everything,
+//! from the others their own rows, which a feed filtered by an older catalog may have withheld.
+//! It serves once the home's rows and those of every reachable region are here; the rest is
+//! remembered in its status and follows. A leaving replica first waits until every holder has
+//! applied its writes, in band, so that nothing acknowledged leaves with it.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Trace, Txn};
+use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, status_key};
+use crate::id::{RegionSlot, TableId};
+use crate::item::PrimaryKey;
+use crate::limits::DROP_ROWS_MAX;
+use crate::replica::{Copied, Request, Snapshot};
+use crate::time::{Hlc, Now};
+
+/// A chunk that was asked for and did not come is asked for again after this, microseconds.
+const COPY_TIMEOUT_US: u64 = 2_000_000;
+/// A feeder that does not know the replica yet is asked again after this, microseconds.
+const COPY_NOT_READY_US: u64 = 100_000;
+
+/// The copy of one table from one region.
+#[derive(Debug, Default)]
+pub(super) struct Copy {
+    after: Option<PrimaryKey>,
+    done: bool,
+    ask_at_us: u64,
+}
+
+/// A table whose rows this region is about to drop.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// Holders must have applied this region's writes up to here first.
+    cut: Hlc,
+}
+
+impl Node {
+    /// Compares what the catalog asks of this region with what is under way.
+    pub(super) fn reconcile(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        if core::mem::replace(&mut self.reconciled, true) {
+            return;
+        }
+        let mut txn = Txn::new(store);
+        let entries: Vec<TableEntry> = self.catalog.tables().cloned().collect();
+        for entry in &entries {
+            self.reconcile_table(now, &mut txn, entry, effects);
+        }
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
+    fn reconcile_table<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        entry: &TableEntry,
+        effects: &mut Vec<Effect>,
+    ) {
+        let me = self.config.slot;
+        let status = self.catalog.status(entry.id, me).cloned();
+        let removed = status.as_ref().is_some_and(|status| status.state == ReplicaState::Removed);
+        if entry.is_held_by(me) {
+            self.leaving.remove(&entry.id);
+            if let Some(spec) = entry.replica(me) {
+                self.reconcile_replica(now, txn, entry, spec.since, status, effects);
+            }
+        } else if !removed && (status.is_some() || entry.home == me) {
+            self.copies.retain(|(table, _), _| *table != entry.id);
+            let cut = self.last;
+            self.leaving.entry(entry.id).or_insert(Leaving { cut });
+        }
+    }
+
+    fn reconcile_replica<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        entry: &TableEntry,
+        since: Hlc,
+        status: Option<ReplicaStatus>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let me = self.config.slot;
+        match status.filter(|status| status.since == since).map(|status| status.state) {
+            Some(ReplicaState::Creating) => self.copy_from(entry.id, donors(entry, me)),
+            Some(ReplicaState::Active { pending }) => self.copy_from(entry.id, pending),
+            Some(ReplicaState::Failed { .. } | ReplicaState::Removed) => {}
+            None => {
+                let state = match self.stranger(entry) {
+                    Some(id) => {
+                        effects.push(Effect::Trace(Trace::ReplicaFailed(entry.id)));
+                        let reason = format!("another table of this name exists here ({id})");
+                        ReplicaState::Failed { reason }
+                    }
+                    None => {
+                        self.copy_from(entry.id, donors(entry, me));
+                        ReplicaState::Creating
+                    }
+                };
+                self.put_status(now, txn, entry.id, since, state);
+            }
+        }
+    }
+
+    /// Another table of the same name that this region already knows.
+    fn stranger(&self, entry: &TableEntry) -> Option<TableId> {
+        let mut held = self.catalog.held_by(self.config.slot);
+        held.find(|other| other.id != entry.id && other.name == entry.name).map(|other| other.id)
+    }
+
+    fn put_status<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        table: TableId,
+        since: Hlc,
+        state: ReplicaState,
+    ) {
+        let row = ReplicaStatus { since, state }.to_attributes();
+        self.put_system(now, txn, status_key(table, self.config.slot), row);
+    }
+
+    fn copy_from(&mut self, table: TableId, donors: Vec<RegionSlot>) {
+        for donor in donors {
+            self.copies.entry((table, donor)).or_default();
+        }
+    }
+
+    pub(super) fn forget_asked(&mut self, peer: RegionSlot) {
+        let of_peer = self.copies.iter_mut().filter(|((_, donor), _)| *donor == peer);
+        of_peer.for_each(|(_, copy)| copy.ask_at_us = 0);
+    }
+
+    /// Asks for the chunks that are due.
+    pub(super) fn drive_copies(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for (&(table, donor), copy) in &mut self.copies {
+            let up = self.links.get(&donor).is_some_and(|link| link.up);
+            if up && !copy.done && copy.ask_at_us <= now.mono_us {
+                copy.ask_at_us = now.mono_us + COPY_TIMEOUT_US;
+                let request = Request::Copy { table, after: copy.after.clone() };
+                effects.push(Effect::Send { to: donor, request });
+            }
+        }
+    }
+
+    pub(super) fn receive_copied(
+        &mut self,
+        now: Now,
+        from: RegionSlot,
+        frame: Copied,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(copy) = self.copies.get_mut(&(frame.table, from)) else { return };
+        if copy.done || copy.after != frame.after {
+            return;
+        }
+        if !frame.ready {
+            copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
+            return;
+        }
+        copy.done = frame.next.is_none();
+        copy.after = frame.next;
+        copy.ask_at_us = 0;
+        let mut txn = Txn::new(store);
+        for row in frame.rows {
+            self.merge_row(now, &mut txn, row, effects);
+        }
+        self.conclude_copies(now, &mut txn, frame.table, effects);
+        self.persist(txn.batch, Vec::new(), effects);
+        self.drive_copies(now, effects);
+    }
+
+    /// Starts serving when everything reachable is here; shortens the list of what is not.
+    fn conclude_copies<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        table: TableId,
+        effects: &mut Vec<Effect>,
+    ) {
+        let me = self.config.slot;
+        let Some(entry) = self.catalog.get(table).cloned() else { return };
+        let Some(spec) = entry.replica(me) else { return };
+        let (mut waits, mut pending) = (false, Vec::new());
+        for (&(_, donor), _) in
+            self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done)
+        {
+            let up = self.links.get(&donor).is_some_and(|link| link.up);
+            waits |= up || donor == entry.home;
+            pending.push(donor);
+        }
+        let state = self.catalog.state(&entry, me).cloned();
+        let next = ReplicaState::Active { pending };
+        let serving = matches!(state, Some(ReplicaState::Active { .. }));
+        if (waits && !serving) || state.as_ref() == Some(&next) {
+            return;
+        }
+        if !serving {
+            effects.push(Effect::Trace(Trace::ReplicaActive(table)));
+        }
+        if next == (ReplicaState::Active { pending: Vec::new() }) {
+            self.copies.retain(|(of, _), _| *of != table);
+        }
+        self.put_status(now, txn, table, spec.since, next);
+    }
+
+    /// Drops rows of leaving tables, a bounded batch at a time.
+    pub(super) fn drive_leaving(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ready =
+            self.leaving.iter().find(|(table, leaving)| self.is_level(**table, leaving.cut));
+        let Some((&table, _)) = ready else { return };
+        let mut txn = Txn::new(store);
+        let rows = store.rows(table, None, DROP_ROWS_MAX);
+        if rows.is_empty() {
+            self.leaving.remove(&table);
+            let since = self.catalog.status(table, self.config.slot).map(|status| status.since);
+            let since = since.unwrap_or_default();
+            self.put_status(now, &mut txn, table, since, ReplicaState::Removed);
+            effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
+        }
+        for (key, stored) in rows {
+            txn.batch.remove(key, stored.version.stamp);
+        }
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
+    /// Whether every remaining holder has applied what was written here up to `cut`.
+    fn is_level(&self, table: TableId, cut: Hlc) -> bool {
+        let Some(entry) = self.catalog.get(table) else { return true };
+        let applied = |slot: RegionSlot| {
+            let link = self.links.get(&slot)?;
+            link.applied.get(&self.me).copied()
+        };
+        entry.deleted || entry.holders().all(|slot| applied(slot).unwrap_or_default() >= cut)
+    }
+}
+
+fn donors(entry: &TableEntry, me: RegionSlot) -> Vec<RegionSlot> {
+    entry.holders().filter(|&slot| slot != me).collect()
+}

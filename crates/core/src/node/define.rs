@@ -1,0 +1,211 @@
+//! Catalog changes by clients: tables made, changed and deleted by their home region.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Outcome, Txn};
+use crate::catalog::{ReplicaSpec, ReplicaView, StreamView, TableEntry, entry_key};
+use crate::id::{RegionSlot, RequestId, TableId};
+use crate::replica::Snapshot;
+use crate::table::Schema;
+use crate::time::{Hlc, Now};
+
+/// A change of the catalog.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Make a table; its home is this region.
+    Create(NewTable),
+    /// Change a table of this region.
+    Update(TableUpdate),
+    /// Delete a table of this region.
+    Delete {
+        /// The table's name.
+        name: String,
+    },
+}
+
+/// What a new table shall be.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Name, already validated.
+    pub name: String,
+    /// Key schema.
+    pub schema: Schema,
+    /// Change stream.
+    pub stream: Option<StreamView>,
+    /// Billing mode, shown and nothing else.
+    pub on_demand: bool,
+    /// Whether DeleteTable shall be refused.
+    pub deletion_protection: bool,
+}
+
+/// What shall change of a table; `None` and empty leave things as they are.
+#[derive(Clone, Debug, Default)]
+pub struct TableUpdate {
+    /// The table's name.
+    pub name: String,
+    /// Regions that shall hold a replica.
+    pub add: Vec<RegionSlot>,
+    /// Regions that shall not any more.
+    pub remove: Vec<RegionSlot>,
+    /// Set or end the change stream.
+    pub stream: Option<Option<StreamView>>,
+    /// Billing mode.
+    pub on_demand: Option<bool>,
+    /// Deletion protection.
+    pub deletion_protection: Option<bool>,
+}
+
+/// Why a catalog change is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DefineRefusal {
+    /// The name is taken in this region.
+    #[error("table already exists: {0}")]
+    Exists(String),
+    /// No such table in this region.
+    #[error("table not found: {0}")]
+    NotFound(String),
+    /// Only the home region changes a table.
+    #[error("the table belongs to another region, which alone changes it")]
+    NotHome(RegionSlot),
+    /// The region already holds, or is about to hold, a replica.
+    #[error("the region already holds a replica")]
+    ReplicaExists(RegionSlot),
+    /// The region holds no replica.
+    #[error("the region holds no replica")]
+    ReplicaMissing(RegionSlot),
+    /// The home region's copy is not a replica to add or remove.
+    #[error("the home region's copy can not be added or removed")]
+    ReplicaIsHome(RegionSlot),
+    /// A replica of an earlier life is still being deleted there.
+    #[error("the region is still deleting its earlier replica")]
+    ReplicaLeaving(RegionSlot),
+    /// Replicas must go first.
+    #[error("the table still has replicas")]
+    HasReplicas,
+    /// Global tables stream both images.
+    #[error("a table with replicas needs its change stream")]
+    StreamNeeded,
+    /// Deletion protection is on.
+    #[error("deletion protection is enabled")]
+    Protected,
+}
+
+impl Node {
+    pub(super) fn define(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        change: Change,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let decided = match change {
+            Change::Create(new) => self.create(now, new),
+            Change::Update(update) => self.update(now, &update),
+            Change::Delete { name } => self.delete(&name),
+        };
+        let entry = match decided {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                let denied = (request, Outcome::Denied(refusal));
+                return self.reply_when_settled(vec![denied], effects);
+            }
+        };
+        let mut txn = Txn::new(store);
+        self.put_system(now, &mut txn, entry_key(entry.id), entry.to_attributes());
+        self.reconciled = false;
+        self.persist(txn.batch, vec![(request, Outcome::Defined(entry))], effects);
+    }
+
+    fn create(&mut self, now: Now, new: NewTable) -> Result<TableEntry, DefineRefusal> {
+        let home = self.config.slot;
+        if self.catalog.find(home, &new.name).is_some() {
+            return Err(DefineRefusal::Exists(new.name));
+        }
+        Ok(TableEntry {
+            id: TableId(self.issue(now, Hlc::ZERO)),
+            name: new.name,
+            home,
+            schema: new.schema,
+            created_ms: now.wall_ms,
+            stream: new.stream,
+            on_demand: new.on_demand,
+            deletion_protection: new.deletion_protection,
+            replicas: Vec::new(),
+            deleted: false,
+        })
+    }
+
+    fn update(&mut self, now: Now, update: &TableUpdate) -> Result<TableEntry, DefineRefusal> {
+        let mut entry = self.owned(&update.name)?;
+        for &slot in &update.remove {
+            remove_replica(&mut entry, slot)?;
+        }
+        for &slot in &update.add {
+            self.may_add(&entry, slot)?;
+            let since = self.issue(now, Hlc::ZERO).hlc;
+            entry.replicas.push(ReplicaSpec { slot, since });
+        }
+        if let Some(stream) = update.stream {
+            entry.stream = stream;
+        }
+        if !update.add.is_empty() {
+            entry.stream = entry.stream.or(Some(StreamView::NewAndOldImages));
+        }
+        if !entry.replicas.is_empty() && entry.stream.is_none() {
+            return Err(DefineRefusal::StreamNeeded);
+        }
+        entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
+        entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);
+        Ok(entry)
+    }
+
+    fn may_add(&self, entry: &TableEntry, slot: RegionSlot) -> Result<(), DefineRefusal> {
+        if slot == entry.home {
+            return Err(DefineRefusal::ReplicaIsHome(slot));
+        }
+        if entry.replica(slot).is_some() {
+            return Err(DefineRefusal::ReplicaExists(slot));
+        }
+        let shown = self.catalog.replicas(entry);
+        if shown.contains(&(slot, ReplicaView::Deleting)) {
+            return Err(DefineRefusal::ReplicaLeaving(slot));
+        }
+        Ok(())
+    }
+
+    fn delete(&self, name: &str) -> Result<TableEntry, DefineRefusal> {
+        let mut entry = self.owned(name)?;
+        if entry.deletion_protection {
+            return Err(DefineRefusal::Protected);
+        }
+        if self.catalog.replicas(&entry).len() > 1 {
+            return Err(DefineRefusal::HasReplicas);
+        }
+        entry.deleted = true;
+        Ok(entry)
+    }
+
+    fn owned(&self, name: &str) -> Result<TableEntry, DefineRefusal> {
+        let me = self.config.slot;
+        match self.catalog.find(me, name) {
+            None => Err(DefineRefusal::NotFound(name.into())),
+            Some(entry) if entry.home != me => Err(DefineRefusal::NotHome(entry.home)),
+            Some(entry) => Ok(entry.clone()),
+        }
+    }
+}
+
+fn remove_replica(entry: &mut TableEntry, slot: RegionSlot) -> Result<(), DefineRefusal> {
+    if slot == entry.home {
+        return Err(DefineRefusal::ReplicaIsHome(slot));
+    }
+    let before = entry.replicas.len();
+    entry.replicas.retain(|replica| replica.slot != slot);
+    if entry.replicas.len() == before {
+        return Err(DefineRefusal::ReplicaMissing(slot));
+    }
+    Ok(())
+}

@@ -1,0 +1,485 @@
+//! One region's machines, composed: the single writer of the region's store.
+//!
+//! State: the clock, the places in other regions' feeds, the catalog, copies under way, and what
+//! waits for the disk. Client writes, peers' frames and time change it. Always true: nothing is
+//! told to anyone (a reply, a published progress) before the batch it rests on is durable, and
+//! everything that belongs together is in one batch.
+//!
+//! Deliberately absent: reads (they need no machine, only a durable snapshot), links and retries
+//! of IO (a failed write is the end of the process), and time other than `now`.
+
+mod apply;
+mod copy;
+mod define;
+mod write;
+
+pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::catalog::{Catalog, TableEntry};
+use crate::id::{Origin, RegionSlot, RequestId, TableId};
+use crate::item::{Attributes, ItemKey};
+use crate::merge::{Order, Stored};
+use crate::replica::{Applied, Batch, Distrust, Durable, Frame, Progress, Request, Snapshot};
+use crate::table;
+use crate::time::{Hlc, Now, Stamp};
+
+/// How often [`Event::Timer`] wants to come, microseconds.
+const TICK_US: u64 = 20_000;
+
+/// A batch's place in the order of batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// What a node is told at birth and never again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which region this is.
+    pub slot: RegionSlot,
+    /// How far ahead of local time a stamp may be before its stream is held, ms.
+    pub skew_ms_max: u64,
+    /// A bug to plant, for the simulator to find.
+    #[cfg(feature = "planted-bugs")]
+    pub bug: Option<Bug>,
+}
+
+/// Bugs that the simulator must catch. They exist in no shipped build.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Clients are answered before their write is durable.
+    ReplyBeforeDurable,
+    /// Concurrent versions of equal readings are not ordered by origin.
+    NoRegionTieBreak,
+    /// The applied vector is written in a batch of its own, ahead of the rows.
+    AppliedAheadOfRows,
+    /// The ledger entry is written in a batch of its own, after the merge.
+    LedgerNotInBatch,
+    /// A version's context lacks what its region had seen.
+    ContextForgotten,
+    /// The clock's high-water mark does not survive a restart.
+    ClockForgotten,
+    /// Concurrent losers are dropped without a ledger entry, as common stores do.
+    LedgerSkipped,
+}
+
+/// The only way in.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client writes one item.
+    Write {
+        /// Whom to answer.
+        request: RequestId,
+        /// Which table.
+        table: TableId,
+        /// What to do.
+        op: Box<table::WriteOp>,
+    },
+    /// A client changes the catalog.
+    Define {
+        /// Whom to answer.
+        request: RequestId,
+        /// What to change.
+        change: Box<Change>,
+    },
+    /// The stream from a peer is open: subscribe.
+    Linked {
+        /// The peer.
+        peer: RegionSlot,
+    },
+    /// The stream from a peer is gone.
+    Unlinked {
+        /// The peer.
+        peer: RegionSlot,
+    },
+    /// A frame of a peer's feed.
+    Received {
+        /// The peer.
+        from: RegionSlot,
+        /// What it sent.
+        frame: Frame,
+    },
+    /// Every batch up to and including this one is durable.
+    Persisted {
+        /// The newest durable batch.
+        token: Token,
+    },
+    /// Time has passed.
+    Timer,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The write is durable in this region.
+    Written {
+        /// The attributes that the request asked to return.
+        returned: Option<Attributes>,
+        /// The version that was written; `None` if the write changed nothing.
+        stamp: Option<Stamp>,
+    },
+    /// The write was refused; nothing changed.
+    Refused(table::Refusal),
+    /// This region does not serve the table (any more).
+    NotServing,
+    /// The catalog change is durable in this region.
+    Defined(TableEntry),
+    /// The catalog change was refused; nothing changed.
+    Denied(DefineRefusal),
+}
+
+/// What is worth telling an operator; each happens once per transition, not per event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// A concurrent loser went to the ledger.
+    Conflict {
+        /// Whose item.
+        table: TableId,
+        /// The loser.
+        loser: Stamp,
+        /// The winner.
+        winner: Stamp,
+    },
+    /// A peer's stamp is too far ahead: its stream is held until local time catches up.
+    Held {
+        /// The peer.
+        peer: RegionSlot,
+        /// How far ahead, ms.
+        ahead_ms: u64,
+    },
+    /// A frame does not follow on what was applied: subscribing again.
+    Gap {
+        /// The peer.
+        peer: RegionSlot,
+    },
+    /// A peer sent what it may not send: ignored.
+    Distrusted {
+        /// The peer.
+        peer: RegionSlot,
+        /// Why.
+        reason: Distrust,
+    },
+    /// A peer has applied stamps that this region never issued: its log was lost.
+    LogLost {
+        /// The peer that knows more.
+        peer: RegionSlot,
+        /// What it knows.
+        known: Hlc,
+    },
+    /// This region's replica of a table serves.
+    ReplicaActive(TableId),
+    /// This region cannot hold a replica of a table.
+    ReplicaFailed(TableId),
+    /// This region dropped its rows of a table.
+    ReplicaRemoved(TableId),
+}
+
+/// What the driver shall do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write atomically and sync; visible to the next event's snapshot at once. Tokens rise.
+    Persist {
+        /// To be named in [`Event::Persisted`].
+        token: Token,
+        /// What to write.
+        batch: Batch,
+    },
+    /// Answer a client.
+    Reply {
+        /// Whom.
+        request: RequestId,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Ask a peer whose stream is open.
+    Send {
+        /// The peer.
+        to: RegionSlot,
+        /// What to ask.
+        request: Request,
+    },
+    /// Let feeds and readers see this.
+    Publish(Progress),
+    /// Tell the operator.
+    Trace(Trace),
+}
+
+/// What this region knows of a peer's feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The stream is open.
+    pub up: bool,
+    /// Everything that the peer wrote before this wall time (its clock, ms) is visible here.
+    pub visible_ms: u64,
+    /// What the peer has durably applied, as told in band.
+    pub applied: BTreeMap<Origin, Hlc>,
+    /// The stream is held for its clock until local wall time reaches this, ms.
+    pub held_until_ms: Option<u64>,
+    subscribed_us: u64,
+    frame_us: u64,
+    wants_subscribe: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    me: Origin,
+    last: Hlc,
+    closed: Hlc,
+    applied: Applied,
+    applied_durable: Applied,
+    catalog: Catalog,
+    catalog_changed: bool,
+    published: Arc<Catalog>,
+    pending: VecDeque<Pending>,
+    next_token: u64,
+    links: BTreeMap<RegionSlot, Link>,
+    copies: BTreeMap<(TableId, RegionSlot), copy::Copy>,
+    leaving: BTreeMap<TableId, copy::Leaving>,
+    reconciled: bool,
+    tick_us: u64,
+}
+
+/// A batch on its way to the disk, and what waits for it.
+#[derive(Debug)]
+struct Pending {
+    token: Token,
+    closed: Hlc,
+    applied: Vec<(Origin, Hlc)>,
+    visible: Vec<(RegionSlot, u64)>,
+    replies: Vec<(RequestId, Outcome)>,
+    catalog: Option<Arc<Catalog>>,
+}
+
+impl Node {
+    /// Start and restart are one path: whatever was durable comes in here.
+    #[must_use]
+    pub fn new(config: Config, durable: Durable) -> Self {
+        let me = Origin::new(config.slot, durable.incarnation);
+        let published = Arc::new(durable.catalog.clone());
+        #[cfg(feature = "planted-bugs")]
+        let mut durable = durable;
+        #[cfg(feature = "planted-bugs")]
+        if config.bug == Some(Bug::ClockForgotten) {
+            durable.last = Hlc::ZERO;
+        }
+        Self {
+            me,
+            last: durable.last,
+            closed: durable.last,
+            applied: durable.applied.clone(),
+            applied_durable: durable.applied,
+            catalog: durable.catalog,
+            catalog_changed: false,
+            published,
+            pending: VecDeque::new(),
+            next_token: 0,
+            links: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            reconciled: false,
+            tick_us: 0,
+            config,
+        }
+    }
+
+    /// Runs one event to completion; touches nothing but the node and `effects`.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        event: Event,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        match event {
+            Event::Write { request, table, op } => {
+                self.write(now, request, table, &op, store, effects);
+            }
+            Event::Define { request, change } => {
+                self.define(now, request, *change, store, effects);
+            }
+            Event::Linked { peer } => self.linked(now, peer, effects),
+            Event::Unlinked { peer } => self.unlinked(peer),
+            Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
+            Event::Persisted { token } => self.persisted(token, effects),
+            Event::Timer => {}
+        }
+        self.tick(now, store, effects);
+    }
+
+    /// When to be called with [`Event::Timer`] if nothing else happens: monotonic microseconds.
+    #[must_use]
+    pub fn deadline(&self) -> u64 {
+        self.tick_us + TICK_US
+    }
+
+    /// This region's present life.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.me
+    }
+
+    /// What may be told to others now.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            closed: self.closed,
+            applied: self.applied_durable.clone(),
+            catalog: Arc::clone(&self.published),
+        }
+    }
+
+    /// What is known of the peers.
+    #[must_use]
+    pub fn links(&self) -> &BTreeMap<RegionSlot, Link> {
+        &self.links
+    }
+
+    fn tick(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        if now.mono_us < self.deadline() && self.reconciled {
+            return;
+        }
+        self.tick_us = now.mono_us;
+        self.resubscribe(now, effects);
+        self.reconcile(now, store, effects);
+        self.drive_copies(now, effects);
+        self.drive_leaving(now, store, effects);
+    }
+
+    /// A stamp greater than everything issued or seen here.
+    fn issue(&mut self, now: Now, floor: Hlc) -> Stamp {
+        let hlc = self.last.next().max(now.hlc()).max(floor.next());
+        assert!(hlc > self.last, "the clock is exhausted");
+        self.last = hlc;
+        Stamp { hlc, origin: self.me }
+    }
+
+    /// Hands a batch to the disk, and `replies` to whoever waits once it is durable.
+    fn persist(
+        &mut self,
+        mut batch: Batch,
+        replies: Vec<(RequestId, Outcome)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if batch.is_empty() {
+            self.reply_when_settled(replies, effects);
+            return;
+        }
+        batch.last = Some(self.last);
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let catalog =
+            core::mem::take(&mut self.catalog_changed).then(|| Arc::new(self.catalog.clone()));
+        let applied = batch.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
+        let mut pending =
+            Pending { token, closed: self.last, applied, visible: Vec::new(), replies, catalog };
+        if self.planted_reply_before_durable() {
+            release(&mut pending.replies, effects);
+        }
+        self.pending.push_back(pending);
+        effects.push(Effect::Persist { token, batch });
+    }
+
+    /// Answers that rest on what was read: at once, or when what was read is durable.
+    fn reply_when_settled(
+        &mut self,
+        mut replies: Vec<(RequestId, Outcome)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.pending.back_mut() {
+            Some(pending) => pending.replies.append(&mut replies),
+            None => release(&mut replies, effects),
+        }
+    }
+
+    fn persisted(&mut self, token: Token, effects: &mut Vec<Effect>) {
+        let mut advanced = false;
+        while self.pending.front().is_some_and(|pending| pending.token <= token) {
+            let Some(mut pending) = self.pending.pop_front() else { break };
+            release(&mut pending.replies, effects);
+            self.closed = self.closed.max(pending.closed);
+            for (origin, hlc) in pending.applied {
+                advance(&mut self.applied_durable, origin, hlc);
+            }
+            for (peer, visible_ms) in pending.visible {
+                self.note_visible(peer, visible_ms);
+            }
+            if let Some(catalog) = pending.catalog {
+                self.published = catalog;
+            }
+            advanced = true;
+        }
+        if advanced {
+            effects.push(Effect::Publish(self.progress()));
+        }
+    }
+
+    fn note_visible(&mut self, peer: RegionSlot, visible_ms: u64) {
+        let link = self.links.entry(peer).or_default();
+        link.visible_ms = link.visible_ms.max(visible_ms);
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn has_bug(&self, bug: Bug) -> bool {
+        self.config.bug == Some(bug)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_reply_before_durable(&self) -> bool {
+        self.has_bug(Bug::ReplyBeforeDurable)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_reply_before_durable(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn order(&self) -> Order {
+        let planted = self.has_bug(Bug::NoRegionTieBreak);
+        if planted { Order::WithoutOrigin } else { Order::Total }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn order(&self) -> Order {
+        Order::Total
+    }
+}
+
+/// A batch being made, with reads that see it.
+struct Txn<'a, S> {
+    store: &'a S,
+    batch: Batch,
+}
+
+impl<'a, S: Snapshot> Txn<'a, S> {
+    fn new(store: &'a S) -> Self {
+        Self { store, batch: Batch::default() }
+    }
+
+    fn item(&self, key: &ItemKey) -> Option<Stored> {
+        match self.batch.items.get(key) {
+            Some(stored) => stored.clone(),
+            None => self.store.item(key),
+        }
+    }
+}
+
+fn release(replies: &mut Vec<(RequestId, Outcome)>, effects: &mut Vec<Effect>) {
+    effects.extend(replies.drain(..).map(|(request, outcome)| Effect::Reply { request, outcome }));
+}
+
+fn advance(applied: &mut Applied, origin: Origin, hlc: Hlc) {
+    let place = applied.entry(origin).or_default();
+    *place = hlc.max(*place);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The node by hand: durability before words, gaps, holds, conflicts, replicas.
+
+use std::string::ToString;
+use std::vec;
+
+use super::*;
+use crate::item::{AttributeValue, KeyValue, PrimaryKey};
+use crate::replica::{Feed, Rows};
+use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
+
+/// A store in memory that shows every batch at once, as an engine's page cache does.
+#[derive(Default)]
+struct Memory {
+    items: BTreeMap<ItemKey, Stored>,
+    changelog: BTreeMap<Stamp, ItemKey>,
+}
+
+impl Memory {
+    fn apply(&mut self, batch: &Batch) {
+        for (key, stored) in &batch.items {
+            match stored {
+                Some(stored) => self.items.insert(key.clone(), stored.clone()),
+                None => self.items.remove(key),
+            };
+        }
+        for (stamp, key) in &batch.changelog {
+            match key {
+                Some(key) => self.changelog.insert(*stamp, key.clone()),
+                None => self.changelog.remove(stamp),
+            };
+        }
+    }
+}
+
+impl Snapshot for Memory {
+    fn item(&self, key: &ItemKey) -> Option<Stored> {
+        self.items.get(key).cloned()
+    }
+
+    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
+        let within = |stamp: &Stamp| stamp.origin == origin && stamp.hlc > after && stamp.hlc <= to;
+        let entries = self.changelog.iter().filter(|(stamp, _)| within(stamp));
+        entries.map(|(stamp, key)| (stamp.hlc, key.clone())).take(limit).collect()
+    }
+
+    fn rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        let within = |key: &ItemKey| key.table == table && after.is_none_or(|a| key.primary > *a);
+        let rows = self.items.iter().filter(|(key, _)| within(key));
+        rows.map(|(key, stored)| (key.clone(), stored.clone())).take(limit).collect()
+    }
+}
+
+/// A node with its store; batches become durable when told.
+struct Region {
+    node: Node,
+    store: Memory,
+    replies: Vec<Outcome>,
+    sent: Vec<Request>,
+    traces: Vec<Trace>,
+    newest: Option<Token>,
+}
+
+fn slot(index: u8) -> RegionSlot {
+    RegionSlot::new(index).expect("small slot")
+}
+
+fn at(ms: u64) -> Now {
+    Now { wall_ms: ms, mono_us: ms * 1000 }
+}
+
+impl Region {
+    fn new(index: u8) -> Self {
+        let config = Config {
+            slot: slot(index),
+            skew_ms_max: 500,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        };
+        let durable = Durable {
+            incarnation: 1,
+            last: Hlc::ZERO,
+            applied: Applied::new(),
+            catalog: Catalog::default(),
+        };
+        let node = Node::new(config, durable);
+        let store = Memory::default();
+        let (replies, sent, traces) = (vec![], vec![], vec![]);
+        Self { node, store, replies, sent, traces, newest: None }
+    }
+
+    fn handle(&mut self, ms: u64, event: Event) {
+        let mut effects = vec![];
+        self.node.handle(at(ms), event, &self.store, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Persist { token, batch } => {
+                    self.store.apply(&batch);
+                    self.newest = Some(token);
+                }
+                Effect::Reply { outcome, .. } => self.replies.push(outcome),
+                Effect::Send { request, .. } => self.sent.push(request),
+                Effect::Publish(_) => {}
+                Effect::Trace(trace) => self.traces.push(trace),
+            }
+        }
+    }
+
+    fn sync(&mut self, ms: u64) {
+        while let Some(token) = self.newest.take() {
+            self.handle(ms, Event::Persisted { token });
+        }
+    }
+
+    fn create(&mut self, ms: u64) -> TableId {
+        let schema = Schema {
+            partition: KeyAttribute { name: "id".to_string(), kind: KeyKind::S },
+            sort: None,
+        };
+        let name = "t".to_string();
+        let new =
+            NewTable { name, schema, stream: None, on_demand: true, deletion_protection: false };
+        let change = Box::new(Change::Create(new));
+        self.handle(ms, Event::Define { request: RequestId(0), change });
+        self.sync(ms);
+        match self.replies.pop() {
+            Some(Outcome::Defined(entry)) => entry.id,
+            other => panic!("expected a table, got {other:?}"),
+        }
+    }
+
+    fn replicate_to(&mut self, ms: u64, index: u8) {
+        let update =
+            TableUpdate { name: "t".to_string(), add: vec![slot(index)], ..Default::default() };
+        let change = Box::new(Change::Update(update));
+        self.handle(ms, Event::Define { request: RequestId(0), change });
+        self.sync(ms);
+        assert!(matches!(self.replies.pop(), Some(Outcome::Defined(_))));
+    }
+
+    fn put(&mut self, ms: u64, table: TableId, value: &str) {
+        let key = PrimaryKey { partition: KeyValue::S("k".to_string()), sort: None };
+        let item = [
+            ("id".to_string(), AttributeValue::S("k".to_string())),
+            ("v".to_string(), AttributeValue::S(value.to_string())),
+        ];
+        let op = Box::new(WriteOp::new(key, Action::Put(item.into())));
+        self.handle(ms, Event::Write { request: RequestId(1), table, op });
+    }
+
+    fn read(&self, table: TableId) -> Option<AttributeValue> {
+        let primary = PrimaryKey { partition: KeyValue::S("k".to_string()), sort: None };
+        let stored = self.store.item(&ItemKey { table, primary })?;
+        stored.version.body.attributes()?.get("v").cloned()
+    }
+
+    fn ledger(&self) -> usize {
+        self.store.rows(TableId::LEDGER, None, 100).len()
+    }
+}
+
+/// Carries everything between two regions until nothing more happens.
+fn exchange(ms: u64, regions: &mut [Region; 2]) {
+    let mut feeds =
+        [Feed::new(regions[0].node.me, slot(1)), Feed::new(regions[1].node.me, slot(0))];
+    for index in 0..2_u8 {
+        regions[index as usize].handle(ms, Event::Linked { peer: slot(1 - index) });
+    }
+    for step in 0..200 {
+        let ms = ms + step;
+        for feeder in 0..2_u8 {
+            let subscriber = usize::from(1 - feeder);
+            let feed = &mut feeds[usize::from(feeder)];
+            regions[subscriber].sent.drain(..).for_each(|request| feed.receive(request));
+            let (progress, store) =
+                (regions[usize::from(feeder)].node.progress(), &regions[usize::from(feeder)].store);
+            if let Some(frame) = feed.next(at(ms), &progress, store) {
+                regions[subscriber].handle(ms, Event::Received { from: slot(feeder), frame });
+            }
+            regions[subscriber].handle(ms, Event::Timer);
+            regions[subscriber].sync(ms);
+        }
+    }
+}
+
+fn shared_table(regions: &mut [Region; 2]) -> TableId {
+    let table = regions[0].create(1_000);
+    regions[0].replicate_to(1_001, 1);
+    exchange(1_002, regions);
+    table
+}
+
+fn text(value: &str) -> Option<AttributeValue> {
+    Some(AttributeValue::S(value.to_string()))
+}
+
+#[test]
+fn nobody_is_answered_before_the_write_is_durable() {
+    let mut region = Region::new(0);
+    let table = region.create(1_000);
+    region.put(1_001, table, "a");
+    assert!(region.replies.is_empty());
+    assert!(region.node.progress().closed < Hlc::from_parts(1_001, 0));
+    region.sync(1_002);
+    assert_eq!(region.replies.len(), 1);
+    assert!(region.node.progress().closed >= Hlc::from_parts(1_001, 0));
+}
+
+#[test]
+fn an_unserved_table_is_refused() {
+    let mut region = Region::new(0);
+    region.put(1_000, TableId(Stamp { hlc: Hlc::MAX, origin: region.node.me }), "a");
+    assert_eq!(region.replies, [Outcome::NotServing]);
+}
+
+#[test]
+fn a_replica_copies_what_was_there_and_then_serves() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = regions[0].create(1_000);
+    regions[0].put(1_001, table, "old");
+    regions[0].sync(1_001);
+    // The feed passes the row before the table has a replica there, so only the copy brings it.
+    exchange(1_002, &mut regions);
+    assert_eq!(regions[1].read(table), None);
+    regions[0].replicate_to(1_300, 1);
+    exchange(1_301, &mut regions);
+    assert_eq!(regions[1].read(table), text("old"));
+    assert!(regions[1].traces.contains(&Trace::ReplicaActive(table)));
+    regions[1].put(1_600, table, "new");
+    regions[1].sync(1_600);
+    exchange(1_601, &mut regions);
+    assert_eq!(regions[0].read(table), text("new"));
+    assert_eq!(regions[0].ledger() + regions[1].ledger(), 0);
+}
+
+#[test]
+fn concurrent_writes_converge_and_the_loser_is_in_both_ledgers() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    regions[0].put(2_000, table, "a");
+    regions[1].put(2_000, table, "b");
+    regions.iter_mut().for_each(|region| region.sync(2_000));
+    exchange(2_001, &mut regions);
+    assert_eq!(regions[0].read(table), text("b"));
+    assert_eq!(regions[1].read(table), text("b"));
+    assert_eq!((regions[0].ledger(), regions[1].ledger()), (1, 1));
+}
+
+#[test]
+fn a_stamp_from_the_future_is_held_and_comes_when_time_has_caught_up() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    regions[0].put(60_000, table, "future");
+    regions[0].sync(60_000);
+    exchange(2_000, &mut regions);
+    assert_eq!(regions[1].read(table), None);
+    assert!(regions[1].traces.iter().any(|trace| matches!(trace, Trace::Held { .. })));
+    exchange(59_600, &mut regions);
+    assert_eq!(regions[1].read(table), text("future"));
+}
+
+#[test]
+fn a_frame_that_skips_is_not_applied_but_asked_for_again() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    let origin = regions[0].node.me;
+    let skipping = Rows {
+        origin,
+        after: Hlc::from_parts(9_000, 0),
+        through: Hlc::from_parts(9_001, 0),
+        rows: vec![],
+        applied: vec![],
+        sent_wall_ms: 9_001,
+        caught_up: true,
+    };
+    regions[1].handle(9_002, Event::Received { from: slot(0), frame: Frame::Rows(skipping) });
+    regions[1].sync(9_002);
+    assert!(regions[1].node.progress().applied[&origin] < Hlc::from_parts(9_000, 0));
+    regions[0].put(9_003, table, "x");
+    regions[0].sync(9_003);
+    exchange(9_300, &mut regions);
+    assert_eq!(regions[1].read(table), text("x"));
+}
+
+#[test]
+fn a_table_of_the_same_name_stays_a_stranger() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let (mine, theirs) = (regions[0].create(1_000), regions[1].create(1_000));
+    regions[1].put(1_001, theirs, "theirs");
+    regions[0].replicate_to(1_002, 1);
+    exchange(1_003, &mut regions);
+    assert_eq!(regions[1].node.catalog.find(slot(1), "t").map(|entry| entry.id), Some(theirs));
+    let entry = regions[0].node.catalog.get(mine).expect("created").clone();
+    let shown = regions[0].node.catalog.replicas(&entry);
+    assert!(matches!(shown[1].1, crate::catalog::ReplicaView::Failed(_)), "{shown:?}");
+}
+
+#[test]
+fn a_removed_replica_levels_first_and_leaves_no_rows() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    regions[1].put(2_000, table, "last words");
+    regions[1].sync(2_000);
+    let update = TableUpdate { name: "t".to_string(), remove: vec![slot(1)], ..Default::default() };
+    let change = Box::new(Change::Update(update));
+    regions[0].handle(2_001, Event::Define { request: RequestId(0), change });
+    regions[0].sync(2_001);
+    exchange(2_002, &mut regions);
+    exchange(2_302, &mut regions);
+    assert_eq!(regions[0].read(table), text("last words"));
+    assert!(regions[1].store.rows(table, None, 9).is_empty());
+    assert!(regions[1].traces.contains(&Trace::ReplicaRemoved(table)));
+    let entry = regions[0].node.catalog.get(table).expect("kept").clone();
+    assert_eq!(regions[0].node.catalog.replicas(&entry).len(), 1);
+}

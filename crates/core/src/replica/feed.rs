@@ -1,0 +1,158 @@
+//! The feeder's side of one link: reads the changelog index and says what the peer lacks.
+//!
+//! State: how far the peer's subscription has been served, and which chunks it asked for. Requests
+//! change it; [`Feed::next`] is pulled whenever the link can take a frame, so that back-pressure is
+//! the link's own. It reads durable state only.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Copied, Frame, Progress, Request, Row, Rows, Snapshot};
+use crate::id::{Origin, RegionSlot, TableId};
+use crate::item::{PrimaryKey, item_size};
+use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS};
+use crate::merge::Version;
+use crate::time::{Hlc, Now};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Feed {
+    me: Origin,
+    peer: RegionSlot,
+    cursor: Option<Hlc>,
+    copies: BTreeMap<TableId, Option<PrimaryKey>>,
+    copied_last: bool,
+    sent_us: Option<u64>,
+}
+
+impl Feed {
+    /// A feed of `me`'s rows to `peer`; silent until the peer subscribes.
+    #[must_use]
+    pub fn new(me: Origin, peer: RegionSlot) -> Self {
+        Self { me, peer, cursor: None, copies: BTreeMap::new(), copied_last: false, sent_us: None }
+    }
+
+    /// Takes in what the peer asks for; asking again is harmless.
+    pub fn receive(&mut self, request: Request) {
+        match request {
+            Request::Subscribe { after } => {
+                self.cursor = Some(after);
+                self.sent_us = None;
+            }
+            Request::Copy { table, after } => {
+                self.copies.insert(table, after);
+            }
+        }
+    }
+
+    /// The next frame, if there is one to send now.
+    ///
+    /// `store` must be at least as new as `progress` and durable.
+    pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
+        let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
+        let rows_first = rows_wait && self.copied_last;
+        if !self.copies.is_empty() && !rows_first {
+            self.copied_last = true;
+            return self.copy(progress, store);
+        }
+        self.copied_last = false;
+        if rows_wait || self.heartbeat_due(now) {
+            return self.rows(now, progress, store);
+        }
+        None
+    }
+
+    /// When to ask again although nothing happened, on the monotonic clock, microseconds.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.cursor?;
+        Some(self.sent_us.map_or(0, |sent| sent + HEARTBEAT_INTERVAL_MS * 1000))
+    }
+
+    /// How far the peer has been served; `None` before it subscribes.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Hlc> {
+        self.cursor
+    }
+
+    fn heartbeat_due(&self, now: Now) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now.mono_us)
+    }
+
+    fn rows(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
+        let after = self.cursor?;
+        let end = progress.closed.max(after);
+        let changes = store.changes(self.me, after, end, FEED_ROWS_MAX);
+        let whole = changes.len() < FEED_ROWS_MAX;
+        let mut through = after;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let mut cut = false;
+        for (hlc, key) in changes {
+            if bytes >= FEED_BYTES_MAX {
+                cut = true;
+                break;
+            }
+            through = hlc;
+            if !progress.catalog.may_receive(self.peer, key.table, &key.primary) {
+                continue;
+            }
+            let Some(stored) = store.item(&key) else { continue };
+            if stored.version.stamp.hlc == hlc && stored.version.stamp.origin == self.me {
+                bytes += version_bytes(&stored.version);
+                rows.push(Row { key, version: stored.version });
+            }
+        }
+        if whole && !cut {
+            through = end;
+        }
+        self.cursor = Some(through);
+        self.sent_us = Some(now.mono_us);
+        Some(Frame::Rows(Rows {
+            origin: self.me,
+            after,
+            through,
+            rows,
+            applied: progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect(),
+            sent_wall_ms: now.wall_ms,
+            caught_up: through == end,
+        }))
+    }
+
+    /// One chunk of the table whose turn it is.
+    ///
+    /// The catalog that says that the peer holds the table is at least as old as `store`, and rows
+    /// behind the cursor were filtered by an older one: so the scan sees every row that the feed
+    /// withheld, and the feed sends every row that the scan is too early for.
+    fn copy(&mut self, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
+        let (table, after) = self.copies.pop_first()?;
+        let entry = progress.catalog.get(table);
+        let Some(entry) = entry.filter(|entry| entry.is_held_by(self.peer)) else {
+            let (rows, next) = (Vec::new(), None);
+            return Some(Frame::Copied(Copied { table, after, ready: false, rows, next }));
+        };
+        let everything = entry.home == self.me.slot();
+        let (mut rows, mut bytes, mut next) = (Vec::new(), 0, None);
+        let scanned = store.rows(table, after.as_ref(), FEED_ROWS_MAX);
+        let whole = scanned.len() < FEED_ROWS_MAX;
+        let mut cut = false;
+        for (key, stored) in scanned {
+            if bytes >= FEED_BYTES_MAX {
+                cut = true;
+                break;
+            }
+            next = Some(key.primary.clone());
+            if everything || stored.version.stamp.origin.slot() == self.me.slot() {
+                bytes += version_bytes(&stored.version);
+                rows.push(Row { key, version: stored.version });
+            }
+        }
+        if whole && !cut {
+            next = None;
+        }
+        Some(Frame::Copied(Copied { table, after, ready: true, rows, next }))
+    }
+}
+
+fn version_bytes(version: &Version) -> usize {
+    version.body.attributes().map_or(0, item_size) + 64
+}

@@ -1,0 +1,200 @@
+//! Replication: what regions say to each other, and the machine that serves a peer's feed.
+//!
+//! Every region subscribes to every other. The subscriber asks with a [`Request`], the feeder
+//! answers with [`Frame`]s on the same ordered stream. A frame of rows says "these are the live rows
+//! of my origin with stamps in `(after, through]`": it is safe to apply whenever the subscriber has
+//! applied at least `after`, however old, repeated or late it is.
+//!
+//! A frame also carries the feeder's own `applied` vector. It travels behind every row that the
+//! feeder wrote before, so it is an in-band acknowledgement: whoever reads that the feeder applied
+//! a stamp has already received all that the feeder wrote until then.
+
+mod feed;
+
+pub use feed::Feed;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::catalog::Catalog;
+use crate::id::{Origin, TableId};
+use crate::item::{ItemKey, PrimaryKey};
+use crate::merge::{Stored, Version};
+use crate::time::{Hlc, Stamp};
+
+/// The newest stamp applied of each origin.
+pub type Applied = BTreeMap<Origin, Hlc>;
+
+/// An item's version on its way between regions: always whole, never a difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which item.
+    pub key: ItemKey,
+    /// The version.
+    pub version: Version,
+}
+
+/// From subscriber to feeder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Start (again) with the feeder's own rows after this reading.
+    Subscribe {
+        /// What the subscriber has applied of the feeder.
+        after: Hlc,
+    },
+    /// Send one chunk of a table's rows, in key order, for a replica that is being created.
+    Copy {
+        /// Which table.
+        table: TableId,
+        /// The last key of the previous chunk.
+        after: Option<PrimaryKey>,
+    },
+}
+
+/// From feeder to subscriber.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The feeder's live rows in `(after, through]`; an empty one is a heartbeat.
+    Rows(Rows),
+    /// One chunk of a table.
+    Copied(Copied),
+}
+
+/// See [`Frame::Rows`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Whose rows.
+    pub origin: Origin,
+    /// Exclusive lower end.
+    pub after: Hlc,
+    /// Inclusive upper end.
+    pub through: Hlc,
+    /// In the order of their stamps.
+    pub rows: Vec<Row>,
+    /// What the feeder has durably applied of every origin: the in-band acknowledgement.
+    pub applied: Vec<(Origin, Hlc)>,
+    /// The feeder's wall clock when it made the frame, milliseconds since 1970.
+    pub sent_wall_ms: u64,
+    /// Whether the feeder had nothing more to send at that moment.
+    pub caught_up: bool,
+}
+
+/// See [`Frame::Copied`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Which table.
+    pub table: TableId,
+    /// The request's `after`, so that a late answer is not taken for the next one.
+    pub after: Option<PrimaryKey>,
+    /// `false` if the feeder does not yet know that the subscriber holds the table: ask again.
+    pub ready: bool,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Where to go on; `None` when this was the last chunk.
+    pub next: Option<PrimaryKey>,
+}
+
+/// What a region has made durable: everything a feed may tell to others.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Every own stamp up to here is durable, and none up to here will be issued any more.
+    pub closed: Hlc,
+    /// Durably applied of other origins.
+    pub applied: Applied,
+    /// The durable catalog.
+    pub catalog: Arc<Catalog>,
+}
+
+/// Synchronous reads of a region's local rows.
+///
+/// The node is given the newest state, unsynced batches included; a feed is given durable state
+/// only, because what it sends can never be taken back.
+pub trait Snapshot {
+    /// The item's state, if any row of it exists.
+    fn item(&self, key: &ItemKey) -> Option<Stored>;
+
+    /// Up to `limit` entries of the changelog index of `origin` in `(after, through]`, in order.
+    fn changes(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        limit: usize,
+    ) -> Vec<(Hlc, ItemKey)>;
+
+    /// Up to `limit` rows of a table after a key, in the store's own key order.
+    fn rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)>;
+}
+
+/// One atomic change of a region's store: rows, index and vectors stand or fall together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Rows to put, or to remove.
+    pub items: BTreeMap<ItemKey, Option<Stored>>,
+    /// Index entries to put, or to remove.
+    pub changelog: BTreeMap<Stamp, Option<ItemKey>>,
+    /// The newest stamp issued so far.
+    pub last: Option<Hlc>,
+    /// New places in other origins' feeds.
+    pub applied: Applied,
+}
+
+impl Batch {
+    /// Whether there is anything to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+            && self.changelog.is_empty()
+            && self.last.is_none()
+            && self.applied.is_empty()
+    }
+
+    /// Puts an item's new state, keeping the index an exact function of the rows.
+    pub fn put(&mut self, key: ItemKey, stored: Stored, replaced: Option<Stamp>) {
+        if let Some(stamp) = replaced {
+            self.changelog.insert(stamp, None);
+        }
+        self.changelog.insert(stored.version.stamp, Some(key.clone()));
+        self.items.insert(key, Some(stored));
+    }
+
+    /// Removes a row and its index entry, leaving no trace: only for a table that leaves.
+    pub fn remove(&mut self, key: ItemKey, stamp: Stamp) {
+        self.changelog.insert(stamp, None);
+        self.items.insert(key, None);
+    }
+}
+
+/// What is durable when a node starts: nothing but this survives a crash.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    /// The life that this region lives.
+    pub incarnation: u16,
+    /// The newest stamp ever issued.
+    pub last: Hlc,
+    /// Places in other origins' feeds.
+    pub applied: Applied,
+    /// Every row of the catalog table.
+    pub catalog: Catalog,
+}
+
+/// Why a row or frame of a peer was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// The frame speaks of another region's origin.
+    #[error("frame of origin {0}, which is not the peer's")]
+    ForeignOrigin(Origin),
+    /// Rows outside the frame's range, out of order, or of another origin.
+    #[error("row {0} does not belong into its frame")]
+    Misplaced(Stamp),
+    /// A table identity that cannot be.
+    #[error("malformed row: {0}")]
+    Malformed(String),
+}
