@@ -148,7 +148,7 @@ impl ApiError {
         self.kind.status()
     }
 
-    /// The response body. `message` is lower case: botocore and the other SDKs accept it throughout.
+    /// The response body. `message` is lower case, which all SDKs accept.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let mut out = Vec::new();

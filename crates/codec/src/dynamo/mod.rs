@@ -1,7 +1,7 @@
 //! DynamoDB JSON 1.0: requests in, responses and errors out.
 //!
-//! Items take the straight way: a request's bytes become `Attributes` without a tree in between, and
-//! `Attributes` become a response's bytes. Whatever is refused is an [`ApiError`] in DynamoDB's
+//! Items take the straight way: a request's bytes become `Attributes` without a tree in between,
+//! and `Attributes` become a response's bytes. Whatever is refused is an [`ApiError`] in DynamoDB's
 //! words. Nothing here knows of tables that exist: what needs a schema is a method that takes one.
 
 pub mod attribute;

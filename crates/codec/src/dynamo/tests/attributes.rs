@@ -38,25 +38,61 @@ fn values_are_read_and_written_back() {
 
 #[test]
 fn wrong_values_are_refused_in_dynamodb_words() {
-    let empty = "ValidationException: Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";
-    let many = "ValidationException: Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes";
+    let empty = "ValidationException: Supplied AttributeValue is empty, must contain exactly one \
+        of the supported datatypes";
+    let many = "ValidationException: Supplied AttributeValue has more than one datatypes set, \
+        must contain exactly one of the supported datatypes";
     let invalid = "ValidationException: One or more parameter values were invalid: ";
     for (value, message) in [
         ("{}", empty.to_owned()),
         (r#"{"S":null}"#, empty.to_owned()),
         (r#"{"X":"y"}"#, empty.to_owned()),
         (r#"{"S":"x","N":"1"}"#, many.to_owned()),
-        (r#"{"NULL":false}"#, format!("{invalid}Null attribute value types must have the value of true")),
+        (
+            r#"{"NULL":false}"#,
+            format!(
+                "{invalid}Null attribute value types must have the value \
+            of true"
+            ),
+        ),
         (r#"{"SS":[]}"#, format!("{invalid}An string set  may not be empty")),
         (r#"{"NS":[]}"#, format!("{invalid}An number set  may not be empty")),
         (r#"{"BS":[]}"#, format!("{invalid}Binary sets should not be empty")),
         (r#"{"SS":["a","a"]}"#, format!("{invalid}Input collection [a, a] contains duplicates.")),
-        (r#"{"BS":["AQ==","AQ=="]}"#, format!("{invalid}Input collection [AQ==, AQ==]of type BS contains duplicates.")),
-        (r#"{"NS":["1","1.0"]}"#, "ValidationException: Input collection contains duplicates".to_owned()),
-        (r#"{"SS":["a",""]}"#, format!("{invalid}An string set may not have a empty string as a member")),
-        (r#"{"N":"x"}"#, "ValidationException: The parameter cannot be converted to a numeric value: x".to_owned()),
-        (r#"{"N":""}"#, "ValidationException: The parameter cannot be converted to a numeric value".to_owned()),
-        (r#"{"N":"1e126"}"#, "ValidationException: Number overflow. Attempting to store a number with magnitude larger than supported range".to_owned()),
+        (
+            r#"{"BS":["AQ==","AQ=="]}"#,
+            format!(
+                "{invalid}Input collection [AQ==, AQ==]of type BS \
+            contains duplicates."
+            ),
+        ),
+        (
+            r#"{"NS":["1","1.0"]}"#,
+            "ValidationException: Input collection contains duplicates".to_owned(),
+        ),
+        (
+            r#"{"SS":["a",""]}"#,
+            format!(
+                "{invalid}An string set may not have a empty string as a \
+            member"
+            ),
+        ),
+        (
+            r#"{"N":"x"}"#,
+            "ValidationException: The parameter cannot be converted to a numeric \
+            value: x"
+                .to_owned(),
+        ),
+        (
+            r#"{"N":""}"#,
+            "ValidationException: The parameter cannot be converted to a numeric value".to_owned(),
+        ),
+        (
+            r#"{"N":"1e126"}"#,
+            "ValidationException: Number overflow. Attempting to store a number \
+            with magnitude larger than supported range"
+                .to_owned(),
+        ),
     ] {
         assert_eq!(text(&format!(r#"{{"a":{value}}}"#)), message, "{value}");
     }

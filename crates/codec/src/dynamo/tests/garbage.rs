@@ -5,12 +5,22 @@ use crate::dynamo::request::{Operation, decode};
 use crate::dynamo::{attributes_to_json, decode_attributes};
 
 const BODIES: [&str; 6] = [
-    r##"{"TableName":"music","Key":{"id":{"S":"k"},"seq":{"N":"1"}},"Item":{"id":{"S":"k"}},"UpdateExpression":"SET #a = a + :v REMOVE b[0]","ConditionExpression":"size(a) > :v","ProjectionExpression":"a.b","ExpressionAttributeNames":{"#a":"x"},"ExpressionAttributeValues":{":v":{"N":"1"}},"ReturnValues":"ALL_OLD"}"##,
-    r#"{"TableName":"music","KeyConditionExpression":"id = :p","FilterExpression":"a = :p","ExpressionAttributeValues":{":p":{"S":"k"}},"Limit":7,"Segment":0,"TotalSegments":4,"ExclusiveStartKey":{"id":{"B":"AQ=="}}}"#,
-    r#"{"RequestItems":{"music":[{"PutRequest":{"Item":{"id":{"S":"k"}}}},{"DeleteRequest":{"Key":{"id":{"L":[{"M":{}}]}}}}]}}"#,
-    r#"{"RequestItems":{"music":{"Keys":[{"id":{"SS":["k"]}}],"ProjectionExpression":"a","ConsistentRead":true}}}"#,
-    r#"{"TableName":"music","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST"}"#,
-    r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"},"ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}"#,
+    r##"{"TableName":"music","Key":{"id":{"S":"k"},"seq":{"N":"1"}},"Item":{"id":{"S":"k"}},
+        "UpdateExpression":"SET #a = a + :v REMOVE b[0]","ConditionExpression":"size(a) > :v",
+        "ProjectionExpression":"a.b","ExpressionAttributeNames":{"#a":"x"},
+            "ExpressionAttributeValues":{":v":{"N":"1"}},"ReturnValues":"ALL_OLD"}"##,
+    r#"{"TableName":"music","KeyConditionExpression":"id = :p","FilterExpression":"a = :p",
+        "ExpressionAttributeValues":{":p":{"S":"k"}},"Limit":7,"Segment":0,"TotalSegments":4,
+        "ExclusiveStartKey":{"id":{"B":"AQ=="}}}"#,
+    r#"{"RequestItems":{"music":[{"PutRequest":{"Item":{"id":{"S":"k"}}}},
+        {"DeleteRequest":{"Key":{"id":{"L":[{"M":{}}]}}}}]}}"#,
+    r#"{"RequestItems":{"music":{"Keys":[{"id":{"SS":["k"]}}],"ProjectionExpression":"a",
+        "ConsistentRead":true}}}"#,
+    r#"{"TableName":"music","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+        "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST"}"#,
+    r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],
+        "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"},
+        "ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}"#,
 ];
 
 fn mutate(dice: &mut Dice, body: &mut Vec<u8>) {

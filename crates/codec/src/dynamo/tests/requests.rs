@@ -46,9 +46,12 @@ fn operations_are_found_by_target() {
 
 #[test]
 fn put_item_becomes_a_write() {
-    let body = r##"{"TableName":"arn:aws:dynamodb:eu:0:table/music","Item":{"id":{"S":"k"},"seq":{"N":"1"},"x":{"N":"2"}},
-        "ConditionExpression":"#x < :v","ExpressionAttributeNames":{"#x":"x"},"ExpressionAttributeValues":{":v":{"N":"1"}},
-        "ReturnValues":"ALL_OLD","ReturnValuesOnConditionCheckFailure":"ALL_OLD","ReturnConsumedCapacity":"TOTAL","Unknown":[{}]}"##;
+    let body = r##"{"TableName":"arn:aws:dynamodb:eu:0:table/music",
+        "Item":{"id":{"S":"k"},"seq":{"N":"1"},"x":{"N":"2"}},
+        "ConditionExpression":"#x < :v","ExpressionAttributeNames":{"#x":"x"},
+            "ExpressionAttributeValues":{":v":{"N":"1"}},
+        "ReturnValues":"ALL_OLD","ReturnValuesOnConditionCheckFailure":"ALL_OLD",
+            "ReturnConsumedCapacity":"TOTAL","Unknown":[{}]}"##;
     let Ok(Request::PutItem(put)) = request(Operation::PutItem, body) else { panic!("refused") };
     assert_eq!((put.table.as_str(), put.capacity), ("music", ReturnCapacity::Total));
     let item = put.item.clone();
@@ -65,7 +68,8 @@ fn put_item_becomes_a_write() {
 fn update_get_and_delete_item_are_read() {
     let key_json = r#""TableName":"music","Key":{"id":{"S":"k"},"seq":{"N":"1"}}"#;
     let body = format!(
-        r#"{{{key_json},"UpdateExpression":"SET a = :v","ExpressionAttributeValues":{{":v":{{"N":"1"}}}}}}"#
+        r#"{{{key_json},"UpdateExpression":"SET a = :v",
+            "ExpressionAttributeValues":{{":v":{{"N":"1"}}}}}}"#
     );
     let Ok(Request::UpdateItem(update)) = request(Operation::UpdateItem, &body) else {
         panic!("refused")
@@ -90,19 +94,25 @@ fn item_requests_are_refused_in_dynamodb_words() {
     for (members, message) in [
         (
             "",
-            "2 validation errors detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null; Value null at 'item' failed to satisfy constraint: Member must not be null",
+            "2 validation errors detected: Value null at 'tableName' failed to satisfy \
+                constraint: Member must not be null; Value null at 'item' failed to satisfy \
+                constraint: Member must not be null",
         ),
         (
             r#""TableName":"a b!","Item":{}"#,
-            "1 validation error detected: Value 'a b!' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+            "1 validation error detected: Value 'a b!' at 'tableName' failed to satisfy \
+                constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
         ),
         (
             r#""TableName":"ab","Item":{}"#,
-            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 3",
+            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
+                constraint: Member must have length greater than or equal to 3",
         ),
         (
             &format!(r#"{put},"ReturnValues":"X""#),
-            "1 validation error detected: Value 'X' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]",
+            "1 validation error detected: Value 'X' at 'returnValues' failed to satisfy \
+                constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, \
+                NONE, UPDATED_NEW]",
         ),
         (&format!(r#"{put},"ReturnValues":"ALL_NEW""#), "ReturnValues can only be ALL_OLD or NONE"),
         (
@@ -119,15 +129,18 @@ fn item_requests_are_refused_in_dynamodb_words() {
         ),
         (
             &format!(r#"{put},"ExpressionAttributeValues":{{":a":{{"N":"1"}}}}"#),
-            "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
+            "ExpressionAttributeValues can only be specified when using expressions: \
+                ConditionExpression is null",
         ),
         (
             &format!(r#"{put},"ExpressionAttributeValues":{{":a":{{"N":"x"}}}}"#),
-            "ExpressionAttributeValues contains invalid value: The parameter cannot be converted to a numeric value: x for key :a",
+            "ExpressionAttributeValues contains invalid value: The parameter cannot be converted \
+                to a numeric value: x for key :a",
         ),
         (
             &format!(
-                r#"{put},"ConditionExpression":"a = :a","ExpressionAttributeValues":{{":a":{{"N":"1"}},":x":{{"N":"1"}}}}"#
+                r#"{put},"ConditionExpression":"a = :a",
+                    "ExpressionAttributeValues":{{":a":{{"N":"1"}},":x":{{"N":"1"}}}}"#
             ),
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
         ),
@@ -154,7 +167,9 @@ fn item_requests_are_refused_in_dynamodb_words() {
 fn queries_resolve_against_the_schema() {
     let query = |extra: &str| {
         let body = format!(
-            r#"{{"TableName":"music","KeyConditionExpression":"id = :p AND seq > :s","ExpressionAttributeValues":{{":p":{{"S":"k"}},":s":{{"N":"3"}}}},"Limit":7,"ScanIndexForward":false{extra}}}"#
+            r#"{{"TableName":"music","KeyConditionExpression":"id = :p AND seq > :s",
+                "ExpressionAttributeValues":{{":p":{{"S":"k"}},":s":{{"N":"3"}}}},"Limit":7,
+                "ScanIndexForward":false{extra}}}"#
         );
         match request(Operation::Query, &body) {
             Ok(Request::Query(query)) => {
@@ -172,7 +187,8 @@ fn queries_resolve_against_the_schema() {
     for (extra, message) in [
         (
             r#","ExclusiveStartKey":{"id":{"S":"k"}}"#,
-            "The provided starting key is invalid: The provided key element does not match the schema",
+            "The provided starting key is invalid: The provided key element does not match the \
+                schema",
         ),
         (
             r#","ExclusiveStartKey":{"id":{"S":"z"},"seq":{"N":"4"}}"#,
@@ -184,7 +200,8 @@ fn queries_resolve_against_the_schema() {
         ),
         (
             r#","FilterExpression":"seq = :s""#,
-            "Filter Expression can only contain non-primary key attributes: Primary key attribute: seq",
+            "Filter Expression can only contain non-primary key attributes: Primary key \
+                attribute: seq",
         ),
     ] {
         assert_eq!(query(extra), Err(message.to_owned()));
@@ -196,13 +213,15 @@ fn pages_are_refused_in_dynamodb_words() {
     for (members, message) in [
         (
             r#""Limit":0"#,
-            "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1",
+            "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: \
+                Member must have value greater than or equal to 1",
         ),
         (r#""Limit":"1""#, "STRING_VALUE cannot be converted to Integer"),
         (r#""IndexName":"by-x""#, "The table does not have the specified index: by-x"),
         (
             r#""Select":"SPECIFIC_ATTRIBUTES""#,
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
+                SPECIFIC_ATTRIBUTES",
         ),
         (
             r#""Select":"COUNT","ProjectionExpression":"a""#,
@@ -210,17 +229,20 @@ fn pages_are_refused_in_dynamodb_words() {
         ),
         (
             r#""Segment":1"#,
-            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
+            "The TotalSegments parameter is required but was not present in the request when \
+                Segment parameter is present",
         ),
         (
             r#""Segment":4,"TotalSegments":4"#,
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: 4 is not less than TotalSegments: 4",
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
+                Segment: 4 is not less than TotalSegments: 4",
         ),
     ] {
         let body = format!(r#"{{"TableName":"music",{members}}}"#);
         assert_eq!(refusal(Operation::Scan, &body), message, "{members}");
     }
-    let message = "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.";
+    let message = "Either the KeyConditions or KeyConditionExpression parameter must be \
+        specified in the request.";
     assert_eq!(refusal(Operation::Query, r#"{"TableName":"music"}"#), message);
     let body = r#"{"TableName":"music","Segment":1,"TotalSegments":4,"Select":"COUNT"}"#;
     let Ok(Request::Scan(scan)) = request(Operation::Scan, body) else { panic!("refused") };
@@ -274,7 +296,8 @@ fn batches_are_limited_and_distinct() {
 fn tables_are_created_with_a_right_schema() {
     let create = |definitions: &str, keys: &str, rest: &str| {
         format!(
-            r#"{{"TableName":"music","AttributeDefinitions":[{definitions}],"KeySchema":[{keys}]{rest}}}"#
+            r#"{{"TableName":"music","AttributeDefinitions":[{definitions}],
+                "KeySchema":[{keys}]{rest}}}"#
         )
     };
     let id = r#"{"AttributeName":"id","AttributeType":"S"}"#;
@@ -300,11 +323,13 @@ fn tables_are_created_with_a_right_schema() {
     for (body, message) in [
         (
             create(id, hash, ""),
-            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
+            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits \
+                must both be specified when BillingMode is PROVISIONED",
         ),
         (
             create(id, range, pay),
-            "One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [seq], AttributeDefinitions: [id]",
+            "One or more parameter values were invalid: Some index key attributes are not \
+                defined in AttributeDefinitions. Keys: [seq], AttributeDefinitions: [id]",
         ),
         (
             create(seq, range, pay),
@@ -312,15 +337,18 @@ fn tables_are_created_with_a_right_schema() {
         ),
         (
             create(&both.0, hash, pay),
-            "One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
+            "One or more parameter values were invalid: Number of attributes in KeySchema does \
+                not exactly match number of attributes defined in AttributeDefinitions",
         ),
         (
             create(id, hash, &format!(r#"{pay},"GlobalSecondaryIndexes":[]"#)),
-            "One or more parameter values were invalid: GlobalSecondaryIndexes is not supported yet",
+            "One or more parameter values were invalid: GlobalSecondaryIndexes is not supported \
+                yet",
         ),
         (
             create("", "", pay),
-            "1 validation error detected: Value '[]' at 'keySchema' failed to satisfy constraint: Member must have length greater than or equal to 1",
+            "1 validation error detected: Value '[]' at 'keySchema' failed to satisfy \
+                constraint: Member must have length greater than or equal to 1",
         ),
     ] {
         assert_eq!(refusal(Operation::CreateTable, &body), message, "{body}");
@@ -329,7 +357,8 @@ fn tables_are_created_with_a_right_schema() {
 
 #[test]
 fn replicas_are_updated() {
-    let body = r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}},{"Delete":{"RegionName":"us"}}],"DeletionProtectionEnabled":true}"#;
+    let body = r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}},
+        {"Delete":{"RegionName":"us"}}],"DeletionProtectionEnabled":true}"#;
     let Ok(Request::UpdateTable(update)) = request(Operation::UpdateTable, body) else {
         panic!("refused")
     };
@@ -342,8 +371,10 @@ fn replicas_are_updated() {
         r#"{"TableName":"music"}"#,
         r#"{"TableName":"music","ReplicaUpdates":[{}]}"#,
         r#"{"TableName":"music","ReplicaUpdates":[{"Create":{}}]}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"},"Delete":{"RegionName":"eu"}}]}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],"MultiRegionConsistency":"STRONG"}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"},
+            "Delete":{"RegionName":"eu"}}]}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],
+            "MultiRegionConsistency":"STRONG"}"#,
     ] {
         let error = request(Operation::UpdateTable, body).map_err(|error| error.kind);
         assert_eq!(error, Err(ErrorKind::Validation), "{body}");

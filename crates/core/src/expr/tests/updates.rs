@@ -1,5 +1,7 @@
+use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::{item, l, map, n, placeholders, s, ss};
 use crate::expr::Update;
@@ -14,10 +16,6 @@ fn differences(text: &str) -> Result<Vec<(String, Option<AttributeValue>)>, Stri
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     Ok(changed.map(|name| (name.clone(), after.get(name).cloned())).collect())
 }
-
-use alloc::collections::BTreeSet;
-use alloc::string::String;
-use alloc::vec::Vec;
 
 #[test]
 fn updates_change_items_as_in_dynamodb() {
@@ -100,56 +98,65 @@ fn updates_that_do_not_fit_the_item_are_refused() {
     }
 }
 
+/// Wrong updates and the reasons of their refusals.
+const WRONG: &[(&str, &str)] = &[
+    ("", "The expression can not be empty;"),
+    ("x", "Syntax error; token: \"x\", near: \"x\""),
+    ("SET", "Syntax error; token: \"<EOF>\", near: \"SET\""),
+    ("SET a = :n1,", "Syntax error; token: \"<EOF>\", near: \",\""),
+    ("SET a :n1", "Syntax error; token: \":n1\", near: \"a :n1\""),
+    ("ADD a b", "Syntax error; token: \"b\", near: \"a b\""),
+    ("SET a = :n1 + :n5 + :n9", "Syntax error; token: \"+\", near: \":n5 + :n9\""),
+    (
+        "SET a = :n1 SET b = :n1",
+        "The \"SET\" section can only be used once in an update expression;",
+    ),
+    ("SET name = :n1", "Attribute name is a reserved keyword; reserved keyword: name"),
+    (
+        "SET a = :n1, a.b = :n5",
+        "Two document paths overlap with each other; must remove or rewrite one of these \
+                paths; path one: [a], path two: [a, b]",
+    ),
+    (
+        "SET a.b = :n1 REMOVE a[0]",
+        "Two document paths conflict with each other; must remove or rewrite one of these \
+                paths; path one: [a, b], path two: [a, [0]]",
+    ),
+    (
+        "ADD a :he",
+        "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+    ),
+    (
+        "DELETE a :n1",
+        "Incorrect operand type for operator or function; operator: DELETE, operand type: \
+                NUMBER",
+    ),
+    (
+        "SET a = :he + :n1",
+        "Incorrect operand type for operator or function; operator or function: +, operand \
+                type: S",
+    ),
+    (
+        "SET a = list_append(b, :n1)",
+        "Incorrect operand type for operator or function; operator or function: list_append, \
+                operand type: N",
+    ),
+    (
+        "SET a = if_not_exists(:n1, :n5)",
+        "Operator or function requires a document path; operator or function: if_not_exists",
+    ),
+    (
+        "SET a = if_not_exists(b)",
+        "Incorrect number of operands for operator or function; operator or function: \
+                if_not_exists, number of operands: 1",
+    ),
+    ("SET a = nope(b)", "Invalid function name; function: nope"),
+    ("SET a = size(b)", "The function is not allowed in an update expression; function: size"),
+];
+
 #[test]
 fn wrong_updates_are_refused_in_dynamodb_words() {
-    for (text, reason) in [
-        ("", "The expression can not be empty;"),
-        ("x", "Syntax error; token: \"x\", near: \"x\""),
-        ("SET", "Syntax error; token: \"<EOF>\", near: \"SET\""),
-        ("SET a = :n1,", "Syntax error; token: \"<EOF>\", near: \",\""),
-        ("SET a :n1", "Syntax error; token: \":n1\", near: \"a :n1\""),
-        ("ADD a b", "Syntax error; token: \"b\", near: \"a b\""),
-        ("SET a = :n1 + :n5 + :n9", "Syntax error; token: \"+\", near: \":n5 + :n9\""),
-        (
-            "SET a = :n1 SET b = :n1",
-            "The \"SET\" section can only be used once in an update expression;",
-        ),
-        ("SET name = :n1", "Attribute name is a reserved keyword; reserved keyword: name"),
-        (
-            "SET a = :n1, a.b = :n5",
-            "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a, b]",
-        ),
-        (
-            "SET a.b = :n1 REMOVE a[0]",
-            "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a, [0]]",
-        ),
-        (
-            "ADD a :he",
-            "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
-        ),
-        (
-            "DELETE a :n1",
-            "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER",
-        ),
-        (
-            "SET a = :he + :n1",
-            "Incorrect operand type for operator or function; operator or function: +, operand type: S",
-        ),
-        (
-            "SET a = list_append(b, :n1)",
-            "Incorrect operand type for operator or function; operator or function: list_append, operand type: N",
-        ),
-        (
-            "SET a = if_not_exists(:n1, :n5)",
-            "Operator or function requires a document path; operator or function: if_not_exists",
-        ),
-        (
-            "SET a = if_not_exists(b)",
-            "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
-        ),
-        ("SET a = nope(b)", "Invalid function name; function: nope"),
-        ("SET a = size(b)", "The function is not allowed in an update expression; function: size"),
-    ] {
+    for &(text, reason) in WRONG {
         let expected = format!("Invalid UpdateExpression: {reason}");
         assert_eq!(differences(text), Err(expected), "{text}");
     }
