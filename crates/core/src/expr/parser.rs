@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::lexer::{Token, TokenKind, tokens};
@@ -170,7 +171,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A value placeholder under the cursor, resolved; an undefined one is deferred.
-    pub(super) fn eat_value(&mut self) -> Option<AttributeValue> {
+    pub(super) fn eat_value(&mut self) -> Option<Arc<AttributeValue>> {
         let (TokenKind::ValueRef, text) = self.token(0)? else { return None };
         self.at += 1;
         let value = self.placeholders.value(text);
@@ -181,7 +182,7 @@ impl<'a> Parser<'a> {
             );
             self.defer(Rank::Undefined, reason);
         }
-        Some(value.unwrap_or(AttributeValue::Null))
+        Some(value.unwrap_or_else(|| Arc::new(AttributeValue::Null)))
     }
 
     /// A document path.

@@ -95,7 +95,10 @@ pub enum Refusal {
 
 impl From<UpdateError> for Refusal {
     fn from(error: UpdateError) -> Self {
-        Self::Validation(error.to_string())
+        match error {
+            UpdateError::TooLarge => Self::ItemTooLarge(ItemError::TooLargeToUpdate),
+            _ => Self::Validation(error.to_string()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use alloc::string::ToString;
 use alloc::{format, vec};
 
 use super::{item, map, n, placeholders, s};
-use crate::expr::{Condition, Kind, Projection};
+use crate::expr::{Condition, Kind, Placeholders, Projection};
 use crate::item::AttributeValue;
 
 /// Conditions and whether they hold for the item.
@@ -62,6 +62,23 @@ fn conditions_hold_as_in_dynamodb() {
         let condition = Condition::parse(Kind::Condition, text, &mut placeholders());
         let condition = condition.unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(condition.matches(Some(&item())), expected, "{text}");
+    }
+}
+
+#[test]
+fn bytes_are_found_as_by_comparing_windows() {
+    let pick = |seed: u32, length: u32| -> vec::Vec<u8> {
+        (0..length).map(|at| u8::from((seed >> (at % 16)) & 1 == 1)).collect()
+    };
+    for seed in 0..2_000u32 {
+        let (bytes, part) = (pick(seed * 33, 12), pick(seed, seed % 6 + 1));
+        let expected = bytes.windows(part.len()).any(|window| window == part);
+        let values = map([(":p", AttributeValue::B(part))]);
+        let mut placeholders =
+            Placeholders::new(None, Some(values)).expect("placeholders of the test's own");
+        let condition = Condition::parse(Kind::Condition, "contains(b, :p)", &mut placeholders);
+        let item = map([("b", AttributeValue::B(bytes))]);
+        assert_eq!(condition.map(|c| c.matches(Some(&item))), Ok(expected), "{seed}");
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{item, l, map, n, placeholders, s, ss};
-use crate::expr::Update;
+use crate::expr::{Placeholders, Update, UpdateError};
 use crate::item::{AttributeValue, Attributes};
 
 /// The parts of the item that differ after the update: new values, or `None` where it is gone.
@@ -160,6 +160,19 @@ fn wrong_updates_are_refused_in_dynamodb_words() {
         let expected = format!("Invalid UpdateExpression: {reason}");
         assert_eq!(differences(text), Err(expected), "{text}");
     }
+}
+
+#[test]
+fn a_short_expression_cannot_make_a_large_copy() {
+    let values = map([(":v", l(&[s(&"x".repeat(300_000))]))]);
+    for text in ["SET a = :v, b = :v", "SET a = list_append(:v, list_append(:v, :v))"] {
+        let placeholders = Placeholders::new(None, Some(values.clone()));
+        let mut placeholders = placeholders.expect("right placeholders");
+        let update = Update::parse(text, &mut placeholders).expect("a right update");
+        assert_eq!(update.apply(&item()), Err(UpdateError::TooLarge), "{text}");
+    }
+    let values = map([(":v", s(&"x".repeat(2 * 1024 * 1024)))]);
+    assert!(Placeholders::new(None, Some(values)).is_err());
 }
 
 #[test]
