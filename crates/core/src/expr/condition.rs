@@ -200,10 +200,18 @@ fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
 
 /// A primary, and what compares it if it is an operand.
 fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    let called = parser.peek_call();
     let first = primary(parser)?;
-    let left = match first.what {
-        What::Node(_) => return Ok(first),
-        What::Operand(operand) => operand,
+    let compared = Comparator::from_symbol(parser.peek()).is_some()
+        || parser.at_keyword("BETWEEN")
+        || parser.at_keyword("IN");
+    let left = match (first.what, called) {
+        (What::Operand(operand), _) => operand,
+        (What::Node(_), Some(name)) if compared => {
+            misused(parser, name);
+            nothing()
+        }
+        (what, _) => return Ok(Parsed { what, enclosed: first.enclosed }),
     };
     let node = if let Some(op) = Comparator::from_symbol(parser.peek()) {
         let symbol = parser.peek();
@@ -305,7 +313,13 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<What, ExprError> {
         "size" | "attribute_exists" | "attribute_not_exists" => 1,
         "attribute_type" | "begins_with" | "contains" => 2,
         _ => {
-            let reason = format!("Invalid function name; function: {name}");
+            let what = match name {
+                "if_not_exists" | "list_append" => {
+                    "The function is not allowed in a condition expression"
+                }
+                _ => "Invalid function name",
+            };
+            let reason = format!("{what}; function: {name}");
             parser.defer(Rank::UnknownFunction, reason);
             0
         }

@@ -162,12 +162,15 @@ impl<'a> Parser<'a> {
 
     /// The name of a function whose call the cursor is at; the cursor moves behind its `(`.
     pub(super) fn eat_call(&mut self) -> Option<&'a str> {
-        let (TokenKind::Name, name) = self.token(0)? else { return None };
-        if self.token(1) != Some((TokenKind::Symbol, "(")) {
-            return None;
-        }
+        let name = self.peek_call()?;
         self.at += 2;
         Some(name)
+    }
+
+    /// The name of a function whose call the cursor is at.
+    pub(super) fn peek_call(&self) -> Option<&'a str> {
+        let (TokenKind::Name, name) = self.token(0)? else { return None };
+        (self.token(1) == Some((TokenKind::Symbol, "("))).then_some(name)
     }
 
     /// A value placeholder under the cursor, resolved; an undefined one is deferred.

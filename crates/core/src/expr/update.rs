@@ -190,6 +190,11 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<SetOperand, ExprError> {
             Ok(SetOperand::IfNotExists(path, Box::new(other)))
         }
         ("list_append", Some(first), Some(second)) if count == 2 => {
+            // DynamoDB nests other functions, but not this one in itself.
+            if [&first, &second].into_iter().any(|a| matches!(a, SetOperand::ListAppend(..))) {
+                let reason = "The function is not allowed to be used this way in an expression";
+                parser.defer(Rank::MisusedFunction, format!("{reason}; function: {name}"));
+            }
             check_type(parser, name, &first, "L");
             check_type(parser, name, &second, "L");
             Ok(SetOperand::ListAppend(Box::new(first), Box::new(second)))

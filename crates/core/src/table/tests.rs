@@ -123,6 +123,7 @@ fn an_update_creates_an_item_with_its_key() {
         (update("SET a = :v"), Some(with)),
         (Action::Update(Update::default()), Some(keys)),
         (update("REMOVE a"), None),
+        (update("REMOVE a.b, c[0]"), None),
         (Action::Delete, None),
     ] {
         let changed = next.is_some();

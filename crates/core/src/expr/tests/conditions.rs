@@ -115,6 +115,15 @@ const WRONG: &[(&str, &str)] = &[
                 name: #none",
     ),
     ("foo(a)", "Invalid function name; function: foo"),
+    (
+        "attribute_exists(a) < :n1",
+        "The function is not allowed to be used this way in an expression; \
+         function: attribute_exists",
+    ),
+    (
+        "list_append(a, b) = :n1",
+        "The function is not allowed in a condition expression; function: list_append",
+    ),
     ("size(a)", "The function is not allowed to be used this way in an expression; function: size"),
     (
         "a = attribute_exists(b)",
