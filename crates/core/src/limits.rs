@@ -18,6 +18,8 @@ pub const BATCH_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
 /// Bytes of one expression string (DynamoDB: 4 KB).
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Bytes of all values of one request's expressions together (DynamoDB: 2 MB).
+pub const EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of one request body: 16 MB of BatchWriteItem (25 items of 400 KB) plus JSON and base64.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
