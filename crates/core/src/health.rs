@@ -194,7 +194,7 @@ pub enum Event {
         /// How it failed.
         failure: Failure,
     },
-    /// Start to probe this target; nothing if it is already probed.
+    /// Probe this target from now on, at once; nothing if it is already probed.
     Watch(RegionSlot),
     /// Forget this target.
     Unwatch(RegionSlot),
@@ -345,9 +345,6 @@ impl Health {
     }
 
     fn watch(&mut self, now: Now, target: RegionSlot) {
-        // Spread over the interval by slot, so that a topology is not probed in one burst.
-        let phase =
-            self.config.interval_us * u64::from(target.get()) / u64::from(RegionSlot::COUNT);
         self.targets.entry(target).or_insert(Target {
             view: TargetView {
                 state: State::Unknown,
@@ -358,7 +355,7 @@ impl Health {
                 last_failure: None,
             },
             in_flight: None,
-            due_us: now.mono_us + phase,
+            due_us: now.mono_us,
             strikes: 0,
             healthy_since_us: 0,
             hold_until_us: 0,

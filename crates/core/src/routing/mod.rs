@@ -1,6 +1,6 @@
 //! Routing: from configuration and health to answers, for DNS and for the accelerator.
 //!
-//! [`compile`] checks a [`RoutingConfig`] and turns it into [`Tables`], once per configuration.
+//! [`compile()`] checks a [`RoutingConfig`] and turns it into [`Tables`], once per configuration.
 //! [`Tables::snapshot`] joins them with the health view, once per change of health; it is cheap.
 //! [`RoutingSnapshot::answer`] and [`RoutingSnapshot::pick`] are pure look-ups in that snapshot.
 //!
