@@ -9,7 +9,7 @@ use crate::world::{World, words};
 /// Lines of a timeline that are kept: the last ones tell why.
 const TIMELINE_MAX: usize = 120;
 /// Failing seeds that a summary keeps whole.
-const FAILURES_MAX: usize = 10;
+const FAILURES_MAX: usize = 100;
 
 /// What happened, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -63,16 +63,31 @@ pub(crate) fn whole(oracle: &Oracle, sites: &[Site], region: usize, table: Table
     Ok(())
 }
 
+/// Whether two regions know of the same life of the first one's replica. If not, the other rightly
+/// withholds rows, and the first will drop or copy the table once it has heard.
+fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
+    let (here, there) = (site.catalog.get(table), origin.catalog.get(table));
+    let (Some(here), Some(there)) = (here, there) else { return false };
+    there.is_held_by(site.slot) && here.replica(site.slot) == there.replica(site.slot)
+}
+
 fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
     let key = &oracle.items[issued.key].key;
-    if !issued.durable || !sites[region].is_whole(key.table) {
+    let agree = agree(&sites[region], &sites[issued.region], key.table);
+    if !issued.durable || !agree || !sites[region].is_whole(key.table) {
         return Ok(());
     }
     let here = sites[region].disk.durable.rows.get(key);
     let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
     let there = sites[issued.region].disk.durable.rows.get(key);
     let shown = there.is_some_and(|held| held.stored.version.stamp == issued.version.stamp);
-    demand(BROKEN, absorbed || !shown, || {
+    // A copy from the home region brings what won there; its ledger has what lost.
+    let lost = || {
+        sites
+            .iter()
+            .any(|site| site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth)))
+    };
+    demand(BROKEN, absorbed || !shown || lost(), || {
         let (slot, stamp) = (sites[region].slot, issued.version.stamp);
         format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
     })
