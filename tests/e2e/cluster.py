@@ -322,6 +322,6 @@ def schema(sort_key=False):
     names = ["pk", "sk"] if sort_key else ["pk"]
     return {
         "KeySchema": [{"AttributeName": name, "KeyType": kind}
-                      for name, kind in zip(names, ("HASH", "RANGE"))],
+                      for name, kind in zip(names, ("HASH", "RANGE"), strict=False)],
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
     }

@@ -71,7 +71,7 @@ def refused(code, call, *arguments, **options):
         call(*arguments, **options)
     error = raised.value
     assert error.response["Error"]["Code"] == code, error
-    # A typed class, as `except client.exceptions.X` needs it; the model knows no ValidationException.
+    # A typed class, as `except client.exceptions.X` needs it, where the model knows the error.
     if code not in ("ValidationException", "SerializationException"):
         assert type(error).__name__ == code
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -5,6 +5,8 @@ import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from support import eventually, strings
+
 APPEND = "SET h = list_append(if_not_exists(h, :none), :one)"
 
 
@@ -39,6 +41,19 @@ class Writers:
         with self._lock:
             return sum(map(len, self.acknowledged.values()))
 
+    def reach(self, count):
+        """Waits until so many writes are acknowledged."""
+        eventually(lambda: self.count >= count, f"{count} acknowledged writes")
+
+    def pause(self, seconds):
+        """Lets the writers go on for a while."""
+        self._stop.wait(seconds)
+
+    def snapshot(self):
+        """What is acknowledged by now."""
+        with self._lock:
+            return {key: set(seen) for key, seen in self.acknowledged.items()}
+
     def _write(self, client, table, name, keys):
         number = 0
         while not self._stop.is_set():
@@ -72,3 +87,19 @@ def missing(acknowledged, items, kept=frozenset()):
         if gone:
             lost[key] = sorted(gone)
     return lost
+
+
+def ledger(cluster, table):
+    """Every text in the ledger's entries of a table, both sides."""
+    return strings(cluster.conflicts(table))
+
+
+def audit(cluster, table, acknowledged):
+    """Waits until all regions agree; every acknowledged mark is there or in the ledger."""
+    items = cluster.converged(table)
+    doubled = {key: marks(item) for key, item in items.items()
+               if len(marks(item)) != len(set(marks(item)))}
+    assert not doubled, f"applied twice: {doubled}"
+    lost = missing(acknowledged, items, ledger(cluster, table))
+    assert not lost, f"acknowledged and gone: {lost}"
+    return items
