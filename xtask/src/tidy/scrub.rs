@@ -1,8 +1,8 @@
-//! Rust source with the inside of comments and literals blanked out, line for line.
+//! Rust source with comments blanked out and literals filled with quotes, line for line.
 //!
 //! Just enough of a lexer that a brace in a string does not count as one in the code.
 
-/// `text` with the same lines; comments, strings and characters are spaces.
+/// `text` with the same lines; comments are spaces, all of a string or character is `"`.
 pub(super) fn scrub(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut clean = String::with_capacity(text.len());
@@ -10,8 +10,9 @@ pub(super) fn scrub(text: &str) -> String {
     while at < bytes.len() {
         let end = literal_end(bytes, at);
         if end > at {
-            let blank = |&byte: &u8| if byte == b'\n' { '\n' } else { ' ' };
-            clean.extend(bytes[at..end].iter().map(blank));
+            let fill = if bytes[at] == b'/' { ' ' } else { '"' };
+            let filled = |&byte: &u8| if byte == b'\n' { '\n' } else { fill };
+            clean.extend(bytes[at..end].iter().map(filled));
             at = end;
         } else {
             clean.push(if bytes[at].is_ascii() { char::from(bytes[at]) } else { ' ' });
@@ -118,9 +119,9 @@ mod tests {
     fn comments_and_literals_are_blanked() {
         check("a // {\nb", "a b");
         check("a /* { /* } */ { */ b", "a b");
-        check(r#"f("}\"{", x)"#, "f( , x)");
-        check("f(r#\"a\" {\"#, br\"{\")", "f( , b )");
-        check(r"f('{', '\'', '\u{7b}', 'ä')", "f( , , , )");
+        check(r#"f("}\"{", x)"#, r#"f("""""", x)"#);
+        check("f(r#\"{\"#, br\"{\")", r#"f("""""", b"""")"#);
+        check(r"f('{', '\'', '\u{7b}', 'ä')", r#"f(""", """", """""""", """")"#);
     }
 
     #[test]

@@ -153,7 +153,8 @@ fn metrics(edge: &Edge) -> String {
     for region in &status.regions {
         let labels = [("region", region.name.as_str())];
         let healthy = u8::from(region.healthy).into();
-        text.gauge("pangea_traffic_region_healthy", "Whether traffic is sent there.", &labels, healthy);
+        let help = "Whether traffic is sent there.";
+        text.gauge("pangea_traffic_region_healthy", help, &labels, healthy);
     }
     let generation = status.edge.generation as f64;
     text.gauge("pangea_traffic_generation", "Changes of health so far.", &[], generation);
@@ -161,7 +162,8 @@ fn metrics(edge: &Edge) -> String {
         text.counter(&format!("pangea_dns_{name}_total"), "See docs/reference.", &[], value);
     }
     for (name, value) in edge.accelerator.iter().flat_map(|it| it.counters().named()) {
-        text.counter(&format!("pangea_accelerator_{name}_total"), "See docs/reference.", &[], value);
+        let name = format!("pangea_accelerator_{name}_total");
+        text.counter(&name, "See docs/reference.", &[], value);
     }
     text.finish()
 }
