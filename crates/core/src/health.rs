@@ -11,9 +11,11 @@
 //! Always true:
 //! * every change of state bumps the generation by one, and the generation never falls;
 //! * a target that left `Healthy` returns only after its hold has passed *and*
-//!   [`Config::recovery_threshold`] probes in a row succeeded; the hold doubles each time the target
-//!   falls again before it stayed healthy for [`Config::stable_us`], up to [`Config::hold_max_us`];
-//! * at most one probe per target is in flight, and a result that comes after its timeout is ignored.
+//!   [`Config::recovery_threshold`] probes in a row succeeded; the hold doubles each time the
+//!   target falls again before it stayed healthy for [`Config::stable_us`], up to
+//!   [`Config::hold_max_us`];
+//! * at most one probe per target is in flight, and a result that comes after its timeout is
+//!   ignored.
 //!
 //! `Unknown` (no result yet) is usable only where no `Healthy` target is. Route 53 starts new
 //! checks as healthy; PowerDNS users were bitten by answers given before any check had run

@@ -39,8 +39,8 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
 pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
 /// A receiver that saw a gap, or a held stream, asks again this often, ms.
 pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
-/// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole, because
-/// the entry is its only copy.
+/// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole,
+/// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;
 
 const _: () = assert!(PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX < ITEM_BYTES_MAX);

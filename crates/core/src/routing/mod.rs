@@ -7,7 +7,8 @@
 //! Always true:
 //! * a snapshot's [`Generation`] never goes backwards in either part: making it is refused
 //!   (invariant 11), and nothing here needs a reachable control plane;
-//! * DNS and the accelerator rank regions by the same table, so they never disagree at one generation;
+//! * DNS and the accelerator rank regions by the same table, so they never disagree at one
+//!   generation;
 //! * there is always an answer where there is a record: fail open is the last tier, not an error.
 //!
 //! Deliberately not here: geolocation, geoproximity and multivalue policies, aliases, delegation,

@@ -351,6 +351,7 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
         let lost = worst(|audit| audit.lost);
         let failed_requests = accelerator.failed + dns.failed;
         let rto = |recovery: &Recovery| recovery.rto_us.map(|us| us.div_ceil(1000));
+        let convergence_s = convergence_ms.map(|ms| ms.div_ceil(1000));
         let objectives = &self.options.topology.objectives;
         let check = |objective, bound, measured| Check { objective, bound, measured };
         let checks = [
@@ -359,7 +360,7 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
             check("rpo_ms", Some(objectives.rpo_ms), Some(missing.rpo_ms)),
             check("lost", Some(objectives.lost), Some(lost)),
             check("failed_requests_max", objectives.failed_requests_max, Some(failed_requests)),
-            check("convergence_s", Some(objectives.convergence_s), convergence_ms.map(|ms| ms.div_ceil(1000))),
+            check("convergence_s", Some(objectives.convergence_s), convergence_s),
         ];
         let clients = records.iter().filter(|record| record.path != Path::Store);
         Report {

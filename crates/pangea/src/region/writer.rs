@@ -172,7 +172,8 @@ impl<P: Peers> Task<P> {
         if let Some(why) = self.refusing.clone() {
             return self.refuse(commands, &why);
         }
-        let mut events: Vec<Event> = commands.drain(..).map(|command| self.event(command)).collect();
+        let given = commands.drain(..).map(|command| self.event(command));
+        let mut events: Vec<Event> = given.collect();
         if events.is_empty() {
             events.push(Event::Timer);
         }
