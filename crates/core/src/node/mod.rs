@@ -121,6 +121,8 @@ pub enum Outcome {
         returned: Option<Attributes>,
         /// The version that was written; `None` if the write changed nothing.
         stamp: Option<Stamp>,
+        /// Size of the item before or after, whichever is larger: what DynamoDB meters.
+        bytes: usize,
     },
     /// The write was refused; nothing changed.
     Refused(table::Refusal),
