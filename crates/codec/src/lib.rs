@@ -5,4 +5,5 @@
 
 pub mod binary;
 pub mod disk;
+pub mod dynamo;
 pub mod peer;

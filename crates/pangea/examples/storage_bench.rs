@@ -4,11 +4,12 @@
 //! so groups of 64 rows take about 2.5 ms: 20 000 commits/s or more; a get takes about 2 us.
 //! Run with `cargo run --release -p pangea --example storage_bench [directory]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pangea::storage::redb::Options;
-use pangea::storage::{GroupView, Identity, Scan, Store};
+use pangea::storage::redb::{Options, Redb};
+use pangea::storage::{GroupView, Store};
+use pangea_codec::disk::meta::Identity;
 use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::{Body, overwrite};
@@ -84,8 +85,7 @@ impl Bench {
     fn scan(&self) -> anyhow::Result<String> {
         let mut count = 0;
         let begin = Instant::now();
-        let scan = Scan { table: TABLE, segment: 0, total: 1, after: None };
-        self.store.snapshot()?.scan(&scan, &mut |_, _, _| {
+        self.store.snapshot()?.scan(TABLE, None, None, |_, _, _| {
             count += 1;
             std::ops::ControlFlow::Continue(())
         })?;
@@ -111,13 +111,17 @@ fn item(key: &ItemKey) -> Attributes {
     .into()
 }
 
-fn run(path: &PathBuf, quick_repair: bool) -> anyhow::Result<Vec<String>> {
+fn run(path: &Path, quick_repair: bool) -> anyhow::Result<Vec<String>> {
     let slot = RegionSlot::new(0).expect("a small slot");
     let (cluster, region) = ("bench".to_owned(), "here".to_owned());
-    let identity = Identity { cluster, region, slot, incarnation: 1 };
+    let identity = Identity { cluster, region, slot: slot.get(), incarnation: 1 };
     let options = Options { quick_repair, ..Options::default() };
     let mut lines = vec![format!("quick repair: {quick_repair}")];
-    let (store, _) = Store::open(path, &identity, options)?;
+    let open = |path: &Path| -> anyhow::Result<Store> {
+        let engine = Redb::open_directory(path, options)?;
+        Ok(Store::with_engine(engine, identity.clone())?.0)
+    };
+    let store = open(path)?;
     let mut bench = Bench { store, origin: Origin::new(slot, 1), next_ms: 1, seed: 7 };
     for keys in [10_000, 100_000] {
         lines.push(format!("  {keys:>7} keys: {}", bench.commits(keys)?));
@@ -130,9 +134,9 @@ fn run(path: &PathBuf, quick_repair: bool) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir(&crashed)?;
     std::fs::copy(path.join("region.redb"), crashed.join("region.redb"))?;
     drop(bench);
-    for (path, how) in [(path, "a clean end"), (&crashed, "a crash")] {
+    for (path, how) in [(path, "a clean end"), (crashed.as_path(), "a crash")] {
         let begin = Instant::now();
-        drop(Store::open(path, &identity, options)?);
+        drop(open(path)?);
         let took = begin.elapsed();
         lines.push(format!("  file {} MB, reopened after {how} in {took:?}", bytes >> 20));
     }

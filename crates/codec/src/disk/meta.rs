@@ -1,120 +1,92 @@
-//! Meta records: who the directory belongs to and what its region has issued and applied.
-//!
-//! Each is a name and a sealed value; the marker of a value is that of its type.
+//! Names and values of the meta space; values are sealed as rows are, because a node begins with
+//! them: a damaged stamp taken at its word would be issued again.
 
-use pangea_core::id::{Origin, RegionSlot};
+use pangea_core::id::Origin;
 use pangea_core::time::Hlc;
 
-use super::{Corrupt, seal, unseal, unsealed};
+use super::{MARKER, RowError, checked, sealed};
+use crate::binary::{Reader, Writer};
 
-/// The version of the directory's layout, a number.
-pub const FORMAT: &[u8] = b"format";
-/// The layout that this build writes.
-pub const FORMAT_VERSION: u16 = 1;
-/// The newest stamp ever issued, a reading.
+/// The newest stamp ever issued: a reading.
 pub const LAST: &[u8] = b"last";
-/// The life that the region lives, a number.
-pub const INCARNATION: &[u8] = b"incarnation";
-/// The cluster's identity, a text.
-pub const CLUSTER: &[u8] = b"cluster";
-/// The region's slot and name, an owner.
-pub const REGION: &[u8] = b"region";
-/// What the names of all places in other origins' feeds start with.
-pub const APPLIED_PREFIX: &[u8] = b"applied/";
+/// Who the store belongs to: see [`Identity`].
+pub const IDENTITY: &[u8] = b"identity";
+/// What every place in another origin's feed begins with.
+pub const APPLIED: &[u8] = b"applied/";
 
-const READING: u8 = 0x21;
-const NUMBER: u8 = 0x22;
-const TEXT: u8 = 0x23;
-const OWNER: u8 = 0x24;
-
-/// The name of the place in an origin's feed; its value is a reading.
-#[must_use]
-pub fn applied_key(origin: Origin) -> Vec<u8> {
-    [APPLIED_PREFIX, &origin.to_bits().to_be_bytes()].concat()
+/// Which region of which cluster a store belongs to, and in which life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the region.
+    pub region: String,
+    /// The region's slot.
+    pub slot: u8,
+    /// The region's present life.
+    pub incarnation: u16,
 }
 
-/// The origin of a place's name.
+impl Identity {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+        writer.text(&self.cluster);
+        writer.text(&self.region);
+        writer.u8(self.slot);
+        writer.u16(self.incarnation);
+        sealed(writer)
+    }
+
+    /// The inverse of [`Identity::encode`].
+    ///
+    /// # Errors
+    /// See [`RowError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
+        let mut reader = Reader::new(checked(bytes)?);
+        let cluster = reader.text()?.to_string();
+        let region = reader.text()?.to_string();
+        let (slot, incarnation) = (reader.u8()?, reader.u16()?);
+        reader.finish()?;
+        Ok(Self { cluster, region, slot, incarnation })
+    }
+}
+
+/// The name of the place in `origin`'s feed.
+#[must_use]
+pub fn applied(origin: Origin) -> Vec<u8> {
+    let mut name = APPLIED.to_vec();
+    name.extend_from_slice(&origin.to_bits().to_be_bytes());
+    name
+}
+
+/// The inverse of [`applied`].
 ///
 /// # Errors
-///
-/// The name is not one that [`applied_key`] makes.
-pub fn read_applied_key(key: &[u8]) -> Result<Origin, Corrupt> {
-    let bits = key.strip_prefix(APPLIED_PREFIX).and_then(|bits| bits.try_into().ok());
-    let bits = bits.ok_or(Corrupt("not the name of a place in a feed"))?;
-    Ok(Origin::from_bits(u16::from_be_bytes(bits)))
+/// The name is none of a place.
+pub fn parse_applied(name: &[u8]) -> Result<Origin, RowError> {
+    let mut reader = Reader::new(name.strip_prefix(APPLIED).unwrap_or_default());
+    let bits = reader.u16()?;
+    reader.finish()?;
+    Ok(Origin::from_bits(bits))
 }
 
-/// A reading.
+/// A reading, as meta values hold it.
 #[must_use]
-pub fn encode_reading(hlc: Hlc) -> Vec<u8> {
-    sealed(READING, &hlc.to_bits().to_be_bytes())
+pub fn hlc(value: Hlc) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.u64(value.to_bits());
+    sealed(writer)
 }
 
-/// A reading.
+/// The inverse of [`hlc`].
 ///
 /// # Errors
-///
-/// Anything but what [`encode_reading`] writes.
-pub fn decode_reading(value: &[u8]) -> Result<Hlc, Corrupt> {
-    let bits = unseal(READING, value)?.try_into().map_err(|_| Corrupt("wrong length"))?;
-    Ok(Hlc::from_bits(u64::from_be_bytes(bits)))
-}
-
-/// A number.
-#[must_use]
-pub fn encode_number(number: u16) -> Vec<u8> {
-    sealed(NUMBER, &number.to_be_bytes())
-}
-
-/// A number.
-///
-/// # Errors
-///
-/// Anything but what [`encode_number`] writes.
-pub fn decode_number(value: &[u8]) -> Result<u16, Corrupt> {
-    let bits = unseal(NUMBER, value)?.try_into().map_err(|_| Corrupt("wrong length"))?;
-    Ok(u16::from_be_bytes(bits))
-}
-
-/// A text.
-#[must_use]
-pub fn encode_text(text: &str) -> Vec<u8> {
-    sealed(TEXT, text.as_bytes())
-}
-
-/// A text.
-///
-/// # Errors
-///
-/// Anything but what [`encode_text`] writes.
-pub fn decode_text(value: &[u8]) -> Result<String, Corrupt> {
-    text(unseal(TEXT, value)?)
-}
-
-/// A region: its slot, then its name.
-#[must_use]
-pub fn encode_region(slot: RegionSlot, name: &str) -> Vec<u8> {
-    sealed(OWNER, &[&[slot.get()], name.as_bytes()].concat())
-}
-
-/// A region: its slot, then its name.
-///
-/// # Errors
-///
-/// Anything but what [`encode_region`] writes.
-pub fn decode_region(value: &[u8]) -> Result<(RegionSlot, String), Corrupt> {
-    let (&slot, name) = unseal(OWNER, value)?.split_first().ok_or(Corrupt("truncated"))?;
-    let slot = RegionSlot::new(slot).ok_or(Corrupt("slot out of range"))?;
-    Ok((slot, text(name)?))
-}
-
-fn sealed(marker: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = unsealed(marker, payload.len());
-    out.extend_from_slice(payload);
-    seal(out)
-}
-
-fn text(bytes: &[u8]) -> Result<String, Corrupt> {
-    let text = core::str::from_utf8(bytes).map_err(|_| Corrupt("text is not UTF-8"))?;
-    Ok(text.to_owned())
+/// See [`RowError`].
+pub fn parse_hlc(bytes: &[u8]) -> Result<Hlc, RowError> {
+    let mut reader = Reader::new(checked(bytes)?);
+    let bits = reader.u64()?;
+    reader.finish()?;
+    Ok(Hlc::from_bits(bits))
 }

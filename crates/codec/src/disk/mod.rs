@@ -1,68 +1,125 @@
-//! Disk rows: how a region's state is spelled in its storage engine.
+//! Rows of a region's store.
 //!
-//! | space     | key                                       | value                                  |
-//! |-----------|-------------------------------------------|----------------------------------------|
-//! | items     | table 10, partition hash 16, ordered sort | sealed item row ([`encode_item`])       |
-//! | changelog | origin 2, reading 8                       | the item's row key, bare               |
-//! | meta      | name ([`meta`])                           | sealed record                          |
+//! | space | key | value |
+//! |---|---|---|
+//! | items | table (10 B), BLAKE3 of the partition key (16 B), sort key | marker, CRC-32, primary key, seen, version |
+//! | changelog | origin (2 B), reading (8 B) | the item's row key |
+//! | meta | a name | see [`meta`] |
 //!
-//! All integers of keys are big-endian, so that byte order is the order of stamps. A sealed value is
-//! `marker 1, crc32 4, payload`: the marker names the format and its version, the checksum covers
-//! marker and payload. A value is decoded only after its checksum held, but no decoder trusts that:
-//! any bytes give a value or [`Corrupt`], never a panic, and no allocation beyond their length.
+//! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments; the
+//! whole key stands in the row. Every row carries its own checksum.
 
-mod bytes;
-mod key;
+pub mod key;
 pub mod meta;
-mod row;
-mod value;
 
-pub use key::{
-    PARTITION_BYTES, ROW_KEY_PREFIX_BYTES, TABLE_BYTES, changelog_key, partition_prefix,
-    read_changelog_key, read_table, row_key, segment_start, sort_bytes, table_prefix,
-};
-pub use row::{Item, decode_item, decode_key, decode_stored, encode_item};
-pub use value::{DEPTH_MAX, TooDeep, decode_attributes, encode_attributes};
+#[cfg(test)]
+mod tests;
 
-/// Bytes that are not what their place says; the text is the reason, without the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Corrupt(pub &'static str);
+use pangea_core::id::TableId;
+use pangea_core::item::{Attributes, ItemKey, PrimaryKey};
+use pangea_core::merge::{Body, Stored};
 
-/// Bytes of marker and checksum in front of a sealed payload.
-pub const SEAL_BYTES: usize = 5;
+use crate::binary::{DecodeError, Reader, Writer};
 
-/// Starts a value of the format `marker`; the checksum is left open until [`seal`].
-fn unsealed(marker: u8, capacity: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(capacity + SEAL_BYTES);
-    out.push(marker);
-    out.extend_from_slice(&[0; 4]);
-    out
+/// The format of rows; a change of a byte below needs another one.
+const MARKER: u8 = 1;
+const HEAD_BYTES: usize = 5;
+
+/// Why a row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Written by another version.
+    #[error("row format {0} is not known")]
+    Format(u8),
+    /// Damaged on its way to or on the disk.
+    #[error("row checksum is {found:08x}, should be {expected:08x}")]
+    Checksum {
+        /// What the row says.
+        expected: u32,
+        /// What its bytes give.
+        found: u32,
+    },
+    /// Whole, but not a row: a bug.
+    #[error("row cannot be decoded: {0}")]
+    Malformed(#[from] DecodeError),
 }
 
-/// Fills in the checksum of a value that [`unsealed`] started.
-fn seal(mut value: Vec<u8>) -> Vec<u8> {
-    let crc = checksum(value[0], &value[SEAL_BYTES..]);
-    value[1..SEAL_BYTES].copy_from_slice(&crc.to_be_bytes());
-    value
-}
-
-/// The payload of a sealed value of the format `marker`.
-fn unseal(marker: u8, value: &[u8]) -> Result<&[u8], Corrupt> {
-    let (head, payload) = value.split_at_checked(SEAL_BYTES).ok_or(Corrupt("truncated"))?;
-    let crc = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    if checksum(head[0], payload) != crc {
-        return Err(Corrupt("checksum does not match"));
+/// An item's row.
+#[must_use]
+pub fn encode_row(key: &PrimaryKey, stored: &Stored) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.primary_key(key);
+    let same = stored.seen == stored.version.context;
+    writer.flag(same);
+    if !same {
+        writer.version_vector(&stored.seen);
     }
-    if head[0] != marker {
-        return Err(Corrupt("unknown format marker"));
-    }
-    Ok(payload)
+    writer.version(&stored.version);
+    sealed(writer)
 }
 
-fn checksum(marker: u8, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&[marker]);
-    hasher.update(payload);
-    hasher.finalize()
+/// The inverse of [`encode_row`].
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn decode_row(bytes: &[u8]) -> Result<(PrimaryKey, Stored), RowError> {
+    let mut reader = Reader::new(checked(bytes)?);
+    let key = reader.primary_key()?;
+    let seen = if reader.flag()? { None } else { Some(reader.version_vector()?) };
+    let version = reader.version()?;
+    reader.finish()?;
+    let seen = seen.unwrap_or_else(|| version.context.clone());
+    Ok((key, Stored { seen, version }))
+}
+
+/// The part of a row that readers want: its key, and its attributes unless it is a tombstone.
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn decode_item(bytes: &[u8]) -> Result<(PrimaryKey, Option<Attributes>), RowError> {
+    let (key, stored) = decode_row(bytes)?;
+    match stored.version.body {
+        Body::Live(attributes) => Ok((key, Some(attributes))),
+        Body::Tombstone => Ok((key, None)),
+    }
+}
+
+/// The primary key of a row alone.
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn decode_key(bytes: &[u8]) -> Result<PrimaryKey, RowError> {
+    Ok(Reader::new(checked(bytes)?).primary_key()?)
+}
+
+/// The item key of a row, given its row key.
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn item_key(row_key: &[u8], row: &[u8]) -> Result<ItemKey, RowError> {
+    let table = Reader::new(row_key).stamp().map(TableId)?;
+    Ok(ItemKey { table, primary: decode_key(row)? })
+}
+
+/// The bytes of a writer that began with a marker and room for a checksum, which is filled in.
+fn sealed(writer: Writer) -> Vec<u8> {
+    let mut bytes = writer.into_bytes();
+    let sum = crc32fast::hash(&bytes[HEAD_BYTES..]);
+    bytes[1..HEAD_BYTES].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+fn checked(bytes: &[u8]) -> Result<&[u8], RowError> {
+    let (head, body) = bytes
+        .split_at_checked(HEAD_BYTES)
+        .ok_or(DecodeError::Truncated { wanted: HEAD_BYTES as u64, left: bytes.len() })?;
+    if head[0] != MARKER {
+        return Err(RowError::Format(head[0]));
+    }
+    let expected = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    let found = crc32fast::hash(body);
+    if expected != found {
+        return Err(RowError::Checksum { expected, found });
+    }
+    Ok(body)
 }

@@ -2,11 +2,11 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use super::{Engine, KeyRange, Op, Space, View};
+use super::{Bounds, Change, Engine, Space, View};
 
 type Row = (Vec<u8>, Vec<u8>);
 
-const ALL: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
+const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
 
 /// Runs the suite on engines from `make`, each empty and its own; `reopen` ends an engine and gives
 /// what a process finds that begins anew.
@@ -26,16 +26,16 @@ pub fn suite<E: Engine>(make: impl Fn() -> E, reopen: impl Fn(E) -> E) {
     many_commits_agree_with_a_map(make(), &reopen);
 }
 
-fn put(space: Space, key: &[u8], value: &[u8]) -> Op {
-    Op { space, key: key.to_vec(), value: Some(value.to_vec()) }
+fn put(space: Space, key: &[u8], value: &[u8]) -> Change {
+    (space, key.to_vec(), Some(value.to_vec()))
 }
 
-fn commit(engine: &impl Engine, mut ops: Vec<Op>) {
+fn commit(engine: &impl Engine, mut ops: Vec<Change>) {
     ops.sort();
     engine.commit(&ops).expect("a sound engine commits");
 }
 
-fn rows(view: &dyn View, space: Space, range: KeyRange<'_>, reverse: bool) -> Vec<Row> {
+fn rows(view: &dyn View, space: Space, range: Bounds<'_>, reverse: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let visited = view.scan(space, range, reverse, &mut |key, value| {
         rows.push((key.to_vec(), value.to_vec()));
@@ -54,7 +54,7 @@ fn rows_are_put_replaced_and_removed(engine: &impl Engine) {
     assert_eq!(get(engine, Space::Items, b"a"), None);
     commit(engine, vec![put(Space::Items, b"a", b"1"), put(Space::Items, b"b", b"2")]);
     assert_eq!(get(engine, Space::Items, b"a"), Some(b"1".to_vec()));
-    let remove = |key: &[u8]| Op { space: Space::Items, key: key.to_vec(), value: None };
+    let remove = |key: &[u8]| (Space::Items, key.to_vec(), None);
     commit(engine, vec![put(Space::Items, b"a", b"3"), remove(b"b"), remove(b"never")]);
     assert_eq!(get(engine, Space::Items, b"a"), Some(b"3".to_vec()));
     assert_eq!(get(engine, Space::Items, b"b"), None);
@@ -128,7 +128,7 @@ fn visitors_stop_when_they_like(engine: &impl Engine) {
 fn views_do_not_change(engine: &impl Engine) {
     commit(engine, vec![put(Space::Items, b"a", b"old"), put(Space::Items, b"b", b"old")]);
     let before = engine.view().expect("a sound engine gives views");
-    let gone = Op { space: Space::Items, key: b"b".to_vec(), value: None };
+    let gone = (Space::Items, b"b".to_vec(), None);
     commit(engine, vec![put(Space::Items, b"a", b"new"), gone, put(Space::Items, b"c", b"new")]);
     let old = |key: &[u8]| (key.to_vec(), b"old".to_vec());
     assert_eq!(rows(&*before, Space::Items, ALL, false), [old(b"a"), old(b"b")]);
@@ -176,7 +176,7 @@ fn many_commits_agree_with_a_map<E: Engine>(mut engine: E, reopen: impl Fn(E) ->
                 None => model.remove(key),
             };
         }
-        let op = |(key, value)| Op { space: Space::Items, key, value };
+        let op = |(key, value)| (Space::Items, key, value);
         commit(&engine, ops.into_iter().map(op).collect());
         if round % 20 == 19 {
             engine = reopen(engine);

@@ -3,13 +3,11 @@
 //! The "disk" is what a commit publishes at its end; a failed commit leaves it as it was.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{
-    Capabilities, Engine, Fault, Health, KeyRange, Op, Space, View, Visit, assert_sorted,
-    is_empty_range,
+    Bounds, Capabilities, Change, Engine, Fault, Space, View, Visit, assert_sorted, is_empty,
 };
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -73,13 +71,20 @@ impl Memory {
 }
 
 impl State {
+    fn check(&self) -> Result<(), Fault> {
+        match &self.poisoned {
+            Some(why) => Err(Fault::ReadOnly(why.clone())),
+            None if self.full => Err(Fault::DiskFull { available: 0, reserve: 1 }),
+            None => Ok(()),
+        }
+    }
+
     fn io(&mut self) -> Result<(), Fault> {
         match &mut self.ios_left {
             None => Ok(()),
             Some(0) => {
-                let source = io::Error::other("injected");
-                self.poisoned = Some(source.to_string());
-                Err(Fault::Commit { source: Arc::new(source) })
+                self.poisoned = Some("injected".to_owned());
+                Err(Fault::Write("injected".to_owned()))
             }
             Some(left) => {
                 *left -= 1;
@@ -94,23 +99,18 @@ impl Engine for Memory {
         Ok(Arc::clone(&self.lock().disk) as Arc<dyn View>)
     }
 
-    fn commit(&self, ops: &[Op]) -> Result<(), Fault> {
-        assert_sorted(ops);
+    fn commit(&self, changes: &[Change]) -> Result<(), Fault> {
+        assert_sorted(changes);
         let mut state = self.lock();
-        if let Some(cause) = state.poisoned.clone() {
-            return Err(Fault::Poisoned { cause });
-        }
-        if state.full {
-            return Err(Fault::DiskFull { free_bytes: 0, needed_bytes: 1 });
-        }
+        state.check()?;
         let mut disk = Arc::clone(&state.disk);
         let next = Arc::make_mut(&mut disk);
-        for op in ops {
+        for (space, key, value) in changes {
             state.io()?;
-            let rows = &mut next.spaces[op.space as usize];
-            match &op.value {
-                Some(value) => rows.insert(op.key.clone(), value.clone()),
-                None => rows.remove(&op.key),
+            let rows = &mut next.spaces[*space as usize];
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
             };
         }
         state.io()?;
@@ -118,12 +118,12 @@ impl Engine for Memory {
         Ok(())
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { node_batches: true, global_order: true, durable: false }
+    fn health(&self) -> Result<(), Fault> {
+        self.lock().check()
     }
 
-    fn health(&self) -> Health {
-        self.lock().poisoned.clone().map_or(Health::Writable, Health::ReadOnly)
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { whole_node_batches: true, ordered_feed: true }
     }
 }
 
@@ -135,15 +135,14 @@ impl View for Disk {
     fn scan(
         &self,
         space: Space,
-        range: KeyRange<'_>,
+        bounds: Bounds<'_>,
         reverse: bool,
-        visit: Visit<'_>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), Fault> {
-        if is_empty_range(range) {
+        if is_empty(bounds) {
             return Ok(());
         }
-        let mut rows =
-            self.spaces[space as usize].range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(range);
+        let mut rows = self.spaces[space as usize].range::<[u8], Bounds<'_>>(bounds);
         while let Some((key, value)) = if reverse { rows.next_back() } else { rows.next() } {
             if visit(key, value) == ControlFlow::Break(()) {
                 break;

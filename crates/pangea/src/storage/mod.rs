@@ -1,142 +1,159 @@
-//! A region's storage: sorted rows in atomic, durable commits, behind one trait.
+//! A region's storage: engines behind one trait, and typed rows on top.
 //!
-//! An [`Engine`] keeps bytes; [`Store`] gives them the types of `pangea-core`. Always true: a commit
-//! that returned `Ok` is on disk whole, one that did not is there whole or not at all, and a
-//! [`View`] never changes. After a commit that failed, an engine refuses every other, because what
-//! is on disk is unknown until the process begins anew; reads go on from the last durable state.
-//!
-//! The trait asks for order and atomicity within a partition only; that an embedded engine has both
-//! for the whole node is a capability.
+//! An engine keeps three sorted spaces of bytes. A commit is atomic over all of them and durable when
+//! it returns; a view never changes. An engine that cannot say what is on its disk any more refuses
+//! further commits and goes on serving the last durable state.
 
 pub mod conformance;
-mod fault;
 pub mod memory;
-pub mod overlay;
+mod overlay;
 pub mod redb;
-mod typed;
+mod store;
+mod view;
 
-pub use fault::{Fault, Retry};
-pub use typed::{GroupView, Identity, Query, Scan, Sort, Store, StoreView, VisitItem};
-
-use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-/// Which kind of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use pangea_codec::disk::RowError;
+
+pub use overlay::Overlay;
+pub use store::{OpenError, Store};
+pub use view::{GroupView, LedgerRow, StoreView};
+
+/// What a key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Space {
-    /// Items, system tables included, by row key.
+    /// Items by row key.
     Items,
-    /// Row keys by origin and stamp.
+    /// Row keys by origin and reading.
     Changelog,
-    /// Named records.
+    /// The region's own facts by name.
     Meta,
 }
 
 impl Space {
-    /// Every space, in order.
+    /// Every space.
     pub const ALL: [Self; 3] = [Self::Items, Self::Changelog, Self::Meta];
 }
 
-/// One row's change in a commit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Op {
-    /// Where.
-    pub space: Space,
-    /// Which row.
-    pub key: Vec<u8>,
-    /// What it shall be; `None` removes it, if it is there.
-    pub value: Option<Vec<u8>>,
-}
-
-/// What an engine can do beyond rows that are sorted and atomic within a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// A commit of any rows of the node is atomic.
-    pub node_batches: bool,
-    /// Rows of different partitions are sorted too: a scan may span them.
-    pub global_order: bool,
-    /// What was committed outlives the process.
-    pub durable: bool,
-}
-
-/// Whether an engine takes commits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Writable,
-    /// It serves reads only, and this is why.
-    ReadOnly(String),
-}
+/// One change of a commit: a value, or `None` to remove the key.
+pub type Change = (Space, Vec<u8>, Option<Vec<u8>>);
 
 /// The ends of a scan.
-pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
-/// Whether a visitor wants the next row.
-pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+/// What the caller of a scan is given, key and value, and says whether to go on.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// A place for rows. One thread commits, any number read.
-pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// The rows as of the newest commit that returned.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] if not even reads can be served.
-    fn view(&self) -> Result<Arc<dyn View>, Fault>;
-
-    /// Applies all of `ops`, or none; on disk when it returns.
-    ///
-    /// `ops` are in strictly ascending order of space and key.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`]; see [`Fault::nothing_written`] for what it says of the disk.
-    fn commit(&self, ops: &[Op]) -> Result<(), Fault>;
-
-    /// What this engine can do.
-    fn capabilities(&self) -> Capabilities;
-
-    /// Whether commits are taken, the disk's free space aside.
-    fn health(&self) -> Health;
+/// Why the store did not do what it was asked to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// Too little room on the disk: nothing was written; try again when there is room.
+    #[error("the disk is full: {available} bytes are left, {reserve} are kept in reserve")]
+    DiskFull {
+        /// Bytes left.
+        available: u64,
+        /// Bytes that no write may touch.
+        reserve: u64,
+    },
+    /// The engine refuses commits since an earlier fault: nothing was written. Reads go on.
+    #[error("the store is read-only since: {0}")]
+    ReadOnly(String),
+    /// A commit failed: it may or may not be durable. Reads go on from the last durable state.
+    #[error("the store failed to write: {0}")]
+    Write(String),
+    /// A read failed.
+    #[error("the store failed to read: {0}")]
+    Read(String),
+    /// A row is damaged.
+    #[error("damaged row {key}: {error}")]
+    Corrupt {
+        /// Its row key, in hexadecimal digits.
+        key: String,
+        /// How it is damaged.
+        error: RowError,
+    },
 }
 
-/// Rows as of one moment.
-pub trait View: fmt::Debug + Send + Sync {
-    /// A row's value.
+impl Fault {
+    /// Whether it is certain that the commit left no trace.
+    #[must_use]
+    pub const fn nothing_written(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::ReadOnly(_))
+    }
+
+    /// Whether the same commit may succeed later in this process.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+}
+
+/// What an engine can do beyond the minimum; nothing may be assumed of one that cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A commit is atomic over the whole node, not inside one partition alone.
+    pub whole_node_batches: bool,
+    /// Keys of a space are in one order, so that a feed can be read by range.
+    pub ordered_feed: bool,
+}
+
+/// An engine.
+pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
+    /// A view of the newest durable state: never of a commit that has not returned `Ok`.
     ///
     /// # Errors
+    /// [`Fault::Read`].
+    fn view(&self) -> Result<Arc<dyn View>, Fault>;
+
+    /// Applies `changes`, sorted by space and key and each once, all or none; durable when it
+    /// returns. After a [`Fault::Write`] every other is refused, because what is on the disk is
+    /// unknown until the process begins anew.
     ///
-    /// [`Fault`] if the row cannot be read; with [`Retry::Same`], a newer view may read it.
+    /// # Errors
+    /// [`Fault::DiskFull`], [`Fault::ReadOnly`] if nothing was written, else [`Fault::Write`].
+    fn commit(&self, changes: &[Change]) -> Result<(), Fault>;
+
+    /// Why commits are refused, if they are.
+    fn health(&self) -> Result<(), Fault>;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+}
+
+/// An unchanging state of an engine.
+pub trait View: std::fmt::Debug + Send + Sync {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
-    /// Visits the rows of a range, in order or in reverse, until the visitor breaks.
+    /// Visits the keys within bounds in order, or in reverse.
     ///
     /// # Errors
-    ///
-    /// As [`View::get`]; the visitor may have seen rows before.
+    /// [`Fault::Read`].
     fn scan(
         &self,
         space: Space,
-        range: KeyRange<'_>,
+        bounds: Bounds<'_>,
         reverse: bool,
-        visit: Visit<'_>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), Fault>;
 }
 
 /// Asserts the order that [`Engine::commit`] asks for.
-fn assert_sorted(ops: &[Op]) {
-    let ascends = |pair: &[Op]| (pair[0].space, &pair[0].key) < (pair[1].space, &pair[1].key);
-    assert!(ops.windows(2).all(ascends), "a commit's rows ascend, each once");
+fn assert_sorted(changes: &[Change]) {
+    let ascends = |pair: &[Change]| (pair[0].0, &pair[0].1) < (pair[1].0, &pair[1].1);
+    assert!(changes.windows(2).all(ascends), "the keys of a commit ascend, each once");
 }
 
-/// Whether a range can hold no key: its ends have crossed, which a B-tree may not be asked.
-fn is_empty_range(range: KeyRange<'_>) -> bool {
-    match range {
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (
-            Bound::Included(from) | Bound::Excluded(from),
-            Bound::Included(to) | Bound::Excluded(to),
-        ) => from >= to,
+/// Whether no key can be within the bounds; engines may not like such ranges.
+fn is_empty(bounds: Bounds<'_>) -> bool {
+    match bounds {
+        (Bound::Included(lower), Bound::Included(upper)) => lower > upper,
+        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Excluded(upper))
+        | (Bound::Excluded(lower), Bound::Included(upper)) => lower >= upper,
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
     }
 }

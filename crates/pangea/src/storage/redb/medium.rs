@@ -54,19 +54,20 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// [`Fault::InUse`] if another process has it, [`Fault::Open`] otherwise.
+    /// [`Fault::Read`] if another process has it, or it is not to be had at all.
     pub fn take(path: &Path) -> Result<Self, Fault> {
+        let failed = |error: &dyn fmt::Display| Fault::Read(format!("{}: {error}", path.display()));
         let open = || -> io::Result<File> {
             if !path.is_dir() {
                 std::fs::create_dir_all(path)?;
             }
             File::open(path)
         };
-        let handle = open().map_err(|source| Fault::Open { source: Arc::new(source) })?;
+        let handle = open().map_err(|error| failed(&error))?;
         match handle.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), handle }),
-            Err(TryLockError::WouldBlock) => Err(Fault::InUse(path.display().to_string())),
-            Err(TryLockError::Error(source)) => Err(Fault::Open { source: Arc::new(source) }),
+            Err(TryLockError::WouldBlock) => Err(failed(&"in use by another process")),
+            Err(TryLockError::Error(error)) => Err(failed(&error)),
         }
     }
 }

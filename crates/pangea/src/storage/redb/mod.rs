@@ -23,7 +23,7 @@ use redb::{Builder, Database, DatabaseError, Durability, StorageBackend as _, Ta
 use self::medium::{Seam, Shadow};
 use self::view::RedbView;
 use super::overlay::Overlay;
-use super::{Capabilities, Engine, Fault, Health, Op, Space, View, assert_sorted};
+use super::{Capabilities, Change, Engine, Fault, Space, View, assert_sorted};
 
 /// How redb is run.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +43,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, quick_repair: false, reserve_bytes: 32 << 20 }
+        Self { cache_bytes: 256 << 20, quick_repair: false, reserve_bytes: 16 << 20 }
     }
 }
 
 /// Pages that one row may write, in the worst common case: its leaf and three branches above it.
-const BYTES_PER_OP: u64 = 4 * 4096;
+const BYTES_PER_CHANGE: u64 = 4 * 4096;
 
 /// See the module.
 pub struct Redb {
@@ -66,32 +66,12 @@ struct State {
     shadow: Option<Arc<Shadow>>,
     /// What the file is read on with, once it is.
     header: Header,
-    refusal: Option<Refusal>,
+    /// Why commits are refused, if they are.
+    refusal: Option<String>,
     /// What readers share until the next commit.
     view: Option<Arc<RedbView>>,
     /// A view of this database has seen redb fail.
     failed: Arc<AtomicBool>,
-}
-
-#[derive(Clone)]
-enum Refusal {
-    Poisoned(String),
-    ReadOnly(String),
-}
-
-impl Refusal {
-    fn fault(&self) -> Fault {
-        match self.clone() {
-            Self::Poisoned(cause) => Fault::Poisoned { cause },
-            Self::ReadOnly(cause) => Fault::ReadOnly { cause },
-        }
-    }
-
-    fn cause(&self) -> String {
-        match self {
-            Self::Poisoned(cause) | Self::ReadOnly(cause) => cause.clone(),
-        }
-    }
 }
 
 impl Redb {
@@ -99,7 +79,7 @@ impl Redb {
     ///
     /// # Errors
     ///
-    /// As [`Redb::open`]; [`Fault::InUse`] if another process has it.
+    /// As [`Redb::open`]; [`Fault::Read`] if another process has it.
     pub fn open_directory(path: &Path, options: Options) -> Result<Self, Fault> {
         Self::open(Arc::new(Directory::take(path)?), options)
     }
@@ -108,20 +88,21 @@ impl Redb {
     ///
     /// # Errors
     ///
-    /// [`Fault::Open`] if it can neither be written nor read.
+    /// [`Fault::Read`] if it can neither be written nor read.
     pub fn open(medium: Arc<dyn Medium>, options: Options) -> Result<Self, Fault> {
         let state = match open_writable(&*medium, options) {
             Ok(state) => state,
             Err((error, header)) if takes_no_writes(&error) => {
                 tracing::error!(%error, "the data directory takes no writes: serving reads only");
                 let database = open_overlay(&*medium, header.as_deref(), options);
-                let database =
-                    database.map_err(|source| Fault::Open { source: Arc::new(source) })?;
-                let refusal = Some(Refusal::ReadOnly(error.to_string()));
+                let database = database.map_err(|unread| {
+                    Fault::Read(format!("{error}; and not readable: {unread}"))
+                })?;
+                let refusal = Some(error.to_string());
                 let database = Some(Arc::new(database));
                 State { database, shadow: None, header, refusal, ..State::default() }
             }
-            Err((error, _)) => return Err(Fault::Open { source: Arc::new(error) }),
+            Err((error, _)) => return Err(Fault::Read(error.to_string())),
         };
         Ok(Self { medium, options, committing: Mutex::new(()), state: RwLock::new(state) })
     }
@@ -135,14 +116,12 @@ impl Redb {
     }
 
     /// Refuses before redb meets the end of the disk, which would be the end of its writing.
-    fn check_space(&self, ops: &[Op]) -> Result<(), Fault> {
-        let bytes: usize = ops.iter().map(|op| op.value.as_ref().map_or(0, Vec::len)).sum();
-        let work = ops.len() as u64 * BYTES_PER_OP + 2 * bytes as u64;
-        let needed_bytes = self.options.reserve_bytes.saturating_add(work);
+    fn check_room(&self, changes: &[Change]) -> Result<(), Fault> {
+        let bytes: usize = changes.iter().map(|change| change.2.as_ref().map_or(0, Vec::len)).sum();
+        let work = changes.len() as u64 * BYTES_PER_CHANGE + 2 * bytes as u64;
+        let reserve = self.options.reserve_bytes.saturating_add(work);
         match self.medium.free_bytes() {
-            Ok(free_bytes) if free_bytes < needed_bytes => {
-                Err(Fault::DiskFull { free_bytes, needed_bytes })
-            }
+            Ok(available) if available < reserve => Err(Fault::DiskFull { available, reserve }),
             // A place that does not tell its room is not thereby full.
             Ok(_) | Err(_) => Ok(()),
         }
@@ -163,7 +142,7 @@ impl Redb {
             Err(error) => tracing::error!(%error, "the data directory cannot even be read"),
         }
         if state.refusal.is_none() {
-            state.refusal = Some(Refusal::Poisoned(cause));
+            state.refusal = Some(cause);
         }
     }
 
@@ -193,12 +172,10 @@ impl Engine for Redb {
         let mut state = self.state();
         if state.view.is_none() {
             let Some(database) = &state.database else {
-                let cause = state.refusal.as_ref().map(Refusal::cause).unwrap_or_default();
-                return Err(Fault::Poisoned { cause });
+                return Err(Fault::Read(state.refusal.clone().unwrap_or_default()));
             };
             let transaction = redb::ReadableDatabase::begin_read(&**database);
-            let transaction =
-                transaction.map_err(|error| Fault::Read { source: Arc::new(error) })?;
+            let transaction = transaction.map_err(|error| Fault::Read(error.to_string()))?;
             let view = RedbView::new(transaction, Arc::clone(&state.failed));
             state.view = Some(Arc::new(view));
         }
@@ -206,18 +183,18 @@ impl Engine for Redb {
         Ok(Arc::clone(view) as Arc<dyn View>)
     }
 
-    fn commit(&self, ops: &[Op]) -> Result<(), Fault> {
-        assert_sorted(ops);
+    fn commit(&self, changes: &[Change]) -> Result<(), Fault> {
+        assert_sorted(changes);
         let _committing = self.committing();
         let database = {
             let state = self.state.read().expect("no holder panics");
             match (&state.refusal, &state.database) {
-                (Some(refusal), _) => return Err(refusal.fault()),
+                (Some(why), _) => return Err(Fault::ReadOnly(why.clone())),
                 (None, database) => database.clone().expect("writable while nothing is refused"),
             }
         };
-        self.check_space(ops)?;
-        let applied = apply(&database, ops, self.options);
+        self.check_room(changes)?;
+        let applied = apply(&database, changes, self.options);
         drop(database);
         match applied {
             Ok(()) => {
@@ -228,18 +205,18 @@ impl Engine for Redb {
             Err(error) => {
                 tracing::error!(%error, "a commit failed: serving reads only");
                 self.poison(error.to_string());
-                Err(Fault::Commit { source: Arc::new(error) })
+                Err(Fault::Write(error.to_string()))
             }
         }
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { node_batches: true, global_order: true, durable: true }
+    fn health(&self) -> Result<(), Fault> {
+        let refusal = self.state.read().expect("no holder panics").refusal.clone();
+        refusal.map_or_else(|| self.check_room(&[]), |why| Err(Fault::ReadOnly(why)))
     }
 
-    fn health(&self) -> Health {
-        let state = self.state.read().expect("no holder panics");
-        state.refusal.as_ref().map_or(Health::Writable, |refusal| Health::ReadOnly(refusal.cause()))
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { whole_node_batches: true, ordered_feed: true }
     }
 }
 
@@ -257,16 +234,16 @@ fn table_of(space: Space) -> TableDefinition<'static, &'static [u8], &'static [u
     })
 }
 
-fn apply(database: &Database, ops: &[Op], options: Options) -> Result<(), redb::Error> {
+fn apply(database: &Database, changes: &[Change], options: Options) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_quick_repair(options.quick_repair);
-    for ops in ops.chunk_by(|a, b| a.space == b.space) {
-        let mut table = transaction.open_table(table_of(ops[0].space))?;
-        for op in ops {
-            match &op.value {
-                Some(value) => drop(table.insert(op.key.as_slice(), value.as_slice())?),
-                None => drop(table.remove(op.key.as_slice())?),
+    for changes in changes.chunk_by(|a, b| a.0 == b.0) {
+        let mut rows = transaction.open_table(table_of(changes[0].0))?;
+        for (_, key, value) in changes {
+            match value {
+                Some(value) => drop(rows.insert(key.as_slice(), value.as_slice())?),
+                None => drop(rows.remove(key.as_slice())?),
             }
         }
     }

@@ -1,14 +1,14 @@
 //! A view: one read transaction, its tables opened when first asked for.
 
 use std::fmt;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use redb::{ReadOnlyTable, ReadTransaction, StorageError, TableError};
 
 use super::table_of;
-use crate::storage::{Fault, KeyRange, Space, View, Visit, is_empty_range};
+use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -33,18 +33,17 @@ impl RedbView {
         let table = match self.transaction.open_table(table_of(space)) {
             Ok(table) => Some(table),
             Err(TableError::TableDoesNotExist(_)) => None,
-            Err(TableError::Storage(error)) => return Err(self.fault(error)),
-            Err(error) => return Err(Fault::Read { source: Arc::new(error) }),
+            Err(TableError::Storage(error)) => return Err(self.fault(&error)),
+            Err(error) => return Err(Fault::Read(error.to_string())),
         };
         Ok(slot.get_or_init(|| table).as_ref())
     }
 
-    fn fault(&self, error: StorageError) -> Fault {
+    /// redb refuses all that follows on a failed read; the engine opens the file anew for the next
+    /// view, so asking again may succeed.
+    fn fault(&self, error: &StorageError) -> Fault {
         self.failed.store(true, Ordering::SeqCst);
-        match error {
-            StorageError::PreviousIo | StorageError::DatabaseClosed => Fault::Stale,
-            other => Fault::Read { source: Arc::new(other) },
-        }
+        Fault::Read(error.to_string())
     }
 }
 
@@ -57,25 +56,25 @@ impl fmt::Debug for RedbView {
 impl View for RedbView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let Some(table) = self.table(space)? else { return Ok(None) };
-        let row = table.get(key).map_err(|error| self.fault(error))?;
+        let row = table.get(key).map_err(|error| self.fault(&error))?;
         Ok(row.map(|row| row.value().to_vec()))
     }
 
     fn scan(
         &self,
         space: Space,
-        range: KeyRange<'_>,
+        bounds: Bounds<'_>,
         reverse: bool,
-        visit: Visit<'_>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), Fault> {
         let Some(table) = self.table(space)? else { return Ok(()) };
-        if is_empty_range(range) {
+        if is_empty(bounds) {
             return Ok(());
         }
-        let rows = table.range::<&[u8]>((range.0 as Bound<&[u8]>, range.1));
-        let mut rows = rows.map_err(|error| self.fault(error))?;
+        let rows = table.range::<&[u8]>(bounds);
+        let mut rows = rows.map_err(|error| self.fault(&error))?;
         while let Some(row) = if reverse { rows.next_back() } else { rows.next() } {
-            let (key, value) = row.map_err(|error| self.fault(error))?;
+            let (key, value) = row.map_err(|error| self.fault(&error))?;
             if visit(key.value(), value.value()) == ControlFlow::Break(()) {
                 break;
             }
