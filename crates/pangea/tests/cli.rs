@@ -7,10 +7,11 @@ use std::path::Path;
 
 use support::pangea;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["--help"],
     &["up", "--help"],
     &["status", "--help"],
+    &["process", "--help"],
     &["conflicts", "list", "--help"],
     &["link", "cut", "--help"],
     &["experiment", "--help"],
