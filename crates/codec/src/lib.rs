@@ -4,4 +4,6 @@
 //! bytes beside its format, so that a change of format cannot happen unnoticed.
 
 pub mod binary;
+pub mod disk;
+pub mod dynamo;
 pub mod peer;

@@ -11,9 +11,11 @@
 //! Always true:
 //! * every change of state bumps the generation by one, and the generation never falls;
 //! * a target that left `Healthy` returns only after its hold has passed *and*
-//!   [`Config::recovery_threshold`] probes in a row succeeded; the hold doubles each time the target
-//!   falls again before it stayed healthy for [`Config::stable_us`], up to [`Config::hold_max_us`];
-//! * at most one probe per target is in flight, and a result that comes after its timeout is ignored.
+//!   [`Config::recovery_threshold`] probes in a row succeeded; the hold doubles each time the
+//!   target falls again before it stayed healthy for [`Config::stable_us`], up to
+//!   [`Config::hold_max_us`];
+//! * at most one probe per target is in flight, and a result that comes after its timeout is
+//!   ignored.
 //!
 //! `Unknown` (no result yet) is usable only where no `Healthy` target is. Route 53 starts new
 //! checks as healthy; PowerDNS users were bitten by answers given before any check had run
@@ -194,7 +196,7 @@ pub enum Event {
         /// How it failed.
         failure: Failure,
     },
-    /// Start to probe this target; nothing if it is already probed.
+    /// Probe this target from now on, at once; nothing if it is already probed.
     Watch(RegionSlot),
     /// Forget this target.
     Unwatch(RegionSlot),
@@ -345,9 +347,6 @@ impl Health {
     }
 
     fn watch(&mut self, now: Now, target: RegionSlot) {
-        // Spread over the interval by slot, so that a topology is not probed in one burst.
-        let phase =
-            self.config.interval_us * u64::from(target.get()) / u64::from(RegionSlot::COUNT);
         self.targets.entry(target).or_insert(Target {
             view: TargetView {
                 state: State::Unknown,
@@ -358,7 +357,7 @@ impl Health {
                 last_failure: None,
             },
             in_flight: None,
-            due_us: now.mono_us + phase,
+            due_us: now.mono_us,
             strikes: 0,
             healthy_since_us: 0,
             hold_until_us: 0,

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::eval;
@@ -36,7 +37,7 @@ pub(super) enum Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     Path(Path),
-    Value(AttributeValue),
+    Value(Arc<AttributeValue>),
     Size(Box<Operand>),
 }
 
@@ -199,10 +200,18 @@ fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
 
 /// A primary, and what compares it if it is an operand.
 fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    let called = parser.peek_call();
     let first = primary(parser)?;
-    let left = match first.what {
-        What::Node(_) => return Ok(first),
-        What::Operand(operand) => operand,
+    let compared = Comparator::from_symbol(parser.peek()).is_some()
+        || parser.at_keyword("BETWEEN")
+        || parser.at_keyword("IN");
+    let left = match (first.what, called) {
+        (What::Operand(operand), _) => operand,
+        (What::Node(_), Some(name)) if compared => {
+            misused(parser, name);
+            nothing()
+        }
+        (what, _) => return Ok(Parsed { what, enclosed: first.enclosed }),
     };
     let node = if let Some(op) = Comparator::from_symbol(parser.peek()) {
         let symbol = parser.peek();
@@ -287,7 +296,7 @@ fn operand(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
         What::Operand(operand) => Ok(operand),
         What::Node(_) => {
             misused(parser, name);
-            Ok(Operand::Value(AttributeValue::Null))
+            Ok(nothing())
         }
     }
 }
@@ -304,7 +313,13 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<What, ExprError> {
         "size" | "attribute_exists" | "attribute_not_exists" => 1,
         "attribute_type" | "begins_with" | "contains" => 2,
         _ => {
-            let reason = format!("Invalid function name; function: {name}");
+            let what = match name {
+                "if_not_exists" | "list_append" => {
+                    "The function is not allowed in a condition expression"
+                }
+                _ => "Invalid function name",
+            };
+            let reason = format!("{what}; function: {name}");
             parser.defer(Rank::UnknownFunction, reason);
             0
         }
@@ -313,7 +328,7 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<What, ExprError> {
         wrong_count(parser, name, arguments.len());
     }
     let mut arguments = arguments.into_iter();
-    let first = arguments.next().unwrap_or(Operand::Value(AttributeValue::Null));
+    let first = arguments.next().unwrap_or_else(nothing);
     Ok(match (name, arguments.next()) {
         ("size", _) => What::Operand(size(parser, first)),
         (_, second) => What::Node(truth(parser, name, first, second)),
@@ -372,11 +387,12 @@ fn need_path(
 const TYPES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
 
 fn wanted_type(parser: &mut Parser<'_>, operand: &Operand) -> &'static str {
-    let Operand::Value(AttributeValue::S(text)) = operand else {
+    let (Operand::Value(value), Some("S")) = (operand, static_type(operand)) else {
         let kind = static_type(operand).unwrap_or("{NS,SS,L,BS,N,M,B,BOOL,NULL,S}");
         wrong_type(parser, "attribute_type", kind);
         return "";
     };
+    let AttributeValue::S(text) = &**value else { return "" };
     let found = TYPES.into_iter().find(|kind| kind == text);
     found.unwrap_or_else(|| {
         let reason = format!(
@@ -395,6 +411,11 @@ fn static_type(operand: &Operand) -> Option<&'static str> {
         Operand::Value(value) => Some(value.type_name()),
         Operand::Size(_) => Some("N"),
     }
+}
+
+/// What stands in for an operand behind a deferred error.
+fn nothing() -> Operand {
+    Operand::Value(Arc::new(AttributeValue::Null))
 }
 
 fn misused(parser: &mut Parser<'_>, name: &str) {

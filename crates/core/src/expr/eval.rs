@@ -1,6 +1,7 @@
 //! Whether a condition holds for an item.
 
 use alloc::borrow::Cow;
+use alloc::vec;
 use core::cmp::Ordering;
 use core::fmt;
 
@@ -52,7 +53,7 @@ fn both(
 fn resolve<'a>(operand: &'a Operand, item: &'a Attributes) -> Option<Cow<'a, AttributeValue>> {
     match operand {
         Operand::Path(path) => path.lookup(item).map(Cow::Borrowed),
-        Operand::Value(value) => Some(Cow::Borrowed(value)),
+        Operand::Value(value) => Some(Cow::Borrowed(&**value)),
         Operand::Size(operand) => {
             let value = resolve(operand, item)?;
             let count = i64::try_from(size(&value)?).ok()?;
@@ -111,15 +112,39 @@ fn begins_with(text: &AttributeValue, prefix: &AttributeValue) -> bool {
 fn contains(whole: &AttributeValue, part: &AttributeValue) -> bool {
     match (whole, part) {
         (AttributeValue::S(text), AttributeValue::S(part)) => text.contains(part.as_str()),
-        (AttributeValue::B(bytes), AttributeValue::B(part)) => {
-            part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
-        }
+        (AttributeValue::B(bytes), AttributeValue::B(part)) => contains_bytes(bytes, part),
         (AttributeValue::Ss(set), AttributeValue::S(part)) => set.contains(part),
         (AttributeValue::Ns(set), AttributeValue::N(part)) => set.contains(part),
         (AttributeValue::Bs(set), AttributeValue::B(part)) => set.contains(part),
         (AttributeValue::L(list), part) => list.contains(part),
         _ => false,
     }
+}
+
+/// Whether `part` occurs in `bytes`, in linear time: both may be hundreds of kilobytes.
+/// Source: Knuth, Morris and Pratt, Fast Pattern Matching in Strings (1977).
+fn contains_bytes(bytes: &[u8], part: &[u8]) -> bool {
+    if part.is_empty() {
+        return true;
+    }
+    let mut borders = vec![0; part.len()];
+    for at in 1..part.len() {
+        let step = advance(&borders, part, borders[at - 1], part[at]);
+        borders[at] = step;
+    }
+    let mut matched = 0;
+    bytes.iter().any(|byte| {
+        matched = advance(&borders, part, matched, *byte);
+        matched == part.len()
+    })
+}
+
+/// How much of `part` is matched after `byte`, where `matched < part.len()` was before.
+fn advance(borders: &[usize], part: &[u8], mut matched: usize, byte: u8) -> usize {
+    while matched > 0 && part[matched] != byte {
+        matched = borders[matched - 1];
+    }
+    matched + usize::from(part[matched] == byte)
 }
 
 /// A value as DynamoDB's messages print it: `{N:1}`.

@@ -276,18 +276,25 @@ fn attribute(operand: Operand) -> Result<String, ExprError> {
 }
 
 fn value(operand: Operand) -> Result<KeyValue, ExprError> {
-    match operand {
-        Operand::Value(AttributeValue::S(text)) => Ok(KeyValue::S(text)),
-        Operand::Value(AttributeValue::N(number)) => Ok(KeyValue::N(number)),
-        Operand::Value(AttributeValue::B(bytes)) => Ok(KeyValue::B(bytes)),
-        Operand::Value(_) => refuse(
+    let value = match operand {
+        Operand::Value(value) => value,
+        Operand::Path(_) => {
+            return invalid(
+                "Invalid condition in KeyConditionExpression: Multiple attribute names used in \
+                 one condition",
+            );
+        }
+        Operand::Size(_) => {
+            return invalid("KeyConditionExpressions cannot contain nested operations");
+        }
+    };
+    match &*value {
+        AttributeValue::S(text) => Ok(KeyValue::S(text.clone())),
+        AttributeValue::N(number) => Ok(KeyValue::N(*number)),
+        AttributeValue::B(bytes) => Ok(KeyValue::B(bytes.clone())),
+        _ => refuse(
             "One or more parameter values were invalid: Condition parameter type does not match \
              schema type",
         ),
-        Operand::Path(_) => invalid(
-            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
-             condition",
-        ),
-        Operand::Size(_) => invalid("KeyConditionExpressions cannot contain nested operations"),
     }
 }

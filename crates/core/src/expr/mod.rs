@@ -1,4 +1,4 @@
-//! DynamoDB expressions: parsed and resolved once into owned trees, so that a writer only evaluates.
+//! DynamoDB expressions: parsed and resolved once into owned trees; a writer only evaluates.
 //!
 //! A request's [`Placeholders`] are made first; each expression of the request is parsed against
 //! them; [`Placeholders::finish`] then refuses names and values that no expression used. Messages

@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::lexer::{Token, TokenKind, tokens};
@@ -161,16 +162,19 @@ impl<'a> Parser<'a> {
 
     /// The name of a function whose call the cursor is at; the cursor moves behind its `(`.
     pub(super) fn eat_call(&mut self) -> Option<&'a str> {
-        let (TokenKind::Name, name) = self.token(0)? else { return None };
-        if self.token(1) != Some((TokenKind::Symbol, "(")) {
-            return None;
-        }
+        let name = self.peek_call()?;
         self.at += 2;
         Some(name)
     }
 
+    /// The name of a function whose call the cursor is at.
+    pub(super) fn peek_call(&self) -> Option<&'a str> {
+        let (TokenKind::Name, name) = self.token(0)? else { return None };
+        (self.token(1) == Some((TokenKind::Symbol, "("))).then_some(name)
+    }
+
     /// A value placeholder under the cursor, resolved; an undefined one is deferred.
-    pub(super) fn eat_value(&mut self) -> Option<AttributeValue> {
+    pub(super) fn eat_value(&mut self) -> Option<Arc<AttributeValue>> {
         let (TokenKind::ValueRef, text) = self.token(0)? else { return None };
         self.at += 1;
         let value = self.placeholders.value(text);
@@ -181,7 +185,7 @@ impl<'a> Parser<'a> {
             );
             self.defer(Rank::Undefined, reason);
         }
-        Some(value.unwrap_or(AttributeValue::Null))
+        Some(value.unwrap_or_else(|| Arc::new(AttributeValue::Null)))
     }
 
     /// A document path.

@@ -3,16 +3,20 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ExprError;
-use crate::item::{AttributeValue, Attributes};
+use crate::item::{AttributeValue, Attributes, item_size};
+use crate::limits::EXPRESSION_VALUES_BYTES_MAX;
 
 /// The names and values that a request's expressions may refer to.
+///
+/// Values are shared: a short expression may name a large value a thousand times.
 #[derive(Clone, Debug, Default)]
 pub struct Placeholders {
     names: BTreeMap<String, Used<String>>,
-    values: BTreeMap<String, Used<AttributeValue>>,
+    values: BTreeMap<String, Used<Arc<AttributeValue>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,11 +30,18 @@ impl Placeholders {
     ///
     /// # Errors
     ///
-    /// [`ExprError::Refused`] where a map is present but empty or a key is not a placeholder.
+    /// [`ExprError::Refused`] where a map is present but empty, a key is not a placeholder, or the
+    /// values are larger than [`EXPRESSION_VALUES_BYTES_MAX`] together.
     pub fn new(
         names: Option<BTreeMap<String, String>>,
         values: Option<Attributes>,
     ) -> Result<Self, ExprError> {
+        if values.as_ref().is_some_and(|v| item_size(v) > EXPRESSION_VALUES_BYTES_MAX) {
+            let message = "ExpressionAttributeValues exceed the maximum allowed size of 2 MB";
+            return Err(ExprError::Refused(message.into()));
+        }
+        let values =
+            values.map(|values| values.into_iter().map(|(key, v)| (key, Arc::new(v))).collect());
         Ok(Self {
             names: collect(names, '#', "ExpressionAttributeNames")?,
             values: collect(values, ':', "ExpressionAttributeValues")?,
@@ -45,7 +56,7 @@ impl Placeholders {
     }
 
     /// The value behind `:value`, marked as used.
-    pub(super) fn value(&mut self, placeholder: &str) -> Option<AttributeValue> {
+    pub(super) fn value(&mut self, placeholder: &str) -> Option<Arc<AttributeValue>> {
         let entry = self.values.get_mut(placeholder)?;
         entry.used = true;
         Some(entry.value.clone())

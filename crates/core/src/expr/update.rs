@@ -5,6 +5,7 @@ mod apply;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::parser::{Parser, Rank};
@@ -19,8 +20,8 @@ pub use apply::UpdateError;
 pub struct Update {
     set: Vec<(Path, SetValue)>,
     remove: Vec<Path>,
-    add: Vec<(Path, AttributeValue)>,
-    delete: Vec<(Path, AttributeValue)>,
+    add: Vec<(Path, Arc<AttributeValue>)>,
+    delete: Vec<(Path, Arc<AttributeValue>)>,
     targets: PathTree,
 }
 
@@ -35,7 +36,7 @@ enum SetValue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SetOperand {
     Path(Path),
-    Value(AttributeValue),
+    Value(Arc<AttributeValue>),
     IfNotExists(Path, Box<SetOperand>),
     ListAppend(Box<SetOperand>, Box<SetOperand>),
 }
@@ -189,6 +190,11 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<SetOperand, ExprError> {
             Ok(SetOperand::IfNotExists(path, Box::new(other)))
         }
         ("list_append", Some(first), Some(second)) if count == 2 => {
+            // DynamoDB nests other functions, but not this one in itself.
+            if [&first, &second].into_iter().any(|a| matches!(a, SetOperand::ListAppend(..))) {
+                let reason = "The function is not allowed to be used this way in an expression";
+                parser.defer(Rank::MisusedFunction, format!("{reason}; function: {name}"));
+            }
             check_type(parser, name, &first, "L");
             check_type(parser, name, &second, "L");
             Ok(SetOperand::ListAppend(Box::new(first), Box::new(second)))
@@ -196,7 +202,7 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<SetOperand, ExprError> {
         _ => {
             let (rank, reason) = wrong_call(name, count);
             parser.defer(rank, reason);
-            Ok(SetOperand::Value(AttributeValue::Null))
+            Ok(SetOperand::Value(Arc::new(AttributeValue::Null)))
         }
     }
 }

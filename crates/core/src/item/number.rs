@@ -1,4 +1,4 @@
-//! DynamoDB numbers: up to 38 significant decimal digits, 1E-130 to 9.9999999999999999999999999999999999999E+125.
+//! DynamoDB numbers: up to 38 significant decimal digits, 1E-130 to 9.99...E+125 (38 nines).
 
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -54,8 +54,8 @@ impl NumberError {
     }
 }
 
-/// An exact decimal: `mantissa * 10^exponent`, normalised (no trailing zero in the mantissa; zero is
-/// `0 * 10^0`), so that derived equality and hash are numeric.
+/// An exact decimal: `mantissa * 10^exponent`, normalised (no trailing zero in the mantissa; zero
+/// is `0 * 10^0`), so that derived equality and hash are numeric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Number {
     mantissa: i128,

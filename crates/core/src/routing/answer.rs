@@ -307,7 +307,8 @@ impl RoutingSnapshot {
         (found.near.unwrap_or(self.tables.near_default), found)
     }
 
-    /// Best tier first, in it weights above 0 first, in those by share (Route 53, weighted routing).
+    /// Best tier first, in it weights above 0 first, in those by share (Route 53, weighted
+    /// routing).
     fn choose_by_weight<'s>(&self, members: &'s [WeightedRecords], dice: u64) -> (&'s [Data], Why) {
         let rank = |m: &WeightedRecords| (self.branch_tier(&m.branch), m.weight == 0);
         let best = members.iter().map(rank).min().unwrap_or((Tier::Off, true));

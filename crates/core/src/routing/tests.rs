@@ -44,7 +44,6 @@ fn config() -> RoutingConfig {
     let link = |a, b, rtt_ms| Link { a: slot(a), b: slot(b), rtt_ms };
     let network =
         |cidr: &str, near| Network { cidr: cidr.parse().expect("cidr"), near: slot(near) };
-    let latency = (0..3).map(|n| RegionRecords { region: slot(n), values: vec![a(n + 1)] });
     let endpoint = |n: u8| Endpoint { region: slot(n), addr: ([192, 0, 2, n + 1], 80).into() };
     RoutingConfig {
         generation: 7,
@@ -56,57 +55,62 @@ fn config() -> RoutingConfig {
             network("2001:db8::/32", 2),
         ],
         near_default: slot(0),
-        zones: vec![Zone {
-            name: name("example.com"),
-            soa: Soa::new(name("ns1.example.com"), name("hostmaster.example.com")),
-            name_servers: vec![name("ns1.example.com")],
-            name_servers_ttl_s: 3600,
-            records: vec![
-                set("example.com", RecordType::A, Policy::Simple(vec![a(100)])),
-                set("www.example.com", RecordType::A, Policy::Latency(latency.collect())),
-                set("two.example.com", RecordType::A, Policy::Simple(vec![a(1), a(2)])),
-                set(
-                    "alias.example.com",
-                    RecordType::Cname,
-                    Policy::Simple(vec![Data::Cname(name("www.example.com"))]),
-                ),
-                set(
-                    "out.example.com",
-                    RecordType::Cname,
-                    Policy::Simple(vec![Data::Cname(name("example.net"))]),
-                ),
-                set(
-                    "gone.example.com",
-                    RecordType::Cname,
-                    Policy::Simple(vec![Data::Cname(name("nope.example.com"))]),
-                ),
-                set(
-                    "loop.example.com",
-                    RecordType::Cname,
-                    Policy::Simple(vec![Data::Cname(name("loop.example.com"))]),
-                ),
-                set(
-                    "deep.below.example.com",
-                    RecordType::Txt,
-                    Policy::Simple(vec![Data::Txt(vec!["hi".to_string()])]),
-                ),
-                set("*.wild.example.com", RecordType::A, Policy::Simple(vec![a(77)])),
-                set(
-                    "share.example.com",
-                    RecordType::A,
-                    Policy::Weighted(vec![weighted(3, 0), weighted(1, 1), weighted(0, 2)]),
-                ),
-                set(
-                    "fail.example.com",
-                    RecordType::A,
-                    Policy::Failover { primary: branch(Some(0), 1), secondary: branch(Some(1), 2) },
-                ),
-            ],
-        }],
+        zones: vec![zone()],
         listeners: vec![Listener {
             id: "web".to_string(),
             endpoints: (0..3).map(endpoint).collect(),
         }],
+    }
+}
+
+fn zone() -> Zone {
+    let latency = (0..3).map(|n| RegionRecords { region: slot(n), values: vec![a(n + 1)] });
+    Zone {
+        name: name("example.com"),
+        soa: Soa::new(name("ns1.example.com"), name("hostmaster.example.com")),
+        name_servers: vec![name("ns1.example.com")],
+        name_servers_ttl_s: 3600,
+        records: vec![
+            set("example.com", RecordType::A, Policy::Simple(vec![a(100)])),
+            set("www.example.com", RecordType::A, Policy::Latency(latency.collect())),
+            set("two.example.com", RecordType::A, Policy::Simple(vec![a(1), a(2)])),
+            set(
+                "alias.example.com",
+                RecordType::Cname,
+                Policy::Simple(vec![Data::Cname(name("www.example.com"))]),
+            ),
+            set(
+                "out.example.com",
+                RecordType::Cname,
+                Policy::Simple(vec![Data::Cname(name("example.net"))]),
+            ),
+            set(
+                "gone.example.com",
+                RecordType::Cname,
+                Policy::Simple(vec![Data::Cname(name("nope.example.com"))]),
+            ),
+            set(
+                "loop.example.com",
+                RecordType::Cname,
+                Policy::Simple(vec![Data::Cname(name("loop.example.com"))]),
+            ),
+            set(
+                "deep.below.example.com",
+                RecordType::Txt,
+                Policy::Simple(vec![Data::Txt(vec!["hi".to_string()])]),
+            ),
+            set("*.wild.example.com", RecordType::A, Policy::Simple(vec![a(77)])),
+            set(
+                "share.example.com",
+                RecordType::A,
+                Policy::Weighted(vec![weighted(3, 0), weighted(1, 1), weighted(0, 2)]),
+            ),
+            set(
+                "fail.example.com",
+                RecordType::A,
+                Policy::Failover { primary: branch(Some(0), 1), secondary: branch(Some(1), 2) },
+            ),
+        ],
     }
 }
 

@@ -98,7 +98,7 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Validation`] where a key attribute is missing, of another type, empty or too long.
+    /// [`Refusal::Validation`] where a key attribute is missing, mistyped, empty or too long.
     pub fn key_of(&self, item: &Attributes) -> Result<PrimaryKey, Refusal> {
         let partition = attribute_of(&self.partition, item)?;
         let sort = self.sort.as_ref().map(|sort| attribute_of(sort, item)).transpose()?;

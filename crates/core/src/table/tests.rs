@@ -54,7 +54,8 @@ fn old() -> Attributes {
 #[test]
 fn keys_are_refused_in_dynamodb_words() {
     let prefix = "One or more parameter values were invalid: ";
-    let empty = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: id";
+    let empty = "One or more parameter values are not valid. The AttributeValue for a key \
+        attribute cannot contain an empty string value. Key: id";
     let long = "x".repeat(2049);
     for (item, message) in [
         (map([("seq", n(1))]), format!("{prefix}Missing the key id in the item")),
@@ -122,6 +123,7 @@ fn an_update_creates_an_item_with_its_key() {
         (update("SET a = :v"), Some(with)),
         (Action::Update(Update::default()), Some(keys)),
         (update("REMOVE a"), None),
+        (update("REMOVE a.b, c[0]"), None),
         (Action::Delete, None),
     ] {
         let changed = next.is_some();
@@ -147,7 +149,8 @@ fn a_failed_condition_returns_the_item_if_asked() {
 #[test]
 fn updates_may_not_touch_the_key_or_overflow_the_item() {
     let refused = apply(&op(update("SET seq = :v"), ReturnValues::None), &schema(), Some(&old()));
-    let message = "One or more parameter values were invalid: Cannot update attribute seq. This attribute is part of the key";
+    let message = "One or more parameter values were invalid: Cannot update attribute seq. This \
+        attribute is part of the key";
     assert_eq!(refused, Err(Refusal::Validation(message.to_string())));
     let mut large = old();
     large.insert("c".to_string(), s(&"x".repeat(400 * 1024 - item_size(&old()) - 1)));

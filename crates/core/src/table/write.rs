@@ -95,7 +95,10 @@ pub enum Refusal {
 
 impl From<UpdateError> for Refusal {
     fn from(error: UpdateError) -> Self {
-        Self::Validation(error.to_string())
+        match error {
+            UpdateError::TooLarge => Self::ItemTooLarge(ItemError::TooLargeToUpdate),
+            _ => Self::Validation(error.to_string()),
+        }
     }
 }
 
@@ -149,11 +152,10 @@ fn updated(
 ) -> Result<Option<Attributes>, Refusal> {
     let next = match current {
         Some(item) => update.apply(item)?,
+        // DynamoDB does not even look at the paths: there is nothing to remove.
+        None if update.only_removes() => return Ok(None),
         None => update.apply(&schema.attributes_of(&op.key))?,
     };
-    if current.is_none() && update.only_removes() {
-        return Ok(None);
-    }
     validate(&next).map_err(|error| match error {
         ItemError::TooLarge => ItemError::TooLargeToUpdate,
         other => other,

@@ -25,7 +25,7 @@ pub struct Counters {
 }
 
 /// The counters at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct CountersSnapshot {
     /// Datagrams received.
     pub udp: u64,

@@ -1,8 +1,8 @@
 //! Authoritative name server: UDP and TCP, answering from the routing snapshot.
 //!
-//! State: the latest snapshot, taken from a watch channel. Each UDP worker keeps its own `Arc` of it
-//! and looks at the channel's version, one atomic load, per datagram; the channel's lock is taken
-//! only after a change. A sender that is gone changes nothing: the last snapshot serves on
+//! State: the latest snapshot, taken from a watch channel. Each UDP worker keeps its own `Arc` of
+//! it and looks at the channel's version, one atomic load, per datagram; the channel's lock is
+//! taken only after a change. A sender that is gone changes nothing: the last snapshot serves on
 //! (invariant 11).
 //!
 //! Always true: a datagram gets at most one reply, never longer than the client said it takes; a

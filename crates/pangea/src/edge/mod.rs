@@ -1,8 +1,8 @@
 //! The edge process: one health truth, and everything that acts on it.
 //!
-//! Health machine, DNS server and accelerator share the traffic driver's snapshots; the operator API
-//! and console show them beside what the regions say of themselves; the control APIs show the same
-//! configuration in AWS's words. Nothing here is needed by a region.
+//! Health machine, DNS server and accelerator share the traffic driver's snapshots; the operator
+//! API and console show them beside what the regions say of themselves; the control APIs show the
+//! same configuration in AWS's words. Nothing here is needed by a region.
 
 mod control;
 mod observe;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use pangea_core::health::State;
-use pangea_core::routing::{Client, Key, Question, RecordData, RecordType};
+use pangea_core::routing::{Client, Data, Name, Question, RecordData, RecordType};
 use serde_json::json;
 
 use super::Edge;
 use crate::http::{Reply, json as json_reply, reply};
+use crate::metrics::Scrape;
+use crate::probe::Report;
 use crate::query::Query;
 use crate::status::{self, RegionState, RegionStatus, Status};
 use crate::traffic::LogEntry;
@@ -22,7 +24,10 @@ const CONSOLE: &str = include_str!("console.html");
 
 pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply {
     if request.method() != Method::GET {
-        return problem(StatusCode::METHOD_NOT_ALLOWED, "the operator API of the edge is read-only");
+        return problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "the operator API of the edge is read-only",
+        );
     }
     let query = Query::of(request.uri());
     match request.uri().path() {
@@ -31,7 +36,11 @@ pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply
         "/v1/topology" => json_reply(StatusCode::OK, &edge.topology),
         "/v1/events" => json_reply(StatusCode::OK, &events(&edge)),
         "/v1/explain" => explain(&edge, &query),
-        "/metrics" => reply(StatusCode::OK, "text/plain; version=0.0.4", metrics(&edge)),
+        "/metrics" => reply(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            metrics(&edge),
+        ),
         path => problem(StatusCode::NOT_FOUND, &format!("nothing is served at {path}")),
     }
 }
@@ -52,7 +61,7 @@ pub(super) fn status_of(edge: &Edge) -> Status {
         let state = health.state(known.id);
         region.healthy = state == State::Healthy;
         let silent = matches!(observed.get(&known.name), Some(None));
-        describe(region, silent, edge.traffic.reports().get(&known.id).map(|it| it.text()));
+        describe(region, silent, edge.traffic.reports().get(&known.id).and_then(why));
     }
     let snapshot = edge.traffic.snapshot();
     status.edge.pid = Some(std::process::id());
@@ -62,6 +71,13 @@ pub(super) fn status_of(edge: &Edge) -> Status {
         *answer = dns_region(edge, name, edge.topology.edge.dns.ip());
     }
     status
+}
+
+/// Why a probe failed, in the region's own words where it gave any.
+fn why(report: &Report) -> Option<String> {
+    let failure = report.outcome.as_ref().err()?;
+    let own = report.body.as_ref().and_then(|body| body["reason"].as_str());
+    Some(own.map_or_else(|| failure.to_string(), str::to_string))
 }
 
 fn describe(region: &mut RegionStatus, silent: bool, probe: Option<String>) {
@@ -97,12 +113,12 @@ fn accelerator_serves(edge: &Edge) -> Option<String> {
 /// The region whose address a client at `client` is given for `name`.
 fn dns_region(edge: &Edge, name: &str, client: IpAddr) -> Option<String> {
     let snapshot = edge.traffic.snapshot();
-    let key = Key::parse(name)?;
+    let key = Name::parse(name).ok()?;
     let client = Client { addr: client, subnet: None };
     let question = Question { name: key.as_bytes(), kind: RecordType::A, client, dice: 0 };
     let answer = snapshot.answer(&question);
     let address = answer.records.iter().find_map(|record| match record.data {
-        RecordData::Value(pangea_core::routing::Data::A(address)) => Some(IpAddr::V4(*address)),
+        RecordData::Value(Data::A(address)) => Some(IpAddr::V4(*address)),
         _ => None,
     })?;
     let record = edge.topology.records.iter().find(|record| record.name == name)?;
@@ -114,7 +130,7 @@ fn dns_region(edge: &Edge, name: &str, client: IpAddr) -> Option<String> {
 fn explain(edge: &Edge, query: &Query) -> Reply {
     let name = query.get("name").unwrap_or_default();
     let client = query.get("client").unwrap_or("127.0.0.1").parse::<IpAddr>();
-    let (Some(key), Ok(client)) = (Key::parse(name), client) else {
+    let (Ok(key), Ok(client)) = (Name::parse(name), client) else {
         return problem(StatusCode::BAD_REQUEST, "give ?name=<domain name>&client=<IP address>");
     };
     let snapshot = edge.traffic.snapshot();
@@ -146,22 +162,20 @@ fn events(edge: &Edge) -> Vec<serde_json::Value> {
     edge.traffic.log().into_iter().map(show).collect()
 }
 
-/// Prometheus text exposition, version 0.0.4.
 fn metrics(edge: &Edge) -> String {
-    let mut text = crate::metrics::Exposition::default();
+    let mut scrape = Scrape::default();
     let status = status_of(edge);
-    for region in &status.regions {
-        let labels = [("region", region.name.as_str())];
-        let healthy = u8::from(region.healthy).into();
-        text.gauge("pangea_traffic_region_healthy", "Whether traffic is sent there.", &labels, healthy);
+    let healthy = |region: &RegionStatus| {
+        (vec![("region", region.name.clone())], f64::from(u8::from(region.healthy)))
+    };
+    let help = "Whether traffic is sent to the region";
+    scrape.gauge("pangea_traffic_region_healthy", help, status.regions.iter().map(healthy));
+    let help = "Changes of health since the edge began";
+    scrape.counter("pangea_traffic_generation", help, [(Vec::new(), status.edge.generation)]);
+    scrape.counters("pangea_dns", "Messages of the DNS server", &edge.dns.counters().snapshot());
+    if let Some(accelerator) = &edge.accelerator {
+        let counters = accelerator.counters().snapshot();
+        scrape.counters("pangea_accelerator", "Connections of the accelerator", &counters);
     }
-    let generation = status.edge.generation as f64;
-    text.gauge("pangea_traffic_generation", "Changes of health so far.", &[], generation);
-    for (name, value) in edge.dns.counters().named() {
-        text.counter(&format!("pangea_dns_{name}_total"), "See docs/reference.", &[], value);
-    }
-    for (name, value) in edge.accelerator.iter().flat_map(|it| it.counters().named()) {
-        text.counter(&format!("pangea_accelerator_{name}_total"), "See docs/reference.", &[], value);
-    }
-    text.finish()
+    scrape.finish()
 }

@@ -26,8 +26,8 @@ pub(super) fn config(topology: &Topology) -> anyhow::Result<RoutingConfig> {
     }
     let mut networks = Vec::new();
     for network in &topology.networks {
-        let (address, length) = (network.cidr.address(), network.cidr.length());
-        let cidr = Cidr::new(address, length).context("a network of the topology")?;
+        let (address, prefix) = (network.cidr.address(), network.cidr.prefix());
+        let cidr = Cidr::new(address, prefix).context("a network of the topology")?;
         networks.push(Network { cidr, near: slot(topology, &network.near)? });
     }
     Ok(RoutingConfig {

@@ -96,7 +96,8 @@ impl Report {
     /// For people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut lines = vec![format!("experiment {}: {}", self.experiment, self.region), String::new()];
+        let title = format!("experiment {}: {}", self.experiment, self.region);
+        let mut lines = vec![title, String::new()];
         for event in &self.events {
             let since = event.since_fault_ms.map(|ms| format!("{ms:+} ms")).unwrap_or_default();
             lines.push(format!("{:>8.3} s {since:>10}  {}", seconds(event.at_ms), event.event));

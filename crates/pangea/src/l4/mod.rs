@@ -83,7 +83,7 @@ pub struct Counters {
 }
 
 /// The counters at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct CountersSnapshot {
     /// Connections accepted.
     pub accepted: u64,

@@ -80,6 +80,9 @@ impl Writer {
         let node = Node::new(config.clone(), durable);
         let (publish, progress) = watch::channel(node.progress());
         let (observer, observed) = Observer::new(&node);
+        // A store that was opened read-only serves reads from the start.
+        let refusing = store.health().err().filter(|fault| !fault.is_passing());
+        let refusing = refusing.map(|fault| fault.to_string());
         let task = Task {
             config,
             store,
@@ -91,7 +94,7 @@ impl Writer {
             waiting: HashMap::new(),
             next_request: 0,
             linked: Vec::new(),
-            refusing: None,
+            refusing,
         };
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new()
@@ -172,7 +175,8 @@ impl<P: Peers> Task<P> {
         if let Some(why) = self.refusing.clone() {
             return self.refuse(commands, &why);
         }
-        let mut events: Vec<Event> = commands.drain(..).map(|command| self.event(command)).collect();
+        let given = commands.drain(..).map(|command| self.event(command));
+        let mut events: Vec<Event> = given.collect();
         if events.is_empty() {
             events.push(Event::Timer);
         }
@@ -313,4 +317,3 @@ impl<P: Peers> Task<P> {
         }
     }
 }
-

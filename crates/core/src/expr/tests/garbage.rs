@@ -92,7 +92,8 @@ fn words_in_any_order_never_panic() {
 #[test]
 fn mutations_of_right_texts_never_panic() {
     let texts = [
-        "SET doc.b.c = if_not_exists(arr[0], :n1) + :n5, arr[9] = list_append(arr, :list) REMOVE n5 ADD tags :ss",
+        "SET doc.b.c = if_not_exists(arr[0], :n1) + :n5, arr[9] = list_append(arr, :list) REMOVE \
+            n5 ADD tags :ss",
         "NOT (n5 BETWEEN :n1 AND :n9) OR size(#t) IN (:n1, :n5) AND begins_with(#t, :he)",
         "arr[0], doc.b.c, #t",
         "id = :a AND n5 BETWEEN :n1 AND :n9",

@@ -50,7 +50,8 @@ fn key_conditions_become_ranges() {
 #[test]
 fn wrong_key_conditions_are_refused() {
     let invalid = "Invalid KeyConditionExpression: ";
-    let kind = "One or more parameter values were invalid: Condition parameter type does not match schema type";
+    let kind = "One or more parameter values were invalid: Condition parameter type does not \
+        match schema type";
     for (text, message) in [
         (
             "id = :p OR atx = :n1",
@@ -62,11 +63,13 @@ fn wrong_key_conditions_are_refused() {
         ),
         (
             "id = :p AND id = :p",
-            "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one condition per key",
+            "Invalid KeyConditionExpression: KeyConditionExpressions must only contain one \
+                condition per key",
         ),
         (
             "id.x = :p",
-            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on nested attributes",
+            "Invalid KeyConditionExpression: KeyConditionExpressions cannot have conditions on \
+                nested attributes",
         ),
         ("atx = :n1", "Query condition missed key schema element: id"),
         ("id = :p AND elsewhere = :n1", "Query condition missed key schema element: atx"),
@@ -77,7 +80,8 @@ fn wrong_key_conditions_are_refused() {
         ("id = :p AND begins_with(atx, :p)", kind),
         (
             "id = :e",
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: id",
+            "One or more parameter values are not valid. The AttributeValue for a key attribute \
+                cannot contain an empty string value. Key: id",
         ),
     ] {
         assert_eq!(resolve(text), Err(message.to_string()), "{text}, {invalid}");

@@ -1,8 +1,10 @@
+use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::{item, l, map, n, placeholders, s, ss};
-use crate::expr::Update;
+use crate::expr::{Placeholders, Update, UpdateError};
 use crate::item::{AttributeValue, Attributes};
 
 /// The parts of the item that differ after the update: new values, or `None` where it is gone.
@@ -14,10 +16,6 @@ fn differences(text: &str) -> Result<Vec<(String, Option<AttributeValue>)>, Stri
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     Ok(changed.map(|name| (name.clone(), after.get(name).cloned())).collect())
 }
-
-use alloc::collections::BTreeSet;
-use alloc::string::String;
-use alloc::vec::Vec;
 
 #[test]
 fn updates_change_items_as_in_dynamodb() {
@@ -100,59 +98,85 @@ fn updates_that_do_not_fit_the_item_are_refused() {
     }
 }
 
+/// Wrong updates and the reasons of their refusals.
+const WRONG: &[(&str, &str)] = &[
+    ("", "The expression can not be empty;"),
+    ("x", "Syntax error; token: \"x\", near: \"x\""),
+    ("SET", "Syntax error; token: \"<EOF>\", near: \"SET\""),
+    ("SET a = :n1,", "Syntax error; token: \"<EOF>\", near: \",\""),
+    ("SET a :n1", "Syntax error; token: \":n1\", near: \"a :n1\""),
+    ("ADD a b", "Syntax error; token: \"b\", near: \"a b\""),
+    ("SET a = :n1 + :n5 + :n9", "Syntax error; token: \"+\", near: \":n5 + :n9\""),
+    (
+        "SET a = :n1 SET b = :n1",
+        "The \"SET\" section can only be used once in an update expression;",
+    ),
+    ("SET name = :n1", "Attribute name is a reserved keyword; reserved keyword: name"),
+    (
+        "SET a = :n1, a.b = :n5",
+        "Two document paths overlap with each other; must remove or rewrite one of these \
+                paths; path one: [a], path two: [a, b]",
+    ),
+    (
+        "SET a.b = :n1 REMOVE a[0]",
+        "Two document paths conflict with each other; must remove or rewrite one of these \
+                paths; path one: [a, b], path two: [a, [0]]",
+    ),
+    (
+        "ADD a :he",
+        "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+    ),
+    (
+        "DELETE a :n1",
+        "Incorrect operand type for operator or function; operator: DELETE, operand type: \
+                NUMBER",
+    ),
+    (
+        "SET a = :he + :n1",
+        "Incorrect operand type for operator or function; operator or function: +, operand \
+                type: S",
+    ),
+    (
+        "SET a = list_append(b, :n1)",
+        "Incorrect operand type for operator or function; operator or function: list_append, \
+                operand type: N",
+    ),
+    (
+        "SET a = if_not_exists(:n1, :n5)",
+        "Operator or function requires a document path; operator or function: if_not_exists",
+    ),
+    (
+        "SET a = if_not_exists(b)",
+        "Incorrect number of operands for operator or function; operator or function: \
+                if_not_exists, number of operands: 1",
+    ),
+    ("SET a = nope(b)", "Invalid function name; function: nope"),
+    (
+        "SET a = list_append(b, list_append(c, d))",
+        "The function is not allowed to be used this way in an expression; function: list_append",
+    ),
+    ("SET a = size(b)", "The function is not allowed in an update expression; function: size"),
+];
+
 #[test]
 fn wrong_updates_are_refused_in_dynamodb_words() {
-    for (text, reason) in [
-        ("", "The expression can not be empty;"),
-        ("x", "Syntax error; token: \"x\", near: \"x\""),
-        ("SET", "Syntax error; token: \"<EOF>\", near: \"SET\""),
-        ("SET a = :n1,", "Syntax error; token: \"<EOF>\", near: \",\""),
-        ("SET a :n1", "Syntax error; token: \":n1\", near: \"a :n1\""),
-        ("ADD a b", "Syntax error; token: \"b\", near: \"a b\""),
-        ("SET a = :n1 + :n5 + :n9", "Syntax error; token: \"+\", near: \":n5 + :n9\""),
-        (
-            "SET a = :n1 SET b = :n1",
-            "The \"SET\" section can only be used once in an update expression;",
-        ),
-        ("SET name = :n1", "Attribute name is a reserved keyword; reserved keyword: name"),
-        (
-            "SET a = :n1, a.b = :n5",
-            "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a, b]",
-        ),
-        (
-            "SET a.b = :n1 REMOVE a[0]",
-            "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a, [0]]",
-        ),
-        (
-            "ADD a :he",
-            "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
-        ),
-        (
-            "DELETE a :n1",
-            "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER",
-        ),
-        (
-            "SET a = :he + :n1",
-            "Incorrect operand type for operator or function; operator or function: +, operand type: S",
-        ),
-        (
-            "SET a = list_append(b, :n1)",
-            "Incorrect operand type for operator or function; operator or function: list_append, operand type: N",
-        ),
-        (
-            "SET a = if_not_exists(:n1, :n5)",
-            "Operator or function requires a document path; operator or function: if_not_exists",
-        ),
-        (
-            "SET a = if_not_exists(b)",
-            "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
-        ),
-        ("SET a = nope(b)", "Invalid function name; function: nope"),
-        ("SET a = size(b)", "The function is not allowed in an update expression; function: size"),
-    ] {
+    for &(text, reason) in WRONG {
         let expected = format!("Invalid UpdateExpression: {reason}");
         assert_eq!(differences(text), Err(expected), "{text}");
     }
+}
+
+#[test]
+fn a_short_expression_cannot_make_a_large_copy() {
+    let values = map([(":v", l(&[s(&"x".repeat(300_000))]))]);
+    for text in ["SET a = :v, b = :v", "SET a = list_append(:v, :v)"] {
+        let placeholders = Placeholders::new(None, Some(values.clone()));
+        let mut placeholders = placeholders.expect("right placeholders");
+        let update = Update::parse(text, &mut placeholders).expect("a right update");
+        assert_eq!(update.apply(&item()), Err(UpdateError::TooLarge), "{text}");
+    }
+    let values = map([(":v", s(&"x".repeat(2 * 1024 * 1024)))]);
+    assert!(Placeholders::new(None, Some(values)).is_err());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 
 use super::{SetOperand, SetValue, Update};
 use crate::expr::path::{Path, Step};
-use crate::item::{AttributeValue, Attributes, NumberError};
+use crate::item::{AttributeValue, Attributes, NumberError, value_size};
+use crate::limits::ITEM_BYTES_MAX;
 
 /// Why an update cannot be applied to an item. `Display` is DynamoDB's message to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum UpdateError {
     /// An attribute's type does not fit its operator.
     #[error("An operand in the update expression has an incorrect data type")]
     OperandType,
+    /// What is to be set is larger than an item may be.
+    #[error("Item size to update has exceeded the maximum allowed size")]
+    TooLarge,
     /// A sum or difference that is not a DynamoDB number.
     #[error("{}", .0.client_message())]
     Number(NumberError),
@@ -35,8 +39,15 @@ impl Update {
     /// [`UpdateError`] with DynamoDB's message; the item is then unchanged.
     pub fn apply(&self, before: &Attributes) -> Result<Attributes, UpdateError> {
         let mut writes: Vec<(&Path, Option<AttributeValue>)> = Vec::new();
+        let mut bytes = 0;
         for (path, value) in &self.set {
-            writes.push((path, Some(set_value(value, before)?)));
+            let value = set_value(value, before)?;
+            // Bounded here, because a short expression may set a large value many times.
+            bytes += bounded(&value)?;
+            if bytes > ITEM_BYTES_MAX {
+                return Err(UpdateError::TooLarge);
+            }
+            writes.push((path, Some(value)));
         }
         for (path, operand) in &self.add {
             writes.push((path, Some(add(path.lookup(before), operand)?)));
@@ -85,7 +96,7 @@ fn set_value(value: &SetValue, item: &Attributes) -> Result<AttributeValue, Upda
 fn set_operand(operand: &SetOperand, item: &Attributes) -> Result<AttributeValue, UpdateError> {
     match operand {
         SetOperand::Path(path) => path.lookup(item).cloned().ok_or(UpdateError::MissingAttribute),
-        SetOperand::Value(value) => Ok(value.clone()),
+        SetOperand::Value(value) => Ok(AttributeValue::clone(value)),
         SetOperand::IfNotExists(path, other) => match path.lookup(item) {
             Some(value) => Ok(value.clone()),
             None => set_operand(other, item),
@@ -96,9 +107,17 @@ fn set_operand(operand: &SetOperand, item: &Attributes) -> Result<AttributeValue
                 return Err(UpdateError::OperandType);
             };
             list.extend(tail);
-            Ok(AttributeValue::L(list))
+            let list = AttributeValue::L(list);
+            bounded(&list)?;
+            Ok(list)
         }
     }
+}
+
+/// The size of a value that no item could hold is refused.
+fn bounded(value: &AttributeValue) -> Result<usize, UpdateError> {
+    let bytes = value_size(value);
+    if bytes > ITEM_BYTES_MAX { Err(UpdateError::TooLarge) } else { Ok(bytes) }
 }
 
 /// The sum of numbers or the union of sets; what is missing is zero or empty.

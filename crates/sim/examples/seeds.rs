@@ -1,0 +1,32 @@
+//! Seeds per second: `cargo run --release -p pangea-sim --example seeds -- 20000 [first]`.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use pangea_sim::{Options, run_many};
+
+fn main() -> std::io::Result<()> {
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
+    let seeds = arguments.next().and_then(Result::ok).unwrap_or(20_000);
+    let first = arguments.next().and_then(Result::ok).unwrap_or(1);
+    let mut out = std::io::stdout().lock();
+    let start = Instant::now();
+    let options =
+        Options { timeline_max: (seeds == 1).then_some(usize::MAX), ..Options::default() };
+    let summary = run_many(first, seeds, &options, |_| ControlFlow::Continue(()));
+    let seconds = start.elapsed().as_secs_f64();
+    for (name, figure) in summary.counts.figures() {
+        writeln!(out, "{name:>18} {figure}")?;
+    }
+    for report in &summary.failures {
+        let violation = report.violation.as_ref();
+        let text = violation.map(|it| format!("{}: {}", it.invariant, it.text));
+        writeln!(out, "seed {} {}", report.seed, text.unwrap_or_default())?;
+    }
+    if let Some(report) = summary.failures.first() {
+        writeln!(out, "{report}")?;
+    }
+    let rate = summary.seeds as f64 / seconds;
+    writeln!(out, "{seeds} seeds, {} failed, {rate:.0} seeds per second", summary.failed)
+}

@@ -1,0 +1,38 @@
+//! A set of versions of one item, by their place in the item's history.
+
+/// Versions of one item that a history can hold.
+pub(crate) const VERSIONS_MAX: usize = 256;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bits([u64; VERSIONS_MAX / 64]);
+
+impl Bits {
+    pub(crate) fn with(mut self, nth: usize) -> Self {
+        self.0[nth / 64] |= 1 << (nth % 64);
+        self
+    }
+
+    pub(crate) fn has(&self, nth: usize) -> bool {
+        self.0[nth / 64] & (1 << (nth % 64)) != 0
+    }
+
+    pub(crate) fn union(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine |= theirs);
+        self
+    }
+
+    /// What is in `self` and not in `other`.
+    pub(crate) fn without(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= !theirs);
+        self
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..VERSIONS_MAX).filter(move |&nth| self.has(nth))
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == [0; VERSIONS_MAX / 64]
+    }
+}

@@ -1,0 +1,149 @@
+//! A region's disk: typed rows, batches that become visible at once and durable later.
+//!
+//! State: the visible image (what the node's snapshot shows), the durable image (what a feed reads
+//! and a restart finds), and the batches between them, in order. A batch is atomic; a crash keeps
+//! some prefix of the unsynced batches. Every row carries the set of versions that the region's
+//! state has absorbed in truth: the disk is the only thing that survives, so the oracle's knowledge
+//! of a region has to survive or be lost with it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use pangea_core::id::{Origin, TableId};
+use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
+use pangea_core::merge::Stored;
+use pangea_core::node::Token;
+use pangea_core::replica::{Applied, Batch, Snapshot};
+use pangea_core::time::{Hlc, Stamp};
+
+use crate::bits::Bits;
+use crate::oracle::VersionId;
+
+/// A row and what it stands for in truth.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) stored: Stored,
+    pub(crate) absorbed: Bits,
+}
+
+/// One state of a store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) rows: BTreeMap<ItemKey, Held>,
+    pub(crate) changelog: BTreeMap<(Origin, Hlc), ItemKey>,
+    pub(crate) last: Hlc,
+    pub(crate) applied: Applied,
+}
+
+/// A batch on its way to being durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) token: Token,
+    pub(crate) batch: Batch,
+    /// What each of the batch's items stands for, in their order.
+    pub(crate) absorbed: Vec<Bits>,
+    /// User versions that the batch issues.
+    pub(crate) issued: Vec<VersionId>,
+    /// Every stamp that the batch issues, system rows included.
+    pub(crate) stamps: Vec<Stamp>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) visible: Image,
+    pub(crate) durable: Image,
+    pub(crate) queue: VecDeque<Write>,
+    /// Up to where the sync under way reaches.
+    pub(crate) syncing: Option<Token>,
+}
+
+impl Disk {
+    /// The node's batch: visible from now on.
+    pub(crate) fn write(&mut self, write: Write) {
+        self.visible.apply(&write);
+        self.queue.push_back(write);
+    }
+
+    /// The next batch that `token` covers, if any; the caller commits it to the durable image.
+    pub(crate) fn next_synced(&mut self, token: Token) -> Option<Write> {
+        let due = self.queue.front().is_some_and(|write| write.token <= token);
+        if due { self.queue.pop_front() } else { None }
+    }
+
+    /// The process died: what was not synced is gone, and is returned.
+    pub(crate) fn crash(&mut self) -> VecDeque<Write> {
+        self.syncing = None;
+        self.visible = self.durable.clone();
+        std::mem::take(&mut self.queue)
+    }
+}
+
+impl Image {
+    pub(crate) fn apply(&mut self, write: &Write) {
+        for ((key, stored), &absorbed) in write.batch.items.iter().zip(&write.absorbed) {
+            match stored {
+                Some(stored) => {
+                    let held = Held { stored: stored.clone(), absorbed };
+                    self.rows.insert(key.clone(), held);
+                }
+                None => {
+                    self.rows.remove(key);
+                }
+            }
+        }
+        for (stamp, key) in &write.batch.changelog {
+            let place = (stamp.origin, stamp.hlc);
+            match key {
+                Some(key) => self.changelog.insert(place, key.clone()),
+                None => self.changelog.remove(&place),
+            };
+        }
+        self.last = write.batch.last.unwrap_or(self.last);
+        for (&origin, &hlc) in &write.batch.applied {
+            self.applied.insert(origin, hlc);
+        }
+    }
+
+    /// The rows of one table, in key order.
+    pub(crate) fn table(&self, table: TableId) -> impl Iterator<Item = (&ItemKey, &Held)> {
+        let start = Included(first_key(table));
+        self.rows.range((start, Unbounded)).take_while(move |(key, _)| key.table == table)
+    }
+
+    pub(crate) fn applied_of(&self, origin: Origin) -> Hlc {
+        self.applied.get(&origin).copied().unwrap_or_default()
+    }
+}
+
+/// Not after any key of the table.
+fn first_key(table: TableId) -> ItemKey {
+    let primary = PrimaryKey { partition: KeyValue::S(String::new()), sort: None };
+    ItemKey { table, primary }
+}
+
+impl Snapshot for Image {
+    fn item(&self, key: &ItemKey) -> Option<Stored> {
+        self.rows.get(key).map(|held| held.stored.clone())
+    }
+
+    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
+        let range = (Excluded((origin, after)), Included((origin, to.max(after))));
+        let entries = self.changelog.range(range).take(limit);
+        entries.map(|((_, hlc), key)| (*hlc, key.clone())).collect()
+    }
+
+    fn rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        let start = match after {
+            Some(primary) => Excluded(ItemKey { table, primary: primary.clone() }),
+            None => Included(first_key(table)),
+        };
+        let rows = self.rows.range((start, Unbounded)).take_while(|(key, _)| key.table == table);
+        rows.take(limit).map(|(key, held)| (key.clone(), held.stored.clone())).collect()
+    }
+}

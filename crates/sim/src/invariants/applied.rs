@@ -1,0 +1,94 @@
+//! Invariant 3: `applied[origin]` is gap-free, monotone, and advances in the same batch as the rows.
+//!
+//! Source: DESIGN.md, invariant 3; data-plane.md 2.10 and 3.3, 4. At every commit: every durable
+//! version of the origin up to the new place, of a table that the region holds whole, has been
+//! absorbed, or the origin itself shows something else by now (it was overwritten before it was
+//! sent, or lost there, which its ledger tells).
+
+use pangea_core::id::TableId;
+use pangea_core::time::Hlc;
+
+use super::{Checked, Invariant, demand};
+use crate::disk::Write;
+use crate::oracle::{Issued, Oracle, Site};
+
+const BROKEN: Invariant = Invariant::Applied;
+
+/// Before the batch is committed: places only grow, and only to where the origin is.
+pub(crate) fn monotone(sites: &[Site], region: usize, write: &Write) -> Checked {
+    for (&origin, &hlc) in &write.batch.applied {
+        let before = sites[region].disk.durable.applied_of(origin);
+        demand(BROKEN, hlc >= before, || format!("applied of {origin} from {before} to {hlc}"))?;
+        let newest = sites[origin.slot().index()].disk.durable.last;
+        demand(BROKEN, hlc <= newest, || {
+            format!("applied {hlc} of {origin}, which has nothing after {newest}")
+        })?;
+    }
+    Ok(())
+}
+
+/// After the batch is committed: no version between the old place and the new is missing.
+pub(crate) fn gap_free(
+    oracle: &Oracle,
+    sites: &[Site],
+    region: usize,
+    origin: usize,
+    (after, through): (Hlc, Hlc),
+) -> Checked {
+    let history = &oracle.by_region[origin];
+    let start = history.partition_point(|&id| oracle.versions[id].version.stamp.hlc <= after);
+    for &id in &history[start..] {
+        let issued = &oracle.versions[id];
+        if issued.version.stamp.hlc > through {
+            break;
+        }
+        not_missing(oracle, sites, region, issued)?;
+    }
+    Ok(())
+}
+
+/// A replica has become whole: nothing up to the places of its feeds is missing.
+pub(crate) fn whole(oracle: &Oracle, sites: &[Site], region: usize, table: TableId) -> Checked {
+    for (origin, history) in oracle.by_region.iter().enumerate() {
+        if origin == region {
+            continue;
+        }
+        let place = sites[region].disk.durable.applied_of(sites[origin].origin);
+        let issued = history.iter().map(|&id| &oracle.versions[id]);
+        let of_table = issued.filter(|issued| oracle.items[issued.key].key.table == table);
+        for issued in of_table.filter(|issued| issued.version.stamp.hlc <= place) {
+            not_missing(oracle, sites, region, issued)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether two regions know of the same life of the first one's replica. If not, the other rightly
+/// withholds rows, and the first will drop or copy the table once it has heard.
+fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
+    let (here, there) = (site.catalog.get(table), origin.catalog.get(table));
+    let (Some(here), Some(there)) = (here, there) else { return false };
+    there.is_held_by(site.slot) && here.replica(site.slot) == there.replica(site.slot)
+}
+
+fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
+    let key = &oracle.items[issued.key].key;
+    let agree = agree(&sites[region], &sites[issued.region], key.table);
+    if !issued.durable || !agree || !sites[region].is_whole(key.table) {
+        return Ok(());
+    }
+    let here = sites[region].disk.durable.rows.get(key);
+    let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
+    let there = sites[issued.region].disk.durable.rows.get(key);
+    let shown = there.is_some_and(|held| held.stored.version.stamp == issued.version.stamp);
+    // A copy from the home region brings what won there; its ledger has what lost.
+    let lost = || {
+        sites
+            .iter()
+            .any(|site| site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth)))
+    };
+    demand(BROKEN, absorbed || !shown || lost(), || {
+        let (slot, stamp) = (sites[region].slot, issued.version.stamp);
+        format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
+    })
+}

@@ -1,0 +1,100 @@
+//! Invariant 7: after healing, all regions have the state that an independent specification computes
+//! from the history.
+//!
+//! Source: DESIGN.md, invariant 7; data-plane.md 2.1 and 3.3, 16. The specification, per item: of all
+//! durable versions take those that no other had truly seen; the greatest stamp among them is shown.
+//! It knows nothing of vectors, frames or the order of events. Catalogs are equal everywhere, ledgers
+//! wherever the table is, and where it is not there is no row of it.
+
+use std::collections::BTreeSet;
+
+use pangea_core::id::TableId;
+use pangea_core::item::ItemKey;
+use pangea_core::ledger;
+use pangea_core::merge::Version;
+
+use super::{Checked, Invariant, demand};
+use crate::disk::Image;
+use crate::oracle::{Item, KeyId, Oracle, Site};
+
+const BROKEN: Invariant = Invariant::Convergence;
+
+/// Everything is at rest.
+pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
+    for site in &sites[1..] {
+        same_catalog(&sites[0], site)?;
+    }
+    for entry in sites[0].catalog.tables() {
+        for site in sites {
+            if site.is_whole(entry.id) {
+                holds(oracle, site, entry.id)?;
+                same_ledger(&sites[entry.home.index()], site, entry.id)?;
+            } else if !entry.is_held_by(site.slot) {
+                let row = site.disk.durable.table(entry.id).next();
+                demand(BROKEN, row.is_none(), || {
+                    format!("{} keeps {:?} of a table that it left", site.slot, row)
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The region shows of the table what the history demands, and nothing else.
+fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
+    let mut expected_rows = 0;
+    for (id, item) in oracle.items_of(table) {
+        let Some(expected) = expected(oracle, id, item) else { continue };
+        expected_rows += 1;
+        let held = site.disk.durable.rows.get(&item.key);
+        let shown = held.map(|held| &held.stored.version);
+        demand(BROKEN, shown == Some(expected), || {
+            let shown = shown.map(|version| version.stamp.to_string());
+            let (slot, stamp) = (site.slot, expected.stamp);
+            format!("{slot} shows {shown:?} of {:?} instead of {stamp}", item.key.primary)
+        })?;
+    }
+    let rows = site.disk.durable.table(table).count();
+    demand(BROKEN, rows == expected_rows, || {
+        format!("{} has {rows} rows of {table} instead of {expected_rows}", site.slot)
+    })
+}
+
+/// The axioms: the greatest stamp among the versions that no durable version had seen.
+fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item) -> Option<&'a Version> {
+    let durable = oracle.durable(item);
+    let is_maximal = |nth: usize| {
+        let mut others = oracle.named(id, durable).filter(|other| other.nth != nth);
+        !others.any(|other| other.past.has(nth))
+    };
+    let maximal = oracle.named(id, durable).filter(|issued| is_maximal(issued.nth));
+    maximal.map(|issued| &issued.version).max_by_key(|version| version.stamp)
+}
+
+fn same_catalog(one: &Site, other: &Site) -> Checked {
+    let rows = |site: &Site| -> Vec<(ItemKey, Version)> {
+        let rows = site.disk.durable.table(TableId::CATALOG);
+        rows.map(|(key, held)| (key.clone(), held.stored.version.clone())).collect()
+    };
+    demand(BROKEN, rows(one) == rows(other), || {
+        format!("the catalogs of {} and {} differ", one.slot, other.slot)
+    })
+}
+
+fn same_ledger(home: &Site, site: &Site, table: TableId) -> Checked {
+    let (here, there) =
+        (ledger_of(&site.disk.durable, table), ledger_of(&home.disk.durable, table));
+    demand(BROKEN, here == there, || {
+        let only: Vec<_> = here.symmetric_difference(&there).map(|(_, pair)| pair).collect();
+        format!("the ledgers of {} and {} differ in {only:?}", site.slot, home.slot)
+    })
+}
+
+type Pair = Option<(pangea_core::time::Stamp, pangea_core::time::Stamp)>;
+
+/// The ledger's entries of one table.
+fn ledger_of(image: &Image, table: TableId) -> BTreeSet<(&ItemKey, Pair)> {
+    let rows = image.table(TableId::LEDGER).map(|(key, _)| key);
+    let of_table = rows.filter(|key| ledger::table_of(&key.primary) == Some(table));
+    of_table.map(|key| (key, ledger::stamps_of(&key.primary))).collect()
+}

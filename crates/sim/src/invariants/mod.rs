@@ -1,0 +1,80 @@
+//! What must always be true, one file each, with where it is demanded.
+
+pub(crate) mod applied;
+pub(crate) mod convergence;
+pub(crate) mod durable_ack;
+pub(crate) mod identity;
+pub(crate) mod index;
+pub(crate) mod liveness;
+pub(crate) mod merge_laws;
+pub(crate) mod nothing_vanishes;
+pub(crate) mod single_writer;
+
+use std::fmt;
+
+/// Which invariant; the numbers are those of the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// 1: a version's identity is never issued twice, and stamps grow.
+    Identity,
+    /// 2: only the current incarnation of a region writes that region's versions.
+    SingleWriter,
+    /// 3: `applied` is gap-free, monotone, and advances with the rows.
+    Applied,
+    /// 4: merging is idempotent, commutative and associative.
+    MergeLaws,
+    /// 5: nothing is told to anyone before it is durable.
+    DurableAck,
+    /// 6: nothing acknowledged vanishes, and the ledger holds only truly concurrent pairs.
+    NothingVanishes,
+    /// 7: after healing all regions have the state that the history demands.
+    Convergence,
+    /// 9: the changelog index is a function of the rows, at every commit.
+    Index,
+    /// After healing the regions come to rest within bounded time.
+    Liveness,
+}
+
+impl Invariant {
+    /// The word in output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "1-identity",
+            Self::SingleWriter => "2-single-writer",
+            Self::Applied => "3-applied",
+            Self::MergeLaws => "4-merge-laws",
+            Self::DurableAck => "5-durable-ack",
+            Self::NothingVanishes => "6-nothing-vanishes",
+            Self::Convergence => "7-convergence",
+            Self::Index => "9-index",
+            Self::Liveness => "liveness",
+        }
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) invariant: Invariant,
+    pub(crate) text: String,
+}
+
+impl Broken {
+    pub(crate) fn new(invariant: Invariant, text: String) -> Self {
+        Self { invariant, text }
+    }
+}
+
+pub(crate) type Checked<T = ()> = Result<T, Broken>;
+
+/// `Ok` if `holds`; `text` is only made if not.
+pub(crate) fn demand(invariant: Invariant, holds: bool, text: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Broken::new(invariant, text())) }
+}

@@ -1,0 +1,96 @@
+//! Invariant 6: acknowledged ⊆ causal past ∪ current ∪ ledger, and the ledger holds only truly
+//! concurrent pairs.
+//!
+//! Source: DESIGN.md, promise 1 and invariant 6; data-plane.md 2.12 and 3.3, 17. At every commit of
+//! an item: whatever the region's state has absorbed is in the past of the version that it shows, or
+//! in its ledger, in the same batch. At rest: the same for every durable version, over all regions.
+//! A version that a later write had knowingly overwritten counts as kept where that write is kept.
+
+use pangea_core::item::{AttributeValue, Attributes, ItemKey};
+use pangea_core::ledger;
+use pangea_core::merge::{Stored, Version};
+
+use super::{Broken, Checked, Invariant, demand};
+use crate::bits::Bits;
+use crate::oracle::{KeyId, Oracle, Site};
+
+const BROKEN: Invariant = Invariant::NothingVanishes;
+
+/// A batch has changed an item.
+pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &ItemKey) -> Checked {
+    let Some(held) = sites[region].disk.durable.rows.get(key) else { return Ok(()) };
+    let Some(id) = oracle.key_id(key) else { return Ok(()) };
+    let shown = past(oracle, &held.stored.version);
+    let own = sites[region].ledgered.get(&id).copied().unwrap_or_default();
+    let mut missing = held.absorbed.without(shown).without(own);
+    if !missing.is_empty() && sites.iter().any(|site| site.dropped) {
+        // A region that came back after dropping its rows has forgotten what it had seen, and its
+        // vector still covers it: then another region's ledger has the pair.
+        missing = missing.without(ledgers(sites, id));
+    }
+    demand(BROKEN, missing.is_empty(), || {
+        let gone: Vec<String> = stamps(oracle, id, missing);
+        let slot = sites[region].slot;
+        format!("{slot} shows {} and forgot {gone:?}", held.stored.version.stamp)
+    })
+}
+
+/// A row of the ledger is committed; returns what it keeps.
+pub(crate) fn ledger_row(
+    oracle: &Oracle,
+    key: &ItemKey,
+    stored: &Stored,
+) -> Checked<(KeyId, Bits)> {
+    let unknown = || Broken::new(BROKEN, format!("ledger entry {key:?} names no known pair"));
+    let (loser, winner) = ledger::stamps_of(&key.primary).ok_or_else(unknown)?;
+    let loser = &oracle.versions[oracle.version_of(loser).ok_or_else(unknown)?];
+    let winner = &oracle.versions[oracle.version_of(winner).ok_or_else(unknown)?];
+    let pair = format!("{} lost to {}", loser.version.stamp, winner.version.stamp);
+    demand(BROKEN, loser.key == winner.key, || format!("{pair}: not the same item"))?;
+    demand(BROKEN, loser.durable && winner.durable, || format!("{pair}: not durable"))?;
+    let ordered = winner.past.has(loser.nth) || loser.past.has(winner.nth);
+    demand(BROKEN, !ordered, || format!("{pair}, and one had seen the other"))?;
+    demand(BROKEN, loser.version.stamp < winner.version.stamp, || format!("{pair}, and is newer"))?;
+    let kept = stored.version.body.attributes().and_then(loser_image);
+    demand(BROKEN, kept == loser.version.body.attributes(), || format!("{pair}: image differs"))?;
+    Ok((loser.key, loser.past))
+}
+
+fn loser_image(entry: &Attributes) -> Option<&Attributes> {
+    let AttributeValue::M(side) = entry.get("loser")? else { return None };
+    let AttributeValue::M(image) = side.get("image")? else { return None };
+    Some(image)
+}
+
+/// Everything is at rest: no durable version of a living table is gone.
+pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
+    for (id, item) in oracle.items.iter().enumerate() {
+        let table = item.key.table;
+        if !sites[0].catalog.get(table).is_some_and(|entry| !entry.deleted) {
+            continue;
+        }
+        let whole = sites.iter().filter(|site| site.is_whole(table));
+        let shown = whole.filter_map(|site| site.disk.durable.rows.get(&item.key));
+        let kept = shown
+            .fold(ledgers(sites, id), |kept, held| kept.union(past(oracle, &held.stored.version)));
+        let gone = oracle.durable(item).without(kept);
+        demand(BROKEN, gone.is_empty(), || {
+            format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)
+        })?;
+    }
+    Ok(())
+}
+
+fn ledgers(sites: &[Site], key: KeyId) -> Bits {
+    let kept = sites.iter().filter_map(|site| site.ledgered.get(&key));
+    kept.fold(Bits::default(), |all, &bits| all.union(bits))
+}
+
+fn past(oracle: &Oracle, version: &Version) -> Bits {
+    let id = oracle.version_of(version.stamp);
+    id.map(|id| oracle.versions[id].past).unwrap_or_default()
+}
+
+fn stamps(oracle: &Oracle, key: KeyId, bits: Bits) -> Vec<String> {
+    oracle.named(key, bits).map(|issued| issued.version.stamp.to_string()).collect()
+}

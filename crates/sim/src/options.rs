@@ -1,0 +1,120 @@
+//! What a run is told, and what its seed decides: every seed has its own mix of faults, because a
+//! run with all of them at once hides what a few of them alone would show (swarm testing).
+
+use crate::rng::Rng;
+
+/// What the caller decides; everything else is the seed's.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Regions of the world, 2 to 5; `None` leaves it to the seed.
+    pub regions: Option<usize>,
+    /// Lines of a failing run's timeline to keep, the last ones; `None` for what fits a few screens.
+    pub timeline_max: Option<usize>,
+    /// A bug to plant in every region.
+    #[cfg(feature = "planted-bugs")]
+    pub bug: Option<pangea_core::node::Bug>,
+}
+
+/// What a seed decides before the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Swarm {
+    pub(crate) regions: usize,
+    /// Tables that are made before the faults start, and keys of each.
+    pub(crate) tables: usize,
+    pub(crate) keys: u64,
+    /// Rows that the first table has from the start; more than one frame's in a few seeds.
+    pub(crate) bulk: u64,
+    /// Whether tables have their replicas before the faults start.
+    pub(crate) warm: bool,
+    /// Client operations, and the mean time between them.
+    pub(crate) operations: u64,
+    pub(crate) gap_us: u64,
+    /// Per mille of operations that several regions do to one key at one instant.
+    pub(crate) burst: u64,
+    /// Per mille of operations that change the catalog.
+    pub(crate) churn: u64,
+    pub(crate) net: NetFaults,
+    /// Slowest ordinary sync.
+    pub(crate) sync_us: u64,
+    /// How much later than asked the driver's timers come.
+    pub(crate) timer_late_us: u64,
+    /// Mean time between faults; `None` for a run without.
+    pub(crate) fault_gap_us: u64,
+    pub(crate) crashes: bool,
+    pub(crate) splits: bool,
+    pub(crate) resets: bool,
+    pub(crate) clock_steps: bool,
+    pub(crate) slow_disks: bool,
+    /// Greatest clock offset at the start.
+    pub(crate) skew_us: u64,
+}
+
+/// What a network may do to a message, per mille.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NetFaults {
+    pub(crate) delay_us: (u64, u64),
+    pub(crate) loss: u64,
+    pub(crate) duplication: u64,
+    pub(crate) reordering: u64,
+    /// Messages of a dead connection that arrive all the same.
+    pub(crate) late: u64,
+    /// Time that one frame occupies its link.
+    pub(crate) send_us: u64,
+}
+
+impl NetFaults {
+    /// A network that does what it should.
+    pub(crate) const NONE: Self = Self {
+        delay_us: (500, 1_500),
+        loss: 0,
+        duplication: 0,
+        reordering: 0,
+        late: 0,
+        send_us: 0,
+    };
+}
+
+impl Swarm {
+    pub(crate) fn draw(rng: &mut Rng, options: &Options) -> Self {
+        let regions = rng.pick(&[2, 2, 3, 3, 3, 3, 3, 3, 4, 5]);
+        let regions = options.regions.unwrap_or(regions).clamp(2, 5);
+        Self {
+            regions,
+            tables: rng.pick(&[1, 1, 1, 2, 2, 3]),
+            keys: rng.pick(&[1, 1, 2, 3, 6]),
+            bulk: if rng.chance(3) { rng.range(500, 1100) } else { 0 },
+            warm: rng.chance(800),
+            operations: rng.range(10, 50),
+            gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
+            burst: rng.pick(&[0, 100, 400]),
+            churn: rng.pick(&[0, 0, 50, 250]),
+            net: draw_net(rng),
+            sync_us: rng.pick(&[0, 1_000, 5_000, 20_000]),
+            timer_late_us: rng.pick(&[0, 0, 10_000, 40_000]),
+            fault_gap_us: rng.pick(&[10_000, 30_000, 100_000]),
+            crashes: rng.chance(600),
+            splits: rng.chance(500),
+            resets: rng.chance(400),
+            clock_steps: rng.chance(400),
+            slow_disks: rng.chance(300),
+            skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
+        }
+    }
+
+    pub(crate) fn has_faults(&self) -> bool {
+        self.crashes || self.splits || self.resets || self.clock_steps || self.slow_disks
+    }
+}
+
+fn draw_net(rng: &mut Rng) -> NetFaults {
+    let fast = rng.pick(&[500, 2_000, 20_000]);
+    let slow = fast + rng.pick(&[0, 1_000, 10_000, 100_000]);
+    NetFaults {
+        delay_us: (fast, slow),
+        loss: rng.pick(&[0, 0, 20, 150]),
+        duplication: rng.pick(&[0, 0, 50, 200]),
+        reordering: rng.pick(&[0, 0, 100, 300]),
+        late: rng.pick(&[0, 300]),
+        send_us: rng.pick(&[0, 0, 3_000, 20_000]),
+    }
+}

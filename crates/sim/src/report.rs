@@ -1,0 +1,277 @@
+//! What a run, or many of them, came to; the timeline of one that failed.
+
+use std::fmt;
+
+use crate::invariants::{Broken, Invariant};
+use crate::options::Options;
+use crate::world::{World, words};
+
+/// Lines of a timeline that are kept: the last ones tell why.
+const TIMELINE_MAX: usize = 120;
+/// Failing seeds that a summary keeps whole.
+const FAILURES_MAX: usize = 100;
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Regions of the world.
+    pub regions: u64,
+    /// Events of the schedule.
+    pub events: u64,
+    /// Writes that clients asked for.
+    pub writes: u64,
+    /// Writes that were acknowledged.
+    pub acked: u64,
+    /// Catalog changes that clients asked for.
+    pub changes: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Versions that became durable.
+    pub versions: u64,
+    /// Concurrent pairs that regions met, each region counted.
+    pub conflicts: u64,
+    /// Ledger entries of the first region at the end.
+    pub ledger: u64,
+    /// Processes that died.
+    pub crashes: u64,
+    /// Batches that died with them before they were durable.
+    pub batches_lost: u64,
+    /// Links or regions that were cut off.
+    pub splits: u64,
+    /// Wall clocks that were stepped.
+    pub clock_steps: u64,
+    /// Streams that were held for their clock.
+    pub holds: u64,
+    /// Frames that did not follow on what was applied.
+    pub gaps: u64,
+    /// Messages sent, lost and repeated.
+    pub messages: u64,
+    /// See `messages`.
+    pub messages_lost: u64,
+    /// See `messages`.
+    pub messages_repeated: u64,
+    /// Simulated time, ms.
+    pub simulated_ms: u64,
+    /// Simulated time from healing to rest, ms; in a summary, the longest.
+    pub rest_ms: u64,
+}
+
+impl Counts {
+    /// Every figure with its name, in the order of output.
+    #[must_use]
+    pub fn figures(&self) -> [(&'static str, u64); 20] {
+        [
+            ("regions", self.regions),
+            ("events", self.events),
+            ("writes", self.writes),
+            ("acked", self.acked),
+            ("changes", self.changes),
+            ("refused", self.refused),
+            ("versions", self.versions),
+            ("conflicts", self.conflicts),
+            ("ledger", self.ledger),
+            ("crashes", self.crashes),
+            ("batches_lost", self.batches_lost),
+            ("splits", self.splits),
+            ("clock_steps", self.clock_steps),
+            ("holds", self.holds),
+            ("gaps", self.gaps),
+            ("messages", self.messages),
+            ("messages_lost", self.messages_lost),
+            ("messages_repeated", self.messages_repeated),
+            ("simulated_ms", self.simulated_ms),
+            ("rest_ms", self.rest_ms),
+        ]
+    }
+
+    fn add(&mut self, other: &Self) {
+        let rest_ms = self.rest_ms.max(other.rest_ms);
+        for (mine, theirs) in self.all_mut().into_iter().zip(other.figures()) {
+            *mine += theirs.1;
+        }
+        self.rest_ms = rest_ms;
+    }
+
+    /// In the order of [`Counts::figures`].
+    fn all_mut(&mut self) -> [&mut u64; 20] {
+        [
+            &mut self.regions,
+            &mut self.events,
+            &mut self.writes,
+            &mut self.acked,
+            &mut self.changes,
+            &mut self.refused,
+            &mut self.versions,
+            &mut self.conflicts,
+            &mut self.ledger,
+            &mut self.crashes,
+            &mut self.batches_lost,
+            &mut self.splits,
+            &mut self.clock_steps,
+            &mut self.holds,
+            &mut self.gaps,
+            &mut self.messages,
+            &mut self.messages_lost,
+            &mut self.messages_repeated,
+            &mut self.simulated_ms,
+            &mut self.rest_ms,
+        ]
+    }
+}
+
+/// One line of a timeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) at_us: u64,
+    pub(crate) region: usize,
+    pub(crate) text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, us) = (self.at_us / 1000, self.at_us % 1000);
+        write!(f, "{ms:>6}.{us:03} ms  r{}  {}", self.region, self.text)
+    }
+}
+
+/// An invariant that a run broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub invariant: Invariant,
+    /// When, simulated milliseconds.
+    pub at_ms: u64,
+    /// What is wrong.
+    pub text: String,
+    /// The last things that happened before: who did what at which simulated millisecond.
+    pub timeline: Vec<String>,
+}
+
+/// What one seed came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Of all events and final states: equal seeds give equal digests.
+    pub digest: u64,
+    /// What happened, in numbers.
+    pub counts: Counts,
+    /// The first invariant that did not hold.
+    pub violation: Option<Violation>,
+}
+
+impl Report {
+    /// Acknowledged writes that are lost: none, unless the run broke an invariant about them.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let about_them = [Invariant::NothingVanishes, Invariant::DurableAck];
+        let broken = self.violation.as_ref().map(|violation| violation.invariant);
+        u64::from(broken.is_some_and(|invariant| about_them.contains(&invariant)))
+    }
+
+    /// The command that shows this run again.
+    #[must_use]
+    pub fn reproduce(&self) -> String {
+        format!("pangea sim --seed {}", self.seed)
+    }
+}
+
+impl fmt::Display for Report {
+    /// For people: the timeline of a failing seed, or one line of a passing one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(violation) = &self.violation else {
+            let (counts, seed) = (&self.counts, self.seed);
+            let Counts { events, acked, crashes, .. } = counts;
+            return write!(f, "seed {seed}: {events} events, {acked} acked, {crashes} crashes, ok");
+        };
+        for line in &violation.timeline {
+            writeln!(f, "{line}")?;
+        }
+        let Violation { invariant, at_ms, text, .. } = violation;
+        writeln!(f, "seed {} breaks {invariant} at {at_ms} ms: {text}", self.seed)?;
+        write!(f, "reproduce: {}", self.reproduce())
+    }
+}
+
+/// What many seeds came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The first seed.
+    pub first_seed: u64,
+    /// Seeds that ran.
+    pub seeds: u64,
+    /// Seeds that broke an invariant.
+    pub failed: u64,
+    /// Seeds that lost an acknowledged write.
+    pub lost: u64,
+    /// Sums over all seeds, but the longest of `rest_ms`.
+    pub counts: Counts,
+    /// Of all the seeds' digests.
+    pub digest: u64,
+    /// The first of the failing seeds.
+    pub failures: Vec<Report>,
+}
+
+impl Summary {
+    /// Whether every seed held every invariant.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failed == 0
+    }
+}
+
+/// Runs one seed; a failing one is run again for its timeline.
+#[must_use]
+pub fn run(seed: u64, options: &Options) -> Report {
+    let mut world = World::new(seed, options, false);
+    let broken = world.run().err();
+    let violation = broken.map(|broken| explain(seed, options, &broken));
+    Report { seed, digest: world.digest(), counts: world.counts, violation }
+}
+
+fn explain(seed: u64, options: &Options, broken: &Broken) -> Violation {
+    let mut world = World::new(seed, options, true);
+    let again = world.run().err();
+    let same = again.is_some_and(|again| again.text == broken.text);
+    assert!(same, "a seed that fails must fail again in the same way");
+    let lines = world.take_timeline();
+    let skipped = lines.len().saturating_sub(options.timeline_max.unwrap_or(TIMELINE_MAX));
+    let mut timeline: Vec<String> = lines[skipped..].iter().map(Line::to_string).collect();
+    timeline.push(words(broken));
+    Violation {
+        invariant: broken.invariant,
+        at_ms: world.now_us() / 1000,
+        text: broken.text.clone(),
+        timeline,
+    }
+}
+
+/// Runs `seeds` seeds from `first_seed` on; `progress` sees every report and may stop.
+pub fn run_many(
+    first_seed: u64,
+    seeds: u64,
+    options: &Options,
+    mut progress: impl FnMut(&Report) -> std::ops::ControlFlow<()>,
+) -> Summary {
+    let mut summary = Summary { first_seed, ..Summary::default() };
+    let mut digest = crate::digest::Digest::default();
+    for seed in (0..seeds).map(|nth| first_seed.wrapping_add(nth)) {
+        let report = run(seed, options);
+        summary.seeds += 1;
+        summary.lost += report.lost();
+        summary.counts.add(&report.counts);
+        digest.add(report.digest);
+        let stop = progress(&report).is_break();
+        if report.violation.is_some() {
+            summary.failed += 1;
+            if summary.failures.len() < FAILURES_MAX {
+                summary.failures.push(report);
+            }
+        }
+        if stop {
+            break;
+        }
+    }
+    summary.digest = digest.value();
+    summary
+}

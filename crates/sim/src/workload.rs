@@ -1,0 +1,156 @@
+//! Clients: puts and deletes on few hot keys, and changes of the catalog.
+//!
+//! State: the tables that clients know of, and how many operations are left. Values are unique, so
+//! that no two versions can be taken for each other.
+
+use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
+use pangea_core::node::{Change, NewTable, TableUpdate};
+use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
+
+use crate::options::Swarm;
+use crate::rng::Rng;
+
+/// A table that clients have heard of.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) id: TableId,
+    pub(crate) name: String,
+    pub(crate) home: usize,
+}
+
+/// What one client does.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Write { region: usize, table: TableId, op: WriteOp },
+    Define { region: usize, change: Change },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) tables: Vec<Known>,
+    pub(crate) left: u64,
+    regions: usize,
+    keys: u64,
+    burst: u64,
+    churn: u64,
+    values: u64,
+    rng: Rng,
+}
+
+impl Workload {
+    pub(crate) fn new(swarm: &Swarm, rng: Rng) -> Self {
+        Self {
+            tables: Vec::new(),
+            left: swarm.operations,
+            regions: swarm.regions,
+            keys: swarm.keys,
+            burst: swarm.burst,
+            churn: swarm.churn,
+            values: 0,
+            rng,
+        }
+    }
+
+    /// What clients do at one instant.
+    pub(crate) fn draw(&mut self) -> Vec<Operation> {
+        self.left = self.left.saturating_sub(1);
+        if self.rng.chance(self.churn) {
+            return vec![self.define()];
+        }
+        if self.tables.is_empty() {
+            let region = self.rng.index(self.regions);
+            return vec![Operation::Define { region, change: create("t0".to_string()) }];
+        }
+        let table = self.tables[self.rng.index(self.tables.len())].id;
+        let key = self.rng.below(self.keys);
+        if self.rng.chance(self.burst) {
+            return (0..self.regions).map(|region| self.write(region, table, key)).collect();
+        }
+        let region = self.rng.index(self.regions);
+        vec![self.write(region, table, key)]
+    }
+
+    /// One write; the value is new, and one in five is a delete.
+    pub(crate) fn write(&mut self, region: usize, table: TableId, key: u64) -> Operation {
+        let primary = primary_key(key);
+        if self.rng.chance(200) {
+            return Operation::Write { region, table, op: WriteOp::new(primary, Action::Delete) };
+        }
+        Operation::Write { region, table, op: self.put(key) }
+    }
+
+    pub(crate) fn put(&mut self, key: u64) -> WriteOp {
+        self.values += 1;
+        let item = [
+            ("id".to_string(), AttributeValue::S(key_text(key))),
+            ("v".to_string(), AttributeValue::S(self.values.to_string())),
+        ];
+        WriteOp::new(primary_key(key), Action::Put(item.into()))
+    }
+
+    fn define(&mut self) -> Operation {
+        let region = self.rng.index(self.regions);
+        let kind = self.rng.below(10);
+        if self.tables.is_empty() || kind == 0 {
+            // Few names, so that strangers of the same name meet.
+            let name = format!("t{}", self.rng.below(3));
+            return Operation::Define { region, change: create(name) };
+        }
+        let table = self.tables[self.rng.index(self.tables.len())].clone();
+        // Mostly where the table is at home; elsewhere it is refused.
+        let region = if self.rng.chance(900) { table.home } else { region };
+        let change = match kind {
+            1 => Change::Delete { name: table.name },
+            _ => self.update(table),
+        };
+        Operation::Define { region, change }
+    }
+
+    fn update(&mut self, table: Known) -> Change {
+        let mut update = TableUpdate { name: table.name, ..TableUpdate::default() };
+        let other = slot((table.home + 1 + self.rng.index(self.regions - 1)) % self.regions);
+        if self.rng.chance(500) {
+            update.add.push(other);
+        } else {
+            update.remove.push(other);
+        }
+        Change::Update(update)
+    }
+}
+
+pub(crate) fn slot(region: usize) -> RegionSlot {
+    let number = u8::try_from(region).ok();
+    number.and_then(RegionSlot::new).expect("a world has at most five regions")
+}
+
+pub(crate) fn create(name: String) -> Change {
+    let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
+    Change::Create(NewTable {
+        name,
+        schema: Schema { partition, sort: None },
+        stream: None,
+        on_demand: true,
+        deletion_protection: false,
+    })
+}
+
+/// Gives a table a replica in every other region.
+pub(crate) fn replicate(name: String, home: usize, regions: usize) -> Change {
+    let add = (0..regions).filter(|&region| region != home).map(slot).collect();
+    Change::Update(TableUpdate { name, add, ..TableUpdate::default() })
+}
+
+fn key_text(key: u64) -> String {
+    format!("k{key}")
+}
+
+fn primary_key(key: u64) -> PrimaryKey {
+    PrimaryKey { partition: KeyValue::S(key_text(key)), sort: None }
+}
+
+/// The item that a write is about.
+pub(crate) fn item_key(table: TableId, op: &WriteOp) -> ItemKey {
+    ItemKey { table, primary: op.key.clone() }
+}

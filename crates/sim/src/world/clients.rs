@@ -1,0 +1,105 @@
+//! Clients at work: what they ask, and what they make of the answers.
+
+use pangea_core::id::RequestId;
+use pangea_core::node::{Change, Event as NodeEvent, Outcome};
+use pangea_core::table::WriteOp;
+
+use super::{Event, Phase, WARM_US, World};
+use crate::invariants::Checked;
+use crate::oracle::Asked;
+use crate::workload::{Known, Operation, create, item_key, replicate};
+
+impl World {
+    /// The first tables; their replicas follow when they exist.
+    pub(super) fn found(&mut self) -> Checked {
+        for table in 0..self.swarm.tables {
+            let region = self.gaps.index(self.regions.len());
+            self.define(region, create(format!("w{table}")))?;
+        }
+        let warm_us = if self.swarm.warm { WARM_US } else { self.gaps.range(0, WARM_US / 2) };
+        self.queue.push(warm_us, Event::Break);
+        Ok(())
+    }
+
+    pub(super) fn clients(&mut self) -> Checked {
+        if self.phase != Phase::Break {
+            return Ok(());
+        }
+        for operation in self.workload.draw() {
+            match operation {
+                Operation::Write { region, table, op } => self.write(region, table, op)?,
+                Operation::Define { region, change } => self.define(region, change)?,
+            }
+        }
+        let gap_us = self.gaps.range(0, 2 * self.swarm.gap_us);
+        let next = if self.workload.left == 0 { Event::Heal } else { Event::Clients };
+        self.queue.push(self.now_us + gap_us, next);
+        Ok(())
+    }
+
+    fn write(&mut self, region: usize, table: pangea_core::id::TableId, op: WriteOp) -> Checked {
+        let key = item_key(table, &op);
+        if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
+            return Ok(());
+        }
+        let shown = self.sites[region].disk.visible.rows.get(&key);
+        let shown = shown.map(|held| held.stored.version.stamp);
+        let request = self.ask(Asked { region, write: Some((key, shown)) });
+        self.counts.writes += 1;
+        self.note(region, || format!("is asked ({}) {:?} in {table}", request.0, op.key.partition));
+        self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
+    }
+
+    fn define(&mut self, region: usize, change: Change) -> Checked {
+        if self.regions[region].node.is_none() {
+            return Ok(());
+        }
+        let request = self.ask(Asked { region, write: None });
+        self.counts.changes += 1;
+        self.note(region, || format!("is asked ({}) {change:?}", request.0));
+        self.deliver(region, NodeEvent::Define { request, change: Box::new(change) })
+    }
+
+    fn ask(&mut self, asked: Asked) -> RequestId {
+        self.requests += 1;
+        self.oracle.asked.insert(self.requests, asked);
+        RequestId(self.requests)
+    }
+
+    /// A client has its answer.
+    pub(super) fn answered(&mut self, region: usize, outcome: Outcome) -> Checked {
+        match outcome {
+            Outcome::Written { stamp, .. } => {
+                self.counts.acked += u64::from(stamp.is_some());
+                Ok(())
+            }
+            Outcome::Defined(entry) => {
+                let known = Known { id: entry.id, name: entry.name.clone(), home: region };
+                if self.workload.tables.iter().any(|table| table.id == entry.id) {
+                    return Ok(());
+                }
+                self.workload.tables.push(known);
+                self.furnish(region, entry.name)
+            }
+            Outcome::Refused(_) | Outcome::NotServing | Outcome::Denied(_) => {
+                self.counts.refused += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// A table of the warm-up gets its first rows and its replicas.
+    fn furnish(&mut self, home: usize, name: String) -> Checked {
+        if !name.starts_with('w') {
+            return Ok(());
+        }
+        if name == "w0" {
+            let table = self.workload.tables[self.workload.tables.len() - 1].id;
+            for key in 0..self.swarm.bulk {
+                let op = self.workload.put(key);
+                self.write(home, table, op)?;
+            }
+        }
+        self.define(home, replicate(name, home, self.regions.len()))
+    }
+}

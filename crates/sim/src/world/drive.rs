@@ -1,0 +1,242 @@
+//! The driver's part: events into a node, its effects into disk, network and clients.
+
+use pangea_core::item::ItemKey;
+use pangea_core::node::{self, Effect, Outcome, Token, Trace};
+use pangea_core::replica::Batch;
+use pangea_core::time::{Hlc, Stamp};
+
+use super::{Event, World};
+use crate::disk::Write;
+use crate::invariants::{
+    Broken, Checked, Invariant, applied, durable_ack, index, nothing_vanishes,
+};
+use crate::oracle::Source;
+
+impl World {
+    /// Lets a region's node handle an event, if the process lives.
+    pub(super) fn deliver(&mut self, region: usize, event: node::Event) -> Checked {
+        let here = &mut self.regions[region];
+        let Some(node) = &mut here.node else { return Ok(()) };
+        let received = received(&event);
+        let mut effects = std::mem::take(&mut self.effects);
+        let now = here.clock.now(self.now_us);
+        node.handle(now, event, &self.sites[region].disk.visible, &mut effects);
+        for effect in effects.drain(..) {
+            self.effect(region, effect, &received)?;
+        }
+        self.effects = effects;
+        self.set_timer(region);
+        Ok(())
+    }
+
+    fn effect(&mut self, region: usize, effect: Effect, received: &[(ItemKey, Stamp)]) -> Checked {
+        match effect {
+            Effect::Persist { token, batch } => self.persist(region, token, batch, received),
+            Effect::Reply { request, outcome } => self.reply(region, request.0, outcome),
+            Effect::Send { to, request } => {
+                self.send_request(region, to.index(), request);
+                Ok(())
+            }
+            Effect::Publish(progress) => {
+                durable_ack::published(&self.sites[region], &progress)?;
+                self.sites[region].closed = progress.closed;
+                self.regions[region].published = Some(progress);
+                self.pump_all(region)
+            }
+            Effect::Trace(trace) => self.trace(region, trace),
+        }
+    }
+
+    fn persist(
+        &mut self,
+        region: usize,
+        token: Token,
+        batch: Batch,
+        received: &[(ItemKey, Stamp)],
+    ) -> Checked {
+        let site = &mut self.sites[region];
+        let source = Source { region, me: site.origin, received };
+        let write = self.oracle.witness(source, site, token, batch)?;
+        for stamp in &write.stamps {
+            self.digest.add(stamp.hlc.to_bits());
+        }
+        site.disk.write(write);
+        index::committed(&site.disk.visible, &site.disk.queue[site.disk.queue.len() - 1])?;
+        self.note_write(region);
+        self.begin_sync(region);
+        Ok(())
+    }
+
+    fn note_write(&mut self, region: usize) {
+        if self.timeline.is_none() {
+            return;
+        }
+        let Some(write) = self.sites[region].disk.queue.back() else { return };
+        let text = describe(write);
+        self.note(region, || text);
+    }
+
+    /// Starts a sync of everything that waits, unless one is under way.
+    fn begin_sync(&mut self, region: usize) {
+        let disk = &mut self.sites[region].disk;
+        let Some(newest) = disk.queue.back().map(|write| write.token) else { return };
+        if disk.syncing.is_some() {
+            return;
+        }
+        disk.syncing = Some(newest);
+        let here = &self.regions[region];
+        let delay_us = self.disks.range(0, self.swarm.sync_us) * here.slowness;
+        let event = Event::Sync { region, life: here.life, token: newest };
+        self.queue.push(self.now_us + delay_us, event);
+    }
+
+    pub(super) fn sync(&mut self, region: usize, life: u32, token: Token) -> Checked {
+        if self.regions[region].life != life || self.regions[region].node.is_none() {
+            return Ok(());
+        }
+        while let Some(write) = self.sites[region].disk.next_synced(token) {
+            self.commit(region, write)?;
+        }
+        self.sites[region].disk.syncing = None;
+        self.begin_sync(region);
+        self.deliver(region, node::Event::Persisted { token })
+    }
+
+    /// A batch becomes durable; every batch is a place where a crash may stop.
+    pub(super) fn commit(&mut self, region: usize, write: Write) -> Checked {
+        applied::monotone(&self.sites, region, &write)?;
+        for &id in &write.issued {
+            self.oracle.versions[id].durable = true;
+        }
+        let before = self.places(region, &write);
+        self.absorb(region, &write)?;
+        let site = &self.sites[region];
+        index::committed(&site.disk.durable, &write)?;
+        for (origin, span) in before {
+            applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
+        }
+        for key in write.batch.items.keys().filter(|key| !key.table.is_system()) {
+            nothing_vanishes::committed(&self.oracle, &self.sites, region, key)?;
+        }
+        Ok(())
+    }
+
+    /// The spans of other origins' feeds that the batch claims to have applied.
+    fn places(&self, region: usize, write: &Write) -> Vec<(usize, (Hlc, Hlc))> {
+        let durable = &self.sites[region].disk.durable;
+        let places = write.batch.applied.iter();
+        places
+            .map(|(&origin, &hlc)| (origin.slot().index(), (durable.applied_of(origin), hlc)))
+            .collect()
+    }
+
+    /// Applies the batch, and what its system rows mean, to the durable side.
+    fn absorb(&mut self, region: usize, write: &Write) -> Checked {
+        let site = &mut self.sites[region];
+        site.disk.durable.apply(write);
+        let newest = write.stamps.iter().map(|stamp| stamp.hlc).max().unwrap_or_default();
+        site.issued_durable = site.issued_durable.max(newest);
+        let mut catalog_changed = false;
+        for (key, stored) in &write.batch.items {
+            let Some(stored) = stored else {
+                site.dropped = true;
+                continue;
+            };
+            if key.table == pangea_core::id::TableId::CATALOG {
+                catalog_changed |=
+                    site.catalog.observe(&key.primary, stored.version.body.attributes());
+            } else if key.table == pangea_core::id::TableId::LEDGER {
+                let kept = nothing_vanishes::ledger_row(&self.oracle, key, stored)?;
+                let bits = site.ledgered.entry(kept.0).or_default();
+                *bits = bits.union(kept.1);
+            }
+        }
+        if catalog_changed { self.newly_whole(region) } else { Ok(()) }
+    }
+
+    /// Replicas that may have become whole with this batch miss nothing.
+    fn newly_whole(&self, region: usize) -> Checked {
+        let site = &self.sites[region];
+        for entry in site.catalog.tables().filter(|entry| site.is_whole(entry.id)) {
+            applied::whole(&self.oracle, &self.sites, region, entry.id)?;
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, region: usize, request: u64, outcome: Outcome) -> Checked {
+        let Some(asked) = self.oracle.asked.remove(&request) else {
+            let text = format!("request {request} is answered twice");
+            return Err(Broken::new(Invariant::DurableAck, text));
+        };
+        debug_assert_eq!(asked.region, region, "a region answers its own clients");
+        durable_ack::replied(&mut self.oracle, &self.sites[region], &asked, &outcome)?;
+        self.digest.add(request);
+        self.note(region, || format!("answers request {request}: {}", tell(&outcome)));
+        self.answered(region, outcome)
+    }
+
+    fn trace(&mut self, region: usize, trace: Trace) -> Checked {
+        self.note(region, || format!("{trace:?}"));
+        match trace {
+            Trace::Conflict { .. } => self.counts.conflicts += 1,
+            Trace::Held { .. } => self.counts.holds += 1,
+            Trace::Gap { .. } => self.counts.gaps += 1,
+            Trace::Distrusted { .. } => {
+                let text = format!("r{region} distrusts an honest peer: {trace:?}");
+                return Err(Broken::new(Invariant::SingleWriter, text));
+            }
+            Trace::LogLost { .. } => {
+                let text = format!("r{region} lost what it had told: {trace:?}");
+                return Err(Broken::new(Invariant::DurableAck, text));
+            }
+            Trace::ReplicaActive(_) | Trace::ReplicaFailed(_) | Trace::ReplicaRemoved(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn timer(&mut self, region: usize, life: u32) -> Checked {
+        if self.regions[region].life != life {
+            return Ok(());
+        }
+        self.regions[region].timer_set = false;
+        self.deliver(region, node::Event::Timer)
+    }
+
+    /// Keeps one timer per process, at its deadline or as much later as the driver is slow.
+    pub(super) fn set_timer(&mut self, region: usize) {
+        let here = &mut self.regions[region];
+        let Some(node) = &here.node else { return };
+        if std::mem::replace(&mut here.timer_set, true) {
+            return;
+        }
+        let due_us = here.clock.when(self.now_us, node.deadline()) + self.swarm.timer_late_us;
+        self.queue.push(due_us, Event::Timer { region, life: here.life });
+    }
+}
+
+/// The user rows of the frame, if the event is one.
+fn received(event: &node::Event) -> Vec<(ItemKey, Stamp)> {
+    let node::Event::Received { frame, .. } = event else { return Vec::new() };
+    let rows = durable_ack::rows(frame).iter().filter(|row| !row.key.table.is_system());
+    rows.map(|row| (row.key.clone(), row.version.stamp)).collect()
+}
+
+fn describe(write: &Write) -> String {
+    let rows = write.batch.items.iter().map(|(key, stored)| {
+        let shown = stored
+            .as_ref()
+            .map_or("dropped".to_string(), |stored| stored.version.stamp.to_string());
+        format!("{}/{:?} = {shown}", key.table, key.primary.partition)
+    });
+    let rows: Vec<String> = rows.collect();
+    format!("writes {:?}: {} applied {:?}", write.token, rows.join(", "), write.batch.applied)
+}
+
+fn tell(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Written { stamp: Some(stamp), .. } => format!("written {stamp}"),
+        Outcome::Written { stamp: None, .. } => "nothing to change".to_string(),
+        Outcome::Defined(entry) => format!("defined {} as {}", entry.name, entry.id),
+        other => format!("{other:?}"),
+    }
+}

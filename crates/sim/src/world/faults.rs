@@ -1,0 +1,235 @@
+//! The fault menu: crashes, splits, dead connections, wrong clocks, slow disks.
+
+use super::{Event, Phase, World};
+use crate::invariants::{Checked, durable_ack};
+
+/// Time within which a peer notices that a process died or a link is cut.
+const NOTICE_US_MAX: u64 = 60_000;
+/// Longest time that a process stays down, a split lasts or a disk is slow.
+const FAULT_US_MAX: u64 = 250_000;
+/// Clock steps are mostly small; one in eight is of minutes.
+const STEP_US: u64 = 50_000;
+const STEP_US_MAX: u64 = 180_000_000;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Crash,
+    CrashAll,
+    Split,
+    Reset,
+    ClockStep,
+    SlowDisk,
+}
+
+impl World {
+    /// The warm-up is over: from now on things break.
+    pub(super) fn break_loose(&mut self) {
+        self.phase = Phase::Break;
+        self.net.faults = self.swarm.net;
+        self.queue.push(self.now_us, Event::Clients);
+        if self.swarm.has_faults() {
+            self.fault_soon();
+        }
+    }
+
+    fn fault_soon(&mut self) {
+        let delay_us = self.faults.range(0, 2 * self.swarm.fault_gap_us);
+        self.queue.push(self.now_us + delay_us, Event::Fault);
+    }
+
+    pub(super) fn fault(&mut self) -> Checked {
+        if self.phase != Phase::Break {
+            return Ok(());
+        }
+        self.fault_soon();
+        let menu = self.menu();
+        match self.faults.pick(&menu) {
+            Fault::Crash => {
+                let region = self.faults.index(self.regions.len());
+                self.crash(region)
+            }
+            Fault::CrashAll => (0..self.regions.len()).try_for_each(|region| self.crash(region)),
+            Fault::Split => {
+                self.split();
+                Ok(())
+            }
+            Fault::Reset => {
+                let conns: Vec<_> = self.net.all().collect();
+                let conn = self.faults.pick(&conns);
+                self.disconnect(conn, self.net.conns[conn].epoch)
+            }
+            Fault::ClockStep => {
+                self.clock_step();
+                Ok(())
+            }
+            Fault::SlowDisk => {
+                self.slow_disk();
+                Ok(())
+            }
+        }
+    }
+
+    fn menu(&self) -> Vec<Fault> {
+        let swarm = &self.swarm;
+        let mut menu = Vec::new();
+        if swarm.crashes {
+            menu.extend([Fault::Crash, Fault::Crash, Fault::Crash, Fault::CrashAll]);
+        }
+        if swarm.splits {
+            menu.extend([Fault::Split, Fault::Split]);
+        }
+        menu.extend(swarm.resets.then_some(Fault::Reset));
+        menu.extend(swarm.clock_steps.then_some(Fault::ClockStep));
+        menu.extend(swarm.slow_disks.then_some(Fault::SlowDisk));
+        menu
+    }
+
+    /// A process dies; some prefix of what it was writing is on disk, as the disk had got to it.
+    fn crash(&mut self, region: usize) -> Checked {
+        if self.regions[region].node.take().is_none() {
+            return Ok(());
+        }
+        self.counts.crashes += 1;
+        let kept = self.disks.index(self.sites[region].disk.queue.len() + 1);
+        for _ in 0..kept {
+            let Some(write) = self.sites[region].disk.queue.pop_front() else { break };
+            self.commit(region, write)?;
+        }
+        let lost = self.sites[region].disk.crash();
+        self.note(region, || format!("CRASHES, {} batches are lost", lost.len()));
+        self.counts.batches_lost += lost.len() as u64;
+        durable_ack::lost(&self.oracle, &lost)?;
+        self.oracle.forget(region, lost);
+        let site = &mut self.sites[region];
+        site.issued = site.issued_durable;
+        let here = &mut self.regions[region];
+        here.life += 1;
+        here.published = None;
+        here.timer_set = false;
+        self.cut_off(region);
+        let down_us = self.down_us();
+        let life = self.regions[region].life;
+        self.queue.push(self.now_us + down_us, Event::Restart { region, life });
+        Ok(())
+    }
+
+    /// Mostly a supervisor restarts at once; sometimes a region is gone for long.
+    fn down_us(&mut self) -> u64 {
+        if self.faults.chance(500) { 1_000 } else { self.faults.range(1_000, FAULT_US_MAX) }
+    }
+
+    /// The connections of a dead process: its own are gone, its peers will notice.
+    fn cut_off(&mut self, region: usize) {
+        let conns: Vec<_> = self.net.all().collect();
+        for conn in conns {
+            let (subscriber, feeder) = self.net.ends(conn);
+            let here = &mut self.net.conns[conn];
+            if subscriber == region {
+                here.up = false;
+                here.epoch += 1;
+                here.feed = None;
+            } else if feeder == region {
+                here.feed = None;
+                self.disconnect_soon(conn, NOTICE_US_MAX);
+            }
+        }
+    }
+
+    pub(super) fn restart(&mut self, region: usize, life: u32) {
+        if self.regions[region].life == life && self.regions[region].node.is_none() {
+            self.note(region, || "restarts".to_string());
+            self.start(region);
+        }
+    }
+
+    /// Start and restart are one path: whatever was durable goes in.
+    pub(super) fn start(&mut self, region: usize) {
+        let node = self.birth(region);
+        let mono_base_us = self.disks.pick(&[0, 0, 5_000_000, 86_400_000_000]);
+        let here = &mut self.regions[region];
+        here.clock.restart(self.now_us, mono_base_us);
+        // What it starts with is durable, so all of it may be told; what was told before stays told.
+        let closed = node.progress().closed;
+        self.sites[region].closed = self.sites[region].closed.max(closed);
+        here.published = Some(node.progress());
+        here.node = Some(node);
+        self.set_timer(region);
+        let conns: Vec<_> = self.net.all().collect();
+        for conn in conns {
+            let (subscriber, feeder) = self.net.ends(conn);
+            if subscriber == region || feeder == region {
+                self.connect_soon(conn);
+            }
+        }
+    }
+
+    fn split(&mut self) {
+        let links = self.draw_split();
+        self.counts.splits += 1;
+        self.note(links[0].0, || format!("SPLIT: {links:?}"));
+        for &(from, to) in &links {
+            self.net.cut(from, to);
+            for conn in [self.net.conn_id(from, to), self.net.conn_id(to, from)] {
+                // A short split may pass unnoticed: then only messages are missing.
+                if self.faults.chance(600) {
+                    self.disconnect_soon(conn, 2 * NOTICE_US_MAX);
+                }
+            }
+        }
+        let until_us = self.now_us + self.faults.range(5_000, FAULT_US_MAX);
+        self.queue.push(until_us, Event::Mend { links });
+    }
+
+    /// One link in one direction, one pair, or everything of one region.
+    fn draw_split(&mut self) -> Vec<(usize, usize)> {
+        let regions = self.regions.len();
+        let one = self.faults.index(regions);
+        let other = (one + 1 + self.faults.index(regions - 1)) % regions;
+        match self.faults.below(3) {
+            0 => vec![(one, other)],
+            1 => vec![(one, other), (other, one)],
+            _ => {
+                let others = (0..regions).filter(|&region| region != one);
+                others.flat_map(|other| [(one, other), (other, one)]).collect()
+            }
+        }
+    }
+
+    pub(super) fn mend(&mut self, links: &[(usize, usize)]) {
+        // Healing has mended everything already.
+        if self.phase != Phase::Break {
+            return;
+        }
+        self.note(links[0].0, || format!("split ends: {links:?}"));
+        for &(from, to) in links {
+            self.net.mend(from, to);
+            self.connect_soon(self.net.conn_id(from, to));
+            self.connect_soon(self.net.conn_id(to, from));
+        }
+    }
+
+    fn clock_step(&mut self) {
+        let region = self.faults.index(self.regions.len());
+        let most = if self.faults.chance(125) { STEP_US_MAX } else { STEP_US };
+        let offset_us = self.faults.range(0, 2 * most) as i64 - most as i64;
+        self.note_ahead(region);
+        self.regions[region].clock.step(self.now_us, offset_us, 0);
+        self.counts.clock_steps += 1;
+        self.note(region, || format!("CLOCK is {} ms off from now on", offset_us / 1000));
+        self.note_ahead(region);
+    }
+
+    /// Remembers how far clocks were ahead: stamps of that time must have passed after healing.
+    pub(super) fn note_ahead(&mut self, region: usize) {
+        let ahead_us = self.regions[region].clock.offset_us(self.now_us);
+        self.ahead_us = self.ahead_us.max(ahead_us);
+    }
+
+    fn slow_disk(&mut self) {
+        let region = self.faults.index(self.regions.len());
+        self.regions[region].slowness = self.faults.range(5, 40);
+        self.note(region, || "DISK is slow".to_string());
+        let until_us = self.now_us + self.faults.range(5_000, FAULT_US_MAX);
+        self.queue.push(until_us, Event::DiskHeals { region });
+    }
+}

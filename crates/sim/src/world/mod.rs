@@ -1,0 +1,237 @@
+//! The world: regions, their disks, clocks and connections, and one queue of events.
+//!
+//! A run has two phases. In the first, clients act and things break; in the second, nothing breaks
+//! any more, and the regions must come to rest in the state that the history demands. Every event is
+//! a function of the seed and of the events before it.
+
+mod clients;
+mod drive;
+mod faults;
+mod links;
+mod queue;
+mod rest;
+
+use pangea_core::node::{Config, Effect, Node};
+use pangea_core::replica::{Durable, Progress};
+
+use crate::clock::Clock;
+use crate::digest::Digest;
+use crate::invariants::{Broken, Checked};
+use crate::net::Net;
+use crate::options::{Options, Swarm};
+use crate::oracle::{Oracle, Site};
+use crate::report::{Counts, Line};
+use crate::rng::Rng;
+use crate::workload::{Workload, slot};
+use queue::{Event, Queue};
+
+/// Time for tables and replicas to be made before the faults begin.
+const WARM_US: u64 = 170_000;
+/// Regions that are not at rest so long after healing never will be: ten times the slowest resend.
+const REST_US_MAX: u64 = 30_000_000;
+/// How often to look whether everything is at rest.
+const LOOK_US: u64 = 15_000;
+
+/// One region's process and what is around it.
+#[derive(Debug)]
+struct Region {
+    node: Option<Node>,
+    /// Counts restarts; what was meant for an earlier life is dropped.
+    life: u32,
+    clock: Clock,
+    published: Option<Progress>,
+    timer_set: bool,
+    /// How much slower than usual the disk is.
+    slowness: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Warm,
+    Break,
+    Heal,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct World {
+    #[cfg(feature = "planted-bugs")]
+    options: Options,
+    swarm: Swarm,
+    now_us: u64,
+    phase: Phase,
+    healed_us: u64,
+    queue: Queue,
+    regions: Vec<Region>,
+    sites: Vec<Site>,
+    net: Net,
+    oracle: Oracle,
+    workload: Workload,
+    requests: u64,
+    effects: Vec<Effect>,
+    /// The furthest that any clock was ever ahead.
+    ahead_us: i64,
+    faults: Rng,
+    disks: Rng,
+    gaps: Rng,
+    laws: Rng,
+    pub(crate) counts: Counts,
+    digest: Digest,
+    /// Kept only when a failing run is repeated for its report.
+    timeline: Option<Vec<Line>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: &Options, keep_timeline: bool) -> Self {
+        let root = Rng::new(seed);
+        let swarm = Swarm::draw(&mut root.fork("swarm"), options);
+        let mut clocks = root.fork("clocks");
+        let regions = (0..swarm.regions).map(|_| Region {
+            node: None,
+            life: 0,
+            clock: draw_clock(&swarm, &mut clocks),
+            published: None,
+            timer_set: false,
+            slowness: 1,
+        });
+        let mut world = Self {
+            #[cfg(feature = "planted-bugs")]
+            options: options.clone(),
+            now_us: 0,
+            phase: Phase::Warm,
+            healed_us: 0,
+            queue: Queue::default(),
+            regions: regions.collect(),
+            sites: Vec::new(),
+            net: Net::new(swarm.regions, root.fork("net")),
+            oracle: Oracle::new(swarm.regions),
+            workload: Workload::new(&swarm, root.fork("workload")),
+            requests: 0,
+            effects: Vec::new(),
+            ahead_us: 0,
+            faults: root.fork("faults"),
+            disks: root.fork("disks"),
+            gaps: root.fork("gaps"),
+            laws: root.fork("laws"),
+            counts: Counts { regions: swarm.regions as u64, ..Counts::default() },
+            digest: Digest::default(),
+            timeline: keep_timeline.then(Vec::new),
+            swarm,
+        };
+        for region in 0..world.swarm.regions {
+            let origin = world.birth(region).origin();
+            world.sites.push(Site::new(slot(region), origin));
+        }
+        world
+    }
+
+    /// Runs to rest, or to the first invariant that does not hold.
+    pub(crate) fn run(&mut self) -> Checked {
+        for region in 0..self.regions.len() {
+            self.start(region);
+        }
+        self.found()?;
+        while let Some((at_us, event)) = self.queue.pop() {
+            assert!(at_us >= self.now_us, "time does not go back");
+            self.now_us = at_us;
+            self.counts.events += 1;
+            self.digest.add(at_us);
+            if matches!(event, Event::Look) && self.look()? {
+                break;
+            }
+            self.happen(event)?;
+        }
+        self.conclude();
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Clients => self.clients(),
+            Event::Fault => self.fault(),
+            Event::Timer { region, life } => self.timer(region, life),
+            Event::Sync { region, life, token } => self.sync(region, life, token),
+            Event::Pump { conn } => self.pump_due(conn),
+            Event::Connect { conn } => self.connect(conn),
+            Event::Disconnect { conn, epoch } => self.disconnect(conn, epoch),
+            Event::Request { conn, epoch, request } => self.request(conn, epoch, request),
+            Event::Frame { conn, epoch, late, frame } => self.frame(conn, epoch, late, *frame),
+            Event::Restart { region, life } => {
+                self.restart(region, life);
+                Ok(())
+            }
+            Event::Mend { links } => {
+                self.mend(&links);
+                Ok(())
+            }
+            Event::DiskHeals { region } => {
+                self.regions[region].slowness = 1;
+                Ok(())
+            }
+            Event::Break => {
+                self.break_loose();
+                Ok(())
+            }
+            Event::Heal => {
+                self.heal();
+                Ok(())
+            }
+            Event::Look => Ok(()),
+        }
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest.value()
+    }
+
+    pub(crate) fn take_timeline(&mut self) -> Vec<Line> {
+        self.timeline.take().unwrap_or_default()
+    }
+
+    /// A node as the durable state of its region makes it.
+    fn birth(&self, region: usize) -> Node {
+        let config = Config {
+            slot: slot(region),
+            skew_ms_max: pangea_core::limits::CLOCK_SKEW_MS_MAX,
+            #[cfg(feature = "planted-bugs")]
+            bug: self.options.bug,
+        };
+        let durable = match self.sites.get(region) {
+            Some(site) => Durable {
+                incarnation: 1,
+                last: site.disk.durable.last,
+                applied: site.disk.durable.applied.clone(),
+                catalog: site.catalog.clone(),
+            },
+            None => Durable {
+                incarnation: 1,
+                last: Default::default(),
+                applied: Default::default(),
+                catalog: Default::default(),
+            },
+        };
+        Node::new(config, durable)
+    }
+
+    /// Notes a line of the timeline, if one is kept.
+    fn note(&mut self, region: usize, text: impl FnOnce() -> String) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(Line { at_us: self.now_us, region, text: text() });
+        }
+    }
+}
+
+fn draw_clock(swarm: &Swarm, rng: &mut Rng) -> Clock {
+    let offset = rng.range(0, 2 * swarm.skew_us) as i64 - swarm.skew_us as i64;
+    let drift = if swarm.skew_us == 0 { 0 } else { rng.range(0, 400) as i64 - 200 };
+    Clock::new(offset, drift)
+}
+
+/// The invariant's name and words, for the timeline's last line.
+pub(crate) fn words(broken: &Broken) -> String {
+    format!("VIOLATION of {}: {}", broken.invariant, broken.text)
+}

@@ -1,0 +1,90 @@
+//! What is going to happen, in the order of `(time, sequence)`.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use pangea_core::node::Token;
+use pangea_core::replica::{Frame, Request};
+
+use crate::net::ConnId;
+
+/// One thing that happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Clients act.
+    Clients,
+    /// Something breaks.
+    Fault,
+    /// A region's deadline.
+    Timer { region: usize, life: u32 },
+    /// Batches up to the token are durable.
+    Sync { region: usize, life: u32, token: Token },
+    /// A feeder looks for something to send.
+    Pump { conn: ConnId },
+    /// A connection is tried.
+    Connect { conn: ConnId },
+    /// A connection's death is noticed.
+    Disconnect { conn: ConnId, epoch: u32 },
+    /// A request arrives.
+    Request { conn: ConnId, epoch: u32, request: Request },
+    /// A frame arrives.
+    Frame { conn: ConnId, epoch: u32, late: bool, frame: Box<Frame> },
+    /// A process starts again.
+    Restart { region: usize, life: u32 },
+    /// A split ends.
+    Mend { links: Vec<(usize, usize)> },
+    /// A slow disk is fast again.
+    DiskHeals { region: usize },
+    /// The faults begin.
+    Break,
+    /// The faults end.
+    Heal,
+    /// Is everything at rest?
+    Look,
+}
+
+#[derive(Debug)]
+struct Queued {
+    at_us: u64,
+    seq: u64,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.seq == other.seq
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    /// The heap gives its greatest first: the earliest is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_us, other.seq).cmp(&(self.at_us, self.seq))
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Queued>,
+    seq: u64,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, at_us: u64, event: Event) {
+        self.seq += 1;
+        self.heap.push(Queued { at_us, seq: self.seq, event });
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
+        self.heap.pop().map(|queued| (queued.at_us, queued.event))
+    }
+}

@@ -1,0 +1,80 @@
+//! The second phase: nothing breaks any more, and the regions must come to rest as they should.
+
+use pangea_core::id::TableId;
+use pangea_core::time::Hlc;
+
+use super::{Event, LOOK_US, Phase, REST_US_MAX, World};
+use crate::invariants::{
+    Broken, Checked, Invariant, convergence, liveness, merge_laws, nothing_vanishes,
+};
+use crate::options::NetFaults;
+
+impl World {
+    /// All faults end. Clocks agree, where the furthest of them was: stamps of a time that is yet to
+    /// come would be held until then, and waiting for it shows nothing.
+    pub(super) fn heal(&mut self) {
+        self.phase = Phase::Heal;
+        self.healed_us = self.now_us;
+        self.net.faults = NetFaults::NONE;
+        self.net.mend_all();
+        (0..self.regions.len()).for_each(|region| self.note_ahead(region));
+        for region in 0..self.regions.len() {
+            self.regions[region].clock.step(self.now_us, self.ahead_us, 0);
+            self.regions[region].slowness = 1;
+            if self.regions[region].node.is_none() {
+                self.start(region);
+            }
+            self.note(region, || "is healed".to_string());
+        }
+        let conns: Vec<_> = self.net.all().collect();
+        conns.into_iter().for_each(|conn| self.connect_soon(conn));
+        self.queue.push(self.now_us + LOOK_US, Event::Look);
+    }
+
+    /// Whether everything is at rest; if it is, it must be right.
+    pub(super) fn look(&mut self) -> Checked<bool> {
+        let closed: Vec<Hlc> = self.sites.iter().map(|site| site.closed).collect();
+        if let Some(why) = liveness::unrest(&self.sites, &closed) {
+            if self.now_us > self.healed_us + REST_US_MAX {
+                let ms = REST_US_MAX / 1000;
+                let text = format!("not at rest {ms} ms after healing: {why}");
+                return Err(Broken::new(Invariant::Liveness, text));
+            }
+            self.queue.push(self.now_us + LOOK_US, Event::Look);
+            return Ok(false);
+        }
+        nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
+        convergence::at_rest(&self.oracle, &self.sites)?;
+        merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;
+        Ok(true)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn order(&self) -> pangea_core::merge::Order {
+        use pangea_core::merge::Order;
+        use pangea_core::node::Bug;
+        let planted = self.options.bug == Some(Bug::NoRegionTieBreak);
+        if planted { Order::WithoutOrigin } else { Order::Total }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the options")]
+    fn order(&self) -> pangea_core::merge::Order {
+        pangea_core::merge::Order::Total
+    }
+
+    /// Final counts, and the final states into the digest.
+    pub(super) fn conclude(&mut self) {
+        self.counts.rest_ms = (self.now_us - self.healed_us) / 1000;
+        self.counts.simulated_ms = self.now_us / 1000;
+        self.counts.versions = self.oracle.versions.iter().filter(|it| it.durable).count() as u64;
+        for site in &self.sites {
+            for (key, held) in &site.disk.durable.rows {
+                self.digest.add(crate::oracle::key_digest(key));
+                self.digest.add(held.stored.version.stamp.hlc.to_bits());
+            }
+        }
+        let ledger = &self.sites[0].disk.durable;
+        self.counts.ledger = ledger.table(TableId::LEDGER).count() as u64;
+    }
+}
