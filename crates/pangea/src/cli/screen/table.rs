@@ -105,7 +105,7 @@ fn regions(view: &View, first: usize) -> Vec<Line> {
 }
 
 /// The widest state, so that columns do not move when states change.
-const STATE_WIDTH: usize = "◐ STARTING".len() - "◐".len() + 1;
+const STATE_WIDTH: usize = 12; // "✕ restarting"
 /// Linux gives out process ids of up to 7 digits.
 const PID_WIDTH: usize = 7;
 
