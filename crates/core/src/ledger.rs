@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::id::{Origin, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use crate::limits::LEDGER_WINNER_BYTES_MAX;
-use crate::merge::{Body, Conflict, Version};
+use crate::merge::{Body, Conflict, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
 
 const STAMP_BYTES: usize = 10;
@@ -88,8 +88,8 @@ fn key_value(key: &PrimaryKey) -> AttributeValue {
 fn side(version: &Version, cap: usize) -> AttributeValue {
     let stamp = version.stamp;
     let mut side = BTreeMap::from([
-        ("hlc".to_string(), AttributeValue::B(stamp.hlc.to_bits().to_be_bytes().into())),
-        ("origin".to_string(), AttributeValue::N(Number::from(i64::from(stamp.origin.to_bits())))),
+        ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into())),
+        ("context".to_string(), context_value(&version.context)),
         ("conditional".to_string(), AttributeValue::Bool(version.conditional)),
         ("deleted".to_string(), AttributeValue::Bool(version.body == Body::Tombstone)),
     ]);
@@ -105,15 +105,26 @@ fn side(version: &Version, cap: usize) -> AttributeValue {
     AttributeValue::M(side)
 }
 
-fn stamp_bytes(stamp: Stamp) -> [u8; STAMP_BYTES] {
+/// What the writer had seen: a later audit needs it, because a version that lost here may itself
+/// have overwritten others.
+fn context_value(context: &VersionVector) -> AttributeValue {
+    let stamp = |(origin, hlc)| AttributeValue::B(stamp_bytes(Stamp { hlc, origin }).into());
+    AttributeValue::L(context.iter().map(stamp).collect())
+}
+
+/// A stamp as ledger rows spell it: reading, then origin, both big-endian.
+#[must_use]
+pub fn read_stamp(bytes: &[u8]) -> Option<Stamp> {
+    let hlc = Hlc::from_bits(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?));
+    let origin = Origin::from_bits(u16::from_be_bytes(bytes.get(8..STAMP_BYTES)?.try_into().ok()?));
+    Some(Stamp { hlc, origin })
+}
+
+/// The inverse of [`read_stamp`].
+#[must_use]
+pub fn stamp_bytes(stamp: Stamp) -> [u8; STAMP_BYTES] {
     let mut bytes = [0; STAMP_BYTES];
     bytes[..8].copy_from_slice(&stamp.hlc.to_bits().to_be_bytes());
     bytes[8..].copy_from_slice(&stamp.origin.to_bits().to_be_bytes());
     bytes
-}
-
-fn read_stamp(bytes: &[u8]) -> Option<Stamp> {
-    let hlc = Hlc::from_bits(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?));
-    let origin = Origin::from_bits(u16::from_be_bytes(bytes.get(8..STAMP_BYTES)?.try_into().ok()?));
-    Some(Stamp { hlc, origin })
 }

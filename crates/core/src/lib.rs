@@ -11,6 +11,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod catalog;
+pub mod experiment;
+pub mod expr;
+pub mod health;
 pub mod id;
 pub mod item;
 pub mod ledger;
@@ -18,5 +21,6 @@ pub mod limits;
 pub mod merge;
 pub mod node;
 pub mod replica;
+pub mod routing;
 pub mod table;
 pub mod time;

@@ -18,6 +18,8 @@ pub const BATCH_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
 /// Bytes of one expression string (DynamoDB: 4 KB).
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Bytes of all values of one request's expressions together (DynamoDB: 2 MB).
+pub const EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of one request body: 16 MB of BatchWriteItem (25 items of 400 KB) plus JSON and base64.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -37,8 +39,8 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
 pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
 /// A receiver that saw a gap, or a held stream, asks again this often, ms.
 pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
-/// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole, because
-/// the entry is its only copy.
+/// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole,
+/// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;
 
 const _: () = assert!(PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX < ITEM_BYTES_MAX);

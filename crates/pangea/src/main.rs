@@ -1,1 +1,7 @@
-fn main() {}
+//! The `pangea` program; see `pangea::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pangea::cli::main()
+}

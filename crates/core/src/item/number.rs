@@ -1,4 +1,18 @@
-//! DynamoDB numbers: up to 38 significant decimal digits, 1E-130 to 9.9999999999999999999999999999999999999E+125.
+//! DynamoDB numbers: up to 38 significant decimal digits, 1E-130 to 9.99...E+125 (38 nines).
+
+use alloc::string::String;
+use core::cmp::Ordering;
+use core::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// Significant digits of a number (DynamoDB).
+const DIGITS_MAX: u32 = 38;
+/// The power of ten of the leading digit of the greatest number (DynamoDB).
+const MAGNITUDE_MAX: i64 = 125;
+/// The power of ten of the leading digit of the smallest positive number (DynamoDB).
+const MAGNITUDE_MIN: i64 = -130;
 
 /// Why a text or an arithmetic result is not a DynamoDB number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,37 +35,290 @@ pub enum NumberError {
     Underflow,
 }
 
-/// An exact decimal: `mantissa * 10^exponent`, normalised (no trailing zero in the mantissa; zero is
-/// `0 * 10^0`), so that derived equality and hash are numeric.
+impl NumberError {
+    /// The message that DynamoDB's clients see; [`NumberError::Malformed`] wants the text appended.
+    #[must_use]
+    pub const fn client_message(self) -> &'static str {
+        match self {
+            Self::Malformed => "The parameter cannot be converted to a numeric value",
+            Self::Precision => "Attempting to store more than 38 significant digits in a Number",
+            Self::Overflow => {
+                "Number overflow. Attempting to store a number with magnitude larger than \
+                 supported range"
+            }
+            Self::Underflow => {
+                "Number underflow. Attempting to store a number with magnitude smaller than \
+                 supported range"
+            }
+        }
+    }
+}
+
+/// An exact decimal: `mantissa * 10^exponent`, normalised (no trailing zero in the mantissa; zero
+/// is `0 * 10^0`), so that derived equality and hash are numeric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Number {
     mantissa: i128,
     exponent: i16,
 }
 
+impl Number {
+    /// Zero.
+    pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
+
+    /// The number that `text` spells: sign, digits with at most one point, exponent.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] where the text is not a decimal or DynamoDB could not store it exactly.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        let (negative, rest) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let (digits, power) = match rest.find(['e', 'E']) {
+            Some(at) => (&rest[..at], parse_power(&rest[at + 1..])?),
+            None => (rest, 0),
+        };
+        let mut scan = Scan::default();
+        for byte in digits.bytes() {
+            scan.push(byte)?;
+        }
+        scan.finish(negative, power)
+    }
+
+    /// `mantissa * 10^exponent`, normalised; for codecs.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] where the value is outside DynamoDB's precision or range.
+    pub fn from_parts(mantissa: i128, exponent: i16) -> Result<Self, NumberError> {
+        Self::build(mantissa < 0, mantissa.unsigned_abs(), i64::from(exponent))
+    }
+
+    /// The significant digits, signed; never ends in a decimal zero unless it is zero.
+    #[must_use]
+    pub const fn mantissa(self) -> i128 {
+        self.mantissa
+    }
+
+    /// The power of ten that scales the mantissa.
+    #[must_use]
+    pub const fn exponent(self) -> i16 {
+        self.exponent
+    }
+
+    /// How many significant digits the number has; 1 for zero.
+    #[must_use]
+    pub fn digits(self) -> u32 {
+        digits(self.mantissa.unsigned_abs())
+    }
+
+    /// The exact sum.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] where the exact sum is outside DynamoDB's precision or range.
+    pub fn checked_add(self, other: Self) -> Result<Self, NumberError> {
+        if self.mantissa == 0 {
+            return Ok(other);
+        }
+        if other.mantissa == 0 {
+            return Ok(self);
+        }
+        let (high, low) =
+            if self.exponent >= other.exponent { (self, other) } else { (other, self) };
+        let shift = u32::from(high.exponent.abs_diff(low.exponent));
+        // The last digit of `low` is not zero and stays the last digit of the sum if it is shifted
+        // against at all; so a product beyond `u128` has no exact sum of 38 digits.
+        let scale = 10u128.checked_pow(shift).ok_or(NumberError::Precision)?;
+        let scaled = high.mantissa.unsigned_abs().checked_mul(scale);
+        let left = scaled.ok_or(NumberError::Precision)?;
+        let right = low.mantissa.unsigned_abs();
+        let exponent = i64::from(low.exponent);
+        if (high.mantissa < 0) == (low.mantissa < 0) {
+            let sum = left.checked_add(right).ok_or(NumberError::Precision)?;
+            return Self::build(high.mantissa < 0, sum, exponent);
+        }
+        let negative = if left >= right { high.mantissa < 0 } else { low.mantissa < 0 };
+        Self::build(negative, left.abs_diff(right), exponent)
+    }
+
+    /// The exact difference.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] where the exact difference is outside DynamoDB's precision or range.
+    pub fn checked_sub(self, other: Self) -> Result<Self, NumberError> {
+        self.checked_add(Self { mantissa: -other.mantissa, exponent: other.exponent })
+    }
+
+    fn build(negative: bool, magnitude: u128, exponent: i64) -> Result<Self, NumberError> {
+        if magnitude == 0 {
+            return Ok(Self::ZERO);
+        }
+        let (mut magnitude, mut exponent) = (magnitude, exponent);
+        while magnitude % 10 == 0 {
+            magnitude /= 10;
+            exponent = exponent.saturating_add(1);
+        }
+        let count = digits(magnitude);
+        if count > DIGITS_MAX {
+            return Err(NumberError::Precision);
+        }
+        let top = exponent.saturating_add(i64::from(count) - 1);
+        if top > MAGNITUDE_MAX {
+            return Err(NumberError::Overflow);
+        }
+        if top < MAGNITUDE_MIN {
+            return Err(NumberError::Underflow);
+        }
+        let mantissa = i128::try_from(magnitude).map_err(|_| NumberError::Precision)?;
+        let exponent = i16::try_from(exponent).map_err(|_| NumberError::Overflow)?;
+        Ok(Self { mantissa: if negative { -mantissa } else { mantissa }, exponent })
+    }
+
+    /// The power of ten of the leading digit.
+    fn top(self) -> i64 {
+        i64::from(self.exponent) + i64::from(self.digits()) - 1
+    }
+
+    fn cmp_magnitude(self, other: Self) -> Ordering {
+        let widen = |number: Self| {
+            let missing = DIGITS_MAX.saturating_sub(number.digits());
+            number.mantissa.unsigned_abs().saturating_mul(10u128.pow(missing))
+        };
+        self.top().cmp(&other.top()).then_with(|| widen(self).cmp(&widen(other)))
+    }
+}
+
+fn digits(magnitude: u128) -> u32 {
+    magnitude.checked_ilog10().unwrap_or(0) + 1
+}
+
+/// The value of an exponent's text, saturated far beyond any number's range.
+fn parse_power(text: &str) -> Result<i64, NumberError> {
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if digits.is_empty() {
+        return Err(NumberError::Malformed);
+    }
+    let mut power = 0i64;
+    for byte in digits.bytes() {
+        if !byte.is_ascii_digit() {
+            return Err(NumberError::Malformed);
+        }
+        power = power.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+    }
+    // Halved, so that sums with lengths of texts never overflow.
+    let power = power.min(i64::MAX / 4);
+    Ok(if negative { -power } else { power })
+}
+
+/// The state of reading digits: leading zeros are dropped, trailing ones only counted.
+#[derive(Default)]
+struct Scan {
+    magnitude: u128,
+    /// Digits of `magnitude`.
+    count: u64,
+    /// Zeros read after the last digit of `magnitude`.
+    zeros: u64,
+    /// Digits read after the point.
+    fraction: i64,
+    point: bool,
+    digit: bool,
+    too_precise: bool,
+}
+
+impl Scan {
+    fn push(&mut self, byte: u8) -> Result<(), NumberError> {
+        match byte {
+            b'.' if !self.point => {
+                self.point = true;
+                return Ok(());
+            }
+            b'0'..=b'9' => {}
+            _ => return Err(NumberError::Malformed),
+        }
+        self.digit = true;
+        self.fraction += i64::from(self.point);
+        if byte == b'0' {
+            self.zeros += u64::from(self.magnitude != 0);
+            return Ok(());
+        }
+        self.count += self.zeros + 1;
+        if self.count > u64::from(DIGITS_MAX) {
+            self.too_precise = true;
+            return Ok(());
+        }
+        let shift = u32::try_from(self.zeros + 1).map_err(|_| NumberError::Precision)?;
+        self.magnitude = self.magnitude * 10u128.pow(shift) + u128::from(byte - b'0');
+        self.zeros = 0;
+        Ok(())
+    }
+
+    fn finish(self, negative: bool, power: i64) -> Result<Number, NumberError> {
+        if !self.digit {
+            return Err(NumberError::Malformed);
+        }
+        if self.too_precise {
+            return Err(NumberError::Precision);
+        }
+        let zeros = i64::try_from(self.zeros).unwrap_or(i64::MAX / 4);
+        Number::build(negative, self.magnitude, power + zeros - self.fraction)
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        Self::from_parts(i128::from(value), 0).unwrap_or(Self::ZERO)
+    }
+}
+
+impl fmt::Display for Number {
+    /// Plain decimal digits without exponent or trailing zeros, as DynamoDB prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        let mut text = String::new();
+        write!(text, "{}", self.mantissa.unsigned_abs())?;
+        if self.mantissa < 0 {
+            f.write_char('-')?;
+        }
+        let zeros = |f: &mut fmt::Formatter<'_>, count: usize| -> fmt::Result {
+            (0..count).try_for_each(|_| f.write_char('0'))
+        };
+        let places = usize::from(self.exponent.unsigned_abs());
+        if self.exponent >= 0 {
+            f.write_str(&text)?;
+            return zeros(f, places);
+        }
+        if places >= text.len() {
+            f.write_str("0.")?;
+            zeros(f, places - text.len())?;
+            return f.write_str(&text);
+        }
+        let (whole, fraction) = text.split_at(text.len() - places);
+        write!(f, "{whole}.{fraction}")
+    }
+}
+
 impl PartialOrd for Number {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Number {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        // Replaced by the full implementation with its tests.
-        (self.exponent, self.mantissa).cmp(&(other.exponent, other.mantissa))
-    }
-}
-
-impl Number {
-    pub fn mantissa(&self) -> i128 {
-        self.mantissa
-    }
-    pub fn exponent(&self) -> i16 {
-        self.exponent
-    }
-}
-impl From<i64> for Number {
-    fn from(v: i64) -> Self {
-        Self { mantissa: v.into(), exponent: 0 }
+    fn cmp(&self, other: &Self) -> Ordering {
+        let signs = self.mantissa.signum().cmp(&other.mantissa.signum());
+        signs.then_with(|| match self.mantissa.signum() {
+            0 => Ordering::Equal,
+            1.. => self.cmp_magnitude(*other),
+            _ => other.cmp_magnitude(*self),
+        })
     }
 }

@@ -47,6 +47,19 @@ pub struct Config {
     pub bug: Option<Bug>,
 }
 
+impl Config {
+    /// A node without planted bugs.
+    #[must_use]
+    pub fn new(slot: RegionSlot, skew_ms_max: u64) -> Self {
+        Self {
+            slot,
+            skew_ms_max,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+}
+
 /// Bugs that the simulator must catch. They exist in no shipped build.
 #[cfg(feature = "planted-bugs")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +134,8 @@ pub enum Outcome {
         returned: Option<Attributes>,
         /// The version that was written; `None` if the write changed nothing.
         stamp: Option<Stamp>,
+        /// Size of the item before or after, whichever is larger: what DynamoDB meters.
+        bytes: usize,
     },
     /// The write was refused; nothing changed.
     Refused(table::Refusal),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
 use crate::id::{RequestId, TableId};
-use crate::item::{Attributes, ItemKey};
+use crate::item::{Attributes, ItemKey, item_size};
 use crate::merge::{Body, Stored, overwrite};
 use crate::replica::Snapshot;
 use crate::table::{self, WriteOp};
@@ -30,15 +30,17 @@ impl Node {
         let mut txn = Txn::new(store);
         let stored = txn.item(&key);
         let current = stored.as_ref().and_then(|stored| stored.version.body.attributes());
+        let before = current.map_or(0, item_size);
         let outcome = match table::apply(op, &entry.schema, current) {
             Err(refusal) => Outcome::Refused(refusal),
             Ok(applied) if !applied.changed => {
-                Outcome::Written { returned: applied.returned, stamp: None }
+                Outcome::Written { returned: applied.returned, stamp: None, bytes: before }
             }
             Ok(applied) => {
+                let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
                 let body = applied.next.map_or(Body::Tombstone, Body::Live);
                 let stamp = self.put(now, &mut txn, key, stored, body, op.had_condition());
-                Outcome::Written { returned: applied.returned, stamp: Some(stamp) }
+                Outcome::Written { returned: applied.returned, stamp: Some(stamp), bytes }
             }
         };
         self.persist(txn.batch, vec![(request, outcome)], effects);

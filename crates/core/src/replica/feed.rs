@@ -50,7 +50,8 @@ impl Feed {
     /// `store` must be at least as new as `progress` and durable.
     pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
-        if !self.copies.is_empty() && !(rows_wait && self.copied_last) {
+        let rows_first = rows_wait && self.copied_last;
+        if !self.copies.is_empty() && !rows_first {
             self.copied_last = true;
             return self.copy(progress, store);
         }

@@ -1,9 +1,9 @@
 //! Replication: what regions say to each other, and the machine that serves a peer's feed.
 //!
 //! Every region subscribes to every other. The subscriber asks with a [`Request`], the feeder
-//! answers with [`Frame`]s on the same ordered stream. A frame of rows says "these are the live rows
-//! of my origin with stamps in `(after, through]`": it is safe to apply whenever the subscriber has
-//! applied at least `after`, however old, repeated or late it is.
+//! answers with [`Frame`]s on the same ordered stream. A frame of rows says "these are the live
+//! rows of my origin with stamps in `(after, through]`": it is safe to apply whenever the
+//! subscriber has applied at least `after`, however old, repeated or late it is.
 //!
 //! A frame also carries the feeder's own `applied` vector. It travels behind every row that the
 //! feeder wrote before, so it is an in-band acknowledgement: whoever reads that the feeder applied

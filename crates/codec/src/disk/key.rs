@@ -1,0 +1,147 @@
+//! Keys whose byte order is the order that reads need.
+
+use std::ops::Bound;
+
+use pangea_core::id::{Origin, TableId};
+use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
+use pangea_core::time::{Hlc, Stamp};
+
+/// Bytes of the hash of a partition key.
+const HASH_BYTES: usize = 16;
+/// Decimal exponents run from -130 - 37 to 125; this makes them positive.
+const EXPONENT_BIAS: i32 = 1 << 14;
+
+/// The row key of an item.
+#[must_use]
+pub fn row(key: &ItemKey) -> Vec<u8> {
+    row_in(key.table, &key.primary)
+}
+
+/// The row key of an item of `table`.
+#[must_use]
+pub fn row_in(table: TableId, key: &PrimaryKey) -> Vec<u8> {
+    let mut bytes = partition(table, &key.partition);
+    if let Some(sort) = &key.sort {
+        push_sort(&mut bytes, sort);
+    }
+    bytes
+}
+
+/// What every row key of `table` begins with.
+#[must_use]
+pub fn table(table: TableId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend_from_slice(&table.0.hlc.to_bits().to_be_bytes());
+    bytes.extend_from_slice(&table.0.origin.to_bits().to_be_bytes());
+    bytes
+}
+
+/// What every row key of a partition begins with.
+#[must_use]
+pub fn partition(of: TableId, key: &KeyValue) -> Vec<u8> {
+    let mut bytes = table(of);
+    let mut canonical = Vec::with_capacity(32);
+    PrimaryKey { partition: key.clone(), sort: None }.write_canonical(&mut canonical);
+    bytes.extend_from_slice(&blake3::hash(&canonical).as_bytes()[..HASH_BYTES]);
+    bytes
+}
+
+/// The least key above every key that begins with `prefix`; `None` if there is none.
+#[must_use]
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = prefix.to_vec();
+    while let Some(last) = bytes.pop() {
+        if last < u8::MAX {
+            bytes.push(last + 1);
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// The rows of one partition whose sort keys are within bounds.
+#[must_use]
+pub fn sort_range(
+    partition: &[u8],
+    lower: Bound<&KeyValue>,
+    upper: Bound<&KeyValue>,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let at = |sort: &KeyValue| {
+        let mut bytes = partition.to_vec();
+        push_sort(&mut bytes, sort);
+        bytes
+    };
+    let lower = match lower {
+        Bound::Included(sort) => Bound::Included(at(sort)),
+        Bound::Excluded(sort) => Bound::Excluded(at(sort)),
+        Bound::Unbounded => Bound::Included(partition.to_vec()),
+    };
+    let upper = match upper {
+        Bound::Included(sort) => Bound::Included(at(sort)),
+        Bound::Excluded(sort) => Bound::Excluded(at(sort)),
+        Bound::Unbounded => after_prefix(partition).map_or(Bound::Unbounded, Bound::Excluded),
+    };
+    (lower, upper)
+}
+
+/// Where segment `index` of `total` equal parts of a table begins; `index == total` is its end.
+#[must_use]
+pub fn segment(of: TableId, index: u32, total: u32) -> Option<Vec<u8>> {
+    let prefix = table(of);
+    if index >= total {
+        return after_prefix(&prefix);
+    }
+    // The hash is uniform: equal parts of its first 64 bits hold equal shares of the partitions.
+    let start = (u128::from(index) << 64).div_ceil(u128::from(total.max(1)));
+    let start = u64::try_from(start).unwrap_or(u64::MAX);
+    let mut bytes = prefix;
+    bytes.extend_from_slice(&start.to_be_bytes());
+    Some(bytes)
+}
+
+/// The changelog key of a version.
+#[must_use]
+pub fn changelog(stamp: Stamp) -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&stamp.origin.to_bits().to_be_bytes());
+    bytes[2..].copy_from_slice(&stamp.hlc.to_bits().to_be_bytes());
+    bytes
+}
+
+/// The inverse of [`changelog`].
+#[must_use]
+pub fn parse_changelog(bytes: &[u8]) -> Option<Stamp> {
+    let origin = Origin::from_bits(u16::from_be_bytes(bytes.get(..2)?.try_into().ok()?));
+    let hlc = Hlc::from_bits(u64::from_be_bytes(bytes.get(2..)?.try_into().ok()?));
+    Some(Stamp { hlc, origin })
+}
+
+fn push_sort(bytes: &mut Vec<u8>, sort: &KeyValue) {
+    match sort {
+        KeyValue::S(text) => bytes.extend_from_slice(text.as_bytes()),
+        KeyValue::B(binary) => bytes.extend_from_slice(binary),
+        KeyValue::N(number) => push_number(bytes, *number),
+    }
+}
+
+/// Sign, then magnitude, then digits; all inverted for negative numbers. Trailing zeros are never
+/// there, so of two numbers with a common beginning the longer one is the greater in magnitude.
+fn push_number(bytes: &mut Vec<u8>, number: Number) {
+    let mantissa = number.mantissa();
+    if mantissa == 0 {
+        return bytes.push(1);
+    }
+    let digits = mantissa.unsigned_abs().to_string();
+    let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    let exponent = i32::from(number.exponent()) + length + EXPONENT_BIAS;
+    let exponent = u16::try_from(exponent).unwrap_or(u16::MAX);
+    let magnitude = exponent.to_be_bytes().into_iter().chain(digits.bytes());
+    if mantissa > 0 {
+        bytes.push(2);
+        bytes.extend(magnitude);
+    } else {
+        bytes.push(0);
+        bytes.extend(magnitude.map(|byte| !byte));
+        bytes.push(u8::MAX);
+    }
+}

@@ -1,0 +1,380 @@
+//! Attribute values: strict decoding, straight encoding.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use data_encoding::BASE64;
+use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError};
+use pangea_core::limits::NESTING_DEPTH_MAX;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::error::{ApiError, ErrorKind};
+use super::json::{Array, Object, write_text};
+
+/// Where a visitor leaves the error that serde's own cannot carry.
+pub(super) type Sink = RefCell<Option<ApiError>>;
+
+/// Leaves `error` for the caller and gives serde a reason to stop.
+pub(super) fn fail<E: de::Error>(sink: &Sink, error: ApiError) -> E {
+    sink.borrow_mut().get_or_insert(error);
+    E::custom("refused")
+}
+
+/// The error of a failed decode: what a visitor left, or that the JSON itself is wrong.
+pub(super) fn decode_error(sink: Sink, error: &serde_json::Error) -> ApiError {
+    sink.into_inner().unwrap_or_else(|| match error.classify() {
+        serde_json::error::Category::Data => ApiError::serialization(error.to_string()),
+        _ => ApiError::serialization("The request body is not valid JSON"),
+    })
+}
+
+/// Decodes a map of attribute values, such as an item or a key.
+///
+/// # Errors
+///
+/// [`ApiError`]: a `SerializationException` or `ValidationException` in DynamoDB's words.
+pub fn decode_attributes(json: &[u8]) -> Result<Attributes, ApiError> {
+    let sink = Sink::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let seed = AttributesSeed { sink: &sink, depth: 0, values: false };
+    let result = seed.deserialize(&mut deserializer);
+    match result.and_then(|attributes| deserializer.end().map(|()| attributes)) {
+        Ok(attributes) => Ok(attributes),
+        Err(error) => Err(decode_error(sink, &error)),
+    }
+}
+
+/// A map of attribute values.
+#[derive(Clone, Copy)]
+pub(super) struct AttributesSeed<'s> {
+    pub(super) sink: &'s Sink,
+    pub(super) depth: usize,
+    /// Whether these are `ExpressionAttributeValues`, whose errors name the key.
+    pub(super) values: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for AttributesSeed<'_> {
+    type Value = Attributes;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Attributes, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AttributesSeed<'_> {
+    type Value = Attributes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of attribute values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
+        let mut attributes = Attributes::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let seed = ValueSeed { sink: self.sink, depth: self.depth };
+            let value = map.next_value_seed(seed).inspect_err(|_| {
+                if self.values {
+                    name_the_key(self.sink, &name);
+                }
+            })?;
+            attributes.insert(name, value);
+        }
+        Ok(attributes)
+    }
+}
+
+fn name_the_key(sink: &Sink, key: &str) {
+    if let Some(error) = sink.borrow_mut().as_mut().filter(|e| e.kind == ErrorKind::Validation) {
+        let message = &error.message;
+        error.message =
+            format!("ExpressionAttributeValues contains invalid value: {message} for key {key}");
+    }
+}
+
+/// One attribute value: an object with exactly one type as its key.
+#[derive(Clone, Copy)]
+struct ValueSeed<'s> {
+    sink: &'s Sink,
+    /// Lists and maps around this value.
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = AttributeValue;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<AttributeValue, D::Error> {
+        d.deserialize_map(self)
+    }
+}
+
+const EMPTY: &str =
+    "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";
+const MANY: &str = "Supplied AttributeValue has more than one datatypes set, must contain exactly \
+                    one of the supported datatypes";
+
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = AttributeValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an attribute value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttributeValue, A::Error> {
+        let mut found = None;
+        while let Some(tag) = map.next_key::<Tag>()? {
+            // A member that is null counts as absent.
+            let Some(value) = self.member(tag, &mut map)? else { continue };
+            if found.replace(value).is_some() {
+                return Err(fail(self.sink, ApiError::validation(MANY)));
+            }
+        }
+        found.ok_or_else(|| fail(self.sink, ApiError::validation(EMPTY)))
+    }
+}
+
+impl ValueSeed<'_> {
+    /// The value behind a type's name; `None` if it is null or the name is none of a type.
+    fn member<'de, A: MapAccess<'de>>(
+        self,
+        tag: Tag,
+        map: &mut A,
+    ) -> Result<Option<AttributeValue>, A::Error> {
+        let inside = self.depth + 1;
+        let refuse = |error: ApiError| -> A::Error { fail(self.sink, error) };
+        if matches!(tag, Tag::L | Tag::M) && inside > NESTING_DEPTH_MAX {
+            return Err(refuse(ItemError::TooDeep.into()));
+        }
+        Ok(match tag {
+            Tag::S => map.next_value::<Option<String>>()?.map(AttributeValue::S),
+            Tag::N => match map.next_value::<Option<String>>()? {
+                Some(text) => Some(AttributeValue::N(number(&text).map_err(refuse)?)),
+                None => None,
+            },
+            Tag::B => match map.next_value::<Option<String>>()? {
+                Some(text) => Some(AttributeValue::B(binary(&text).map_err(refuse)?)),
+                None => None,
+            },
+            Tag::Bool => map.next_value::<Option<bool>>()?.map(AttributeValue::Bool),
+            Tag::Null => match map.next_value::<Option<bool>>()? {
+                Some(true) => Some(AttributeValue::Null),
+                Some(false) => return Err(refuse(ApiError::validation(NOT_NULL))),
+                None => None,
+            },
+            Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<String>>>()? {
+                Some(texts) => Some(set(tag, texts).map_err(refuse)?),
+                None => None,
+            },
+            Tag::L => {
+                let seed = ListSeed(ValueSeed { depth: inside, ..self });
+                map.next_value_seed(Nullable(seed))?.map(AttributeValue::L)
+            }
+            Tag::M => {
+                let seed = AttributesSeed { sink: self.sink, depth: inside, values: false };
+                map.next_value_seed(Nullable(seed))?.map(AttributeValue::M)
+            }
+            Tag::Unknown => {
+                map.next_value::<de::IgnoredAny>()?;
+                None
+            }
+        })
+    }
+}
+
+const NOT_NULL: &str = "One or more parameter values were invalid: Null attribute value types must \
+                        have the value of true";
+const EMPTY_MEMBER: &str = "One or more parameter values were invalid: An string set may not have \
+                            a empty string as a member";
+
+/// The name of a type; `Unknown` members are ignored, as everywhere.
+#[derive(Clone, Copy, serde::Deserialize)]
+enum Tag {
+    S,
+    N,
+    B,
+    #[serde(rename = "BOOL")]
+    Bool,
+    #[serde(rename = "NULL")]
+    Null,
+    #[serde(rename = "SS")]
+    Ss,
+    #[serde(rename = "NS")]
+    Ns,
+    #[serde(rename = "BS")]
+    Bs,
+    L,
+    M,
+    #[serde(other)]
+    Unknown,
+}
+
+fn number(text: &str) -> Result<Number, ApiError> {
+    Number::parse(text).map_err(|error| {
+        let message = error.client_message();
+        ApiError::validation(match error {
+            NumberError::Malformed if !text.is_empty() => format!("{message}: {text}"),
+            _ => message.to_string(),
+        })
+    })
+}
+
+fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
+    BASE64
+        .decode(text.as_bytes())
+        .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))
+}
+
+fn set(tag: Tag, texts: Vec<String>) -> Result<AttributeValue, ApiError> {
+    let prefix = "One or more parameter values were invalid: Input collection";
+    let joined = |texts: &[String]| texts.join(", ");
+    match tag {
+        Tag::Ns => {
+            let count = texts.len();
+            let numbers = texts.iter().map(|text| number(text));
+            let set = numbers.collect::<Result<BTreeSet<_>, _>>()?;
+            match (count, set.len()) {
+                (0, _) => Err(ItemError::EmptyNumberSet.into()),
+                (count, distinct) if distinct < count => {
+                    Err(ApiError::validation("Input collection contains duplicates"))
+                }
+                _ => Ok(AttributeValue::Ns(set)),
+            }
+        }
+        Tag::Bs => {
+            let binaries = texts.iter().map(|text| binary(text));
+            let set = binaries.collect::<Result<BTreeSet<_>, _>>()?;
+            match texts.len() {
+                0 => Err(ItemError::EmptyBinarySet.into()),
+                count if set.len() < count => Err(ApiError::validation(format!(
+                    "{prefix} [{}]of type BS contains duplicates.",
+                    joined(&texts)
+                ))),
+                _ => Ok(AttributeValue::Bs(set)),
+            }
+        }
+        _ => {
+            let set: BTreeSet<String> = texts.iter().cloned().collect();
+            match texts.len() {
+                0 => Err(ItemError::EmptyStringSet.into()),
+                _ if set.contains("") => Err(ApiError::validation(EMPTY_MEMBER)),
+                count if set.len() < count => Err(ApiError::validation(format!(
+                    "{prefix} [{}] contains duplicates.",
+                    joined(&texts)
+                ))),
+                _ => Ok(AttributeValue::Ss(set)),
+            }
+        }
+    }
+}
+
+struct ListSeed<'s>(ValueSeed<'s>);
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
+    type Value = Vec<AttributeValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_> {
+    type Value = Vec<AttributeValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of attribute values")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = seq.next_element_seed(self.0)? {
+            list.push(value);
+        }
+        Ok(list)
+    }
+}
+
+/// What another seed makes, or `None` for null.
+pub(super) struct Nullable<S>(pub(super) S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(d).map(Some)
+    }
+}
+
+/// The DynamoDB JSON of an item or a key.
+#[must_use]
+pub fn attributes_to_json(attributes: &Attributes) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_attributes(&mut out, attributes);
+    out
+}
+
+/// Appends the DynamoDB JSON of an item or a key.
+pub fn write_attributes(out: &mut Vec<u8>, attributes: &Attributes) {
+    let mut object = Object::new(out);
+    for (name, value) in attributes {
+        write_value(object.member(name), value);
+    }
+    object.end();
+}
+
+fn write_value(out: &mut Vec<u8>, value: &AttributeValue) {
+    let mut object = Object::new(out);
+    let out = object.member(value.type_name());
+    match value {
+        AttributeValue::S(text) => write_text(out, text),
+        AttributeValue::N(number) => write_text(out, &number.to_string()),
+        AttributeValue::B(bytes) => write_binary(out, bytes),
+        AttributeValue::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        AttributeValue::Null => out.extend_from_slice(b"true"),
+        AttributeValue::Ss(set) => write_list(out, set, |out, text| write_text(out, text)),
+        AttributeValue::Ns(set) => {
+            write_list(out, set, |out, number| write_text(out, &number.to_string()));
+        }
+        AttributeValue::Bs(set) => write_list(out, set, |out, bytes| write_binary(out, bytes)),
+        AttributeValue::L(list) => write_list(out, list, write_value),
+        AttributeValue::M(map) => write_attributes(out, map),
+    }
+    object.end();
+}
+
+fn write_list<'a, T: 'a>(
+    out: &mut Vec<u8>,
+    values: impl IntoIterator<Item = &'a T>,
+    write: impl Fn(&mut Vec<u8>, &T),
+) {
+    let mut array = Array::new(out);
+    for value in values {
+        write(array.element(), value);
+    }
+    array.end();
+}
+
+fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+    out.push(b'"');
+}

@@ -1,0 +1,205 @@
+//! The errors that DynamoDB's clients know.
+
+use pangea_core::expr::ExprError;
+use pangea_core::item::{Attributes, ItemError};
+use pangea_core::table::Refusal;
+
+use super::attribute::write_attributes;
+use super::json::{Array, Object, write_text};
+
+/// Which error: its public name, its namespace and its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each variant is the public error name without its suffix")]
+pub enum ErrorKind {
+    Validation,
+    Serialization,
+    UnknownOperation,
+    AccessDenied,
+    MissingAuthenticationToken,
+    IncompleteSignature,
+    InvalidSignature,
+    UnrecognizedClient,
+    Throttling,
+    ResourceNotFound,
+    ResourceInUse,
+    TableNotFound,
+    TableInUse,
+    TableAlreadyExists,
+    ConditionalCheckFailed,
+    TransactionCanceled,
+    ReplicatedWriteConflict,
+    ReplicaNotFound,
+    ReplicaAlreadyExists,
+    LimitExceeded,
+    ItemCollectionSizeLimitExceeded,
+    ProvisionedThroughputExceeded,
+    RequestLimitExceeded,
+    InternalServer,
+    ServiceUnavailable,
+}
+
+impl ErrorKind {
+    /// The public name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "ValidationException",
+            Self::Serialization => "SerializationException",
+            Self::UnknownOperation => "UnknownOperationException",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::Throttling => "ThrottlingException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::ResourceInUse => "ResourceInUseException",
+            Self::TableNotFound => "TableNotFoundException",
+            Self::TableInUse => "TableInUseException",
+            Self::TableAlreadyExists => "TableAlreadyExistsException",
+            Self::ConditionalCheckFailed => "ConditionalCheckFailedException",
+            Self::TransactionCanceled => "TransactionCanceledException",
+            Self::ReplicatedWriteConflict => "ReplicatedWriteConflictException",
+            Self::ReplicaNotFound => "ReplicaNotFoundException",
+            Self::ReplicaAlreadyExists => "ReplicaAlreadyExistsException",
+            Self::LimitExceeded => "LimitExceededException",
+            Self::ItemCollectionSizeLimitExceeded => "ItemCollectionSizeLimitExceededException",
+            Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceededException",
+            Self::RequestLimitExceeded => "RequestLimitExceeded",
+            Self::InternalServer => "InternalServerError",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+        }
+    }
+
+    /// The namespace that stands before the name in `__type`.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::Validation => "com.amazon.coral.validate",
+            Self::Serialization
+            | Self::UnknownOperation
+            | Self::AccessDenied
+            | Self::MissingAuthenticationToken
+            | Self::IncompleteSignature
+            | Self::InvalidSignature
+            | Self::UnrecognizedClient
+            | Self::Throttling
+            | Self::ServiceUnavailable => "com.amazon.coral.service",
+            _ => "com.amazonaws.dynamodb.v20120810",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InternalServer => 500,
+            Self::ServiceUnavailable => 503,
+            _ => 400,
+        }
+    }
+}
+
+/// Why one item of a transaction kept it from going through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancellationReason {
+    /// `None`, `ConditionalCheckFailed` and so on.
+    pub code: String,
+    /// What went wrong, if something did.
+    pub message: Option<String>,
+    /// The item, where it was asked for.
+    pub item: Option<Attributes>,
+}
+
+/// An error as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", kind.name())]
+pub struct ApiError {
+    /// Which error.
+    pub kind: ErrorKind,
+    /// The text for people; some clients match on it.
+    pub message: String,
+    /// The item of a failed condition, where it was asked for.
+    pub item: Option<Attributes>,
+    /// The reasons of a cancelled transaction, one for each of its items.
+    pub reasons: Vec<CancellationReason>,
+}
+
+impl ApiError {
+    /// An error without extras.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), item: None, reasons: Vec::new() }
+    }
+
+    /// A `ValidationException`.
+    pub fn validation(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Validation, message)
+    }
+
+    /// A `SerializationException`.
+    pub fn serialization(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Serialization, message)
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.kind.status()
+    }
+
+    /// The response body. `message` is lower case, which all SDKs accept.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut body = Object::new(&mut out);
+        body.text("__type", &format!("{}#{}", self.kind.namespace(), self.kind.name()));
+        body.text("message", &self.message);
+        if let Some(item) = &self.item {
+            write_attributes(body.member("Item"), item);
+        }
+        if !self.reasons.is_empty() {
+            // Upper case is what DynamoDB's model of this exception names it; it is sent as well.
+            write_text(body.member("Message"), &self.message);
+            let mut reasons = Array::new(body.member("CancellationReasons"));
+            for reason in &self.reasons {
+                let mut entry = Object::new(reasons.element());
+                entry.text("Code", &reason.code);
+                if let Some(message) = &reason.message {
+                    entry.text("Message", message);
+                }
+                if let Some(item) = &reason.item {
+                    write_attributes(entry.member("Item"), item);
+                }
+                entry.end();
+            }
+            reasons.end();
+        }
+        body.end();
+        out
+    }
+}
+
+impl From<ExprError> for ApiError {
+    fn from(error: ExprError) -> Self {
+        Self::validation(error.to_string())
+    }
+}
+
+impl From<ItemError> for ApiError {
+    fn from(error: ItemError) -> Self {
+        Self::validation(error.to_string())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Validation(_) | Refusal::ItemTooLarge(_) => Self::validation(message),
+            Refusal::ConditionFailed { item } => {
+                Self { item, ..Self::new(ErrorKind::ConditionalCheckFailed, message) }
+            }
+        }
+    }
+}

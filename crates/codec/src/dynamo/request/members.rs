@@ -1,0 +1,283 @@
+//! The members of a request's body: a shallow tree whose items are already attributes.
+//!
+//! Unknown members are kept and never asked for, which ignores them as DynamoDB does. A member that
+//! is null counts as absent. A member of another JSON type is a `SerializationException`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pangea_core::item::Attributes;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::dynamo::ApiError;
+use crate::dynamo::attribute::{AttributesSeed, Sink, decode_error};
+
+/// A JSON value of a request.
+#[derive(Debug)]
+enum Node {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    /// A number that is not a 64-bit integer.
+    Float,
+    Text(String),
+    List(Vec<Node>),
+    Object(Members),
+    Item(Attributes),
+}
+
+/// The members of an object.
+#[derive(Debug, Default)]
+pub(super) struct Members(BTreeMap<String, Node>);
+
+/// Where a value stands: which decides where the items below it are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The body of a request.
+    Body,
+    /// `RequestItems`: by table name.
+    Tables,
+    /// Anything below one table of `RequestItems`.
+    Table,
+    /// A list of items.
+    Items,
+    /// An item or a key.
+    Item,
+    /// `ExpressionAttributeValues`.
+    Values,
+    /// Nothing below holds an item.
+    Plain,
+}
+
+impl Place {
+    fn member(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Body, "Item" | "Key" | "ExclusiveStartKey") => Self::Item,
+            (Self::Body, "ExpressionAttributeValues") => Self::Values,
+            (Self::Body, "RequestItems") => Self::Tables,
+            (Self::Tables, _) => Self::Table,
+            (Self::Table, "PutRequest" | "DeleteRequest") => Self::Table,
+            (Self::Table, "Keys") => Self::Items,
+            (Self::Table, "Item" | "Key") => Self::Item,
+            _ => Self::Plain,
+        }
+    }
+
+    const fn element(self) -> Self {
+        match self {
+            Self::Items => Self::Item,
+            Self::Table => Self::Table,
+            _ => Self::Plain,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct NodeSeed<'s> {
+    place: Place,
+    sink: &'s Sink,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Node, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NodeSeed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member of the request")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Integer(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+        Ok(i64::try_from(value).map_or(Node::Float, Node::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Float)
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Node, E> {
+        Ok(Node::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        let seed = NodeSeed { place: self.place.element(), sink: self.sink };
+        while let Some(node) = seq.next_element_seed(seed)? {
+            list.push(node);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        if matches!(self.place, Place::Item | Place::Values) {
+            let values = self.place == Place::Values;
+            let seed = AttributesSeed { sink: self.sink, depth: 0, values };
+            return seed.visit_map(map).map(Node::Item);
+        }
+        let mut members = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let seed = NodeSeed { place: self.place.member(&name), sink: self.sink };
+            members.insert(name, map.next_value_seed(seed)?);
+        }
+        Ok(Node::Object(Members(members)))
+    }
+}
+
+impl Node {
+    /// What DynamoDB's messages call a value of this type.
+    const fn token(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL_VALUE",
+            Self::Bool(true) => "TRUE_VALUE",
+            Self::Bool(false) => "FALSE_VALUE",
+            Self::Integer(_) => "NUMBER_VALUE",
+            Self::Float => "DECIMAL_VALUE",
+            Self::Text(_) => "STRING_VALUE",
+            Self::List(_) => "START_ARRAY",
+            Self::Object(_) | Self::Item(_) => "START_OBJECT",
+        }
+    }
+
+    fn mismatch(&self, wanted: &str) -> ApiError {
+        ApiError::serialization(match self {
+            Self::List(_) => "Start of list found where not expected".to_owned(),
+            Self::Object(_) | Self::Item(_) => {
+                "Start of structure or map found where not expected.".to_owned()
+            }
+            _ => format!("{} cannot be converted to {wanted}", self.token()),
+        })
+    }
+
+    fn into_text(self) -> Result<String, ApiError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(other.mismatch("String")),
+        }
+    }
+
+    fn into_object(self) -> Result<Members, ApiError> {
+        match self {
+            Self::Object(members) => Ok(members),
+            other => Err(other.mismatch("Structure")),
+        }
+    }
+
+    fn into_item(self) -> Result<Attributes, ApiError> {
+        match self {
+            Self::Item(attributes) => Ok(attributes),
+            other => Err(other.mismatch("Map")),
+        }
+    }
+}
+
+impl Members {
+    /// The members of a request's body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let sink = Sink::default();
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let seed = NodeSeed { place: Place::Body, sink: &sink };
+        let result = seed.deserialize(&mut deserializer);
+        match result.and_then(|node| deserializer.end().map(|()| node)) {
+            Ok(node) => node.into_object(),
+            Err(error) => Err(decode_error(sink, &error)),
+        }
+    }
+
+    /// Whether the member is there and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|node| !matches!(node, Node::Null))
+    }
+
+    fn take(&mut self, name: &str) -> Option<Node> {
+        self.0.remove(name).filter(|node| !matches!(node, Node::Null))
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        self.take(name).map(Node::into_text).transpose()
+    }
+
+    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Node::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(other.mismatch("Boolean")),
+        }
+    }
+
+    pub(super) fn integer(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Node::Integer(value)) => Ok(Some(value)),
+            Some(other) => Err(other.mismatch("Integer")),
+        }
+    }
+
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
+        self.take(name).map(Node::into_object).transpose()
+    }
+
+    pub(super) fn item(&mut self, name: &str) -> Result<Option<Attributes>, ApiError> {
+        self.take(name).map(Node::into_item).transpose()
+    }
+
+    /// A list of objects.
+    pub(super) fn objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, ApiError> {
+        self.list(name, Node::into_object)
+    }
+
+    /// A list of items.
+    pub(super) fn items(&mut self, name: &str) -> Result<Option<Vec<Attributes>>, ApiError> {
+        self.list(name, Node::into_item)
+    }
+
+    fn list<T>(
+        &mut self,
+        name: &str,
+        each: fn(Node) -> Result<T, ApiError>,
+    ) -> Result<Option<Vec<T>>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Node::List(list)) => {
+                list.into_iter().map(each).collect::<Result<_, _>>().map(Some)
+            }
+            Some(other) => Err(other.mismatch("List")),
+        }
+    }
+
+    /// An object of texts.
+    pub(super) fn texts(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, ApiError> {
+        let Some(members) = self.object(name)? else { return Ok(None) };
+        let texts = members.0.into_iter().map(|(key, node)| Ok((key, node.into_text()?)));
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The names of the members, in order.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}

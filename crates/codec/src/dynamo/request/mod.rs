@@ -1,0 +1,134 @@
+//! Requests: typed, validated as far as that goes without a schema, their expressions parsed.
+
+mod batch;
+mod constraints;
+mod expressions;
+mod item;
+mod members;
+mod page;
+mod table;
+
+pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
+pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
+pub use page::{Query, Scan, Segment};
+pub use table::{
+    BillingMode, CreateTable, ListTables, ReplicaUpdate, StreamSpecification, StreamView,
+    TableRequest, UpdateTable,
+};
+
+use super::error::{ApiError, ErrorKind};
+use constraints::Constraints;
+use members::Members;
+
+/// The operations that Pangea serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the public operation name")]
+pub enum Operation {
+    CreateTable,
+    DescribeTable,
+    ListTables,
+    DeleteTable,
+    UpdateTable,
+    PutItem,
+    GetItem,
+    UpdateItem,
+    DeleteItem,
+    Query,
+    Scan,
+    BatchGetItem,
+    BatchWriteItem,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 13] = [
+        Self::CreateTable,
+        Self::DescribeTable,
+        Self::ListTables,
+        Self::DeleteTable,
+        Self::UpdateTable,
+        Self::PutItem,
+        Self::GetItem,
+        Self::UpdateItem,
+        Self::DeleteItem,
+        Self::Query,
+        Self::Scan,
+        Self::BatchGetItem,
+        Self::BatchWriteItem,
+    ];
+
+    /// The public name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreateTable => "CreateTable",
+            Self::DescribeTable => "DescribeTable",
+            Self::ListTables => "ListTables",
+            Self::DeleteTable => "DeleteTable",
+            Self::UpdateTable => "UpdateTable",
+            Self::PutItem => "PutItem",
+            Self::GetItem => "GetItem",
+            Self::UpdateItem => "UpdateItem",
+            Self::DeleteItem => "DeleteItem",
+            Self::Query => "Query",
+            Self::Scan => "Scan",
+            Self::BatchGetItem => "BatchGetItem",
+            Self::BatchWriteItem => "BatchWriteItem",
+        }
+    }
+
+    /// The operation that an `X-Amz-Target` header names.
+    ///
+    /// # Errors
+    ///
+    /// `UnknownOperationException` where it names none.
+    pub fn from_target(target: &str) -> Result<Self, ApiError> {
+        let name = target.strip_prefix("DynamoDB_20120810.").unwrap_or_default();
+        let found = Self::ALL.into_iter().find(|operation| operation.name() == name);
+        found.ok_or_else(|| ApiError::new(ErrorKind::UnknownOperation, ""))
+    }
+}
+
+/// A decoded request.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the public operation name")]
+pub enum Request {
+    CreateTable(CreateTable),
+    DescribeTable(TableRequest),
+    ListTables(ListTables),
+    DeleteTable(TableRequest),
+    UpdateTable(UpdateTable),
+    PutItem(PutItem),
+    GetItem(GetItem),
+    UpdateItem(UpdateItem),
+    DeleteItem(DeleteItem),
+    Query(Query),
+    Scan(Scan),
+    BatchGetItem(BatchGetItem),
+    BatchWriteItem(BatchWriteItem),
+}
+
+/// Decodes the body of a request.
+///
+/// # Errors
+///
+/// [`ApiError`], in DynamoDB's words.
+pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
+    let mut body = Members::parse(body)?;
+    let body = &mut body;
+    Ok(match operation {
+        Operation::CreateTable => Request::CreateTable(CreateTable::decode(body)?),
+        Operation::DescribeTable => Request::DescribeTable(TableRequest::decode(body)?),
+        Operation::ListTables => Request::ListTables(ListTables::decode(body)?),
+        Operation::DeleteTable => Request::DeleteTable(TableRequest::decode(body)?),
+        Operation::UpdateTable => Request::UpdateTable(UpdateTable::decode(body)?),
+        Operation::PutItem => Request::PutItem(PutItem::decode(body)?),
+        Operation::GetItem => Request::GetItem(GetItem::decode(body)?),
+        Operation::UpdateItem => Request::UpdateItem(UpdateItem::decode(body)?),
+        Operation::DeleteItem => Request::DeleteItem(DeleteItem::decode(body)?),
+        Operation::Query => Request::Query(Query::decode(body)?),
+        Operation::Scan => Request::Scan(Scan::decode(body)?),
+        Operation::BatchGetItem => Request::BatchGetItem(BatchGetItem::decode(body)?),
+        Operation::BatchWriteItem => Request::BatchWriteItem(BatchWriteItem::decode(body)?),
+    })
+}

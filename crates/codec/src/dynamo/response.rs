@@ -1,0 +1,179 @@
+//! Response bodies.
+
+use std::collections::BTreeMap;
+
+use pangea_core::item::{Attributes, PrimaryKey};
+use pangea_core::table::{PageResult, Schema};
+
+use super::attribute::write_attributes;
+use super::capacity::{Consumed, ReturnCapacity, write_consumed};
+use super::json::{Array, Object};
+use super::request::{BatchGetTable, BatchWrite};
+use super::table::{TableView, write_table_description};
+
+/// The body for `GetItem`.
+#[must_use]
+pub fn get_item(item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
+    one("Item", item, consumed)
+}
+
+/// The body for `PutItem`, `UpdateItem` and `DeleteItem`.
+#[must_use]
+pub fn written(returned: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
+    one("Attributes", returned, consumed)
+}
+
+/// The body for `Query` and `Scan`; `Items` is left out where only the count was wanted.
+#[must_use]
+pub fn page(
+    result: &PageResult,
+    schema: &Schema,
+    count_only: bool,
+    consumed: Option<&Consumed>,
+) -> Vec<u8> {
+    body(|body| {
+        if !count_only {
+            write_items(body.member("Items"), &result.items);
+        }
+        body.value("Count", &result.count);
+        body.value("ScannedCount", &result.scanned_count);
+        if let Some(key) = &result.last_evaluated {
+            write_attributes(body.member("LastEvaluatedKey"), &schema.attributes_of(key));
+        }
+        total(body, consumed);
+    })
+}
+
+/// The body for `BatchGetItem`: items found and keys not processed, each by table.
+#[must_use]
+pub fn batch_get(
+    responses: &BTreeMap<String, Vec<Attributes>>,
+    unprocessed: &BTreeMap<String, BatchGetTable>,
+    consumed: &[Consumed],
+) -> Vec<u8> {
+    body(|body| {
+        let mut tables = Object::new(body.member("Responses"));
+        for (name, items) in responses {
+            write_items(tables.member(name), items);
+        }
+        tables.end();
+        let mut tables = Object::new(body.member("UnprocessedKeys"));
+        for (name, table) in unprocessed {
+            write_unprocessed_keys(tables.member(name), table);
+        }
+        tables.end();
+        totals(body, consumed);
+    })
+}
+
+/// The body for `BatchWriteItem`: the writes not processed, by table.
+#[must_use]
+pub fn batch_write(
+    unprocessed: &BTreeMap<String, Vec<BatchWrite>>,
+    consumed: &[Consumed],
+) -> Vec<u8> {
+    body(|body| {
+        let mut tables = Object::new(body.member("UnprocessedItems"));
+        for (name, writes) in unprocessed {
+            let mut list = Array::new(tables.member(name));
+            for write in writes {
+                write_batch_write(list.element(), write);
+            }
+            list.end();
+        }
+        tables.end();
+        totals(body, consumed);
+    })
+}
+
+/// The body for `DescribeTable` (`Table`) and for what changes tables (`TableDescription`).
+#[must_use]
+pub fn table(member: &str, view: &TableView) -> Vec<u8> {
+    body(|body| write_table_description(body.member(member), view))
+}
+
+/// The body for `ListTables`; `last` where there are more.
+#[must_use]
+pub fn list_tables(names: &[String], last: Option<&str>) -> Vec<u8> {
+    body(|body| {
+        body.value("TableNames", names);
+        if let Some(last) = last {
+            body.text("LastEvaluatedTableName", last);
+        }
+    })
+}
+
+/// The key attributes of an item as DynamoDB JSON.
+#[must_use]
+pub fn key_to_json(schema: &Schema, key: &PrimaryKey) -> Vec<u8> {
+    super::attributes_to_json(&schema.attributes_of(key))
+}
+
+fn body(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::new(&mut out);
+    fill(&mut object);
+    object.end();
+    out
+}
+
+fn one(member: &str, item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
+    body(|body| {
+        if let Some(item) = item {
+            write_attributes(body.member(member), item);
+        }
+        total(body, consumed);
+    })
+}
+
+fn total(body: &mut Object<'_>, consumed: Option<&Consumed>) {
+    if let Some(consumed) = consumed.filter(|consumed| consumed.detail != ReturnCapacity::None) {
+        write_consumed(body.member("ConsumedCapacity"), consumed);
+    }
+}
+
+fn totals(body: &mut Object<'_>, consumed: &[Consumed]) {
+    if consumed.iter().all(|consumed| consumed.detail == ReturnCapacity::None) {
+        return;
+    }
+    let mut list = Array::new(body.member("ConsumedCapacity"));
+    for consumed in consumed {
+        write_consumed(list.element(), consumed);
+    }
+    list.end();
+}
+
+fn write_items(out: &mut Vec<u8>, items: &[Attributes]) {
+    let mut list = Array::new(out);
+    for item in items {
+        write_attributes(list.element(), item);
+    }
+    list.end();
+}
+
+fn write_unprocessed_keys(out: &mut Vec<u8>, table: &BatchGetTable) {
+    let mut object = Object::new(out);
+    write_items(object.member("Keys"), &table.keys);
+    if table.consistent {
+        object.value("ConsistentRead", &true);
+    }
+    if let Some(text) = &table.projection_text {
+        object.text("ProjectionExpression", text);
+    }
+    if let Some(names) = &table.names {
+        object.value("ExpressionAttributeNames", names);
+    }
+    object.end();
+}
+
+fn write_batch_write(out: &mut Vec<u8>, write: &BatchWrite) {
+    let (request, member, attributes) = match write {
+        BatchWrite::Put(item) => ("PutRequest", "Item", item),
+        BatchWrite::Delete(key) => ("DeleteRequest", "Key", key),
+    };
+    let mut object = Object::new(out);
+    let mut inner = Object::new(object.member(request));
+    write_attributes(inner.member(member), attributes);
+    inner.end();
+    object.end();
+}

@@ -1,0 +1,387 @@
+use pangea_core::expr::SortRange;
+use pangea_core::item::{KeyValue, Number, PrimaryKey};
+use pangea_core::table::{Action, KeyAttribute, KeyKind, ReturnValues, Schema, apply};
+
+use crate::dynamo::capacity::ReturnCapacity;
+use crate::dynamo::request::{
+    BatchWrite, BillingMode, Operation, ReplicaUpdate, Request, Segment, StreamSpecification,
+    StreamView, decode,
+};
+use crate::dynamo::{ApiError, ErrorKind, decode_attributes};
+
+fn schema() -> Schema {
+    Schema {
+        partition: KeyAttribute { name: "id".into(), kind: KeyKind::S },
+        sort: Some(KeyAttribute { name: "seq".into(), kind: KeyKind::N }),
+    }
+}
+
+fn key(seq: i64) -> PrimaryKey {
+    PrimaryKey { partition: KeyValue::S("k".into()), sort: Some(KeyValue::N(Number::from(seq))) }
+}
+
+fn request(operation: Operation, body: &str) -> Result<Request, ApiError> {
+    decode(operation, body.as_bytes())
+}
+
+/// The message of the refusal.
+fn refusal(operation: Operation, body: &str) -> String {
+    match request(operation, body) {
+        Ok(request) => format!("{request:?}"),
+        Err(error) => error.message,
+    }
+}
+
+#[test]
+fn operations_are_found_by_target() {
+    for operation in Operation::ALL {
+        let target = format!("DynamoDB_20120810.{}", operation.name());
+        assert_eq!(Operation::from_target(&target), Ok(operation));
+    }
+    for target in ["", "PutItem", "DynamoDB_20111205.PutItem", "DynamoDB_20120810.Nope"] {
+        let error = Operation::from_target(target).map_err(|error| error.kind);
+        assert_eq!(error, Err(ErrorKind::UnknownOperation), "{target}");
+    }
+}
+
+#[test]
+fn put_item_becomes_a_write() {
+    let body = r##"{"TableName":"arn:aws:dynamodb:eu:0:table/music",
+        "Item":{"id":{"S":"k"},"seq":{"N":"1"},"x":{"N":"2"}},
+        "ConditionExpression":"#x < :v","ExpressionAttributeNames":{"#x":"x"},
+            "ExpressionAttributeValues":{":v":{"N":"1"}},
+        "ReturnValues":"ALL_OLD","ReturnValuesOnConditionCheckFailure":"ALL_OLD",
+            "ReturnConsumedCapacity":"TOTAL","Unknown":[{}]}"##;
+    let Ok(Request::PutItem(put)) = request(Operation::PutItem, body) else { panic!("refused") };
+    assert_eq!((put.table.as_str(), put.capacity), ("music", ReturnCapacity::Total));
+    let item = put.item.clone();
+    let op = put.into_op(&schema()).expect("a right key");
+    assert!(op.key == key(1) && op.had_condition() && op.return_on_condition_failure);
+    assert_eq!(op.return_values, ReturnValues::AllOld);
+    let error: ApiError =
+        apply(&op, &schema(), Some(&item)).err().map(Into::into).expect("a refusal");
+    assert_eq!((error.kind, error.item.as_ref()), (ErrorKind::ConditionalCheckFailed, Some(&item)));
+    assert_eq!(error.message, "The conditional request failed");
+}
+
+#[test]
+fn update_get_and_delete_item_are_read() {
+    let key_json = r#""TableName":"music","Key":{"id":{"S":"k"},"seq":{"N":"1"}}"#;
+    let body = format!(
+        r#"{{{key_json},"UpdateExpression":"SET a = :v",
+            "ExpressionAttributeValues":{{":v":{{"N":"1"}}}}}}"#
+    );
+    let Ok(Request::UpdateItem(update)) = request(Operation::UpdateItem, &body) else {
+        panic!("refused")
+    };
+    assert!(update.update.changes("a"));
+    assert!(matches!(update.into_op(&schema()).map(|op| op.action), Ok(Action::Update(_))));
+    let body = format!(r#"{{{key_json},"ConsistentRead":true,"ProjectionExpression":"a.b[0]"}}"#);
+    let Ok(Request::GetItem(get)) = request(Operation::GetItem, &body) else { panic!("refused") };
+    assert!(get.consistent && get.projection.is_some());
+    assert_eq!(get.primary_key(&schema()), Ok(key(1)));
+    let body = format!("{{{key_json}}}");
+    let Ok(Request::DeleteItem(delete)) = request(Operation::DeleteItem, &body) else {
+        panic!("refused")
+    };
+    let op = delete.into_op(&schema()).expect("a right key");
+    assert_eq!((op.key, op.action), (key(1), Action::Delete));
+}
+
+#[test]
+fn item_requests_are_refused_in_dynamodb_words() {
+    let put = r#""TableName":"music","Item":{}"#;
+    for (members, message) in [
+        (
+            "",
+            "2 validation errors detected: Value null at 'tableName' failed to satisfy \
+                constraint: Member must not be null; Value null at 'item' failed to satisfy \
+                constraint: Member must not be null",
+        ),
+        (
+            r#""TableName":"a b!","Item":{}"#,
+            "1 validation error detected: Value 'a b!' at 'tableName' failed to satisfy \
+                constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+        ),
+        (
+            r#""TableName":"ab","Item":{}"#,
+            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy \
+                constraint: Member must have length greater than or equal to 3",
+        ),
+        (
+            &format!(r#"{put},"ReturnValues":"X""#),
+            "1 validation error detected: Value 'X' at 'returnValues' failed to satisfy \
+                constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, \
+                NONE, UPDATED_NEW]",
+        ),
+        (&format!(r#"{put},"ReturnValues":"ALL_NEW""#), "ReturnValues can only be ALL_OLD or NONE"),
+        (
+            &format!(r#"{put},"Expected":{{}}"#),
+            "The legacy parameter Expected is not supported; use ConditionExpression instead",
+        ),
+        (
+            &format!(r#"{put},"ConditionExpression":"""#),
+            "Invalid ConditionExpression: The expression can not be empty;",
+        ),
+        (
+            &format!(r##"{put},"ExpressionAttributeNames":{{"#a":"a"}}"##),
+            "ExpressionAttributeNames can only be specified when using expressions",
+        ),
+        (
+            &format!(r#"{put},"ExpressionAttributeValues":{{":a":{{"N":"1"}}}}"#),
+            "ExpressionAttributeValues can only be specified when using expressions: \
+                ConditionExpression is null",
+        ),
+        (
+            &format!(r#"{put},"ExpressionAttributeValues":{{":a":{{"N":"x"}}}}"#),
+            "ExpressionAttributeValues contains invalid value: The parameter cannot be converted \
+                to a numeric value: x for key :a",
+        ),
+        (
+            &format!(
+                r#"{put},"ConditionExpression":"a = :a",
+                    "ExpressionAttributeValues":{{":a":{{"N":"1"}},":x":{{"N":"1"}}}}"#
+            ),
+            "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
+        ),
+        (r#""TableName":5,"Item":{}"#, "NUMBER_VALUE cannot be converted to String"),
+        (r#""TableName":["x"],"Item":{}"#, "Start of list found where not expected"),
+        (r#""TableName":"music","Item":"x""#, "STRING_VALUE cannot be converted to Map"),
+    ] {
+        assert_eq!(refusal(Operation::PutItem, &format!("{{{members}}}")), message, "{members}");
+    }
+    for (operation, parameter) in [
+        (Operation::UpdateItem, "AttributeUpdates"),
+        (Operation::GetItem, "AttributesToGet"),
+        (Operation::Query, "KeyConditions"),
+        (Operation::Query, "QueryFilter"),
+        (Operation::Scan, "ScanFilter"),
+    ] {
+        let body = format!(r#"{{"TableName":"music","Key":{{}},"{parameter}":{{}}}}"#);
+        let message = refusal(operation, &body);
+        assert!(message.starts_with(&format!("The legacy parameter {parameter} ")), "{message}");
+    }
+}
+
+#[test]
+fn queries_resolve_against_the_schema() {
+    let query = |extra: &str| {
+        let body = format!(
+            r#"{{"TableName":"music","KeyConditionExpression":"id = :p AND seq > :s",
+                "ExpressionAttributeValues":{{":p":{{"S":"k"}},":s":{{"N":"3"}}}},"Limit":7,
+                "ScanIndexForward":false{extra}}}"#
+        );
+        match request(Operation::Query, &body) {
+            Ok(Request::Query(query)) => {
+                assert!(!query.forward && query.limit == Some(7));
+                query.resolve(&schema()).map_err(|error| error.message)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let (range, start) =
+        query(r#","ExclusiveStartKey":{"id":{"S":"k"},"seq":{"N":"4"}}"#).expect("a right query");
+    assert_eq!(range.partition, KeyValue::S("k".into()));
+    assert_eq!(range.sort, SortRange::Gt(KeyValue::N(Number::from(3))));
+    assert_eq!(start, Some(key(4)));
+    for (extra, message) in [
+        (
+            r#","ExclusiveStartKey":{"id":{"S":"k"}}"#,
+            "The provided starting key is invalid: The provided key element does not match the \
+                schema",
+        ),
+        (
+            r#","ExclusiveStartKey":{"id":{"S":"z"},"seq":{"N":"4"}}"#,
+            "The provided starting key is outside query boundaries based on provided conditions",
+        ),
+        (
+            r#","ExclusiveStartKey":{"id":{"S":"k"},"seq":{"N":"3"}}"#,
+            "The provided starting key does not match the range key predicate",
+        ),
+        (
+            r#","FilterExpression":"seq = :s""#,
+            "Filter Expression can only contain non-primary key attributes: Primary key \
+                attribute: seq",
+        ),
+    ] {
+        assert_eq!(query(extra), Err(message.to_owned()));
+    }
+}
+
+#[test]
+fn pages_are_refused_in_dynamodb_words() {
+    for (members, message) in [
+        (
+            r#""Limit":0"#,
+            "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: \
+                Member must have value greater than or equal to 1",
+        ),
+        (r#""Limit":"1""#, "STRING_VALUE cannot be converted to Integer"),
+        (r#""IndexName":"by-x""#, "The table does not have the specified index: by-x"),
+        (
+            r#""Select":"SPECIFIC_ATTRIBUTES""#,
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
+                SPECIFIC_ATTRIBUTES",
+        ),
+        (
+            r#""Select":"COUNT","ProjectionExpression":"a""#,
+            "Cannot specify the ProjectionExpression when choosing to get only the Count",
+        ),
+        (
+            r#""Segment":1"#,
+            "The TotalSegments parameter is required but was not present in the request when \
+                Segment parameter is present",
+        ),
+        (
+            r#""Segment":4,"TotalSegments":4"#,
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
+                Segment: 4 is not less than TotalSegments: 4",
+        ),
+    ] {
+        let body = format!(r#"{{"TableName":"music",{members}}}"#);
+        assert_eq!(refusal(Operation::Scan, &body), message, "{members}");
+    }
+    let message = "Either the KeyConditions or KeyConditionExpression parameter must be \
+        specified in the request.";
+    assert_eq!(refusal(Operation::Query, r#"{"TableName":"music"}"#), message);
+    let body = r#"{"TableName":"music","Segment":1,"TotalSegments":4,"Select":"COUNT"}"#;
+    let Ok(Request::Scan(scan)) = request(Operation::Scan, body) else { panic!("refused") };
+    assert_eq!((scan.segment, scan.count_only), (Some(Segment { index: 1, total: 4 }), true));
+}
+
+#[test]
+fn batches_are_limited_and_distinct() {
+    let put = r#"{"PutRequest":{"Item":{"id":{"S":"k"},"seq":{"N":"1"}}}}"#;
+    let delete = r#"{"DeleteRequest":{"Key":{"id":{"S":"k"},"seq":{"N":"1.0"}}}}"#;
+    let write = |writes: &[&str]| format!(r#"{{"RequestItems":{{"Key":[{}]}}}}"#, writes.join(","));
+    let Ok(Request::BatchWriteItem(batch)) =
+        request(Operation::BatchWriteItem, &write(&[put, delete]))
+    else {
+        panic!("refused")
+    };
+    let writes = batch.tables["Key"].clone();
+    let error = BatchWrite::into_ops(writes.clone(), &schema()).map_err(|error| error.message);
+    assert_eq!(error, Err("Provided list of item keys contains duplicates".to_owned()));
+    assert!(BatchWrite::into_ops(writes[..1].to_vec(), &schema()).is_ok());
+    let many = refusal(Operation::BatchWriteItem, &write(&[put; 26]));
+    assert_eq!(many, "Too many items requested for the BatchWriteItem call");
+    let get = |keys: &[String]| {
+        format!(
+            r#"{{"RequestItems":{{"Keys":{{"Keys":[{}],"ProjectionExpression":"a"}}}}}}"#,
+            keys.join(",")
+        )
+    };
+    let keys: Vec<String> = (0..101).map(|at| format!(r#"{{"id":{{"S":"{at}"}}}}"#)).collect();
+    let Ok(Request::BatchGetItem(batch)) = request(Operation::BatchGetItem, &get(&keys[..100]))
+    else {
+        panic!("refused")
+    };
+    assert_eq!(batch.tables["Keys"].keys.len(), 100);
+    assert!(refusal(Operation::BatchGetItem, &get(&keys)).contains("less than or equal to 100"));
+    let twice = refusal(Operation::BatchGetItem, &get(&[keys[0].clone(), keys[0].clone()]));
+    assert_eq!(twice, "Provided list of item keys contains duplicates");
+    for operation in [Operation::BatchGetItem, Operation::BatchWriteItem] {
+        assert!(
+            refusal(operation, r#"{"RequestItems":{}}"#).contains("greater than or equal to 1")
+        );
+        assert!(
+            refusal(operation, "{}")
+                .contains("'requestItems' failed to satisfy constraint: Member must not be null")
+        );
+    }
+    assert!(refusal(Operation::BatchWriteItem, &write(&[])).contains("greater than or equal to 1"));
+}
+
+#[test]
+fn tables_are_created_with_a_right_schema() {
+    let create = |definitions: &str, keys: &str, rest: &str| {
+        format!(
+            r#"{{"TableName":"music","AttributeDefinitions":[{definitions}],
+                "KeySchema":[{keys}]{rest}}}"#
+        )
+    };
+    let id = r#"{"AttributeName":"id","AttributeType":"S"}"#;
+    let seq = r#"{"AttributeName":"seq","AttributeType":"N"}"#;
+    let hash = r#"{"AttributeName":"id","KeyType":"HASH"}"#;
+    let range = r#"{"AttributeName":"seq","KeyType":"RANGE"}"#;
+    let both = (format!("{id},{seq}"), format!("{hash},{range}"));
+    let pay = r#","BillingMode":"PAY_PER_REQUEST""#;
+    let stream =
+        r#","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}"#;
+    let body = create(&both.0, &both.1, &format!("{pay}{stream}"));
+    let Ok(Request::CreateTable(table)) = request(Operation::CreateTable, &body) else {
+        panic!("refused")
+    };
+    assert_eq!((table.schema, table.billing), (schema(), BillingMode::PayPerRequest));
+    assert_eq!(table.stream, Some(StreamSpecification::Enabled(StreamView::NewAndOldImages)));
+    let units = r#","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":6}"#;
+    let Ok(Request::CreateTable(table)) = request(Operation::CreateTable, &create(id, hash, units))
+    else {
+        panic!("refused")
+    };
+    assert_eq!(table.billing, BillingMode::Provisioned { read: 5, write: 6 });
+    for (body, message) in [
+        (
+            create(id, hash, ""),
+            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits \
+                must both be specified when BillingMode is PROVISIONED",
+        ),
+        (
+            create(id, range, pay),
+            "One or more parameter values were invalid: Some index key attributes are not \
+                defined in AttributeDefinitions. Keys: [seq], AttributeDefinitions: [id]",
+        ),
+        (
+            create(seq, range, pay),
+            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+        ),
+        (
+            create(&both.0, hash, pay),
+            "One or more parameter values were invalid: Number of attributes in KeySchema does \
+                not exactly match number of attributes defined in AttributeDefinitions",
+        ),
+        (
+            create(id, hash, &format!(r#"{pay},"GlobalSecondaryIndexes":[]"#)),
+            "One or more parameter values were invalid: GlobalSecondaryIndexes is not supported \
+                yet",
+        ),
+        (
+            create("", "", pay),
+            "1 validation error detected: Value '[]' at 'keySchema' failed to satisfy \
+                constraint: Member must have length greater than or equal to 1",
+        ),
+    ] {
+        assert_eq!(refusal(Operation::CreateTable, &body), message, "{body}");
+    }
+}
+
+#[test]
+fn replicas_are_updated() {
+    let body = r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}},
+        {"Delete":{"RegionName":"us"}}],"DeletionProtectionEnabled":true}"#;
+    let Ok(Request::UpdateTable(update)) = request(Operation::UpdateTable, body) else {
+        panic!("refused")
+    };
+    let expected = [ReplicaUpdate::Create("eu".into()), ReplicaUpdate::Delete("us".into())];
+    assert_eq!(
+        (update.replicas.as_slice(), update.deletion_protection),
+        (expected.as_slice(), Some(true))
+    );
+    for body in [
+        r#"{"TableName":"music"}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{}]}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{}}]}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"},
+            "Delete":{"RegionName":"eu"}}]}"#,
+        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],
+            "MultiRegionConsistency":"STRONG"}"#,
+    ] {
+        let error = request(Operation::UpdateTable, body).map_err(|error| error.kind);
+        assert_eq!(error, Err(ErrorKind::Validation), "{body}");
+    }
+    let Ok(Request::ListTables(list)) = request(Operation::ListTables, "{}") else {
+        panic!("refused")
+    };
+    assert_eq!((list.start, list.limit), (None, 100));
+    assert!(decode_attributes(b"{}").is_ok());
+}

@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+
+use pangea_core::table::{KeyAttribute, KeyKind, PageResult, Schema};
+
+use crate::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
+use crate::dynamo::request::{BatchWrite, BillingMode, StreamView};
+use crate::dynamo::table::{ReplicaStatus, ReplicaView, StreamInfo, TableStatus, TableView};
+use crate::dynamo::{decode_attributes, response};
+
+fn text(body: Vec<u8>) -> String {
+    String::from_utf8(body).expect("JSON is UTF-8")
+}
+
+/// The text without the breaks that keep this file narrow.
+fn flat(text: &str) -> String {
+    text.lines().map(str::trim_start).collect()
+}
+
+fn schema() -> Schema {
+    Schema { partition: KeyAttribute { name: "id".into(), kind: KeyKind::S }, sort: None }
+}
+
+#[test]
+fn errors_name_their_type() {
+    for (kind, name, status) in [
+        (
+            ErrorKind::ResourceNotFound,
+            "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+            400,
+        ),
+        (ErrorKind::Serialization, "com.amazon.coral.service#SerializationException", 400),
+        (ErrorKind::Validation, "com.amazon.coral.validate#ValidationException", 400),
+        (ErrorKind::UnknownOperation, "com.amazon.coral.service#UnknownOperationException", 400),
+        (ErrorKind::InternalServer, "com.amazonaws.dynamodb.v20120810#InternalServerError", 500),
+        (
+            ErrorKind::ReplicatedWriteConflict,
+            "com.amazonaws.dynamodb.v20120810#ReplicatedWriteConflictException",
+            400,
+        ),
+    ] {
+        let error = ApiError::new(kind, "why \"so\"");
+        assert_eq!(error.status(), status);
+        assert_eq!(text(error.body()), format!(r#"{{"__type":"{name}","message":"why \"so\""}}"#));
+    }
+    let item = decode_attributes(br#"{"id":{"S":"k"}}"#).ok();
+    let mut error = ApiError::new(ErrorKind::ConditionalCheckFailed, "no");
+    error.item.clone_from(&item);
+    assert!(text(error.body()).ends_with(r#""message":"no","Item":{"id":{"S":"k"}}}"#));
+    let mut error = ApiError::new(ErrorKind::TransactionCanceled, "no");
+    error.reasons = vec![CancellationReason { code: "None".into(), message: None, item }];
+    assert!(
+        text(error.body())
+            .ends_with(r#""CancellationReasons":[{"Code":"None","Item":{"id":{"S":"k"}}}]}"#)
+    );
+}
+
+#[test]
+fn capacity_is_rounded_up() {
+    for (bytes, eventual, strong, write) in
+        [(0, 0.5, 1.0, 1.0), (1024, 0.5, 1.0, 1.0), (1025, 0.5, 1.0, 2.0), (4097, 1.0, 2.0, 5.0)]
+    {
+        let units = (read_units(bytes, false), read_units(bytes, true), write_units(bytes));
+        assert_eq!(units, (eventual, strong, write), "{bytes}");
+    }
+}
+
+#[test]
+fn bodies_are_what_clients_read() {
+    let item = decode_attributes(br#"{"id":{"S":"k"}}"#).expect("a right item");
+    let consumed = Consumed { table: "t".into(), units: 0.5, detail: ReturnCapacity::Total };
+    assert_eq!(text(response::get_item(None, None)), "{}");
+    let body = text(response::get_item(Some(&item), Some(&consumed)));
+    assert_eq!(
+        body,
+        r#"{"Item":{"id":{"S":"k"}},"ConsumedCapacity":{"TableName":"t","CapacityUnits":0.5}}"#
+    );
+    assert_eq!(text(response::written(Some(&item), None)), r#"{"Attributes":{"id":{"S":"k"}}}"#);
+    let last = schema().exact_key(&item).ok();
+    let result = PageResult {
+        items: vec![item.clone()],
+        count: 1,
+        scanned_count: 2,
+        scanned_bytes: 9,
+        last_evaluated: last,
+    };
+    let body = text(response::page(&result, &schema(), false, None));
+    assert_eq!(
+        body,
+        flat(
+            r#"{"Items":[{"id":{"S":"k"}}],"Count":1,"ScannedCount":2,
+            "LastEvaluatedKey":{"id":{"S":"k"}}}"#
+        )
+    );
+    let found = BTreeMap::from([("t".to_owned(), vec![item.clone()])]);
+    let body = text(response::batch_get(&found, &BTreeMap::new(), &[]));
+    assert_eq!(body, r#"{"Responses":{"t":[{"id":{"S":"k"}}]},"UnprocessedKeys":{}}"#);
+    let left = BTreeMap::from([(
+        "t".to_owned(),
+        vec![BatchWrite::Put(item.clone()), BatchWrite::Delete(item)],
+    )]);
+    let body = text(response::batch_write(&left, &[consumed]));
+    assert_eq!(
+        body,
+        flat(
+            r#"{"UnprocessedItems":{"t":[{"PutRequest":{"Item":{"id":{"S":"k"}}}},
+            {"DeleteRequest":{"Key":{"id":{"S":"k"}}}}]},"ConsumedCapacity":[{"TableName":"t",
+            "CapacityUnits":0.5}]}"#
+        )
+    );
+    let names = ["a".to_owned()];
+    assert_eq!(
+        text(response::list_tables(&names, Some("a"))),
+        r#"{"TableNames":["a"],"LastEvaluatedTableName":"a"}"#
+    );
+}
+
+#[test]
+fn descriptions_have_all_members() {
+    let view = TableView {
+        name: "music".into(),
+        region: "eu".into(),
+        id: "00000000-0000-0000-0000-000000000001".into(),
+        status: TableStatus::Active,
+        schema: schema(),
+        created_ms: 1_700_000_000_042,
+        item_count: 3,
+        size_bytes: 99,
+        billing: BillingMode::PayPerRequest,
+        stream: Some(StreamInfo { view: StreamView::KeysOnly, label: "now".into() }),
+        deletion_protection: true,
+        replicas: vec![ReplicaView {
+            region: "us".into(),
+            status: ReplicaStatus::Active,
+            description: None,
+        }],
+    };
+    let body = response::table("Table", &view);
+    assert!(text(body.clone()).contains(r#""CreationDateTime":1700000000.042,"#));
+    let tree: serde_json::Value = serde_json::from_slice(&body).expect("right JSON");
+    let table = &tree["Table"];
+    for (pointer, expected) in [
+        ("/TableArn", "arn:aws:dynamodb:eu:000000000000:table/music"),
+        ("/TableStatus", "ACTIVE"),
+        ("/KeySchema/0/KeyType", "HASH"),
+        ("/AttributeDefinitions/0/AttributeType", "S"),
+        ("/BillingModeSummary/BillingMode", "PAY_PER_REQUEST"),
+        ("/LatestStreamArn", "arn:aws:dynamodb:eu:000000000000:table/music/stream/now"),
+        ("/GlobalTableVersion", "2019.11.21"),
+        ("/Replicas/0/ReplicaArn", "arn:aws:dynamodb:us:000000000000:table/music"),
+        ("/Replicas/0/ReplicaStatus", "ACTIVE"),
+    ] {
+        assert_eq!(table.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");
+    }
+    assert_eq!(table["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
+    assert_eq!(table["DeletionProtectionEnabled"], true);
+}

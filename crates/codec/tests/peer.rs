@@ -1,0 +1,248 @@
+//! Messages between regions: golden files, round trips, garbage.
+
+use std::path::PathBuf;
+
+use pangea_codec::peer::{
+    FRAME_BYTES_MAX, Hello, HelloReply, Message, MessageError, PREFIX_BYTES, PROTOCOL, decode,
+    encode, payload_length,
+};
+use pangea_core::id::{Origin, RegionSlot, TableId};
+use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
+use pangea_core::merge::{Body, Version, VersionVector};
+use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
+use pangea_core::time::{Hlc, Stamp};
+
+/// Marsaglia's xorshift: repeatable, and no dependency.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).expect("below a usize")
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).expect("below 256")
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        (0..self.below(6)).map(|_| self.byte()).collect()
+    }
+
+    fn text(&mut self) -> String {
+        (0..self.below(6)).map(|_| ['a', 'é', '世', '\0', '🦀'][self.below(5)]).collect()
+    }
+
+    fn number(&mut self) -> Number {
+        let mantissa = self.below(usize::MAX) as i128 - i128::from(u32::MAX);
+        let exponent = i16::try_from(self.below(200)).expect("small") - 100;
+        Number::from_parts(mantissa, exponent).expect("in range")
+    }
+
+    fn hlc(&mut self) -> Hlc {
+        Hlc::from_bits(self.below(usize::MAX) as u64)
+    }
+
+    fn origin(&mut self) -> Origin {
+        Origin::from_bits(u16::from_be_bytes([self.byte(), self.byte()]))
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        Stamp { hlc: self.hlc(), origin: self.origin() }
+    }
+
+    fn value(&mut self, depth: usize) -> AttributeValue {
+        match self.below(if depth == 0 { 8 } else { 10 }) {
+            0 => AttributeValue::S(self.text()),
+            1 => AttributeValue::N(self.number()),
+            2 => AttributeValue::B(self.bytes()),
+            3 => AttributeValue::Bool(self.below(2) == 0),
+            4 => AttributeValue::Null,
+            5 => AttributeValue::Ss((0..3).map(|_| self.text()).collect()),
+            6 => AttributeValue::Ns((0..3).map(|_| self.number()).collect()),
+            7 => AttributeValue::Bs((0..3).map(|_| self.bytes()).collect()),
+            8 => AttributeValue::L((0..self.below(4)).map(|_| self.value(depth - 1)).collect()),
+            _ => AttributeValue::M(self.attributes(depth - 1)),
+        }
+    }
+
+    fn attributes(&mut self, depth: usize) -> Attributes {
+        (0..self.below(5)).map(|_| (self.text(), self.value(depth))).collect()
+    }
+
+    fn key(&mut self) -> PrimaryKey {
+        let mut part = || match self.below(3) {
+            0 => KeyValue::S(self.text()),
+            1 => KeyValue::N(self.number()),
+            _ => KeyValue::B(self.bytes()),
+        };
+        let (partition, sort) = (part(), part());
+        PrimaryKey { partition, sort: (self.below(2) == 0).then_some(sort) }
+    }
+
+    fn row(&mut self) -> Row {
+        let stamp = self.stamp();
+        let entries: Vec<_> = (0..self.below(4)).map(|_| (self.origin(), self.hlc())).collect();
+        let live = self.below(3) > 0;
+        let body = if live { Body::Live(self.attributes(4)) } else { Body::Tombstone };
+        let context = VersionVector::from_entries(entries);
+        let key = ItemKey { table: TableId(self.stamp()), primary: self.key() };
+        Row { key, version: Version { stamp, context, body, conditional: self.below(2) == 0 } }
+    }
+
+    fn place(&mut self) -> Option<PrimaryKey> {
+        (self.below(2) == 0).then(|| self.key())
+    }
+
+    fn message(&mut self) -> Message {
+        match self.below(4) {
+            0 => Message::Request(Request::Subscribe { after: self.hlc() }),
+            1 => Message::Request(Request::Copy {
+                table: TableId(self.stamp()),
+                after: self.place(),
+            }),
+            2 => Message::Frame(Frame::Rows(Rows {
+                origin: self.origin(),
+                after: self.hlc(),
+                through: self.hlc(),
+                rows: (0..self.below(5)).map(|_| self.row()).collect(),
+                applied: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
+                sent_wall_ms: self.below(usize::MAX) as u64,
+                caught_up: self.below(2) == 0,
+            })),
+            _ => Message::Frame(Frame::Copied(Copied {
+                table: TableId(self.stamp()),
+                after: self.place(),
+                ready: self.below(2) == 0,
+                rows: (0..self.below(5)).map(|_| self.row()).collect(),
+                next: self.place(),
+            })),
+        }
+    }
+}
+
+fn slot(index: u8) -> RegionSlot {
+    RegionSlot::new(index).expect("small slot")
+}
+
+fn samples() -> Vec<(&'static str, Message)> {
+    let stamp =
+        Stamp { hlc: Hlc::from_parts(1_700_000_000_000, 7), origin: Origin::new(slot(1), 3) };
+    let primary = PrimaryKey { partition: KeyValue::S("user".to_owned()), sort: None };
+    let item = Attributes::from([
+        ("id".to_owned(), AttributeValue::S("user".to_owned())),
+        ("visits".to_owned(), AttributeValue::N(Number::from(3))),
+    ]);
+    let context = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
+    let live = Version { stamp, context, body: Body::Live(item), conditional: true };
+    let dead = Version { body: Body::Tombstone, conditional: false, ..live.clone() };
+    let key = ItemKey { table: TableId(stamp), primary: primary.clone() };
+    let rows = |version| vec![Row { key: key.clone(), version }];
+    let hello = Hello {
+        protocol: PROTOCOL,
+        cluster: *b"0123456789abcdef",
+        slot: slot(1),
+        incarnation: 3,
+        region: "us-east-1".to_owned(),
+    };
+    let frame = Rows {
+        origin: stamp.origin,
+        after: Hlc::from_parts(1_699_999_999_000, 0),
+        through: stamp.hlc,
+        rows: rows(live),
+        applied: vec![(Origin::new(slot(0), 1), Hlc::from_parts(1_699_999_999_999, 1))],
+        sent_wall_ms: 1_700_000_000_001,
+        caught_up: true,
+    };
+    let copied = Copied {
+        table: TableId(stamp),
+        after: None,
+        ready: true,
+        rows: rows(dead),
+        next: Some(primary.clone()),
+    };
+    let copy = Request::Copy { table: TableId(stamp), after: Some(primary) };
+    vec![
+        ("hello", Message::Hello(hello)),
+        ("hello_reply", Message::HelloReply(HelloReply { slot: slot(2), incarnation: 5 })),
+        ("refused", Message::Refused { reason: "who are you?".to_owned() }),
+        ("subscribe", Message::Request(Request::Subscribe { after: stamp.hlc })),
+        ("copy", Message::Request(copy)),
+        ("rows", Message::Frame(Frame::Rows(frame))),
+        ("copied", Message::Frame(Frame::Copied(copied))),
+        ("ping", Message::Ping { t_us: 1_000_000 }),
+        ("pong", Message::Pong { t_us: 1_000_000 }),
+    ]
+}
+
+/// A change here is a change of what regions of different releases say to each other: it needs a
+/// new protocol number. `PANGEA_BLESS=1` writes the files.
+#[test]
+fn the_bytes_are_golden() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/peer");
+    for (name, message) in samples() {
+        let bytes = encode(&message).expect("short");
+        let text = data_encoding::HEXLOWER.encode(&bytes) + "\n";
+        let path = directory.join(name).with_extension("hex");
+        if std::env::var_os("PANGEA_BLESS").is_some() {
+            std::fs::write(&path, &text).expect("writable");
+        }
+        assert_eq!(std::fs::read_to_string(&path).ok(), Some(text), "{}", path.display());
+        assert_eq!(decode(&bytes[PREFIX_BYTES..]), Ok(message), "{name}");
+    }
+}
+
+#[test]
+fn what_was_encoded_is_decoded() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    for _ in 0..2_000 {
+        let message = random.message();
+        let bytes = encode(&message).expect("short");
+        let (prefix, payload) = bytes.split_first_chunk().expect("a prefix");
+        assert_eq!(payload_length(*prefix, FRAME_BYTES_MAX), Ok(payload.len()));
+        assert_eq!(decode(payload), Ok(message));
+    }
+}
+
+/// Mutations of valid messages: no panic, and whatever is accepted is canonical.
+#[test]
+fn garbage_is_refused_or_canonical() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let good: Vec<Vec<u8>> = samples().iter().map(|(_, m)| encode(m).expect("short")).collect();
+    for round in 0..20_000 {
+        let mut bytes = good[round % good.len()][PREFIX_BYTES..].to_vec();
+        for _ in 0..=random.below(4) {
+            let at = random.below(bytes.len());
+            bytes[at] = random.byte();
+        }
+        if random.below(4) == 0 {
+            bytes.truncate(random.below(bytes.len()));
+        }
+        let Ok(message) = decode(&bytes) else { continue };
+        let again = encode(&message).expect("short");
+        // A hello or refusal of another protocol is read, but written with this one's marker.
+        assert_eq!(again[PREFIX_BYTES + 1..], bytes[1..]);
+    }
+}
+
+#[test]
+fn lengths_are_limited_before_anything_is_allocated() {
+    let error = MessageError::TooLong { length: 0x5353_482d, max: FRAME_BYTES_MAX };
+    assert_eq!(payload_length(*b"SSH-", FRAME_BYTES_MAX), Err(error));
+    assert_eq!(payload_length([0, 0, 0, 9], 9), Ok(9));
+}
+
+#[test]
+fn another_protocol_is_named_but_may_still_introduce_itself() {
+    let payload = |message: &Message| {
+        let mut bytes = encode(message).expect("short");
+        bytes[PREFIX_BYTES] = 9;
+        bytes.split_off(PREFIX_BYTES)
+    };
+    let samples = samples();
+    assert!(matches!(decode(&payload(&samples[0].1)), Ok(Message::Hello(_))));
+    assert!(matches!(decode(&payload(&samples[2].1)), Ok(Message::Refused { .. })));
+    assert_eq!(decode(&payload(&samples[3].1)), Err(MessageError::Protocol(9)));
+}

@@ -1,0 +1,478 @@
+//! Condition, filter and key condition expressions: the tree and its parser.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::eval;
+use super::parser::{Parser, Rank};
+use super::path::Path;
+use super::{ExprError, IN_OPERANDS_MAX, Kind, Placeholders};
+use crate::item::{AttributeValue, Attributes};
+
+/// A parsed condition or filter, names and values substituted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub(super) root: Node,
+}
+
+/// A node of a condition: something true or false of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Compare { left: Operand, op: Comparator, right: Operand },
+    Between { operand: Operand, low: Operand, high: Operand },
+    In { operand: Operand, list: Vec<Operand> },
+    Exists(Path),
+    NotExists(Path),
+    Type(Operand, &'static str),
+    BeginsWith(Operand, Operand),
+    Contains(Operand, Operand),
+}
+
+/// Something that has a value in an item, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operand {
+    Path(Path),
+    Value(Arc<AttributeValue>),
+    Size(Box<Operand>),
+}
+
+/// A comparison between two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparator {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Comparator {
+    fn from_symbol(symbol: &str) -> Option<Self> {
+        Some(match symbol {
+            "=" => Self::Eq,
+            "<>" => Self::Ne,
+            "<" => Self::Lt,
+            "<=" => Self::Le,
+            ">" => Self::Gt,
+            ">=" => Self::Ge,
+            _ => return None,
+        })
+    }
+
+    /// The comparator that says the same with its operands swapped.
+    pub(super) const fn flipped(self) -> Self {
+        match self {
+            Self::Eq => Self::Eq,
+            Self::Ne => Self::Ne,
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+        }
+    }
+}
+
+impl Condition {
+    /// Parses a `ConditionExpression` or, by `kind`, a `FilterExpression`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Invalid`] with DynamoDB's message.
+    pub fn parse(
+        kind: Kind,
+        text: &str,
+        placeholders: &mut Placeholders,
+    ) -> Result<Self, ExprError> {
+        let mut parser = Parser::new(kind, text, placeholders)?;
+        let root = match any(&mut parser)?.what {
+            What::Node(node) => node,
+            What::Operand(Operand::Size(_)) if parser.is_at_end() => {
+                misused(&mut parser, "size");
+                Node::And(Vec::new())
+            }
+            What::Operand(_) => return Err(parser.syntax_error()),
+        };
+        parser.finish()?;
+        Ok(Self { root })
+    }
+
+    /// Whether the condition holds for an item; `None` is the item that does not exist.
+    #[must_use]
+    pub fn matches(&self, item: Option<&Attributes>) -> bool {
+        static ABSENT: Attributes = Attributes::new();
+        eval::holds(&self.root, item.unwrap_or(&ABSENT))
+    }
+
+    /// Whether any path of the condition starts at the attribute `name`.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        mentions(&self.root, name)
+    }
+}
+
+fn mentions(node: &Node, name: &str) -> bool {
+    let in_operand = |operand: &Operand| operand_mentions(operand, name);
+    match node {
+        Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| mentions(node, name)),
+        Node::Not(node) => mentions(node, name),
+        Node::Compare { left, right, .. } => in_operand(left) || in_operand(right),
+        Node::Between { operand, low, high } => [operand, low, high].into_iter().any(in_operand),
+        Node::In { operand, list } => in_operand(operand) || list.iter().any(in_operand),
+        Node::Exists(path) | Node::NotExists(path) => path.root == name,
+        Node::Type(operand, _) => in_operand(operand),
+        Node::BeginsWith(left, right) | Node::Contains(left, right) => {
+            in_operand(left) || in_operand(right)
+        }
+    }
+}
+
+fn operand_mentions(operand: &Operand, name: &str) -> bool {
+    match operand {
+        Operand::Path(path) => path.root == name,
+        Operand::Value(_) => false,
+        Operand::Size(inner) => operand_mentions(inner, name),
+    }
+}
+
+/// What a stretch of text turned out to be, and whether parentheses enclosed all of it.
+struct Parsed {
+    what: What,
+    enclosed: bool,
+}
+
+enum What {
+    Node(Node),
+    Operand(Operand),
+}
+
+/// One or more operands of `OR`.
+fn any(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    terms(parser, "OR", all, Node::Or)
+}
+
+/// One or more operands of `AND`.
+fn all(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    terms(parser, "AND", negation, Node::And)
+}
+
+fn terms(
+    parser: &mut Parser<'_>,
+    keyword: &str,
+    term: fn(&mut Parser<'_>) -> Result<Parsed, ExprError>,
+    join: fn(Vec<Node>) -> Node,
+) -> Result<Parsed, ExprError> {
+    let first = term(parser)?;
+    if !parser.at_keyword(keyword) {
+        return Ok(first);
+    }
+    let mut nodes = Vec::from([node(parser, first)?]);
+    while parser.eat_keyword(keyword) {
+        parser.operator()?;
+        let next = term(parser)?;
+        nodes.push(node(parser, next)?);
+    }
+    Ok(Parsed { what: What::Node(join(nodes)), enclosed: false })
+}
+
+/// The truth that stands here; a bare operand is a syntax error at the token behind it.
+fn node(parser: &Parser<'_>, parsed: Parsed) -> Result<Node, ExprError> {
+    match parsed.what {
+        What::Node(node) => Ok(node),
+        What::Operand(_) => Err(parser.syntax_error()),
+    }
+}
+
+fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    if !parser.eat_keyword("NOT") {
+        return comparison(parser);
+    }
+    parser.operator()?;
+    let inner = parser.nested(negation)?;
+    let inner = node(parser, inner)?;
+    Ok(Parsed { what: What::Node(Node::Not(Box::new(inner))), enclosed: false })
+}
+
+/// A primary, and what compares it if it is an operand.
+fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    let called = parser.peek_call();
+    let first = primary(parser)?;
+    let compared = Comparator::from_symbol(parser.peek()).is_some()
+        || parser.at_keyword("BETWEEN")
+        || parser.at_keyword("IN");
+    let left = match (first.what, called) {
+        (What::Operand(operand), _) => operand,
+        (What::Node(_), Some(name)) if compared => {
+            misused(parser, name);
+            nothing()
+        }
+        (what, _) => return Ok(Parsed { what, enclosed: first.enclosed }),
+    };
+    let node = if let Some(op) = Comparator::from_symbol(parser.peek()) {
+        let symbol = parser.peek();
+        parser.eat(symbol);
+        parser.operator()?;
+        let right = operand(parser)?;
+        check_distinct(parser, symbol, &left, &right);
+        if !matches!(op, Comparator::Eq | Comparator::Ne) {
+            check_scalar(parser, symbol, [&left, &right]);
+        }
+        Node::Compare { left, op, right }
+    } else if parser.eat_keyword("BETWEEN") {
+        between(parser, left)?
+    } else if parser.eat_keyword("IN") {
+        membership(parser, left)?
+    } else {
+        return Ok(Parsed { what: What::Operand(left), enclosed: first.enclosed });
+    };
+    Ok(Parsed { what: What::Node(node), enclosed: false })
+}
+
+fn between(parser: &mut Parser<'_>, left: Operand) -> Result<Node, ExprError> {
+    parser.operator()?;
+    let low = operand(parser)?;
+    if !parser.eat_keyword("AND") {
+        return Err(parser.syntax_error());
+    }
+    let high = operand(parser)?;
+    check_scalar(parser, "BETWEEN", [&left, &low]);
+    check_scalar(parser, "BETWEEN", [&left, &high]);
+    check_bounds(parser, &low, &high);
+    Ok(Node::Between { operand: left, low, high })
+}
+
+fn membership(parser: &mut Parser<'_>, left: Operand) -> Result<Node, ExprError> {
+    parser.operator()?;
+    parser.expect("(")?;
+    let mut list = Vec::from([operand(parser)?]);
+    while parser.eat(",") {
+        list.push(operand(parser)?);
+    }
+    parser.expect(")")?;
+    if list.len() > IN_OPERANDS_MAX {
+        wrong_count(parser, "IN", list.len());
+    }
+    Ok(Node::In { operand: left, list })
+}
+
+/// Parentheses around anything, a call, a path or a value.
+fn primary(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    if parser.eat("(") {
+        let inner = parser.nested(any)?;
+        parser.expect(")")?;
+        if inner.enclosed {
+            parser.defer(Rank::Parentheses, "The expression has redundant parentheses;".into());
+        }
+        return Ok(Parsed { what: inner.what, enclosed: true });
+    }
+    let what = match parser.eat_call() {
+        Some(name) => parser.nested(|parser| call(parser, name))?,
+        None => What::Operand(path_or_value(parser)?),
+    };
+    Ok(Parsed { what, enclosed: false })
+}
+
+fn path_or_value(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
+    match parser.eat_value() {
+        Some(value) => Ok(Operand::Value(value)),
+        None => Ok(Operand::Path(parser.path()?)),
+    }
+}
+
+/// An operand of a comparison or of a function.
+fn operand(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
+    if parser.eat("(") {
+        let inner = parser.nested(operand)?;
+        parser.expect(")")?;
+        return Ok(inner);
+    }
+    let Some(name) = parser.eat_call() else { return path_or_value(parser) };
+    match parser.nested(|parser| call(parser, name))? {
+        What::Operand(operand) => Ok(operand),
+        What::Node(_) => {
+            misused(parser, name);
+            Ok(nothing())
+        }
+    }
+}
+
+/// The arguments of a call whose `(` is already read.
+fn call(parser: &mut Parser<'_>, name: &str) -> Result<What, ExprError> {
+    parser.operator()?;
+    let mut arguments = Vec::from([operand(parser)?]);
+    while parser.eat(",") {
+        arguments.push(operand(parser)?);
+    }
+    parser.expect(")")?;
+    let wanted = match name {
+        "size" | "attribute_exists" | "attribute_not_exists" => 1,
+        "attribute_type" | "begins_with" | "contains" => 2,
+        _ => {
+            let what = match name {
+                "if_not_exists" | "list_append" => {
+                    "The function is not allowed in a condition expression"
+                }
+                _ => "Invalid function name",
+            };
+            let reason = format!("{what}; function: {name}");
+            parser.defer(Rank::UnknownFunction, reason);
+            0
+        }
+    };
+    if wanted != 0 && arguments.len() != wanted {
+        wrong_count(parser, name, arguments.len());
+    }
+    let mut arguments = arguments.into_iter();
+    let first = arguments.next().unwrap_or_else(nothing);
+    Ok(match (name, arguments.next()) {
+        ("size", _) => What::Operand(size(parser, first)),
+        (_, second) => What::Node(truth(parser, name, first, second)),
+    })
+}
+
+fn size(parser: &mut Parser<'_>, operand: Operand) -> Operand {
+    if let Some(kind) = static_type(&operand)
+        && matches!(kind, "N" | "BOOL" | "NULL")
+    {
+        wrong_type(parser, "size", kind);
+    }
+    Operand::Size(Box::new(operand))
+}
+
+/// A call that is true or false; a wrong one becomes a placeholder behind a deferred error.
+fn truth(parser: &mut Parser<'_>, name: &str, first: Operand, second: Option<Operand>) -> Node {
+    match (name, second) {
+        ("attribute_exists", _) => need_path(parser, name, first, Node::Exists),
+        ("attribute_not_exists", _) => need_path(parser, name, first, Node::NotExists),
+        ("attribute_type", Some(second)) => {
+            let kind = wanted_type(parser, &second);
+            Node::Type(first, kind)
+        }
+        ("begins_with", Some(second)) => {
+            check_distinct(parser, name, &first, &second);
+            for kind in [&first, &second].into_iter().filter_map(static_type) {
+                if !matches!(kind, "S" | "B") {
+                    wrong_type(parser, name, kind);
+                }
+            }
+            Node::BeginsWith(first, second)
+        }
+        ("contains", Some(second)) => {
+            check_distinct(parser, name, &first, &second);
+            Node::Contains(first, second)
+        }
+        _ => Node::And(Vec::new()),
+    }
+}
+
+fn need_path(
+    parser: &mut Parser<'_>,
+    name: &str,
+    operand: Operand,
+    make: fn(Path) -> Node,
+) -> Node {
+    if let Operand::Path(path) = operand {
+        return make(path);
+    }
+    let reason = "Operator or function requires a document path; operator or function";
+    parser.defer(Rank::OperandType, format!("{reason}: {name}"));
+    Node::And(Vec::new())
+}
+
+const TYPES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
+
+fn wanted_type(parser: &mut Parser<'_>, operand: &Operand) -> &'static str {
+    let (Operand::Value(value), Some("S")) = (operand, static_type(operand)) else {
+        let kind = static_type(operand).unwrap_or("{NS,SS,L,BS,N,M,B,BOOL,NULL,S}");
+        wrong_type(parser, "attribute_type", kind);
+        return "";
+    };
+    let AttributeValue::S(text) = &**value else { return "" };
+    let found = TYPES.into_iter().find(|kind| kind == text);
+    found.unwrap_or_else(|| {
+        let reason = format!(
+            "Invalid attribute type name found; type: {text}, valid types: {{{}}}",
+            TYPES.join(",")
+        );
+        parser.defer(Rank::OperandType, reason);
+        ""
+    })
+}
+
+/// The type of an operand, where the text alone tells it.
+fn static_type(operand: &Operand) -> Option<&'static str> {
+    match operand {
+        Operand::Path(_) => None,
+        Operand::Value(value) => Some(value.type_name()),
+        Operand::Size(_) => Some("N"),
+    }
+}
+
+/// What stands in for an operand behind a deferred error.
+fn nothing() -> Operand {
+    Operand::Value(Arc::new(AttributeValue::Null))
+}
+
+fn misused(parser: &mut Parser<'_>, name: &str) {
+    let reason = "The function is not allowed to be used this way in an expression; function";
+    parser.defer(Rank::MisusedFunction, format!("{reason}: {name}"));
+}
+
+fn wrong_count(parser: &mut Parser<'_>, name: &str, count: usize) {
+    let reason = format!(
+        "Incorrect number of operands for operator or function; operator or function: {name}, \
+         number of operands: {count}"
+    );
+    parser.defer(Rank::OperandCount, reason);
+}
+
+fn wrong_type(parser: &mut Parser<'_>, name: &str, kind: &str) {
+    let reason = format!(
+        "Incorrect operand type for operator or function; operator or function: {name}, \
+         operand type: {kind}"
+    );
+    parser.defer(Rank::OperandType, reason);
+}
+
+fn check_scalar(parser: &mut Parser<'_>, name: &str, operands: [&Operand; 2]) {
+    for kind in operands.into_iter().filter_map(static_type) {
+        if !matches!(kind, "S" | "N" | "B") {
+            wrong_type(parser, name, kind);
+        }
+    }
+}
+
+fn check_distinct(parser: &mut Parser<'_>, name: &str, left: &Operand, right: &Operand) {
+    if let (Operand::Path(left), Operand::Path(right)) = (left, right)
+        && left == right
+    {
+        let reason = format!(
+            "The first operand must be distinct from the remaining operands for this operator or \
+             function; operator: {name}, first operand: {left}"
+        );
+        parser.defer(Rank::Distinct, reason);
+    }
+}
+
+fn check_bounds(parser: &mut Parser<'_>, low: &Operand, high: &Operand) {
+    let (Operand::Value(low), Operand::Value(high)) = (low, high) else { return };
+    let what = match eval::order(low, high) {
+        None => "same data type for lower and upper bounds",
+        Some(core::cmp::Ordering::Greater) => {
+            "upper bound to be greater than or equal to lower bound"
+        }
+        Some(_) => return,
+    };
+    let reason = format!(
+        "The BETWEEN operator requires {what}; lower bound operand: AttributeValue: {}, \
+         upper bound operand: AttributeValue: {}",
+        eval::Shown(low),
+        eval::Shown(high)
+    );
+    parser.defer(Rank::OperandType, reason);
+}

@@ -1,0 +1,300 @@
+//! Key condition expressions: which stretch of a partition a Query reads.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::condition::{Comparator, Node, Operand};
+use super::path::Path;
+use super::{Condition, ExprError, Kind, Placeholders};
+use crate::item::{AttributeValue, KeyValue};
+use crate::table::{KeyAttribute, Schema};
+
+/// A parsed `KeyConditionExpression`, not yet held against a table's schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCondition {
+    parts: Vec<(String, SortRange)>,
+}
+
+/// What a Query reads: one partition and a range of its sort keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The partition key.
+    pub partition: KeyValue,
+    /// The wanted sort keys.
+    pub sort: SortRange,
+}
+
+/// A range of sort keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortRange {
+    /// Every sort key, and no sort key.
+    All,
+    /// Exactly this one.
+    Eq(KeyValue),
+    /// Below this one.
+    Lt(KeyValue),
+    /// This one and below.
+    Le(KeyValue),
+    /// Above this one.
+    Gt(KeyValue),
+    /// This one and above.
+    Ge(KeyValue),
+    /// From the first to the second, both included.
+    Between(KeyValue, KeyValue),
+    /// Strings or binaries with this prefix.
+    BeginsWith(KeyValue),
+}
+
+impl SortRange {
+    /// Whether a sort key is in the range.
+    #[must_use]
+    pub fn matches(&self, sort: &KeyValue) -> bool {
+        match self {
+            Self::All => true,
+            Self::Eq(value) => sort == value,
+            Self::Lt(value) => sort < value,
+            Self::Le(value) => sort <= value,
+            Self::Gt(value) => sort > value,
+            Self::Ge(value) => sort >= value,
+            Self::Between(low, high) => low <= sort && sort <= high,
+            Self::BeginsWith(prefix) => match (sort, prefix) {
+                (KeyValue::S(text), KeyValue::S(prefix)) => text.starts_with(prefix.as_str()),
+                (KeyValue::B(bytes), KeyValue::B(prefix)) => bytes.starts_with(prefix),
+                _ => false,
+            },
+        }
+    }
+
+    /// Where the range begins, in the order of keys.
+    #[must_use]
+    pub fn lower(&self) -> Bound<KeyValue> {
+        match self {
+            Self::All | Self::Lt(_) | Self::Le(_) => Bound::Unbounded,
+            Self::Gt(value) => Bound::Excluded(value.clone()),
+            Self::Eq(value)
+            | Self::Ge(value)
+            | Self::Between(value, _)
+            | Self::BeginsWith(value) => Bound::Included(value.clone()),
+        }
+    }
+
+    /// Where the range ends, in the order of keys.
+    #[must_use]
+    pub fn upper(&self) -> Bound<KeyValue> {
+        match self {
+            Self::All | Self::Gt(_) | Self::Ge(_) => Bound::Unbounded,
+            Self::Lt(value) => Bound::Excluded(value.clone()),
+            Self::Eq(value) | Self::Le(value) | Self::Between(_, value) => {
+                Bound::Included(value.clone())
+            }
+            Self::BeginsWith(prefix) => match after_prefix(prefix) {
+                Some(value) => Bound::Excluded(value),
+                None => Bound::Unbounded,
+            },
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &KeyValue> {
+        let (first, second) = match self {
+            Self::All => (None, None),
+            Self::Between(low, high) => (Some(low), Some(high)),
+            Self::Eq(value)
+            | Self::Lt(value)
+            | Self::Le(value)
+            | Self::Gt(value)
+            | Self::Ge(value)
+            | Self::BeginsWith(value) => (Some(value), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// The least key that is above every key with the prefix, if there is one.
+fn after_prefix(prefix: &KeyValue) -> Option<KeyValue> {
+    match prefix {
+        KeyValue::S(text) => {
+            let mut text = text.clone();
+            loop {
+                let last = text.pop()?;
+                // The order of UTF-8 bytes is the order of scalar values, surrogates left out.
+                let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { next_char(last) };
+                if let Some(next) = next {
+                    text.push(next);
+                    return Some(KeyValue::S(text));
+                }
+            }
+        }
+        KeyValue::B(bytes) => {
+            let mut bytes = bytes.clone();
+            loop {
+                let last = bytes.pop()?;
+                if let Some(next) = last.checked_add(1) {
+                    bytes.push(next);
+                    return Some(KeyValue::B(bytes));
+                }
+            }
+        }
+        KeyValue::N(_) => None,
+    }
+}
+
+fn next_char(last: char) -> Option<char> {
+    char::from_u32(u32::from(last) + 1)
+}
+
+impl KeyCondition {
+    /// Parses a `KeyConditionExpression`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError`] with DynamoDB's message.
+    pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExprError> {
+        let condition = Condition::parse(Kind::KeyCondition, text, placeholders)?;
+        let mut parts = Vec::new();
+        collect(condition.root, &mut parts)?;
+        Ok(Self { parts })
+    }
+
+    /// The stretch of a table that the condition names.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Refused`] where the condition does not fit the table's key.
+    pub fn resolve(&self, schema: &Schema) -> Result<KeyRange, ExprError> {
+        if self.parts.len() > 2 {
+            return refuse("Conditions can be of length 1 or 2 only");
+        }
+        let missed = |name: &str| {
+            Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
+        };
+        let find = |name: &str| self.parts.iter().find(|(other, _)| other == name);
+        let Some((_, partition)) = find(&schema.partition.name) else {
+            return missed(&schema.partition.name);
+        };
+        let SortRange::Eq(value) = partition else {
+            return refuse("Query key condition not supported");
+        };
+        check_values(&schema.partition, partition)?;
+        let partition = value.clone();
+        if self.parts.len() == 1 {
+            return Ok(KeyRange { partition, sort: SortRange::All });
+        }
+        let Some(attribute) = &schema.sort else {
+            return refuse("Query key condition not supported");
+        };
+        let Some((_, sort)) = find(&attribute.name) else { return missed(&attribute.name) };
+        check_values(attribute, sort)?;
+        Ok(KeyRange { partition, sort: sort.clone() })
+    }
+}
+
+fn check_values(attribute: &KeyAttribute, range: &SortRange) -> Result<(), ExprError> {
+    let unlike = matches!(range, SortRange::BeginsWith(KeyValue::N(_)));
+    if unlike || range.values().any(|value| !attribute.kind.fits(value)) {
+        return refuse(
+            "One or more parameter values were invalid: Condition parameter type does not match \
+             schema type",
+        );
+    }
+    let exact = matches!(range, SortRange::Eq(_));
+    match range.values().find_map(|value| attribute.empty_refusal(value)) {
+        Some(message) if exact => Err(ExprError::Refused(message)),
+        _ => Ok(()),
+    }
+}
+
+fn refuse<T>(message: &str) -> Result<T, ExprError> {
+    Err(ExprError::Refused(message.to_string()))
+}
+
+fn invalid<T>(reason: &str) -> Result<T, ExprError> {
+    Err(ExprError::Invalid { kind: Kind::KeyCondition, reason: reason.to_string() })
+}
+
+fn collect(node: Node, parts: &mut Vec<(String, SortRange)>) -> Result<(), ExprError> {
+    let operator =
+        |name: &str| invalid(&format!("Invalid operator used in KeyConditionExpression: {name}"));
+    let (name, range) = match node {
+        Node::And(nodes) => return nodes.into_iter().try_for_each(|node| collect(node, parts)),
+        Node::Or(_) => return operator("OR"),
+        Node::Not(_) => return operator("NOT"),
+        Node::In { .. } => return operator("IN"),
+        Node::Exists(_) => return operator("attribute_exists"),
+        Node::NotExists(_) => return operator("attribute_not_exists"),
+        Node::Type(..) => return operator("attribute_type"),
+        Node::Contains(..) => return operator("contains"),
+        Node::Compare { op: Comparator::Ne, .. } => return operator("<>"),
+        Node::Compare { left, op, right } => comparison(left, op, right)?,
+        Node::Between { operand, low, high } => {
+            (attribute(operand)?, SortRange::Between(value(low)?, value(high)?))
+        }
+        Node::BeginsWith(operand, prefix) => {
+            (attribute(operand)?, SortRange::BeginsWith(value(prefix)?))
+        }
+    };
+    if parts.iter().any(|(other, _)| *other == name) {
+        return invalid("KeyConditionExpressions must only contain one condition per key");
+    }
+    parts.push((name, range));
+    Ok(())
+}
+
+fn comparison(
+    left: Operand,
+    op: Comparator,
+    right: Operand,
+) -> Result<(String, SortRange), ExprError> {
+    let (left, op, right) = match left {
+        Operand::Value(_) => (right, op.flipped(), left),
+        _ => (left, op, right),
+    };
+    let name = attribute(left)?;
+    let value = value(right)?;
+    let range = match op {
+        Comparator::Lt => SortRange::Lt(value),
+        Comparator::Le => SortRange::Le(value),
+        Comparator::Gt => SortRange::Gt(value),
+        Comparator::Ge => SortRange::Ge(value),
+        Comparator::Eq | Comparator::Ne => SortRange::Eq(value),
+    };
+    Ok((name, range))
+}
+
+fn attribute(operand: Operand) -> Result<String, ExprError> {
+    match operand {
+        Operand::Path(Path { root, steps }) if steps.is_empty() => Ok(root),
+        Operand::Path(_) => {
+            invalid("KeyConditionExpressions cannot have conditions on nested attributes")
+        }
+        Operand::Size(_) => invalid("KeyConditionExpressions cannot contain nested operations"),
+        Operand::Value(_) => {
+            invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
+        }
+    }
+}
+
+fn value(operand: Operand) -> Result<KeyValue, ExprError> {
+    let value = match operand {
+        Operand::Value(value) => value,
+        Operand::Path(_) => {
+            return invalid(
+                "Invalid condition in KeyConditionExpression: Multiple attribute names used in \
+                 one condition",
+            );
+        }
+        Operand::Size(_) => {
+            return invalid("KeyConditionExpressions cannot contain nested operations");
+        }
+    };
+    match &*value {
+        AttributeValue::S(text) => Ok(KeyValue::S(text.clone())),
+        AttributeValue::N(number) => Ok(KeyValue::N(*number)),
+        AttributeValue::B(bytes) => Ok(KeyValue::B(bytes.clone())),
+        _ => refuse(
+            "One or more parameter values were invalid: Condition parameter type does not match \
+             schema type",
+        ),
+    }
+}

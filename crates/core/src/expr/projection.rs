@@ -1,0 +1,41 @@
+//! Projection expressions.
+
+use super::parser::{Parser, Rank};
+use super::path::PathTree;
+use super::{ExprError, Kind, Placeholders};
+use crate::item::Attributes;
+
+/// A parsed `ProjectionExpression`: which parts of an item a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    tree: PathTree,
+}
+
+impl Projection {
+    /// Parses a `ProjectionExpression`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Invalid`] with DynamoDB's message.
+    pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExprError> {
+        let mut parser = Parser::new(Kind::Projection, text, placeholders)?;
+        let mut tree = PathTree::default();
+        loop {
+            let path = parser.path()?;
+            if let Err(reason) = tree.insert(&path) {
+                parser.defer(Rank::Overlap, reason);
+            }
+            if !parser.eat(",") {
+                break;
+            }
+        }
+        parser.finish()?;
+        Ok(Self { tree })
+    }
+
+    /// The wanted parts of an item; list elements close up, in the order of the list.
+    #[must_use]
+    pub fn apply(&self, item: &Attributes) -> Attributes {
+        self.tree.select(item)
+    }
+}

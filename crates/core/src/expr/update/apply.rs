@@ -1,0 +1,223 @@
+//! What an update makes of an item.
+//!
+//! Every operand reads the item as it was; targets do not overlap; so the order of clauses does not
+//! show, except that removals of list elements come last, from the end of each list.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::{SetOperand, SetValue, Update};
+use crate::expr::path::{Path, Step};
+use crate::item::{AttributeValue, Attributes, NumberError, value_size};
+use crate::limits::ITEM_BYTES_MAX;
+
+/// Why an update cannot be applied to an item. `Display` is DynamoDB's message to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// An operand names an attribute that the item lacks.
+    #[error("The provided expression refers to an attribute that does not exist in the item")]
+    MissingAttribute,
+    /// A target's parent does not exist or is of the wrong type.
+    #[error("The document path provided in the update expression is invalid for update")]
+    InvalidPath,
+    /// An attribute's type does not fit its operator.
+    #[error("An operand in the update expression has an incorrect data type")]
+    OperandType,
+    /// What is to be set is larger than an item may be.
+    #[error("Item size to update has exceeded the maximum allowed size")]
+    TooLarge,
+    /// A sum or difference that is not a DynamoDB number.
+    #[error("{}", .0.client_message())]
+    Number(NumberError),
+}
+
+impl Update {
+    /// The item after the update.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] with DynamoDB's message; the item is then unchanged.
+    pub fn apply(&self, before: &Attributes) -> Result<Attributes, UpdateError> {
+        let mut writes: Vec<(&Path, Option<AttributeValue>)> = Vec::new();
+        let mut bytes = 0;
+        for (path, value) in &self.set {
+            let value = set_value(value, before)?;
+            // Bounded here, because a short expression may set a large value many times.
+            bytes += bounded(&value)?;
+            if bytes > ITEM_BYTES_MAX {
+                return Err(UpdateError::TooLarge);
+            }
+            writes.push((path, Some(value)));
+        }
+        for (path, operand) in &self.add {
+            writes.push((path, Some(add(path.lookup(before), operand)?)));
+        }
+        for (path, operand) in &self.delete {
+            let Some(current) = path.lookup(before) else { continue };
+            writes.push((path, delete(current, operand)?));
+        }
+        // Ascending, so that elements beyond the end of a list are appended in order.
+        writes.sort_by_key(|(path, _)| *path);
+        let mut item = before.clone();
+        let mut removals: Vec<&Path> = Vec::new();
+        for path in &self.remove {
+            if is_removal(path, before)? {
+                removals.push(path);
+            }
+        }
+        for (path, value) in writes {
+            match value {
+                Some(value) => put(&mut item, path, value)?,
+                None => removals.push(path),
+            }
+        }
+        // Descending, so that each index still means what it meant before the update.
+        removals.sort();
+        for path in removals.into_iter().rev() {
+            remove(&mut item, path)?;
+        }
+        Ok(item)
+    }
+}
+
+fn set_value(value: &SetValue, item: &Attributes) -> Result<AttributeValue, UpdateError> {
+    let number = |operand| match set_operand(operand, item)? {
+        AttributeValue::N(number) => Ok(number),
+        _ => Err(UpdateError::OperandType),
+    };
+    let result = match value {
+        SetValue::Plain(operand) => return set_operand(operand, item),
+        SetValue::Plus(left, right) => number(left)?.checked_add(number(right)?),
+        SetValue::Minus(left, right) => number(left)?.checked_sub(number(right)?),
+    };
+    result.map(AttributeValue::N).map_err(UpdateError::Number)
+}
+
+fn set_operand(operand: &SetOperand, item: &Attributes) -> Result<AttributeValue, UpdateError> {
+    match operand {
+        SetOperand::Path(path) => path.lookup(item).cloned().ok_or(UpdateError::MissingAttribute),
+        SetOperand::Value(value) => Ok(AttributeValue::clone(value)),
+        SetOperand::IfNotExists(path, other) => match path.lookup(item) {
+            Some(value) => Ok(value.clone()),
+            None => set_operand(other, item),
+        },
+        SetOperand::ListAppend(first, second) => {
+            let (first, second) = (set_operand(first, item)?, set_operand(second, item)?);
+            let (AttributeValue::L(mut list), AttributeValue::L(tail)) = (first, second) else {
+                return Err(UpdateError::OperandType);
+            };
+            list.extend(tail);
+            let list = AttributeValue::L(list);
+            bounded(&list)?;
+            Ok(list)
+        }
+    }
+}
+
+/// The size of a value that no item could hold is refused.
+fn bounded(value: &AttributeValue) -> Result<usize, UpdateError> {
+    let bytes = value_size(value);
+    if bytes > ITEM_BYTES_MAX { Err(UpdateError::TooLarge) } else { Ok(bytes) }
+}
+
+/// The sum of numbers or the union of sets; what is missing is zero or empty.
+fn add(
+    current: Option<&AttributeValue>,
+    operand: &AttributeValue,
+) -> Result<AttributeValue, UpdateError> {
+    use AttributeValue::{Bs, N, Ns, Ss};
+    let Some(current) = current else { return Ok(operand.clone()) };
+    Ok(match (current, operand) {
+        (N(left), N(right)) => N(left.checked_add(*right).map_err(UpdateError::Number)?),
+        (Ss(left), Ss(right)) => Ss(left | right),
+        (Ns(left), Ns(right)) => Ns(left | right),
+        (Bs(left), Bs(right)) => Bs(left | right),
+        _ => return Err(UpdateError::OperandType),
+    })
+}
+
+/// The difference of sets, or `None` if nothing is left.
+fn delete(
+    current: &AttributeValue,
+    operand: &AttributeValue,
+) -> Result<Option<AttributeValue>, UpdateError> {
+    use AttributeValue::{Bs, Ns, Ss};
+    fn rest<T: Ord + Clone>(left: &BTreeSet<T>, right: &BTreeSet<T>) -> Option<BTreeSet<T>> {
+        let rest = left - right;
+        (!rest.is_empty()).then_some(rest)
+    }
+    Ok(match (current, operand) {
+        (Ss(left), Ss(right)) => rest(left, right).map(Ss),
+        (Ns(left), Ns(right)) => rest(left, right).map(Ns),
+        (Bs(left), Bs(right)) => rest(left, right).map(Bs),
+        _ => return Err(UpdateError::OperandType),
+    })
+}
+
+fn put(item: &mut Attributes, path: &Path, value: AttributeValue) -> Result<(), UpdateError> {
+    let Some((last, parents)) = path.steps.split_last() else {
+        item.insert(path.root.clone(), value);
+        return Ok(());
+    };
+    match (parent(item, path, parents)?, last) {
+        (AttributeValue::M(map), Step::Name(name)) => {
+            map.insert(name.clone(), value);
+        }
+        (AttributeValue::L(list), Step::Index(index)) => match list.get_mut(*index) {
+            Some(element) => *element = value,
+            None => list.push(value),
+        },
+        _ => return Err(UpdateError::InvalidPath),
+    }
+    Ok(())
+}
+
+/// Whether there is something to remove at the path; its parent must be there in any case.
+fn is_removal(path: &Path, before: &Attributes) -> Result<bool, UpdateError> {
+    if path.lookup(before).is_some() {
+        return Ok(true);
+    }
+    let Some((last, parents)) = path.steps.split_last() else { return Ok(false) };
+    let parent = Path { root: path.root.clone(), steps: parents.to_vec() };
+    match (parent.lookup(before), last) {
+        (Some(AttributeValue::M(_)), Step::Name(_))
+        | (Some(AttributeValue::L(_)), Step::Index(_)) => Ok(false),
+        _ => Err(UpdateError::InvalidPath),
+    }
+}
+
+fn remove(item: &mut Attributes, path: &Path) -> Result<(), UpdateError> {
+    let Some((last, parents)) = path.steps.split_last() else {
+        item.remove(&path.root);
+        return Ok(());
+    };
+    match (parent(item, path, parents)?, last) {
+        (AttributeValue::M(map), Step::Name(name)) => {
+            map.remove(name);
+        }
+        (AttributeValue::L(list), Step::Index(index)) => {
+            if *index < list.len() {
+                list.remove(*index);
+            }
+        }
+        _ => return Err(UpdateError::InvalidPath),
+    }
+    Ok(())
+}
+
+/// The map or list that holds the last step of a path.
+fn parent<'a>(
+    item: &'a mut Attributes,
+    path: &Path,
+    parents: &[Step],
+) -> Result<&'a mut AttributeValue, UpdateError> {
+    let first = item.get_mut(&path.root).ok_or(UpdateError::InvalidPath)?;
+    parents.iter().try_fold(first, |value, step| {
+        let next = match (value, step) {
+            (AttributeValue::M(map), Step::Name(name)) => map.get_mut(name),
+            (AttributeValue::L(list), Step::Index(index)) => list.get_mut(*index),
+            _ => None,
+        };
+        next.ok_or(UpdateError::InvalidPath)
+    })
+}

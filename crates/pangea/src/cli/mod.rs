@@ -1,0 +1,215 @@
+//! The command line: noun, then verb; stdout for data, stderr for people.
+//!
+//! Exit codes: 0 done; 1 no (unhealthy, refused, an objective missed); 2 wrong usage or failure.
+
+mod completions;
+mod config;
+pub mod conflicts;
+pub(crate) mod context;
+pub mod experiment;
+pub mod link;
+pub mod out;
+pub(crate) mod screen;
+pub mod sim;
+mod status;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use context::Context;
+
+/// Exit code of a command that did its work and found that the answer is no.
+pub const NO: u8 = 1;
+/// Exit code of wrong usage or failure.
+pub const FAILURE: u8 = 2;
+
+/// Pangea: a store and a traffic plane that survive the loss of a region
+#[derive(Debug, Parser)]
+#[command(name = "pangea", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Topology file [default: the running topology's, else the built-in one]
+    #[arg(short = 'f', long, global = true, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Where a topology keeps its data, its logs and its control socket
+    #[arg(long, global = true, value_name = "DIR", default_value = "./pangea-data")]
+    data_dir: PathBuf,
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// What to log to stderr, as a tracing filter: info, pangea=debug, …
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+/// How results are printed: for people, or for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    // No docs on the variants: clap would spread every command's help over a page for them.
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole topology on this machine, until Ctrl-C
+    Up(UpArgs),
+    /// Show how a running topology is; exit code 1 if anything is dead or unhealthy
+    Status(status::StatusArgs),
+    /// Look at writes that lost a conflict: both sides are kept
+    #[command(subcommand)]
+    Conflicts(conflicts::ConflictsCommand),
+    /// Cut and heal the replication between two regions
+    #[command(subcommand)]
+    Link(link::LinkCommand),
+    /// Run a game day against a running topology and judge it by its objectives
+    #[command(subcommand)]
+    Experiment(experiment::ExperimentCommand),
+    /// Run the replication machines under simulated faults
+    Sim(sim::SimArgs),
+    /// Check a topology file, or print it with every default filled in
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print shell completions
+    Completions(completions::CompletionsArgs),
+    /// Run one region (`up` starts these)
+    Region(RegionCommand),
+    /// Run the edge: DNS, accelerator, control APIs, operator API (`up` starts it)
+    Edge,
+    #[command(hide = true, name = crate::supervise::child::COMMAND)]
+    SuperviseChild(crate::supervise::child::ChildArgs),
+}
+
+#[derive(Debug, Args)]
+struct UpArgs {
+    /// Leave the services out: regions and edge only
+    #[arg(long)]
+    no_services: bool,
+}
+
+#[derive(Debug, Args)]
+struct RegionCommand {
+    /// Which region of the topology this process is
+    #[arg(long)]
+    name: String,
+}
+
+/// Runs the command line that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            drop(usage.print());
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(FAILURE));
+        }
+    };
+    run(cli).unwrap_or_else(|error| {
+        out::error(&error);
+        ExitCode::from(FAILURE)
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = Context::new(&cli.global);
+    match cli.command {
+        Command::SuperviseChild(args) => crate::supervise::child::run(&args),
+        Command::Up(args) => crate::supervise::run(crate::supervise::UpArgs {
+            topology: context.chosen_topology()?,
+            data_dir: context.data_dir.clone(),
+            services: !args.no_services,
+            log: cli.global.log,
+        }),
+        Command::Region(args) => {
+            log_to_stderr(&cli.global.log)?;
+            crate::region::run(crate::region::RegionArgs {
+                topology: context.topology()?,
+                name: args.name,
+                data_dir: context.data_dir,
+            })
+        }
+        Command::Edge => {
+            log_to_stderr(&cli.global.log)?;
+            let (topology, data_dir) = (context.topology()?, context.data_dir);
+            crate::edge::run(crate::edge::EdgeArgs { topology, data_dir })
+        }
+        Command::Status(args) => status::run(&context, &args),
+        Command::Conflicts(command) => conflicts::run(&context, &command),
+        Command::Link(command) => link::run(&context, &command),
+        Command::Experiment(command) => experiment::run(&context, &command),
+        Command::Sim(args) => sim::run_command(&context, &args),
+        Command::Config(command) => config::run(&context, &command),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}
+
+/// Sends the process's log to stderr, without colours: `up` keeps it in a file.
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| anyhow::anyhow!("--log {filter}: not a filter: {error}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    Ok(())
+}
+
+/// The arguments with which `up` starts a region's process.
+pub(crate) fn region_argv(name: &str, common: &CommonArgs<'_>) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = vec!["region".into(), "--name".into(), name.into()];
+    argv.extend(common.argv());
+    argv
+}
+
+/// The arguments with which `up` starts the edge's process.
+pub(crate) fn edge_argv(common: &CommonArgs<'_>) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = vec!["edge".into()];
+    argv.extend(common.argv());
+    argv
+}
+
+/// What `up` tells each of its processes.
+#[derive(Debug)]
+pub(crate) struct CommonArgs<'a> {
+    pub(crate) topology: &'a std::path::Path,
+    pub(crate) data_dir: &'a std::path::Path,
+    pub(crate) log: &'a str,
+}
+
+impl CommonArgs<'_> {
+    fn argv(&self) -> [OsString; 6] {
+        [
+            "--topology".into(),
+            self.topology.into(),
+            "--data-dir".into(),
+            self.data_dir.into(),
+            "--log".into(),
+            self.log.into(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,219 @@
+//! The screen of `up`: a table redrawn in place on a terminal, one line per change elsewhere.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::line::{Line, Tone};
+use super::{View, spoken, table, transitions};
+use crate::cli::out;
+use crate::config::Topology;
+use crate::status::RegionState;
+
+/// The table is redrawn at most this often: faster is not readable.
+const REDRAW: Duration = Duration::from_millis(200);
+/// Width where none is known: a pipe has no edge.
+const UNBOUNDED: usize = 10_000;
+
+/// Width of stdout, and whether it takes colours.
+pub(super) fn capabilities() -> (usize, bool) {
+    let terminal = std::io::stdout().is_terminal();
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    (size().0, terminal && !no_colour && !dumb)
+}
+
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 => (usize::from(size.ws_col), usize::from(size.ws_row.max(1))),
+        _ => (UNBOUNDED, UNBOUNDED),
+    }
+}
+
+/// What `up` shows of itself.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    data_dir: PathBuf,
+    dns_name: Option<String>,
+    service_path: bool,
+    terminal: bool,
+    begun: Instant,
+    drawn_at: Option<Instant>,
+    /// The lines on the screen now, and the width they were made for.
+    drawn: Vec<String>,
+    width: usize,
+    told: Option<View>,
+    ready_told: bool,
+    stopped: bool,
+}
+
+impl Screen {
+    /// A screen for `topology`, whose data is in `data_dir`.
+    pub(crate) fn new(data_dir: PathBuf, topology: &Topology) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            data_dir,
+            dns_name: topology.records.first().map(|record| record.name.clone()),
+            service_path: topology.accelerated().is_some(),
+            terminal: std::io::stdout().is_terminal() && !dumb,
+            begun: Instant::now(),
+            drawn_at: None,
+            drawn: Vec::new(),
+            width: size().0,
+            told: None,
+            ready_told: false,
+            stopped: false,
+        }
+    }
+
+    /// The terminal has another size: what is drawn may be wrapped.
+    pub(crate) fn resized(&mut self) {
+        if self.terminal && size().0 != self.width {
+            out::raw("\x1b[2J\x1b[H");
+            self.drawn.clear();
+            self.width = size().0;
+        }
+        self.drawn_at = None;
+    }
+
+    /// Shows a view; cheap when called too often.
+    pub(crate) fn show(&mut self, view: View) {
+        if self.terminal {
+            if self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW) {
+                self.draw(&view);
+            }
+        } else {
+            self.tell(view);
+        }
+    }
+
+    /// Shows the last view: everything has stopped.
+    pub(crate) fn finish(&mut self, view: &View) {
+        let kept =
+            format!("stopped after {}; data stays in {}", self.age(), self.data_dir.display());
+        if self.terminal {
+            self.stopped = true;
+            self.draw(view);
+            out::line(&kept);
+        } else {
+            self.tell(view.clone());
+            self.say(&kept);
+        }
+    }
+
+    fn age(&self) -> String {
+        spoken(self.begun.elapsed())
+    }
+
+    fn say(&self, text: &str) {
+        out::line(&format!("[{:7.1}s] {text}", self.begun.elapsed().as_secs_f64()));
+    }
+
+    fn tell(&mut self, view: View) {
+        for line in transitions::between(self.told.as_ref(), &view) {
+            self.say(&line);
+        }
+        if !self.ready_told && ready(&view) {
+            self.ready_told = true;
+            self.say("ready");
+            for line in self.hints(&view) {
+                self.say(&line.paint(UNBOUNDED, false));
+            }
+        }
+        self.told = Some(view);
+    }
+
+    fn draw(&mut self, view: &View) {
+        let (width, colour) = capabilities();
+        let (_, rows) = size();
+        let mut lines = vec![self.header(view), Line::default()];
+        lines.extend(table::body(view));
+        let hints = self.hints(view);
+        // The line below the table is the cursor's.
+        if lines.len() + hints.len() + 2 <= rows && !view.stopping {
+            lines.push(Line::default());
+            lines.extend(hints);
+        }
+        lines.truncate(rows.saturating_sub(1).max(1));
+        let painted: Vec<String> = lines.iter().map(|line| line.paint(width, colour)).collect();
+        self.drawn_at = Some(Instant::now());
+        if painted == self.drawn {
+            return;
+        }
+        let up = match self.drawn.len() {
+            0 => String::new(),
+            n => format!("\x1b[{n}A\r"),
+        };
+        let body: String = painted.iter().map(|line| format!("{line}\x1b[K\r\n")).collect();
+        out::raw(&format!("\x1b[?2026h{up}{body}\x1b[J\x1b[?2026l"));
+        self.drawn = painted;
+    }
+
+    fn header(&self, view: &View) -> Line {
+        let (tone, phase) = match (view.stopping, ready(view)) {
+            (true, _) if self.stopped => (Tone::Dim, "stopped"),
+            (true, _) => (Tone::Warn, "stopping (Ctrl-C again kills)"),
+            (_, true) => (Tone::Good, "up"),
+            (_, false) if view.status.regions.iter().any(|r| r.state == RegionState::Dead) => {
+                (Tone::Bad, "degraded")
+            }
+            (_, false) if self.begun.elapsed() < Duration::from_secs(10) => {
+                (Tone::Warn, "starting")
+            }
+            (_, false) => (Tone::Warn, "not all up"),
+        };
+        Line::of(Tone::Bold, view.status.cluster.clone())
+            .and(Tone::Plain, "  ")
+            .and(tone, phase)
+            .and(Tone::Dim, format!("  {}  data {}", self.age(), self.data_dir.display()))
+    }
+
+    fn hints(&self, view: &View) -> Vec<Line> {
+        let edge = &view.status.edge;
+        let mut hints = Vec::new();
+        let mut hint = |command: String, what: &str| {
+            let line = Line::of(Tone::Plain, format!("  {command:<52}"));
+            hints.push(line.and(Tone::Dim, format!(" {what}")));
+        };
+        if self.service_path {
+            hint(format!("curl {}/", edge.accelerator), "the nearest healthy region answers");
+        }
+        if let Some((name, (ip, port))) = self.dns_name.as_ref().zip(edge.dns.rsplit_once(':')) {
+            hint(format!("dig @{ip} -p {port} +short {name}"), "its address");
+        }
+        if let Some((region, pid)) = view.status.regions.iter().find_map(|r| Some((r, r.pid?))) {
+            hint(format!("kill -9 {pid}"), &format!("lose {}", region.name));
+        }
+        hint("pangea experiment run region-loss".to_owned(), "lose a region, and measure");
+        let mut lines = vec![Line::of(Tone::Dim, "TRY")];
+        lines.extend(hints);
+        let logs = self.data_dir.join("logs");
+        let end = format!("Ctrl-C stops everything; logs are in {}", logs.display());
+        lines.push(Line::of(Tone::Dim, format!("  {end}")));
+        lines
+    }
+}
+
+/// Whether everything that can run here runs and is well.
+fn ready(view: &View) -> bool {
+    use crate::supervise::client::ProcessState;
+    let settled = view.processes.iter().all(|process| {
+        matches!(
+            process.state,
+            ProcessState::Running | ProcessState::Done | ProcessState::Unavailable
+        ) && (process.state != ProcessState::Running || !process.process.starts_with("build "))
+    });
+    let here = |service: &str, region: &str| {
+        view.processes.iter().any(|process| {
+            process.service.as_deref() == Some(service)
+                && process.region.as_deref() == Some(region)
+                && process.state == ProcessState::Running
+        })
+    };
+    let well = view.status.regions.iter().all(|region| {
+        region.state == RegionState::Active
+            && region.services.iter().all(|s| s.healthy || !here(&s.name, &region.name))
+    });
+    settled && well && view.status.edge.pid.is_some()
+}

@@ -1,0 +1,129 @@
+//! The document as written: every value with its place, every key optional.
+//!
+//! Values that have a syntax of their own stay text here, so that `check` reports them with our
+//! words and the line.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) type Text = Spanned<String>;
+pub(super) type Whole = Spanned<i64>;
+pub(super) type Texts = Spanned<Vec<Text>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) cluster: Option<Text>,
+    #[serde(default)]
+    pub(super) region: Vec<Spanned<Region>>,
+    #[serde(default)]
+    pub(super) link: Vec<Spanned<Link>>,
+    #[serde(default)]
+    pub(super) edge: Edge,
+    #[serde(default)]
+    pub(super) service: Vec<Spanned<Service>>,
+    #[serde(default)]
+    pub(super) network: Vec<Network>,
+    #[serde(default)]
+    pub(super) zone: Vec<Zone>,
+    #[serde(default)]
+    pub(super) record: Vec<Record>,
+    #[serde(default)]
+    pub(super) health: Health,
+    #[serde(default)]
+    pub(super) objectives: Objectives,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Region {
+    pub(super) name: Text,
+    pub(super) id: Option<Whole>,
+    pub(super) jurisdiction: Option<Text>,
+    pub(super) dynamodb: Option<Text>,
+    pub(super) admin: Option<Text>,
+    pub(super) peer: Option<Text>,
+    pub(super) restart: Option<Text>,
+    pub(super) clock_offset_ms: Option<Whole>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    pub(super) between: Texts,
+    pub(super) rtt_ms: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edge {
+    pub(super) control: Option<Text>,
+    pub(super) dns: Option<Text>,
+    pub(super) accelerator: Option<Text>,
+    pub(super) operator: Option<Text>,
+    pub(super) near: Option<Text>,
+    pub(super) restart: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) name: Text,
+    pub(super) directory: Option<Text>,
+    pub(super) optional: Option<bool>,
+    pub(super) build: Option<Texts>,
+    pub(super) command: Option<Texts>,
+    pub(super) home_arguments: Option<Texts>,
+    pub(super) health_path: Option<Text>,
+    pub(super) restart: Option<Text>,
+    pub(super) accelerated: Option<Spanned<bool>>,
+    pub(super) endpoint: Option<BTreeMap<Text, Text>>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    pub(super) cidr: Text,
+    pub(super) near: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Zone {
+    pub(super) name: Text,
+    pub(super) ttl_s: Option<Whole>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub(super) name: Text,
+    pub(super) service: Text,
+    pub(super) routing: Option<Text>,
+    pub(super) ttl_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) interval_ms: Option<Whole>,
+    pub(super) timeout_ms: Option<Whole>,
+    pub(super) failure_threshold: Option<Whole>,
+    pub(super) recovery_threshold: Option<Whole>,
+    pub(super) lag_ms_max: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Objectives {
+    pub(super) rto_accelerator_ms: Option<Whole>,
+    pub(super) rto_dns_ms: Option<Whole>,
+    pub(super) rpo_ms: Option<Whole>,
+    pub(super) lost: Option<Whole>,
+    pub(super) failed_requests_max: Option<Whole>,
+    pub(super) convergence_s: Option<Whole>,
+}

@@ -1,0 +1,86 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::*;
+
+/// Transcript of documents and what is said of them: `=== title`, document, `---`, answer.
+///
+/// `UPDATE_GOLDEN=1 cargo test -p pangea config` rewrites the answers.
+#[test]
+fn every_problem_names_file_line_and_remedy() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/topology_errors.txt");
+    let golden = std::fs::read_to_string(&path).expect("the golden file is in the repository");
+    let mut replayed = String::new();
+    for case in golden.split("=== ").skip(1) {
+        let (title, rest) = case.split_once('\n').expect("a title");
+        let document = rest.split_once("---\n").map_or(rest, |(document, _)| document);
+        let answer = match parse("topology.toml", document, &["/srv".into()]) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => format!("error: {error}"),
+        };
+        write!(replayed, "=== {title}\n{document}---\n{answer}\n\n").expect("writes to memory");
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &replayed).expect("the golden file is writable");
+    }
+    assert_eq!(replayed, golden, "run with UPDATE_GOLDEN=1 and review the difference");
+}
+
+#[test]
+fn the_builtin_topology_has_the_addresses_of_the_readme() {
+    let topology = builtin().expect("the embedded document is valid");
+    let ports = |of: fn(&Region) -> std::net::SocketAddr| -> Vec<String> {
+        topology.regions.iter().map(|region| of(region).to_string()).collect()
+    };
+    assert_eq!(ports(|r| r.dynamodb), ["127.0.0.1:8101", "127.0.0.1:8102", "127.0.0.1:8103"]);
+    assert_eq!(ports(|r| r.admin), ["127.0.0.1:8111", "127.0.0.1:8112", "127.0.0.1:8113"]);
+    assert_eq!(ports(|r| r.peer), ["127.0.0.1:8121", "127.0.0.1:8122", "127.0.0.1:8123"]);
+    let edge = &topology.edge;
+    let edge = [edge.control, edge.dns, edge.accelerator, edge.operator].map(|a| a.to_string());
+    assert_eq!(edge, ["127.0.0.1:8100", "127.0.0.1:5300", "127.0.0.1:8080", "127.0.0.1:8090"]);
+    let shop = topology.accelerated().expect("the shop is behind the accelerator");
+    let endpoints: Vec<String> = shop.endpoint.values().map(ToString::to_string).collect();
+    assert_eq!(endpoints, ["127.0.3.1:8000", "127.0.2.1:8000", "127.0.1.1:8000"]);
+    assert_eq!(topology.rtt_ms("ap-northeast-1", "us-east-1"), 167);
+    assert_eq!(topology.rtt_ms("us-east-1", "us-east-1"), 0);
+}
+
+#[test]
+fn the_effective_document_means_the_same() {
+    let topology = builtin().expect("the embedded document is valid");
+    let written = topology.to_toml();
+    let again = parse("effective", &written, &[]).expect("it is a valid document");
+    assert_eq!(topology, again, "{written}");
+}
+
+#[test]
+fn a_region_needs_only_a_name() {
+    let topology = parse("t", "[[region]]\nname = 'a'\n[[service]]\nname = 's'", &["/srv".into()])
+        .expect("everything else has a default");
+    assert_eq!(topology.cluster, "pangea");
+    assert_eq!(topology.edge.near, "a");
+    assert_eq!(topology.services[0].endpoint["a"].to_string(), "127.0.1.1:8000");
+    assert_eq!(topology.services[0].directory, Path::new("/srv"));
+    assert!(topology.links.is_empty());
+}
+
+#[test]
+fn home_arguments_and_placeholders_reach_the_command() {
+    let topology = builtin().expect("the embedded document is valid");
+    let shop = topology.service("shop").expect("it is built in");
+    let argv = |name: &str| shop.argv(&topology, topology.region(name).expect("it is built in"));
+    assert!(argv("us-east-1")[0].ends_with("examples/shop/target/release/pangea-shop"));
+    assert_eq!(
+        argv("us-east-1")[1..],
+        [
+            "--listen",
+            "127.0.1.1:8000",
+            "--region",
+            "us-east-1",
+            "--create-tables",
+            "--replicate-to",
+            "eu-west-1,ap-northeast-1"
+        ]
+    );
+    assert_eq!(argv("eu-west-1")[1..], ["--listen", "127.0.2.1:8000", "--region", "eu-west-1"]);
+}

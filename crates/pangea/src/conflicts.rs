@@ -1,0 +1,119 @@
+//! Conflict ledger entries as the admin API and the command line show them.
+
+use std::collections::BTreeMap;
+
+use pangea_core::item::{AttributeValue, Attributes, PrimaryKey};
+use pangea_core::ledger::{read_stamp, stamps_of, table_of};
+use pangea_core::merge::VersionVector;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::versions::{VersionReport, format_stamp};
+
+/// One page of a region's ledger.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConflictPage {
+    /// In the order of the ledger's rows.
+    pub conflicts: Vec<ConflictReport>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<String>,
+}
+
+/// One conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictReport {
+    /// Names the conflict in every region: the loser's and the winner's version.
+    pub id: String,
+    /// The table's name, or its identity if this region does not know it.
+    pub table: String,
+    /// The item's key attributes in DynamoDB JSON: partition key, then sort key.
+    pub key: Vec<Value>,
+    /// `high` if the loser was a conditional write, whose caller was told that it held.
+    pub severity: String,
+    /// The merge policy that decided.
+    pub policy: String,
+    /// What is not shown.
+    pub loser: SideReport,
+    /// What was shown instead when the conflict was found.
+    pub winner: SideReport,
+}
+
+/// One side of a conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SideReport {
+    /// Identity and context.
+    #[serde(flatten)]
+    pub version: VersionReport,
+    /// The region that wrote it.
+    #[serde(default)]
+    pub region_name: String,
+    /// Whether it was a conditional write.
+    pub conditional: bool,
+    /// Whether it was a deletion.
+    pub deleted: bool,
+    /// The item in DynamoDB JSON; none for a deletion, or where it is too large to keep twice.
+    pub image: Option<Value>,
+}
+
+impl ConflictReport {
+    /// From a row of the ledger; `None` if it is not one.
+    #[must_use]
+    pub fn of(row: &PrimaryKey, entry: &Attributes, names: &Names) -> Option<Self> {
+        let (loser, winner) = stamps_of(row)?;
+        let AttributeValue::L(key) = entry.get("key")? else { return None };
+        let table = table_of(row)?;
+        Some(Self {
+            id: format!("{}-{}", format_stamp(loser), format_stamp(winner)),
+            table: names.tables.get(&table).cloned().unwrap_or_else(|| table.to_string()),
+            key: key.iter().map(value_json).collect(),
+            severity: text(entry, "severity")?,
+            policy: text(entry, "policy")?,
+            loser: side(entry.get("loser")?, names)?,
+            winner: side(entry.get("winner")?, names)?,
+        })
+    }
+}
+
+/// Names for what the ledger knows by identity.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Of tables.
+    pub tables: BTreeMap<pangea_core::id::TableId, String>,
+    /// Of regions, by slot.
+    pub regions: BTreeMap<u8, String>,
+}
+
+fn image_json(image: &Attributes) -> Value {
+    let bytes = pangea_codec::dynamo::attributes_to_json(image);
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+}
+
+fn value_json(value: &AttributeValue) -> Value {
+    let image = Attributes::from([("v".to_string(), value.clone())]);
+    image_json(&image)["v"].take()
+}
+
+fn text(entry: &Attributes, name: &str) -> Option<String> {
+    let AttributeValue::S(text) = entry.get(name)? else { return None };
+    Some(text.clone())
+}
+
+fn side(value: &AttributeValue, names: &Names) -> Option<SideReport> {
+    let AttributeValue::M(side) = value else { return None };
+    let AttributeValue::B(stamp) = side.get("stamp")? else { return None };
+    let AttributeValue::L(context) = side.get("context")? else { return None };
+    let mut seen = VersionVector::default();
+    for entry in context {
+        let AttributeValue::B(bytes) = entry else { return None };
+        seen.record(read_stamp(bytes)?);
+    }
+    let flag = |name| matches!(side.get(name), Some(AttributeValue::Bool(true)));
+    let image = match side.get("image") {
+        Some(AttributeValue::M(image)) => Some(image_json(image)),
+        _ => None,
+    };
+    let version = VersionReport::from_parts(read_stamp(stamp)?, &seen);
+    let region_name = names.regions.get(&version.region).cloned().unwrap_or_default();
+    let (conditional, deleted) = (flag("conditional"), flag("deleted"));
+    Some(SideReport { version, region_name, conditional, deleted, image })
+}

@@ -1,0 +1,9 @@
+//! The links between regions: who the peers are, what flows, and what faults do to it.
+//!
+//! [`identity`] says who a region is and whom it believes; [`link`] carries the frames of
+//! replication; [`wan`] stands between both and the network, so that distance and splits can be
+//! had on one machine.
+
+pub mod identity;
+pub mod link;
+pub mod wan;

@@ -1,0 +1,186 @@
+//! Items: single reads and writes, pages, batches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use pangea_codec::dynamo::request::{
+    BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem, DeleteItem, GetItem, PutItem, Query,
+    Scan, UpdateItem,
+};
+use pangea_codec::dynamo::{ApiError, response};
+use pangea_core::catalog::TableEntry;
+use pangea_core::item::{Attributes, ItemKey, item_size};
+use pangea_core::limits::BATCH_GET_BYTES_MAX;
+use pangea_core::node::Outcome;
+use pangea_core::table::{Page, WriteOp};
+use tokio::task::JoinSet;
+
+use super::{Success, missing, serving, store_fault, write_fault};
+use crate::region::Region;
+
+pub(super) fn get(region: &Region, get: &GetItem) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &get.table)?;
+    let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
+    let view = region.store.snapshot().map_err(store_fault)?;
+    let item = view.get_item(&key).map_err(store_fault)?;
+    let bytes = item.as_ref().map_or(0, item_size);
+    let item = match &get.projection {
+        Some(projection) => item.map(|item| projection.apply(&item)),
+        None => item,
+    };
+    let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
+    Ok(response::get_item(item.as_ref(), Some(&consumed)))
+}
+
+fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
+    Consumed { table: table.to_string(), units, detail }
+}
+
+pub(super) async fn put(region: &Region, put: PutItem) -> Result<Success, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &put.table)?;
+    let (table, capacity) = (put.table.clone(), put.capacity);
+    write(region, entry, put.into_op(&entry.schema)?, &table, capacity).await
+}
+
+pub(super) async fn update(region: &Region, update: UpdateItem) -> Result<Success, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &update.table)?;
+    let (table, capacity) = (update.table.clone(), update.capacity);
+    write(region, entry, update.into_op(&entry.schema)?, &table, capacity).await
+}
+
+pub(super) async fn delete(region: &Region, delete: DeleteItem) -> Result<Success, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &delete.table)?;
+    let (table, capacity) = (delete.table.clone(), delete.capacity);
+    write(region, entry, delete.into_op(&entry.schema)?, &table, capacity).await
+}
+
+async fn write(
+    region: &Region,
+    entry: &TableEntry,
+    op: WriteOp,
+    table: &str,
+    capacity: ReturnCapacity,
+) -> Result<Success, ApiError> {
+    match region.writer.write(entry.id, op).await.map_err(write_fault)? {
+        Outcome::Written { returned, stamp, bytes } => {
+            region.counts.writes.fetch_add(1, Relaxed);
+            let consumed = consumed(table, write_units(bytes), capacity);
+            Ok(Success { body: response::written(returned.as_ref(), Some(&consumed)), stamp })
+        }
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::NotServing | Outcome::Defined(_) | Outcome::Denied(_) => Err(missing()),
+    }
+}
+
+pub(super) fn query(region: &Region, query: &Query) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &query.table)?;
+    let (range, after) = query.resolve(&entry.schema)?;
+    let mut page = query.page();
+    let view = region.store.snapshot().map_err(store_fault)?;
+    view.query(entry.id, &range, !query.forward, after.as_ref(), |key, row, bytes| {
+        page.push(key, row, bytes)
+    })
+    .map_err(store_fault)?;
+    let shape = (query.count_only, query.consistent, query.capacity);
+    Ok(finish(page, entry, &query.table, shape))
+}
+
+pub(super) fn scan(region: &Region, scan: &Scan) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &scan.table)?;
+    let after = scan.start_key(&entry.schema)?;
+    let mut page = scan.page();
+    let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
+    let view = region.store.snapshot().map_err(store_fault)?;
+    view.scan(entry.id, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
+        .map_err(store_fault)?;
+    Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
+}
+
+fn finish(
+    page: Page,
+    entry: &TableEntry,
+    table: &str,
+    (count_only, consistent, capacity): (bool, bool, ReturnCapacity),
+) -> Vec<u8> {
+    let result = page.finish();
+    let consumed = consumed(table, read_units(result.scanned_bytes, consistent), capacity);
+    response::page(&result, &entry.schema, count_only, Some(&consumed))
+}
+
+pub(super) fn batch_get(region: &Region, batch: &BatchGetItem) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let view = region.store.snapshot().map_err(store_fault)?;
+    let (mut responses, mut unprocessed) = (BTreeMap::new(), BTreeMap::new());
+    let (mut all_consumed, mut total) = (Vec::new(), 0_usize);
+    for (name, table) in &batch.tables {
+        let entry = serving(region, &catalog, name)?;
+        let (mut found, mut units) = (Vec::new(), 0.0);
+        let keys = table.primary_keys(&entry.schema)?;
+        for (at, primary) in keys.into_iter().enumerate() {
+            if total >= BATCH_GET_BYTES_MAX {
+                let keys = table.keys[at..].to_vec();
+                unprocessed.insert(name.clone(), BatchGetTable { keys, ..table.clone() });
+                break;
+            }
+            let key = ItemKey { table: entry.id, primary };
+            let item = view.get_item(&key).map_err(store_fault)?;
+            let bytes = item.as_ref().map_or(0, item_size);
+            total += bytes;
+            units += read_units(bytes, table.consistent);
+            found.extend(item.map(|item| project(table, item)));
+        }
+        responses.insert(name.clone(), found);
+        all_consumed.push(consumed(name, units, batch.capacity));
+    }
+    Ok(response::batch_get(&responses, &unprocessed, &all_consumed))
+}
+
+fn project(table: &BatchGetTable, item: Attributes) -> Attributes {
+    match &table.projection {
+        Some(projection) => projection.apply(&item),
+        None => item,
+    }
+}
+
+/// Every write stands alone, as in DynamoDB; they share a sync because they arrive together.
+pub(super) async fn batch_write(
+    region: &Arc<Region>,
+    batch: BatchWriteItem,
+) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let mut checked = Vec::new();
+    for (name, writes) in batch.tables {
+        let entry = serving(region, &catalog, &name)?;
+        checked.push((name, entry.id, BatchWrite::into_ops(writes, &entry.schema)?));
+    }
+    let mut writing = JoinSet::new();
+    for (name, table, ops) in checked {
+        for op in ops {
+            let (region, name) = (Arc::clone(region), name.clone());
+            writing.spawn(async move { (name, region.writer.write(table, op).await) });
+        }
+    }
+    let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    while let Some(written) = writing.join_next().await {
+        let (name, outcome) = written.map_err(|_| super::internal("a write was cancelled"))?;
+        match outcome.map_err(write_fault)? {
+            Outcome::Written { bytes, .. } => {
+                region.counts.writes.fetch_add(1, Relaxed);
+                *units.entry(name).or_default() += write_units(bytes);
+            }
+            Outcome::Refused(refusal) => return Err(refusal.into()),
+            Outcome::NotServing | Outcome::Defined(_) | Outcome::Denied(_) => return Err(missing()),
+        }
+    }
+    let consumed: Vec<Consumed> =
+        units.into_iter().map(|(name, units)| consumed(&name, units, batch.capacity)).collect();
+    Ok(response::batch_write(&BTreeMap::new(), &consumed))
+}

@@ -1,0 +1,160 @@
+//! The DynamoDB API of one region: reads from local snapshots, writes through the local writer.
+//!
+//! No request waits on another region.
+
+mod items;
+mod tables;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, StatusCode};
+use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
+use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
+use pangea_core::catalog::{Catalog, TableEntry};
+use pangea_core::limits::REQUEST_BYTES_MAX;
+use pangea_core::time::Stamp;
+
+use super::Region;
+use super::writer::WriteFault;
+use crate::http::{self, BodyError, Reply};
+use crate::storage::Fault;
+use crate::versions::{STAMP_HEADER, format_stamp};
+
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// A response body, and the version that a write became.
+struct Success {
+    body: Vec<u8>,
+    stamp: Option<Stamp>,
+}
+
+impl From<Vec<u8>> for Success {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body, stamp: None }
+    }
+}
+
+/// Answers one HTTP request on the DynamoDB address.
+pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/") => {}
+        (&Method::GET, "/healthz") => return super::health::answer(&region),
+        (&Method::GET, "/") => {
+            let text = format!("healthy: dynamodb.{}.pangea\n", region.name);
+            return http::reply(StatusCode::OK, "text/plain", text);
+        }
+        _ => return not_found(),
+    }
+    let id = region.request_id();
+    let result = handle(&region, request).await;
+    let mut reply = match result {
+        Ok(success) => {
+            let mut reply = http::reply(StatusCode::OK, CONTENT_TYPE, success.body);
+            if let Some(value) = success.stamp.and_then(stamp_value) {
+                reply.headers_mut().insert(STAMP_HEADER, value);
+            }
+            reply
+        }
+        Err(error) => {
+            region.counts.errors.fetch_add(1, Relaxed);
+            let status = StatusCode::from_u16(error.status());
+            http::reply(status.unwrap_or(StatusCode::BAD_REQUEST), CONTENT_TYPE, error.body())
+        }
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        reply.headers_mut().insert("x-amzn-requestid", id);
+    }
+    reply
+}
+
+fn stamp_value(stamp: Stamp) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format_stamp(stamp)).ok()
+}
+
+fn not_found() -> Reply {
+    let error = ApiError::new(ErrorKind::UnknownOperation, "requests are POSTs to /");
+    http::reply(StatusCode::NOT_FOUND, CONTENT_TYPE, error.body())
+}
+
+async fn handle(region: &Arc<Region>, request: Request<Incoming>) -> Result<Success, ApiError> {
+    let target = request.headers().get("x-amz-target");
+    let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation = Operation::from_target(target)?;
+    let body = http::body(request.into_body(), REQUEST_BYTES_MAX).await.map_err(broken)?;
+    region.counts.requests.fetch_add(1, Relaxed);
+    execute(region, decode(operation, &body)?).await
+}
+
+fn broken(error: BodyError) -> ApiError {
+    match error {
+        BodyError::TooLarge(_) => ApiError::new(ErrorKind::Validation, error.to_string()),
+        BodyError::Broken => ApiError::serialization(error.to_string()),
+    }
+}
+
+async fn execute(region: &Arc<Region>, request: Dynamo) -> Result<Success, ApiError> {
+    match request {
+        Dynamo::GetItem(get) => items::get(region, &get).map(Into::into),
+        Dynamo::PutItem(put) => items::put(region, put).await,
+        Dynamo::UpdateItem(update) => items::update(region, update).await,
+        Dynamo::DeleteItem(delete) => items::delete(region, delete).await,
+        Dynamo::Query(query) => {
+            let region = Arc::clone(region);
+            blocking(move || items::query(&region, &query)).await
+        }
+        Dynamo::Scan(scan) => {
+            let region = Arc::clone(region);
+            blocking(move || items::scan(&region, &scan)).await
+        }
+        Dynamo::BatchGetItem(batch) => {
+            let region = Arc::clone(region);
+            blocking(move || items::batch_get(&region, &batch)).await
+        }
+        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch).await.map(Into::into),
+        Dynamo::CreateTable(create) => tables::create(region, create).await.map(Into::into),
+        Dynamo::UpdateTable(update) => tables::update(region, update).await.map(Into::into),
+        Dynamo::DeleteTable(delete) => tables::delete(region, &delete).await.map(Into::into),
+        Dynamo::DescribeTable(describe) => tables::describe(region, &describe).map(Into::into),
+        Dynamo::ListTables(list) => Ok(tables::list(region, &list).into()),
+    }
+}
+
+/// Reads that may touch many rows keep off the threads that serve connections.
+async fn blocking(
+    read: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
+) -> Result<Success, ApiError> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(body) => body.map(Into::into),
+        Err(_) => Err(internal("the read was cancelled")),
+    }
+}
+
+fn internal(text: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::InternalServer, text)
+}
+
+fn store_fault(fault: Fault) -> ApiError {
+    tracing::error!(error = %fault, "a read failed");
+    internal(fault.to_string())
+}
+
+fn write_fault(fault: WriteFault) -> ApiError {
+    internal(fault.to_string())
+}
+
+/// The table that this region serves under `name`.
+fn serving<'c>(
+    region: &Region,
+    catalog: &'c Catalog,
+    name: &str,
+) -> Result<&'c TableEntry, ApiError> {
+    let entry = catalog.find(region.slot, name);
+    entry.filter(|entry| catalog.is_serving(entry, region.slot)).ok_or_else(missing)
+}
+
+fn missing() -> ApiError {
+    ApiError::new(ErrorKind::ResourceNotFound, "Requested resource not found")
+}

@@ -1,0 +1,106 @@
+//! What an operator may know of the writer, published at most every few milliseconds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pangea_core::id::{Origin, RegionSlot};
+use pangea_core::node::{Link, Node, Trace};
+use pangea_core::time::Now;
+use tokio::sync::watch;
+
+use crate::storage::Fault;
+
+/// How often the picture is renewed, microseconds.
+const INTERVAL_US: u64 = 20_000;
+
+/// A picture of the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    /// This region's life.
+    pub origin: Origin,
+    /// What is known of the peers.
+    pub links: BTreeMap<RegionSlot, Link>,
+    /// Since the process began.
+    pub counts: Counts,
+    /// Why writes are refused, if they are.
+    pub refusing: Option<String>,
+}
+
+/// Transitions since the process began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Concurrent losers found.
+    pub conflicts: u64,
+    /// Frames that did not follow.
+    pub gaps: u64,
+    /// Streams held for their clock.
+    pub holds: u64,
+    /// Frames not believed.
+    pub distrusted: u64,
+    /// Failed commits.
+    pub faults: u64,
+}
+
+pub(super) struct Observer {
+    publish: watch::Sender<Arc<Observed>>,
+    counts: Counts,
+    observed_us: u64,
+}
+
+impl Observer {
+    pub(super) fn new(node: &Node) -> (Self, watch::Receiver<Arc<Observed>>) {
+        let first = picture(node, Counts::default(), None);
+        let (publish, observed) = watch::channel(Arc::new(first));
+        (Self { publish, counts: Counts::default(), observed_us: 0 }, observed)
+    }
+
+    pub(super) fn observe(&mut self, node: &Node, now: Now, refusing: Option<&str>) {
+        if now.mono_us < self.observed_us + INTERVAL_US {
+            return;
+        }
+        self.observed_us = now.mono_us;
+        let picture = picture(node, self.counts, refusing);
+        self.publish.send_replace(Arc::new(picture));
+    }
+
+    pub(super) fn fault(&mut self, _fault: &Fault) {
+        self.counts.faults += 1;
+    }
+
+    /// Counts, and logs what happens once per transition.
+    pub(super) fn trace(&mut self, trace: &Trace) {
+        match trace {
+            Trace::Conflict { table, loser, winner } => {
+                self.counts.conflicts += 1;
+                tracing::debug!(%table, %loser, %winner, "concurrent writes: loser in the ledger");
+            }
+            Trace::Gap { peer } => {
+                self.counts.gaps += 1;
+                tracing::debug!(%peer, "gap in the feed: subscribing again");
+            }
+            Trace::Held { peer, ahead_ms } => {
+                self.counts.holds += 1;
+                tracing::warn!(%peer, ahead_ms, "stamps from the future: holding the stream");
+            }
+            Trace::Distrusted { peer, reason } => {
+                self.counts.distrusted += 1;
+                tracing::warn!(%peer, %reason, "frame refused");
+            }
+            Trace::LogLost { .. } => {}
+            Trace::ReplicaActive(table) => tracing::info!(%table, "replica is active"),
+            Trace::ReplicaFailed(table) => {
+                tracing::warn!(%table, "replica refused: a table of this name exists here");
+            }
+            Trace::ReplicaRemoved(table) => tracing::info!(%table, "replica removed"),
+        }
+    }
+}
+
+fn picture(node: &Node, counts: Counts, refusing: Option<&str>) -> Observed {
+    Observed {
+        origin: node.origin(),
+        links: node.links().clone(),
+        counts,
+        refusing: refusing.map(str::to_string),
+    }
+}

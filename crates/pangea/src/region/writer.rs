@@ -1,0 +1,319 @@
+//! The region's single writer: drives the node, groups its batches, syncs, and only then answers.
+//!
+//! One thread owns the node. It takes whatever is waiting, lets the node decide each event against
+//! a view that includes the group so far, commits the group with one sync, and tells the node that
+//! it is durable. Waiting to fill a group makes both throughput and latency worse.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pangea_core::id::{RegionSlot, RequestId, TableId};
+use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Token, Trace};
+use pangea_core::replica::{Durable, Frame, Progress, Request};
+use pangea_core::table::WriteOp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::observe::{Observed, Observer};
+use crate::clock::Clock;
+use crate::storage::{Fault, GroupView, Store};
+
+/// Commands of one group: bounds how long the first of them waits for the last.
+const GROUP_COMMANDS_MAX: usize = 1024;
+/// Commands waiting for the writer before callers have to wait themselves.
+const QUEUE_COMMANDS_MAX: usize = 4096;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Write one item.
+    Write { table: TableId, op: Box<WriteOp>, reply: oneshot::Sender<Answer> },
+    /// Change the catalog.
+    Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
+    /// A peer's stream opened or closed.
+    Link { peer: RegionSlot, up: bool },
+    /// A peer's frame.
+    Frame { from: RegionSlot, frame: Frame },
+}
+
+/// What a caller is told.
+pub(crate) type Answer = Result<Outcome, WriteFault>;
+
+/// Why a write has no outcome.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum WriteFault {
+    /// The store refuses writes; nothing was written.
+    #[error("this region refuses writes: {0}")]
+    Refusing(String),
+    /// The store failed while it wrote: the write may or may not be durable.
+    #[error("the region's store failed; the outcome of the write is unknown: {0}")]
+    Unknown(String),
+    /// The writer is gone.
+    #[error("the region is stopping")]
+    Stopping,
+}
+
+/// Sends requests to peers whose streams are open.
+pub(crate) trait Peers: Send + 'static {
+    /// Asks `to`; a request to a closed stream is dropped, because the node asks again.
+    fn ask(&self, to: RegionSlot, request: Request);
+}
+
+/// A handle on the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    commands: mpsc::Sender<Command>,
+    progress: watch::Receiver<Progress>,
+    observed: watch::Receiver<Arc<Observed>>,
+}
+
+impl Writer {
+    /// Starts the writer thread on `store`, beginning from what is durable.
+    pub(crate) fn start(
+        config: Config,
+        store: Arc<Store>,
+        durable: Durable,
+        clock: Clock,
+        peers: impl Peers,
+    ) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::channel(QUEUE_COMMANDS_MAX);
+        let node = Node::new(config.clone(), durable);
+        let (publish, progress) = watch::channel(node.progress());
+        let (observer, observed) = Observer::new(&node);
+        // A store that was opened read-only serves reads from the start.
+        let refusing = store.health().err().filter(|fault| !fault.is_passing());
+        let refusing = refusing.map(|fault| fault.to_string());
+        let task = Task {
+            config,
+            store,
+            clock,
+            peers,
+            node,
+            publish,
+            observer,
+            waiting: HashMap::new(),
+            next_request: 0,
+            linked: Vec::new(),
+            refusing,
+        };
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("writer".to_string())
+            .spawn(move || task.run(&runtime, inbox))?;
+        Ok(Self { commands, progress, observed })
+    }
+
+    /// Writes one item; returns once the write is durable here or refused.
+    pub(crate) async fn write(&self, table: TableId, op: WriteOp) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Write { table, op: Box::new(op), reply }, answer).await
+    }
+
+    /// Changes the catalog; returns once the change is durable here or refused.
+    pub(crate) async fn define(&self, change: Change) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Define { change: Box::new(change), reply }, answer).await
+    }
+
+    /// Hands over what a link has to say; waits while the writer is behind.
+    pub(crate) async fn tell(&self, command: Command) -> Result<(), WriteFault> {
+        self.commands.send(command).await.map_err(|_| WriteFault::Stopping)
+    }
+
+    /// What is durable here.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// What an operator may want to know.
+    pub(crate) fn observed(&self) -> Arc<Observed> {
+        Arc::clone(&self.observed.borrow())
+    }
+
+    async fn ask(&self, command: Command, answer: oneshot::Receiver<Answer>) -> Answer {
+        self.tell(command).await?;
+        answer.await.unwrap_or(Err(WriteFault::Stopping))
+    }
+}
+
+struct Task<P> {
+    config: Config,
+    store: Arc<Store>,
+    clock: Clock,
+    peers: P,
+    node: Node,
+    publish: watch::Sender<Progress>,
+    observer: Observer,
+    waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
+    next_request: u64,
+    /// Peers whose streams are open, so that a node begun anew hears of them.
+    linked: Vec<RegionSlot>,
+    refusing: Option<String>,
+}
+
+impl<P: Peers> Task<P> {
+    fn run(mut self, runtime: &tokio::runtime::Handle, mut inbox: mpsc::Receiver<Command>) {
+        let mut commands = Vec::with_capacity(GROUP_COMMANDS_MAX);
+        loop {
+            let wait = Duration::from_micros(
+                self.node.deadline().saturating_sub(self.clock.now().mono_us).max(1),
+            );
+            let received = runtime.block_on(async {
+                let next = inbox.recv_many(&mut commands, GROUP_COMMANDS_MAX);
+                tokio::time::timeout(wait, next).await
+            });
+            if received == Ok(0) {
+                return;
+            }
+            self.group(&mut commands);
+            self.observer.observe(&self.node, self.clock.now(), self.refusing.as_deref());
+        }
+    }
+
+    /// Decides one group of commands and makes it durable.
+    fn group(&mut self, commands: &mut Vec<Command>) {
+        if let Some(why) = self.refusing.clone() {
+            return self.refuse(commands, &why);
+        }
+        let given = commands.drain(..).map(|command| self.event(command));
+        let mut events: Vec<Event> = given.collect();
+        if events.is_empty() {
+            events.push(Event::Timer);
+        }
+        if let Err(fault) = self.commit(events) {
+            self.failed(&fault);
+        }
+    }
+
+    /// Runs events until nothing is left to make durable.
+    fn commit(&mut self, mut events: Vec<Event>) -> Result<(), Fault> {
+        while !events.is_empty() {
+            let mut view = GroupView::new(self.store.snapshot()?);
+            let mut effects = Vec::new();
+            let mut newest: Option<Token> = None;
+            for event in events.drain(..) {
+                let now = self.clock.now();
+                self.node.handle(now, event, &view, &mut effects);
+                for effect in effects.drain(..) {
+                    match effect {
+                        Effect::Persist { token, batch } => {
+                            newest = Some(token);
+                            view.push(batch);
+                        }
+                        other => self.execute(other),
+                    }
+                }
+            }
+            view.check()?;
+            if let Some(token) = newest {
+                self.store.write(view.into_batches())?;
+                events.push(Event::Persisted { token });
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist { .. } => {}
+            Effect::Reply { request, outcome } => {
+                if let Some(reply) = self.waiting.remove(&request) {
+                    // A caller that has gone away has nobody to tell.
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            Effect::Send { to, request } => self.peers.ask(to, request),
+            Effect::Publish(progress) => {
+                self.publish.send_replace(progress);
+            }
+            Effect::Trace(trace) => self.trace(&trace),
+        }
+    }
+
+    fn trace(&mut self, trace: &Trace) {
+        self.observer.trace(trace);
+        if let Trace::LogLost { peer, known } = trace {
+            let why = format!(
+                "region {peer} has applied this region's writes up to {known}, which are not in \
+                 this data directory: it was lost or restored. Restore it, or start the region \
+                 on an empty directory under a new identity"
+            );
+            tracing::error!("{why}");
+            self.refusing = Some(why);
+        }
+    }
+
+    fn event(&mut self, command: Command) -> Event {
+        match command {
+            Command::Write { table, op, reply } => {
+                Event::Write { request: self.wait(reply), table, op }
+            }
+            Command::Define { change, reply } => {
+                Event::Define { request: self.wait(reply), change }
+            }
+            Command::Link { peer, up } => self.link(peer, up),
+            Command::Frame { from, frame } => Event::Received { from, frame },
+        }
+    }
+
+    fn wait(&mut self, reply: oneshot::Sender<Answer>) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.waiting.insert(request, reply);
+        request
+    }
+
+    fn link(&mut self, peer: RegionSlot, up: bool) -> Event {
+        self.linked.retain(|linked| *linked != peer);
+        if up {
+            self.linked.push(peer);
+            return Event::Linked { peer };
+        }
+        Event::Unlinked { peer }
+    }
+
+    /// The state on disk is what it was before the group, or unknown; the node's is ahead of it.
+    /// Either way the node begins anew from what is durable: restart and recovery are one path.
+    fn failed(&mut self, fault: &Fault) {
+        tracing::error!(error = %fault, "a commit failed");
+        self.observer.fault(fault);
+        let answer = if fault.nothing_written() {
+            WriteFault::Refusing(fault.to_string())
+        } else {
+            self.refusing = Some(fault.to_string());
+            WriteFault::Unknown(fault.to_string())
+        };
+        for (_, reply) in self.waiting.drain() {
+            let _ = reply.send(Err(answer.clone()));
+        }
+        match self.store.recover() {
+            Ok(durable) => self.begin_anew(durable),
+            Err(fault) => self.refusing = Some(fault.to_string()),
+        }
+    }
+
+    fn begin_anew(&mut self, durable: Durable) {
+        self.node = Node::new(self.config.clone(), durable);
+        self.publish.send_replace(self.node.progress());
+        let links = self.linked.iter().map(|&peer| Event::Linked { peer }).collect();
+        if let Err(fault) = self.commit(links) {
+            // Without room even for this, the next group tries again.
+            tracing::warn!(error = %fault, "could not resume the links");
+        }
+    }
+
+    /// Reads go on; whoever writes is told why not. Peers' frames wait at their feeders.
+    fn refuse(&mut self, commands: &mut Vec<Command>, why: &str) {
+        for command in commands.drain(..) {
+            match command {
+                Command::Write { reply, .. } | Command::Define { reply, .. } => {
+                    let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
+                }
+                Command::Link { peer, up } => {
+                    self.link(peer, up);
+                }
+                Command::Frame { .. } => {}
+            }
+        }
+    }
+}

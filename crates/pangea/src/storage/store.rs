@@ -1,0 +1,176 @@
+//! Typed rows on an engine: what the node writes, and what is durable when it starts.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::path::Path;
+
+use pangea_codec::disk::meta::{self, Identity};
+use pangea_codec::disk::{self, key};
+use pangea_core::catalog::Catalog;
+use pangea_core::id::TableId;
+use pangea_core::replica::{Applied, Batch, Durable};
+use pangea_core::time::Hlc;
+
+use super::{Change, Engine, Fault, RedbEngine, Space, StoreView, View};
+
+/// Name of the database inside a region's directory.
+const FILE: &str = "region.redb";
+
+/// Why a directory is not this region's store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made.
+    #[error("cannot make the directory {0}: {1}")]
+    Directory(String, std::io::Error),
+    /// The store belongs to another region or cluster.
+    #[error(
+        "this data belongs to region `{}` (slot {}) of cluster `{}`, not to region `{}` (slot {}) \
+         of cluster `{}`: use another --data-dir, or give the region its old name and id",
+        .found.region, .found.slot, .found.cluster, .wanted.region, .wanted.slot, .wanted.cluster
+    )]
+    Stranger {
+        /// Whose it is.
+        found: Box<Identity>,
+        /// Who wanted it.
+        wanted: Box<Identity>,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A region's rows.
+#[derive(Debug)]
+pub struct Store {
+    engine: Box<dyn Engine>,
+    incarnation: u16,
+}
+
+impl Store {
+    /// Opens or creates the store in `directory`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(directory: &Path, wanted: Identity) -> Result<(Self, Durable), OpenError> {
+        if let Err(error) = std::fs::create_dir_all(directory) {
+            let there = directory.join(FILE).exists();
+            if !there {
+                return Err(OpenError::Directory(directory.display().to_string(), error));
+            }
+        }
+        Self::with_engine(RedbEngine::open(&directory.join(FILE))?, wanted)
+    }
+
+    /// On an engine.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn with_engine(
+        engine: impl Engine,
+        wanted: Identity,
+    ) -> Result<(Self, Durable), OpenError> {
+        let mut store = Self { engine: Box::new(engine), incarnation: wanted.incarnation };
+        let found = store.engine.view()?.get(Space::Meta, meta::IDENTITY)?;
+        match found.as_deref().and_then(Identity::decode) {
+            None => {
+                let identity = (Space::Meta, meta::IDENTITY.to_vec(), Some(wanted.encode()));
+                store.engine.commit(&[identity])?;
+            }
+            Some(found) => {
+                let same = found.cluster == wanted.cluster
+                    && found.region == wanted.region
+                    && found.slot == wanted.slot;
+                if !same {
+                    let (found, wanted) = (Box::new(found), Box::new(wanted));
+                    return Err(OpenError::Stranger { found, wanted });
+                }
+                store.incarnation = found.incarnation;
+            }
+        }
+        let durable = store.recover()?;
+        Ok((store, durable))
+    }
+
+    /// What is durable now.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn recover(&self) -> Result<Durable, Fault> {
+        let view = self.engine.view()?;
+        let last = view.get(Space::Meta, meta::LAST)?;
+        let last = last.as_deref().and_then(meta::parse_hlc).unwrap_or(Hlc::ZERO);
+        Ok(Durable {
+            incarnation: self.incarnation,
+            last,
+            applied: applied(view.as_ref())?,
+            catalog: catalog(StoreView::new(view))?,
+        })
+    }
+
+    /// An unchanging view of what is durable.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn snapshot(&self) -> Result<StoreView, Fault> {
+        Ok(StoreView::new(self.engine.view()?))
+    }
+
+    /// Makes a group of batches durable, all or none, later ones over earlier ones.
+    ///
+    /// # Errors
+    /// See [`Engine::commit`].
+    pub fn write(&self, batches: Vec<Batch>) -> Result<(), Fault> {
+        let mut changes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>> = BTreeMap::new();
+        for batch in batches {
+            encode(batch, &mut changes);
+        }
+        let changes: Vec<Change> =
+            changes.into_iter().map(|((space, key), value)| (space, key, value)).collect();
+        self.engine.commit(&changes)
+    }
+
+    /// Why writes are refused, if they are.
+    ///
+    /// # Errors
+    /// [`Fault::DiskFull`], [`Fault::ReadOnly`].
+    pub fn health(&self) -> Result<(), Fault> {
+        self.engine.health()
+    }
+}
+
+fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>) {
+    for (item, stored) in batch.items {
+        let row = stored.map(|stored| disk::encode_row(&item.primary, &stored));
+        changes.insert((Space::Items, key::row(&item)), row);
+    }
+    for (stamp, item) in batch.changelog {
+        let row_key = item.map(|item| key::row(&item));
+        changes.insert((Space::Changelog, key::changelog(stamp).to_vec()), row_key);
+    }
+    for (origin, hlc) in batch.applied {
+        changes.insert((Space::Meta, meta::applied(origin)), Some(meta::hlc(hlc)));
+    }
+    if let Some(last) = batch.last {
+        changes.insert((Space::Meta, meta::LAST.to_vec()), Some(meta::hlc(last)));
+    }
+}
+
+fn applied(view: &dyn View) -> Result<Applied, Fault> {
+    let mut applied = Applied::new();
+    let end = key::after_prefix(meta::APPLIED).unwrap_or_default();
+    let bounds = (Bound::Included(meta::APPLIED), Bound::Excluded(end.as_slice()));
+    view.scan(Space::Meta, bounds, false, &mut |name, value| {
+        applied.extend(meta::parse_applied(name).zip(meta::parse_hlc(value)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(applied)
+}
+
+fn catalog(view: StoreView) -> Result<Catalog, Fault> {
+    let mut catalog = Catalog::default();
+    view.scan(TableId::CATALOG, None, None, |key, row, _| {
+        catalog.observe(key, Some(row));
+        ControlFlow::Continue(())
+    })?;
+    Ok(catalog)
+}

@@ -1,0 +1,367 @@
+//! Reads of typed rows.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::OnceLock;
+
+use pangea_codec::disk::{self, RowError, key};
+use pangea_core::expr::KeyRange;
+use pangea_core::id::{Origin, TableId};
+use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
+use pangea_core::merge::Stored;
+use pangea_core::replica::{Batch, Snapshot};
+use pangea_core::time::{Hlc, Stamp};
+
+use super::{Fault, Space, View};
+
+/// An unchanging state of a region's rows.
+///
+/// As a [`Snapshot`] it cannot report faults: it keeps the first one, answers as if nothing were
+/// there, and whoever used it must [`StoreView::check`] before acting on the answers.
+pub struct StoreView {
+    view: Box<dyn View>,
+    fault: OnceLock<Fault>,
+}
+
+impl std::fmt::Debug for StoreView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreView").field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+/// A row of the conflict ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerRow {
+    /// Its key; see `pangea_core::ledger`.
+    pub key: PrimaryKey,
+    /// The entry.
+    pub entry: Attributes,
+}
+
+impl StoreView {
+    pub(super) fn new(view: Box<dyn View>) -> Self {
+        Self { view, fault: OnceLock::new() }
+    }
+
+    /// The first fault that a read of the [`Snapshot`] met.
+    ///
+    /// # Errors
+    /// That fault.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// An item's attributes, if it exists.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn get_item(&self, item: &ItemKey) -> Result<Option<Attributes>, Fault> {
+        let row_key = key::row(item);
+        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
+        let (found, attributes) = disk::decode_item(&row).map_err(corrupt(&row_key))?;
+        // Another partition key of the same hash is another item.
+        Ok(attributes.filter(|_| found == item.primary))
+    }
+
+    /// An item's versions, tombstones included.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn get_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
+        let row_key = key::row(item);
+        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
+        let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
+        Ok(Some(stored).filter(|_| found == item.primary))
+    }
+
+    /// Visits the items of a range of a partition in the order of their sort keys, or in reverse,
+    /// beginning behind `after`.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn query(
+        &self,
+        table: TableId,
+        range: &KeyRange,
+        reverse: bool,
+        after: Option<&PrimaryKey>,
+        mut visit: impl FnMut(&PrimaryKey, &Attributes, usize) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let partition = key::partition(table, &range.partition);
+        let (lower, upper) = (range.sort.lower(), range.sort.upper());
+        let (mut lower, mut upper) = key::sort_range(&partition, lower.as_ref(), upper.as_ref());
+        if let Some(after) = after {
+            let at = Bound::Excluded(key::row_in(table, after));
+            *(if reverse { &mut upper } else { &mut lower }) = at;
+        }
+        self.items((lower, upper), reverse, |found, row| {
+            let inside = found.partition == range.partition
+                && found.sort.as_ref().is_none_or(|sort| range.sort.matches(sort));
+            if inside { visit(&found, &row, item_size(&row)) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    /// Visits the items of a table, or of one of its equal segments, in the store's order,
+    /// beginning behind `after`.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn scan(
+        &self,
+        table: TableId,
+        segment: Option<(u32, u32)>,
+        after: Option<&PrimaryKey>,
+        mut visit: impl FnMut(&PrimaryKey, &Attributes, usize) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let (index, total) = segment.unwrap_or((0, 1));
+        let lower = key::segment(table, index, total).map_or(Bound::Unbounded, Bound::Included);
+        let upper = key::segment(table, index + 1, total).map_or(Bound::Unbounded, Bound::Excluded);
+        let lower = after.map_or(lower, |after| Bound::Excluded(key::row_in(table, after)));
+        self.items((lower, upper), false, |found, row| visit(&found, &row, item_size(&row)))
+    }
+
+    /// Live items within bounds of row keys.
+    fn items(
+        &self,
+        (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        reverse: bool,
+        mut visit: impl FnMut(PrimaryKey, Attributes) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let mut damaged = None;
+        let bounds = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
+        self.view.scan(
+            Space::Items,
+            bounds,
+            reverse,
+            &mut |row_key, row| match disk::decode_item(row) {
+                Ok((_, None)) => ControlFlow::Continue(()),
+                Ok((found, Some(attributes))) => visit(found, attributes),
+                Err(error) => {
+                    damaged = Some(corrupt(row_key)(error));
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
+        damaged.map_or(Ok(()), Err)
+    }
+
+    /// Up to `limit` entries of the conflict ledger behind `after`, those of one table if named.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn ledger(
+        &self,
+        wanted: impl Fn(&PrimaryKey) -> bool,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Result<Vec<LedgerRow>, Fault> {
+        let mut rows = Vec::new();
+        self.scan(TableId::LEDGER, None, after, |key, entry, _| {
+            if wanted(key) {
+                rows.push(LedgerRow { key: key.clone(), entry: entry.clone() });
+            }
+            if rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(rows)
+    }
+
+    /// How many live rows a table has, and their bytes, without looking into them.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn size(&self, table: TableId) -> Result<(u64, u64), Fault> {
+        let prefix = key::table(table);
+        let end = key::after_prefix(&prefix);
+        let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut count, mut bytes) = (0, 0);
+        self.view.scan(Space::Items, (Bound::Included(&prefix), upper), false, &mut |_, row| {
+            count += 1;
+            bytes += row.len() as u64;
+            ControlFlow::Continue(())
+        })?;
+        Ok((count, bytes))
+    }
+
+    /// How many versions of `origin` after a reading there are, counting no further than `limit`.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn count_changes(&self, origin: Origin, after: Hlc, limit: usize) -> Result<usize, Fault> {
+        let mut count = 0;
+        self.changelog(origin, after, Hlc::MAX, &mut |_, _| {
+            count += 1;
+            if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(count)
+    }
+
+    fn changelog(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        visit: &mut super::Visit<'_>,
+    ) -> Result<(), Fault> {
+        let at = |hlc| key::changelog(Stamp { hlc, origin });
+        let (lower, upper) = (at(after), at(through));
+        let bounds = (Bound::Excluded(&lower[..]), Bound::Included(&upper[..]));
+        self.view.scan(Space::Changelog, bounds, false, visit)
+    }
+
+    fn changed_items(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        limit: usize,
+    ) -> Result<Vec<(Hlc, ItemKey)>, Fault> {
+        let mut entries = Vec::new();
+        self.changelog(origin, after, through, &mut |name, row_key| {
+            entries.extend(key::parse_changelog(name).map(|stamp| (stamp.hlc, row_key.to_vec())));
+            if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let mut items = Vec::with_capacity(entries.len());
+        for (hlc, row_key) in entries {
+            let Some(row) = self.view.get(Space::Items, &row_key)? else {
+                return Err(Fault::Read(format!("the changelog names a row that is not: {hlc}")));
+            };
+            items.push((hlc, disk::item_key(&row_key, &row).map_err(corrupt(&row_key))?));
+        }
+        Ok(items)
+    }
+
+    fn stored_rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Result<Vec<(ItemKey, Stored)>, Fault> {
+        let prefix = key::table(table);
+        let end = key::after_prefix(&prefix);
+        let lower = after.map(|after| key::row_in(table, after));
+        let lower = lower.as_deref().map_or(Bound::Included(&prefix[..]), Bound::Excluded);
+        let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut rows, mut damaged) = (Vec::new(), None);
+        self.view.scan(Space::Items, (lower, upper), false, &mut |row_key, row| {
+            match disk::decode_row(row) {
+                Ok((primary, stored)) => rows.push((ItemKey { table, primary }, stored)),
+                Err(error) => damaged = Some(corrupt(row_key)(error)),
+            }
+            let go_on = rows.len() < limit && damaged.is_none();
+            if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        damaged.map_or(Ok(rows), Err)
+    }
+
+    fn keep<T: Default>(&self, result: Result<T, Fault>) -> T {
+        result.unwrap_or_else(|fault| {
+            let _ = self.fault.set(fault);
+            T::default()
+        })
+    }
+}
+
+fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
+    let key: String = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
+    move |error| Fault::Corrupt { key: key.clone(), error }
+}
+
+impl Snapshot for StoreView {
+    fn item(&self, key: &ItemKey) -> Option<Stored> {
+        self.keep(self.get_stored(key))
+    }
+
+    fn changes(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        limit: usize,
+    ) -> Vec<(Hlc, ItemKey)> {
+        self.keep(self.changed_items(origin, after, through, limit))
+    }
+
+    fn rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        self.keep(self.stored_rows(table, after, limit))
+    }
+}
+
+/// What the writer sees: durable state, and the batches of the group that is being made.
+#[derive(Debug)]
+pub struct GroupView {
+    view: StoreView,
+    batches: Vec<Batch>,
+    items: BTreeMap<ItemKey, Option<Stored>>,
+}
+
+impl GroupView {
+    /// A group that has nothing yet.
+    #[must_use]
+    pub fn new(view: StoreView) -> Self {
+        Self { view, batches: Vec::new(), items: BTreeMap::new() }
+    }
+
+    /// Adds a batch; what it writes is visible from now on.
+    pub fn push(&mut self, batch: Batch) {
+        self.items.extend(batch.items.iter().map(|(key, stored)| (key.clone(), stored.clone())));
+        self.batches.push(batch);
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn into_batches(self) -> Vec<Batch> {
+        self.batches
+    }
+
+    /// See [`StoreView::check`].
+    ///
+    /// # Errors
+    /// The first fault that a read met.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.view.check()
+    }
+}
+
+impl Snapshot for GroupView {
+    fn item(&self, key: &ItemKey) -> Option<Stored> {
+        match self.items.get(key) {
+            Some(stored) => stored.clone(),
+            None => self.view.item(key),
+        }
+    }
+
+    /// Durable entries alone: only feeds ask for changes, and they are not shown groups.
+    fn changes(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        limit: usize,
+    ) -> Vec<(Hlc, ItemKey)> {
+        self.view.changes(origin, after, through, limit)
+    }
+
+    /// In the store's order, except that rows new in this group come last.
+    fn rows(
+        &self,
+        table: TableId,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        let removed = self.items.values().filter(|stored| stored.is_none()).count();
+        let durable = self.view.rows(table, after, limit + removed);
+        let known = durable.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        let current = |(key, stored): (ItemKey, Stored)| match self.items.get(&key) {
+            Some(changed) => changed.clone().map(|stored| (key, stored)),
+            None => Some((key, stored)),
+        };
+        let fresh = self.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
+        let fresh = fresh.filter_map(|(key, stored)| Some((key.clone(), stored.clone()?)));
+        durable.into_iter().filter_map(current).chain(fresh).take(limit).collect()
+    }
+}

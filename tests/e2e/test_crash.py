@@ -1,0 +1,50 @@
+"""SIGKILL at random instants under load: a restart loses no acknowledged write."""
+
+import random
+
+from support import REGIONS
+from workload import Writers, audit, missing
+
+CLUSTER = {"shop": False}
+SEED = 20120810
+KILLS = 10
+
+
+def test_no_acknowledged_write_is_lost_by_kills_at_random_instants(own_pangea, table_name):
+    pangea, chance = own_pangea, random.Random(SEED)
+    pangea.global_table(table_name)
+    victim = REGIONS[0]
+    with Writers() as writers:
+        for n in range(4):
+            keys = [f"{victim}/{n}/{key}" for key in range(25)]
+            writers.add(pangea.eager(victim), table_name, f"{victim}.{n}", keys)
+        for region in REGIONS[1:]:
+            keys = [f"{region}/{key}" for key in range(25)]
+            writers.add(pangea.eager(region), table_name, region, keys)
+        for kill in range(KILLS):
+            writers.reach(writers.count + 50)
+            writers.pause(chance.uniform(0.0, 0.5))
+            pangea.kill(victim)
+            acknowledged = writers.snapshot()
+            pangea.revive(victim)
+            # Its own writes are there at once; the others' come when they come.
+            own = {key: seen for key, seen in acknowledged.items() if key.startswith(victim)}
+            lost = missing(own, pangea.items(victim, table_name))
+            assert not lost, f"kill {kill}: acknowledged and gone: {lost}"
+    assert writers.failures, "no writer noticed the kills: there was no load"
+    audit(pangea, table_name, writers.acknowledged)
+
+
+def test_all_regions_die_at_once(own_pangea, table_name):
+    pangea = own_pangea
+    pangea.global_table(table_name)
+    with Writers() as writers:
+        for region in REGIONS:
+            keys = [f"{region}/{key}" for key in range(10)]
+            writers.add(pangea.eager(region), table_name, region, keys)
+        writers.reach(150)
+        for region in REGIONS:
+            pangea.kill(region)
+    for region in REGIONS:
+        pangea.revive(region)
+    audit(pangea, table_name, writers.acknowledged)

@@ -1,0 +1,149 @@
+//! `cargo xtask test`: everything that the README promises of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::say;
+use crate::setup;
+use crate::shell::{self, Failure};
+use crate::tally::Tally;
+
+/// The tiers, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tier {
+    /// Unit, law, golden and conformance tests of every package, in the development profile.
+    Unit,
+    /// The simulator must find each bug that is planted for it.
+    Sim,
+    /// Real clients against the release binary.
+    EndToEnd,
+}
+
+const TIERS: [(&str, Tier); 3] =
+    [("unit", Tier::Unit), ("sim", Tier::Sim), ("e2e", Tier::EndToEnd)];
+
+/// The programs under test.
+struct Binaries {
+    pangea: PathBuf,
+    shop: PathBuf,
+}
+
+/// Runs the tiers that `arguments` select.
+pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
+    let (tiers, pytest) = select(arguments)?;
+    let mut total = Tally::default();
+    for tier in tiers {
+        total.add(match tier {
+            Tier::Unit => unit()?,
+            Tier::Sim => planted_bugs()?,
+            Tier::EndToEnd => end_to_end(&pytest)?,
+        });
+    }
+    Ok(total)
+}
+
+fn select<'a>(arguments: &[&'a str]) -> Result<(Vec<Tier>, Vec<&'a str>), Failure> {
+    let split = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
+    let pytest = arguments.get(split + 1..).unwrap_or(&[]).to_vec();
+    match &arguments[..split] {
+        [] => Ok((TIERS.map(|(_, tier)| tier).to_vec(), pytest)),
+        ["--only", wanted] => {
+            let tier = TIERS.iter().find(|(name, _)| name == wanted);
+            let tier = tier.ok_or_else(|| Failure::new("--only takes unit, sim or e2e"))?;
+            Ok((vec![tier.1], pytest))
+        }
+        _ => Err(Failure::new("usage: cargo xtask test [--only unit|sim|e2e] [-- PYTEST…]")),
+    }
+}
+
+fn unit() -> Result<Tally, Failure> {
+    cargo_tests("unit tests", &["test", "--workspace", "--no-fail-fast"])
+}
+
+fn planted_bugs() -> Result<Tally, Failure> {
+    let arguments = ["test", "-p", "pangea-sim", "--features", "planted-bugs", "--no-fail-fast"];
+    cargo_tests("planted bugs", &arguments)
+}
+
+fn cargo_tests(name: &str, arguments: &[&str]) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    let started = begin(name);
+    let well = shell::follow(&mut shell::cargo(arguments), |line| tally.read_cargo(line))?;
+    let tally = tally.settle(well);
+    say::done(name, tally.clean(), started.elapsed());
+    Ok(tally)
+}
+
+fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
+    let started = begin("tools for the end-to-end tests");
+    setup::packages()?;
+    let python = setup::python()?;
+    say::done("tools for the end-to-end tests", true, started.elapsed());
+
+    let started = begin("release build");
+    let binaries = build()?;
+    say::done("release build", binaries.is_some(), started.elapsed());
+    let Some(binaries) = binaries else { return Ok(Tally::check(false)) };
+
+    let started = begin("end-to-end tests");
+    let mut tally = Tally::default();
+    let mut command = shell::program_in_root(&python);
+    command.args(["-m", "pytest", "tests/e2e", "--color=no", "-p", "no:cacheprovider"]);
+    command.args(arguments);
+    command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PANGEA_BIN", &binaries.pangea).env("PANGEA_SHOP_BIN", &binaries.shop);
+    let well = shell::follow(&mut command, |line| tally.read_pytest(line))?;
+    let tally = tally.settle(well);
+    say::done("end-to-end tests", tally.clean(), started.elapsed());
+    Ok(tally)
+}
+
+/// The release binary of the README's first command, and the sample application where that
+/// command builds it. `None` if one does not compile.
+fn build() -> Result<Option<Binaries>, Failure> {
+    let built = shell::target()?.join("release/pangea");
+    let shop = shell::root().join("examples/shop");
+    let (manifest, target) = (shop.join("Cargo.toml"), shop.join("target"));
+    let mut with_shop = shell::cargo(&["build", "--release", "--locked", "--manifest-path"]);
+    with_shop.arg(manifest).arg("--target-dir").arg(&target);
+    let release = ["build", "--release", "--locked", "-p", "pangea"];
+    if !shell::succeeds(&mut shell::cargo(&release))? || !shell::succeeds(&mut with_shop)? {
+        return Ok(None);
+    }
+    // A copy, so that a build which ends while the tests run does not change what they test.
+    let pangea = shell::target()?.join("e2e/pangea");
+    copy(&built, &pangea)
+        .map_err(|error| Failure::new(format!("{}: {error}", pangea.display())))?;
+    Ok(Some(Binaries { pangea, shop: target.join("release/pangea-shop") }))
+}
+
+fn copy(from: &PathBuf, to: &PathBuf) -> std::io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    // A running program cannot be written over, only replaced.
+    let _ = fs::remove_file(to);
+    fs::copy(from, to).map(|_| ())
+}
+
+fn begin(name: &str) -> Instant {
+    say::step(name);
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_are_selected_by_name() {
+        let tiers = |words: &[&str]| select(words).map(|(tiers, _)| tiers).ok();
+        assert_eq!(tiers(&[]).map(|tiers| tiers.len()), Some(3));
+        assert_eq!(tiers(&["--only", "sim"]), Some(vec![Tier::Sim]));
+        assert_eq!(tiers(&["--only", "most"]), None);
+        assert_eq!(tiers(&["most"]), None);
+        let (_, pytest) = select(&["--only", "e2e", "--", "-k", "race"]).expect("well formed");
+        assert_eq!(pytest, ["-k", "race"]);
+    }
+}
