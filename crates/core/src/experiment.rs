@@ -69,12 +69,19 @@ pub struct Seen {
 /// losing sides of the item's ledger entries, from whichever regions.
 #[must_use]
 pub fn fate(stamp: Stamp, current: Option<&Seen>, losers: &[Seen]) -> Fate {
-    let includes = |seen: &Seen| seen.stamp == stamp || seen.context.covers(stamp);
-    match current {
-        Some(current) if current.stamp == stamp => Fate::Present,
-        Some(current) if current.context.covers(stamp) => Fate::Overwritten,
-        _ if losers.iter().any(includes) => Fate::InLedger,
-        _ => Fate::Lost,
+    let shown = current.is_some_and(|current| current.stamp == stamp);
+    let covered = |seen: &Seen| seen.context.covers(stamp);
+    if shown {
+        Fate::Present
+    } else if losers.iter().any(|loser| loser.stamp == stamp) {
+        // Also where a later write has seen the outcome: what a client lost is in the ledger.
+        Fate::InLedger
+    } else if current.is_some_and(covered) {
+        Fate::Overwritten
+    } else if losers.iter().any(covered) {
+        Fate::InLedger
+    } else {
+        Fate::Lost
     }
 }
 
@@ -159,6 +166,7 @@ mod tests {
         assert_eq!(fate(a, Some(&seen(b, &[a])), &[]), Fate::Overwritten);
         assert_eq!(fate(a, Some(&seen(b, &[])), &[seen(a, &[])]), Fate::InLedger);
         assert_eq!(fate(a, Some(&seen(c, &[])), &[seen(b, &[a])]), Fate::InLedger);
+        assert_eq!(fate(a, Some(&seen(c, &[a])), &[seen(a, &[])]), Fate::InLedger);
         assert_eq!(fate(a, Some(&seen(c, &[])), &[seen(b, &[])]), Fate::Lost);
         assert_eq!(fate(a, None, &[]), Fate::Lost);
     }
