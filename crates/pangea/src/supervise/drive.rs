@@ -85,7 +85,11 @@ async fn follow(
                 });
             }
             _ = inputs.resize.recv() => screen.resized(),
-            () = told_to_stop(inputs.interrupt.recv(), inputs.terminate.recv(), inputs.hangup.recv()) => {
+            () = told_to_stop(
+                inputs.interrupt.recv(),
+                inputs.terminate.recv(),
+                inputs.hangup.recv(),
+            ) => {
                 stopping = true;
                 supervisor.stop_all();
             }
