@@ -67,7 +67,7 @@ fn loser_image(entry: &Attributes) -> Option<&Attributes> {
 pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     for (id, item) in oracle.items.iter().enumerate() {
         let table = item.key.table;
-        if !sites[0].catalog.get(table).is_some_and(|entry| !entry.deleted) {
+        if sites[0].catalog.get(table).is_none_or(|entry| entry.deleted) {
             continue;
         }
         let whole = sites.iter().filter(|site| site.is_whole(table));

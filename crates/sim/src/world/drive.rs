@@ -225,7 +225,7 @@ fn describe(write: &Write) -> String {
     let rows = write.batch.items.iter().map(|(key, stored)| {
         let shown = stored
             .as_ref()
-            .map_or("dropped".to_string(), |stored| stored.version.stamp.to_string());
+            .map_or_else(|| "dropped".to_string(), |stored| stored.version.stamp.to_string());
         format!("{}/{:?} = {shown}", key.table, key.primary.partition)
     });
     let rows: Vec<String> = rows.collect();
