@@ -11,7 +11,7 @@ use crate::config::{BUILTIN_NAME, Topology};
 pub(super) enum ConfigCommand {
     /// Print the topology as TOML with every default filled in
     Print,
-    /// Check the topology: silent exit code 0, or every problem with its line and exit code 2
+    /// Check the topology; exit code 2 and every problem with its line if it is wrong
     Check,
 }
 

@@ -28,7 +28,7 @@ pub const FAILURE: u8 = 2;
 
 /// Pangea: a store and a traffic plane that survive the loss of a region
 #[derive(Debug, Parser)]
-#[command(name = "pangea", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "pangea", version, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -38,6 +38,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// Topology file [default: the running topology's, else the built-in one]
     #[arg(short = 'f', long, global = true, value_name = "FILE")]
@@ -53,12 +54,11 @@ struct Global {
     log: String,
 }
 
-/// How results are printed.
+/// How results are printed: for people, or for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    // No docs on the variants: clap would spread every command's help over a page for them.
     Table,
-    /// For scripts
     Json,
 }
 

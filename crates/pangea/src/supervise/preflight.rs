@@ -103,10 +103,8 @@ fn explain(address: SocketAddr, transport: Transport, key: &str, error: &io::Err
 fn runnable(service: &Service) -> Result<(), String> {
     let directory = &service.directory;
     if !directory.is_dir() {
-        return Err(format!(
-            "its `directory` {} does not exist: run from the checkout, or set it in the topology",
-            directory.display()
-        ));
+        let shown = directory.display();
+        return Err(format!("no directory {shown}: run from its checkout, or set `directory`"));
     }
     let (key, argv) = match service.build.is_empty() {
         true => ("command", &service.command),
@@ -116,9 +114,7 @@ fn runnable(service: &Service) -> Result<(), String> {
     if found(&program, directory) {
         return Ok(());
     }
-    Err(format!(
-        "the program `{program}` of its `{key}` is not installed: install it, or set `{key}`"
-    ))
+    Err(format!("no program `{program}`: install it, or set `{key}`"))
 }
 
 /// Whether `program` is a file (relative to `directory`), or in PATH if it is a bare name.

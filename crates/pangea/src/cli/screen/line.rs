@@ -72,11 +72,11 @@ pub(super) enum Align {
     Right,
 }
 
-/// Rows whose columns share their widths. Cells past the columns are free text.
+/// Rows whose columns share their widths; a row may end early, in a remark of any length.
 #[derive(Debug)]
 pub(super) struct Grid {
     aligns: Vec<Align>,
-    rows: Vec<Vec<Word>>,
+    rows: Vec<(Vec<Word>, Option<Word>)>,
 }
 
 /// Blanks between columns.
@@ -88,16 +88,16 @@ impl Grid {
     }
 
     pub(super) fn head(&mut self, names: &[&str]) {
-        self.rows.push(names.iter().map(|name| (Tone::Dim, (*name).to_owned())).collect());
+        self.row(names.iter().map(|name| (Tone::Dim, (*name).to_owned())).collect(), None);
     }
 
-    pub(super) fn row(&mut self, cells: Vec<Word>) {
-        self.rows.push(cells);
+    pub(super) fn row(&mut self, cells: Vec<Word>, remark: Option<Word>) {
+        self.rows.push((cells, remark));
     }
 
     /// Width of column `index`.
     fn width(&self, index: usize) -> usize {
-        let cells = self.rows.iter().filter_map(|row| row.get(index));
+        let cells = self.rows.iter().filter_map(|(cells, _)| cells.get(index));
         cells.map(|(_, text)| text.chars().count()).max().unwrap_or(0)
     }
 
@@ -106,18 +106,19 @@ impl Grid {
         let widths: Vec<usize> = (0..self.aligns.len())
             .map(|index| self.width(index).max(least.get(index).copied().unwrap_or(0)))
             .collect();
-        let line = |row: &Vec<Word>| {
+        let line = |(cells, remark): &(Vec<Word>, Option<Word>)| {
             let mut line = Line::default();
-            for (index, (tone, text)) in row.iter().enumerate() {
-                let fill = widths.get(index).map_or(0, |w| w - text.chars().count());
-                let (before, after) = match self.aligns.get(index) {
-                    Some(Align::Right) => (fill, 0),
-                    Some(Align::Left) | None => (0, fill),
+            for (index, (tone, text)) in cells.iter().enumerate() {
+                let fill = widths[index] - text.chars().count();
+                let (before, after) = match self.aligns[index] {
+                    Align::Right => (fill, 0),
+                    Align::Left => (0, fill),
                 };
                 line = line.and(Tone::Plain, " ".repeat(before));
                 line = line.and(*tone, text.clone());
                 line = line.and(Tone::Plain, " ".repeat(after + GAP));
             }
+            line.0.extend(remark.clone());
             line
         };
         self.rows.iter().map(line).collect()
@@ -140,8 +141,9 @@ mod tests {
     fn columns_align() {
         let mut grid = Grid::new(&[Align::Left, Align::Right]);
         grid.head(&["NAME", "LAG"]);
-        grid.row(vec![(Tone::Plain, "a".into()), (Tone::Good, "1234".into())]);
+        grid.row(vec![(Tone::Plain, "a".into()), (Tone::Good, "1234".into())], None);
+        grid.row(vec![], Some((Tone::Dim, "a remark".into())));
         let lines: Vec<String> = grid.lines(&[6]).iter().map(|l| l.paint(80, false)).collect();
-        assert_eq!(lines, ["NAME     LAG", "a       1234"]);
+        assert_eq!(lines, ["NAME     LAG", "a       1234", "a remark"]);
     }
 }

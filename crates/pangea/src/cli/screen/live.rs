@@ -45,6 +45,7 @@ pub(crate) struct Screen {
     width: usize,
     told: Option<View>,
     ready_told: bool,
+    stopped: bool,
 }
 
 impl Screen {
@@ -62,6 +63,7 @@ impl Screen {
             width: size().0,
             told: None,
             ready_told: false,
+            stopped: false,
         }
     }
 
@@ -91,6 +93,7 @@ impl Screen {
         let kept =
             format!("stopped after {}; data stays in {}", self.age(), self.data_dir.display());
         if self.terminal {
+            self.stopped = true;
             self.draw(view);
             out::line(&kept);
         } else {
@@ -149,7 +152,8 @@ impl Screen {
 
     fn header(&self, view: &View) -> Line {
         let (tone, phase) = match (view.stopping, ready(view)) {
-            (true, _) => (Tone::Warn, "stopping: Ctrl-C again kills"),
+            (true, _) if self.stopped => (Tone::Dim, "stopped"),
+            (true, _) => (Tone::Warn, "stopping (Ctrl-C again kills)"),
             (_, true) => (Tone::Good, "up"),
             (_, false) if view.status.regions.iter().any(|r| r.state == RegionState::Dead) => {
                 (Tone::Bad, "degraded")

@@ -59,19 +59,20 @@ fn regions(view: &View, first: usize) -> Vec<Line> {
     grid.head(&["REGION", "STATE", "PID", "DYNAMODB", "WRITES", "CONFLICTS"]);
     for region in &view.status.regions {
         let process = view.processes.iter().find(|p| is_region(p, &region.name));
-        let known = region.state != RegionState::Dead;
-        let count =
-            |n: u64| if known { (Tone::Plain, n.to_string()) } else { (Tone::Dim, "–".into()) };
-        let mut row = vec![
-            (Tone::Plain, region.name.clone()),
-            region_state(region),
-            pid(region.pid),
-            (if known { Tone::Plain } else { Tone::Dim }, region.dynamodb.clone()),
-            count(region.writes),
-            count(region.conflicts),
-        ];
-        row.extend(region_remark(region, process));
-        grid.row(row);
+        let stopped = view.stopping.then(|| process.and_then(ended_by_us)).flatten();
+        let remark = region_remark(region, process).filter(|_| stopped.is_none());
+        let mut row = vec![(Tone::Plain, region.name.clone())];
+        row.push(stopped.unwrap_or_else(|| region_state(region)));
+        row.push(pid(region.pid));
+        // A remark takes the place of what matters less: the line must fit a terminal of 80.
+        if region.state != RegionState::Dead {
+            row.push((Tone::Plain, region.dynamodb.clone()));
+            if remark.is_none() {
+                row.push((Tone::Plain, region.writes.to_string()));
+                row.push((Tone::Plain, region.conflicts.to_string()));
+            }
+        }
+        grid.row(row, remark);
     }
     grid.lines(&[first, STATE_WIDTH, PID_WIDTH])
 }
@@ -80,6 +81,12 @@ fn regions(view: &View, first: usize) -> Vec<Line> {
 const STATE_WIDTH: usize = "◐ STARTING".len() - "◐".len() + 1;
 /// Linux gives out process ids of up to 7 digits.
 const PID_WIDTH: usize = 7;
+
+/// How a process is shown that ended because everything is being stopped.
+fn ended_by_us(process: &ProcessInfo) -> Option<Word> {
+    let overdue = process.reason.as_ref().is_some_and(|reason| reason.contains("did not stop"));
+    (process.state == ProcessState::Dead && !overdue).then(|| (Tone::Dim, "○ stopped".to_owned()))
+}
 
 fn is_region(process: &ProcessInfo, name: &str) -> bool {
     process.service.is_none() && process.region.as_deref() == Some(name)
@@ -125,12 +132,14 @@ fn service(view: &View, name: &str, first: usize) -> Vec<Line> {
         let Some(service) = region.services.iter().find(|s| s.name == name) else { continue };
         let process = view.processes.iter().find(|p| is_service(p, name, &region.name));
         let mut row = vec![(Tone::Plain, region.name.clone())];
-        row.push(service_state(service, process));
+        let stopped = view.stopping.then(|| process.and_then(ended_by_us)).flatten();
+        let reason = service.reason.as_ref().filter(|_| !service.healthy && stopped.is_none());
+        row.push(stopped.unwrap_or_else(|| service_state(service, process)));
         row.push(pid(service.pid));
-        row.push((Tone::Plain, service.endpoint.clone()));
-        let reason = service.reason.as_ref().filter(|_| !service.healthy);
-        row.extend(reason.map(|reason| (Tone::Dim, reason.clone())));
-        grid.row(row);
+        if reason.is_none() {
+            row.push((Tone::Plain, service.endpoint.clone()));
+        }
+        grid.row(row, reason.map(|reason| (Tone::Dim, reason.clone())));
     }
     grid.lines(&[first, STATE_WIDTH, PID_WIDTH])
 }
@@ -192,7 +201,7 @@ fn lag(view: &View, first: usize) -> Vec<Line> {
     for to in &regions {
         let mut row = vec![(Tone::Plain, format!("to {to}"))];
         row.extend(regions.iter().map(|from| lag_cell(view, from, to)));
-        grid.row(row);
+        grid.row(row, None);
     }
     grid.lines(&[first])
 }
@@ -228,29 +237,30 @@ fn lag_worst(view: &View, first: usize) -> Vec<Line> {
 fn edge(view: &View, first: usize) -> Vec<Line> {
     let edge = &view.status.edge;
     let mut grid = Grid::new(&[Align::Left, Align::Left]);
-    let state = match (edge.pid, &edge.reason) {
+    let process = view.processes.iter().find(|process| process.process == "edge");
+    let stopped = view.stopping.then(|| process.and_then(ended_by_us)).flatten();
+    let state = stopped.unwrap_or_else(|| match (edge.pid, &edge.reason) {
         (Some(pid), _) => (Tone::Good, format!("● up, pid {pid}")),
         (None, Some(reason)) => (Tone::Bad, format!("✕ {reason}")),
         (None, None) => (Tone::Dim, "◌ not up".to_owned()),
+    });
+    grid.row(vec![(Tone::Dim, "EDGE".to_owned())], Some(state));
+    let mut row = |name: &str, address: &str, remark: Option<Word>| {
+        grid.row(vec![(Tone::Plain, name.to_owned()), (Tone::Plain, address.to_owned())], remark);
     };
-    grid.row(vec![(Tone::Dim, "EDGE".to_owned()), state]);
-    let name = |name: &str| (Tone::Plain, name.to_owned());
-    let at = |text: &str| (Tone::Plain, text.to_owned());
-    let mut accelerator = vec![name("accelerator"), at(&edge.accelerator)];
-    accelerator.push(answer(edge.accelerator_serves.as_deref()));
-    grid.row(accelerator);
-    let dns = edge.dns_answers.iter();
-    let dns: Vec<(&String, Word)> = dns.map(|(name, to)| (name, answer(to.as_deref()))).collect();
-    for (index, (record, (tone, to))) in dns.iter().enumerate() {
-        let place = if index == 0 { [name("dns"), at(&edge.dns)] } else { [name(""), at("")] };
-        let [label, address] = place;
-        grid.row(vec![label, address, (*tone, format!("{to}  {record}"))]);
+    let accelerator = answer(edge.accelerator_serves.as_deref());
+    row("accelerator", &edge.accelerator, Some(accelerator));
+    let answers = edge.dns_answers.iter().map(|(record, region)| {
+        let (tone, to) = answer(region.as_deref());
+        Some((tone, format!("{to}  {record}")))
+    });
+    let answers = if edge.dns_answers.is_empty() { vec![None] } else { answers.collect() };
+    for (index, answer) in answers.into_iter().enumerate() {
+        let (name, address) = if index == 0 { ("dns", edge.dns.as_str()) } else { ("", "") };
+        row(name, address, answer);
     }
-    if dns.is_empty() {
-        grid.row(vec![name("dns"), at(&edge.dns)]);
-    }
-    grid.row(vec![name("control"), at(&edge.control)]);
-    grid.row(vec![name("operator"), at(&edge.operator)]);
+    row("control", &edge.control, None);
+    row("operator", &edge.operator, None);
     grid.lines(&[first])
 }
 

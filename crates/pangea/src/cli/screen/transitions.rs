@@ -1,7 +1,7 @@
 //! What changed between two views, in plain lines: for logs, pipes and CI.
 
 use super::View;
-use crate::status::Status;
+use crate::status::{RegionState, Status};
 use crate::supervise::client::{ProcessInfo, ProcessState};
 
 /// One line for each change.
@@ -11,10 +11,12 @@ pub(super) fn between(before: Option<&View>, now: &View) -> Vec<String> {
         let earlier = before.and_then(|view| same(view, process));
         let changed = earlier.is_none_or(|e| (e.state, e.pid) != (process.state, process.pid));
         if changed {
-            lines.extend(process_line(process));
+            lines.extend(process_line(process, now.stopping));
         }
     }
-    lines.extend(status_lines(before.map(|view| &view.status), &now.status));
+    if !now.stopping {
+        lines.extend(status_lines(before.map(|view| &view.status), &now.status));
+    }
     lines
 }
 
@@ -22,7 +24,12 @@ fn same<'a>(view: &'a View, process: &ProcessInfo) -> Option<&'a ProcessInfo> {
     view.processes.iter().find(|earlier| earlier.process == process.process)
 }
 
-fn process_line(process: &ProcessInfo) -> Option<String> {
+/// A region's death is told by its status, unless that is not told any more.
+fn process_line(process: &ProcessInfo, stopping: bool) -> Option<String> {
+    let of_region = process.region.is_some() && process.service.is_none();
+    if process.state == ProcessState::Dead && of_region && !stopping {
+        return None;
+    }
     let name = &process.process;
     let pid = process.pid.unwrap_or(0);
     let reason = process.reason.as_deref().unwrap_or("stopped");
@@ -43,11 +50,15 @@ fn status_lines(before: Option<&Status>, now: &Status) -> Vec<String> {
         let earlier = before.and_then(|status| status.region(&region.name));
         let was = earlier.map(|earlier| (earlier.state, earlier.healthy)).unwrap_or_default();
         if was != (region.state, region.healthy) {
-            let health = if region.healthy { "healthy" } else { "not healthy" };
             let reason = region.reason.as_ref().filter(|_| !region.healthy);
+            let remark = match (region.state, region.healthy) {
+                (RegionState::Active, true) => format!(" at {}", region.dynamodb),
+                (RegionState::Active, false) => ", not healthy".to_owned(),
+                _ => String::new(),
+            };
             let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
             let state = region.state.as_str();
-            lines.push(format!("region {}: {state}, {health}{reason}", region.name));
+            lines.push(format!("region {}: {state}{remark}{reason}", region.name));
         }
         for service in &region.services {
             let known = earlier.and_then(|e| e.services.iter().find(|s| s.name == service.name));
