@@ -298,3 +298,11 @@ fn read_many_rows(reader: &mut Reader<'_>) -> Result<Vec<Row>, DecodeError> {
     }
     Ok(rows)
 }
+
+/// The identity of the cluster of this name; certificates tell clusters of one name apart.
+#[must_use]
+pub fn cluster_id(name: &str) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
+    id
+}

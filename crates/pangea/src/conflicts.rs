@@ -65,7 +65,7 @@ impl ConflictReport {
         Some(Self {
             id: format!("{}-{}", format_stamp(loser), format_stamp(winner)),
             table: names.tables.get(&table).cloned().unwrap_or_else(|| table.to_string()),
-            key: key.iter().map(pangea_codec::dynamo::value_to_json).collect(),
+            key: key.iter().map(value_json).collect(),
             severity: text(entry, "severity")?,
             policy: text(entry, "policy")?,
             loser: side(entry.get("loser")?, names)?,
@@ -81,6 +81,16 @@ pub struct Names {
     pub tables: BTreeMap<pangea_core::id::TableId, String>,
     /// Of regions, by slot.
     pub regions: BTreeMap<u8, String>,
+}
+
+fn image_json(image: &Attributes) -> Value {
+    let bytes = pangea_codec::dynamo::attributes_to_json(image);
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+}
+
+fn value_json(value: &AttributeValue) -> Value {
+    let image = Attributes::from([("v".to_string(), value.clone())]);
+    image_json(&image)["v"].take()
 }
 
 fn text(entry: &Attributes, name: &str) -> Option<String> {
@@ -99,7 +109,7 @@ fn side(value: &AttributeValue, names: &Names) -> Option<SideReport> {
     }
     let flag = |name| matches!(side.get(name), Some(AttributeValue::Bool(true)));
     let image = match side.get("image") {
-        Some(AttributeValue::M(image)) => Some(pangea_codec::dynamo::attributes_to_json(image)),
+        Some(AttributeValue::M(image)) => Some(image_json(image)),
         _ => None,
     };
     let version = VersionReport::from_parts(read_stamp(stamp)?, &seen);

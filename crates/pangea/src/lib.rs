@@ -3,18 +3,21 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conflicts;
 pub mod dns;
-#[path = "standin/edge.rs"]
 pub mod edge;
+pub mod experiment;
 pub mod http;
 pub mod http_client;
 pub mod l4;
+pub mod metrics;
 pub mod peer;
 pub mod probe;
-pub mod storage;
 pub mod process;
-#[path = "standin/region.rs"]
+mod query;
 pub mod region;
 pub mod status;
+pub mod storage;
 pub mod supervise;
 pub mod traffic;
+pub mod versions;

@@ -102,11 +102,7 @@ fn encode<'a, M: EncodeMetric>(
     let kind = first.metric_type();
     let mut encoder = encoder.encode_descriptor(&family.name, family.help, None, kind)?;
     for (labels, metric) in metrics {
-        if labels.is_empty() {
-            metric.encode(encoder.reborrow())?;
-        } else {
-            metric.encode(encoder.encode_family(labels)?)?;
-        }
+        metric.encode(encoder.encode_family(labels)?)?;
     }
     Ok(())
 }

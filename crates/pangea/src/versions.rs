@@ -96,8 +96,7 @@ mod tests {
         let hlc = Hlc::from_parts(1_789_000_000_000, 3);
         let stamp = Stamp { hlc, origin: Origin::from_bits(1025) };
         assert_eq!(parse_stamp(&format_stamp(stamp)), Some(stamp));
-        let wrong =
-            ["", "zz", "0123456789abcdef012", "0123456789abcdef012g", "é123456789abcdef01"];
+        let wrong = ["", "zz", "0123456789abcdef012", "0123456789abcdef012g", "é123456789abcdef01"];
         for text in wrong {
             assert_eq!(parse_stamp(text), None, "{text}");
         }

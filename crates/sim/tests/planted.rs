@@ -1,1 +1,97 @@
-fn main() {}
+//! A checker that has never failed is not known to check: each planted bug must be found within a
+//! fixed number of seeds, and the node without it must pass the very same seeds.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use pangea_core::node::Bug;
+use pangea_sim::{Invariant, Options, Report, run, run_many};
+
+/// The seeds from 1 on that break with the bug, up to the first; what it broke.
+fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
+    let options = Options { bug: Some(bug), ..Options::default() };
+    let mut found = None;
+    run_many(1, seeds, &options, |report| {
+        if report.violation.is_none() {
+            return ControlFlow::Continue(());
+        }
+        found = Some(report.clone());
+        ControlFlow::Break(())
+    });
+    found
+}
+
+/// The bug is found within `seeds` seeds, by one of `by`, and is what broke them.
+fn check(bug: Bug, seeds: u64, by: &[Invariant]) {
+    let report = first_find(bug, seeds).unwrap_or_else(|| panic!("{bug:?} is not found"));
+    let violation = report.violation.as_ref().expect("a find is a violation");
+    assert!(by.contains(&violation.invariant), "{bug:?} is found as {}", violation.invariant);
+    assert!(!violation.timeline.is_empty(), "a find has its timeline");
+    assert!(report.to_string().contains(&format!("pangea sim --seed {}", report.seed)));
+    for seed in 1..=report.seed {
+        let sound = run(seed, &Options::default());
+        assert_eq!(sound.violation, None, "seed {seed} breaks without the bug");
+    }
+}
+
+#[test]
+fn a_reply_before_durability_is_found() {
+    check(Bug::ReplyBeforeDurable, 20, &[Invariant::DurableAck]);
+}
+
+#[test]
+fn a_missing_tie_break_is_found() {
+    check(Bug::NoRegionTieBreak, 200, &[Invariant::Convergence, Invariant::NothingVanishes]);
+}
+
+#[test]
+fn places_ahead_of_their_rows_are_found() {
+    check(Bug::AppliedAheadOfRows, 20, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_ledger_entry_outside_the_batch_is_found() {
+    check(Bug::LedgerNotInBatch, 20, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_forgotten_context_is_found() {
+    check(Bug::ContextForgotten, 20, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_forgotten_clock_is_found() {
+    check(Bug::ClockForgotten, 200, &[Invariant::Identity, Invariant::DurableAck]);
+}
+
+#[test]
+fn a_skipped_ledger_entry_is_found() {
+    check(Bug::LedgerSkipped, 20, &[Invariant::NothingVanishes]);
+}
+
+/// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
+#[test]
+#[ignore = "a survey for people, not a check"]
+fn survey() {
+    let bugs = [
+        Bug::ReplyBeforeDurable,
+        Bug::NoRegionTieBreak,
+        Bug::AppliedAheadOfRows,
+        Bug::LedgerNotInBatch,
+        Bug::ContextForgotten,
+        Bug::ClockForgotten,
+        Bug::LedgerSkipped,
+    ];
+    for bug in bugs {
+        let options = Options { bug: Some(bug), ..Options::default() };
+        let (mut first, mut by) = (None, BTreeSet::new());
+        let summary = run_many(1, 1000, &options, |report| {
+            if let Some(violation) = &report.violation {
+                first.get_or_insert(report.seed);
+                by.insert(violation.invariant.as_str());
+            }
+            ControlFlow::Continue(())
+        });
+        eprintln!("{bug:?}: first seed {first:?}, {} of 1000 seeds, by {by:?}", summary.failed);
+    }
+}

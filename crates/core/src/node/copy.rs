@@ -3,9 +3,11 @@
 //! A new replica copies from every region that holds the table: from the home region everything,
 //! from the others their own rows, which a feed filtered by an older catalog may have withheld.
 //! It serves once the home's rows and those of every reachable region are here; the rest is
-//! remembered in its status and follows. A leaving replica first waits until every holder has
+//! remembered in its status and follows. Behind the rows of each region come the conflicts that its
+//! ledger has of the table, which the feed had withheld just so. A leaving replica first waits until every holder has
 //! applied its writes, in band, so that nothing acknowledged leaves with it.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -25,6 +27,8 @@ const COPY_NOT_READY_US: u64 = 100_000;
 /// The copy of one table from one region.
 #[derive(Debug, Default)]
 pub(super) struct Copy {
+    /// The rows are here; the table's conflicts are next.
+    ledger: bool,
     after: Option<PrimaryKey>,
     done: bool,
     ask_at_us: u64,
@@ -135,10 +139,14 @@ impl Node {
 
     /// Asks for the chunks that are due.
     pub(super) fn drive_copies(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        // One table's copy of the ledger at a time, so that an answer is not taken for another's.
+        let mut ledgers = BTreeSet::new();
         for (&(table, donor), copy) in &mut self.copies {
             let up = self.links.get(&donor).is_some_and(|link| link.up);
-            if up && !copy.done && copy.ask_at_us <= now.mono_us {
+            let turn = copy.done || !copy.ledger || ledgers.insert(donor);
+            if up && turn && !copy.done && copy.ask_at_us <= now.mono_us {
                 copy.ask_at_us = now.mono_us + COPY_TIMEOUT_US;
+                let table = if copy.ledger { TableId::LEDGER } else { table };
                 let request = Request::Copy { table, after: copy.after.clone() };
                 effects.push(Effect::Send { to: donor, request });
             }
@@ -153,24 +161,37 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(copy) = self.copies.get_mut(&(frame.table, from)) else { return };
-        if copy.done || copy.after != frame.after {
+        let Some((table, copy)) = self.copy_of(frame.table, from) else { return };
+        if copy.after != frame.after {
             return;
         }
         if !frame.ready {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
             return;
         }
-        copy.done = frame.next.is_none();
+        if frame.next.is_none() {
+            copy.done = copy.ledger;
+            copy.ledger = true;
+        }
         copy.after = frame.next;
         copy.ask_at_us = 0;
         let mut txn = Txn::new(store);
         for row in frame.rows {
             self.merge_row(now, &mut txn, row, effects);
         }
-        self.conclude_copies(now, &mut txn, frame.table, effects);
+        self.conclude_copies(now, &mut txn, table, effects);
         self.persist(txn.batch, Vec::new(), effects);
         self.drive_copies(now, effects);
+    }
+
+    /// The copy under way that a chunk of `table` from `donor` belongs to.
+    fn copy_of(&mut self, table: TableId, donor: RegionSlot) -> Option<(TableId, &mut Copy)> {
+        let mut open = self.copies.iter_mut().filter(|((_, of), copy)| *of == donor && !copy.done);
+        let found = open.find(|((of, _), copy)| match table {
+            TableId::LEDGER => copy.ledger,
+            _ => *of == table && !copy.ledger,
+        });
+        found.map(|(&(of, _), copy)| (of, copy))
     }
 
     /// Starts serving when everything reachable is here; shortens the list of what is not.

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
-use crate::catalog::{ReplicaSpec, ReplicaView, StreamView, TableEntry, entry_key};
+use crate::catalog::{ReplicaSpec, ReplicaState, ReplicaView, StreamView, TableEntry, entry_key};
 use crate::id::{RegionSlot, RequestId, TableId};
 use crate::replica::Snapshot;
 use crate::table::Schema;
@@ -81,6 +81,9 @@ pub enum DefineRefusal {
     /// A replica of an earlier life is still being deleted there.
     #[error("the region is still deleting its earlier replica")]
     ReplicaLeaving(RegionSlot),
+    /// A replica is still on its way, so that nobody can tell yet who has whose rows.
+    #[error("a replica of the table is still being created")]
+    ReplicaCreating(RegionSlot),
     /// Replicas must go first.
     #[error("the table still has replicas")]
     HasReplicas,
@@ -141,7 +144,8 @@ impl Node {
     fn update(&mut self, now: Now, update: &TableUpdate) -> Result<TableEntry, DefineRefusal> {
         let mut entry = self.owned(&update.name)?;
         for &slot in &update.remove {
-            remove_replica(&mut entry, slot)?;
+            self.may_remove(&entry, slot)?;
+            entry.replicas.retain(|replica| replica.slot != slot);
         }
         for &slot in &update.add {
             self.may_add(&entry, slot)?;
@@ -169,9 +173,28 @@ impl Node {
         if entry.replica(slot).is_some() {
             return Err(DefineRefusal::ReplicaExists(slot));
         }
+        // Not only of this region: the last rows of a leaving replica reach its holders, but a new
+        // one would copy from the home before they are there, and never see them.
         let shown = self.catalog.replicas(entry);
-        if shown.contains(&(slot, ReplicaView::Deleting)) {
-            return Err(DefineRefusal::ReplicaLeaving(slot));
+        let leaving = shown.into_iter().find(|(_, view)| *view == ReplicaView::Deleting);
+        leaving.map_or(Ok(()), |(slot, _)| Err(DefineRefusal::ReplicaLeaving(slot)))
+    }
+
+    /// A replica may leave when every other has all it wrote, or will: not while one of them is
+    /// still copying, because the leaving one may have withheld rows from a holder unknown to it.
+    fn may_remove(&self, entry: &TableEntry, slot: RegionSlot) -> Result<(), DefineRefusal> {
+        if slot == entry.home {
+            return Err(DefineRefusal::ReplicaIsHome(slot));
+        }
+        if entry.replica(slot).is_none() {
+            return Err(DefineRefusal::ReplicaMissing(slot));
+        }
+        for replica in &entry.replicas {
+            match self.catalog.state(entry, replica.slot) {
+                Some(ReplicaState::Active { pending }) if pending.is_empty() => {}
+                Some(ReplicaState::Failed { .. }) => {}
+                _ => return Err(DefineRefusal::ReplicaCreating(replica.slot)),
+            }
         }
         Ok(())
     }
@@ -196,16 +219,4 @@ impl Node {
             Some(entry) => Ok(entry.clone()),
         }
     }
-}
-
-fn remove_replica(entry: &mut TableEntry, slot: RegionSlot) -> Result<(), DefineRefusal> {
-    if slot == entry.home {
-        return Err(DefineRefusal::ReplicaIsHome(slot));
-    }
-    let before = entry.replicas.len();
-    entry.replicas.retain(|replica| replica.slot != slot);
-    if entry.replicas.len() == before {
-        return Err(DefineRefusal::ReplicaMissing(slot));
-    }
-    Ok(())
 }

@@ -47,6 +47,19 @@ pub struct Config {
     pub bug: Option<Bug>,
 }
 
+impl Config {
+    /// A node without planted bugs.
+    #[must_use]
+    pub fn new(slot: RegionSlot, skew_ms_max: u64) -> Self {
+        Self {
+            slot,
+            skew_ms_max,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+}
+
 /// Bugs that the simulator must catch. They exist in no shipped build.
 #[cfg(feature = "planted-bugs")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

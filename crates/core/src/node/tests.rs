@@ -133,13 +133,18 @@ impl Region {
         }
     }
 
-    fn replicate_to(&mut self, ms: u64, index: u8) {
-        let update =
-            TableUpdate { name: "t".to_string(), add: vec![slot(index)], ..Default::default() };
+    fn update(&mut self, ms: u64, add: &[u8], remove: &[u8]) -> Outcome {
+        let slots = |of: &[u8]| of.iter().map(|&index| slot(index)).collect();
+        let (add, remove) = (slots(add), slots(remove));
+        let update = TableUpdate { name: "t".to_string(), add, remove, ..Default::default() };
         let change = Box::new(Change::Update(update));
         self.handle(ms, Event::Define { request: RequestId(0), change });
         self.sync(ms);
-        assert!(matches!(self.replies.pop(), Some(Outcome::Defined(_))));
+        self.replies.pop().expect("answered")
+    }
+
+    fn replicate_to(&mut self, ms: u64, index: u8) {
+        assert!(matches!(self.update(ms, &[index], &[]), Outcome::Defined(_)));
     }
 
     fn put(&mut self, ms: u64, table: TableId, value: &str) {
@@ -165,11 +170,14 @@ impl Region {
 
 /// Carries everything between two regions until nothing more happens.
 fn exchange(ms: u64, regions: &mut [Region; 2]) {
-    let mut feeds =
-        [Feed::new(regions[0].node.me, slot(1)), Feed::new(regions[1].node.me, slot(0))];
-    for index in 0..2_u8 {
-        regions[index as usize].handle(ms, Event::Linked { peer: slot(1 - index) });
-    }
+    exchange_as(ms, regions, [0, 1]);
+}
+
+fn exchange_as(ms: u64, regions: &mut [Region; 2], slots: [u8; 2]) {
+    let [one, other] = slots.map(slot);
+    let mut feeds = [Feed::new(regions[0].node.me, other), Feed::new(regions[1].node.me, one)];
+    regions[0].handle(ms, Event::Linked { peer: other });
+    regions[1].handle(ms, Event::Linked { peer: one });
     for step in 0..200 {
         let ms = ms + step;
         for feeder in 0..2_u8 {
@@ -179,7 +187,8 @@ fn exchange(ms: u64, regions: &mut [Region; 2]) {
             let (progress, store) =
                 (regions[usize::from(feeder)].node.progress(), &regions[usize::from(feeder)].store);
             if let Some(frame) = feed.next(at(ms), &progress, store) {
-                regions[subscriber].handle(ms, Event::Received { from: slot(feeder), frame });
+                let from = slot(slots[usize::from(feeder)]);
+                regions[subscriber].handle(ms, Event::Received { from, frame });
             }
             regions[subscriber].handle(ms, Event::Timer);
             regions[subscriber].sync(ms);
@@ -316,4 +325,63 @@ fn a_removed_replica_levels_first_and_leaves_no_rows() {
     assert!(regions[1].traces.contains(&Trace::ReplicaRemoved(table)));
     let entry = regions[0].node.catalog.get(table).expect("kept").clone();
     assert_eq!(regions[0].node.catalog.replicas(&entry).len(), 1);
+}
+
+#[test]
+fn replicas_come_and_go_one_after_the_other() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    shared_table(&mut regions);
+    let home = &mut regions[0];
+    home.replicate_to(2_000, 2);
+    // The region that comes may lack rows of the one that goes.
+    let creating = Outcome::Denied(DefineRefusal::ReplicaCreating(slot(2)));
+    assert_eq!(home.update(2_001, &[], &[1]), creating);
+    let mut regions = [Region::new(0), Region::new(1)];
+    shared_table(&mut regions);
+    assert!(matches!(regions[0].update(2_000, &[], &[1]), Outcome::Defined(_)));
+    let leaving = Outcome::Denied(DefineRefusal::ReplicaLeaving(slot(1)));
+    assert_eq!(regions[0].update(2_001, &[2], &[]), leaving);
+    exchange(2_002, &mut regions);
+    exchange(2_302, &mut regions);
+    regions[0].replicate_to(2_600, 2);
+}
+
+#[test]
+fn a_replica_that_comes_later_has_the_earlier_conflicts() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    regions[0].put(2_000, table, "a");
+    regions[1].put(2_000, table, "b");
+    regions.iter_mut().for_each(|region| region.sync(2_000));
+    exchange(2_001, &mut regions);
+    let [mut home, _] = regions;
+    home.update(2_300, &[2], &[]);
+    // The feed has passed the ledger's entry before the new region was a holder.
+    let mut regions = [home, Region::new(2)];
+    exchange_as(2_301, &mut regions, [0, 2]);
+    assert_eq!(regions[1].read(table), text("b"));
+    assert_eq!(regions[1].ledger(), 1);
+}
+
+#[test]
+fn an_acknowledgement_travels_behind_every_row_written_before_it() {
+    let mut region = Region::new(0);
+    let (me, table) = (region.node.me, region.create(1_000));
+    region.replicate_to(1_001, 1);
+    for ms in 0..crate::limits::FEED_ROWS_MAX as u64 {
+        let key = PrimaryKey { partition: KeyValue::S(ms.to_string()), sort: None };
+        let item = [("id".to_string(), AttributeValue::S(ms.to_string()))];
+        let op = Box::new(WriteOp::new(key, Action::Put(item.into())));
+        region.handle(1_002 + ms, Event::Write { request: RequestId(ms), table, op });
+    }
+    region.sync(2_000);
+    let mut progress = region.node.progress();
+    progress.applied = [(Origin::new(slot(1), 1), Hlc::from_parts(9, 0))].into();
+    let mut feed = Feed::new(me, slot(1));
+    feed.receive(Request::Subscribe { after: Hlc::ZERO });
+    let mut pages = vec![];
+    while let Some(Frame::Rows(page)) = feed.next(at(3_000), &progress, &region.store) {
+        pages.push((page.caught_up, page.applied.len()));
+    }
+    assert_eq!(pages, [(false, 0), (true, 1)]);
 }

@@ -112,7 +112,8 @@ impl Feed {
             after,
             through,
             rows,
-            applied: progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect(),
+            // In band: only behind every row that was written before it.
+            applied: if through == end { applied_of(progress) } else { Vec::new() },
             sent_wall_ms: now.wall_ms,
             caught_up: through == end,
         }))
@@ -122,15 +123,17 @@ impl Feed {
     ///
     /// The catalog that says that the peer holds the table is at least as old as `store`, and rows
     /// behind the cursor were filtered by an older one: so the scan sees every row that the feed
-    /// withheld, and the feed sends every row that the scan is too early for.
+    /// withheld, and the feed sends every row that the scan is too early for. The ledger is asked
+    /// for last, of a feeder that is known to know: its rows are filtered like the feed's.
     fn copy(&mut self, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let (table, after) = self.copies.pop_first()?;
         let entry = progress.catalog.get(table);
-        let Some(entry) = entry.filter(|entry| entry.is_held_by(self.peer)) else {
+        let held = entry.filter(|entry| entry.is_held_by(self.peer));
+        if held.is_none() && table != TableId::LEDGER {
             let (rows, next) = (Vec::new(), None);
             return Some(Frame::Copied(Copied { table, after, ready: false, rows, next }));
-        };
-        let everything = entry.home == self.me.slot();
+        }
+        let everything = held.is_none_or(|entry| entry.home == self.me.slot());
         let (mut rows, mut bytes, mut next) = (Vec::new(), 0, None);
         let scanned = store.rows(table, after.as_ref(), FEED_ROWS_MAX);
         let whole = scanned.len() < FEED_ROWS_MAX;
@@ -141,7 +144,8 @@ impl Feed {
                 break;
             }
             next = Some(key.primary.clone());
-            if everything || stored.version.stamp.origin.slot() == self.me.slot() {
+            let wanted = everything || stored.version.stamp.origin.slot() == self.me.slot();
+            if wanted && progress.catalog.may_receive(self.peer, table, &key.primary) {
                 bytes += version_bytes(&stored.version);
                 rows.push(Row { key, version: stored.version });
             }
@@ -151,6 +155,10 @@ impl Feed {
         }
         Some(Frame::Copied(Copied { table, after, ready: true, rows, next }))
     }
+}
+
+fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {
+    progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect()
 }
 
 fn version_bytes(version: &Version) -> usize {

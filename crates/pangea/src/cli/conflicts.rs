@@ -1,17 +1,32 @@
 //! `pangea conflicts`: the ledger of writes that lost.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Subcommand;
+use serde_json::Value;
 
-use super::Context;
+use super::{Context, NO, Output, out};
+use crate::config::{Region, Topology};
+use crate::conflicts::{ConflictPage, ConflictReport, SideReport};
+use crate::http_client::{Ask, Client};
+use crate::query::encode;
+
+/// A region that does not answer for this long is left out, with a remark.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Entries asked for at a time.
+const PAGE: usize = 500;
+/// Letters of an id in a list: a stamp and a half tells conflicts apart.
+const SHORT_ID: usize = 30;
 
 /// What to do with the ledger.
 #[derive(Debug, Subcommand)]
 pub enum ConflictsCommand {
     /// List the conflicts, newest first
     List {
-        /// Only those that this region saw [default: all regions]
+        /// Only those that this region knows [default: all regions]
         #[arg(long)]
         region: Option<String>,
         /// Only those of this table [default: all tables]
@@ -23,7 +38,7 @@ pub enum ConflictsCommand {
     },
     /// Show one conflict with both sides
     Show {
-        /// Its id, as listed
+        /// Its id, as listed, or enough of its beginning to be the only one
         id: String,
     },
 }
@@ -31,7 +46,159 @@ pub enum ConflictsCommand {
 /// Runs the command.
 ///
 /// # Errors
-/// The regions cannot be asked.
-pub fn run(_context: &Context, _command: &ConflictsCommand) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("`pangea conflicts` is not there yet: it comes with the data plane")
+/// No region can be asked.
+pub fn run(context: &Context, command: &ConflictsCommand) -> anyhow::Result<ExitCode> {
+    let topology = context.topology()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match command {
+        ConflictsCommand::List { region, table, limit } => {
+            let regions = chosen(&topology, region.as_deref())?;
+            let mut found = runtime.block_on(collect(&regions, table.as_deref(), None))?;
+            found.sort_by_key(|conflict| std::cmp::Reverse(conflict.loser.version.written_ms));
+            found.truncate(*limit);
+            list(context, &found)
+        }
+        ConflictsCommand::Show { id } => {
+            let regions = chosen(&topology, None)?;
+            let id = id.trim_end_matches('…');
+            let found = runtime.block_on(collect(&regions, None, Some(id)))?;
+            show(context, id, &found)
+        }
+    }
+}
+
+fn chosen<'t>(topology: &'t Topology, name: Option<&str>) -> anyhow::Result<Vec<&'t Region>> {
+    let Some(name) = name else { return Ok(topology.regions.iter().collect()) };
+    let region = topology.region(name);
+    Ok(vec![region.with_context(|| format!("no region `{name}` in the topology"))?])
+}
+
+/// The conflicts that any of the regions knows, each once.
+async fn collect(
+    regions: &[&Region],
+    table: Option<&str>,
+    id: Option<&str>,
+) -> anyhow::Result<Vec<ConflictReport>> {
+    let mut found = BTreeMap::new();
+    let mut silent = Vec::new();
+    for region in regions {
+        match of_region(region, table, id).await {
+            Ok(conflicts) => {
+                for conflict in conflicts {
+                    let key = (conflict.id.clone(), format!("{:?}", conflict.key));
+                    found.entry(key).or_insert(conflict);
+                }
+            }
+            Err(error) => silent.push(format!("{}: {error:#}", region.name)),
+        }
+    }
+    if silent.len() == regions.len() {
+        anyhow::bail!("no region answers: {}; is `pangea up` running?", silent.join("; "));
+    }
+    for reason in silent {
+        out::note(&format!("left out: {reason}"));
+    }
+    Ok(found.into_values().collect())
+}
+
+async fn of_region(
+    region: &Region,
+    table: Option<&str>,
+    id: Option<&str>,
+) -> anyhow::Result<Vec<ConflictReport>> {
+    let mut client = Client::new(region.admin, TIMEOUT);
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let (table, id) = (encode(table.unwrap_or_default()), encode(id.unwrap_or_default()));
+        let path = format!("/v1/conflicts?limit={PAGE}&table={table}&id={id}&after={after}");
+        let answer = client.ask(Ask::get(&path)).await?;
+        anyhow::ensure!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.body));
+        let page: ConflictPage = serde_json::from_slice(&answer.body)?;
+        found.extend(page.conflicts);
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(found),
+        }
+    }
+}
+
+fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode> {
+    if context.output == Output::Json {
+        out::json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if found.is_empty() {
+        out::note("no conflicts");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["ID", "TABLE", "KEY", "SEVERITY", "LOST IN", "WON BY"].map(String::from)];
+    for conflict in found {
+        rows.push([
+            format!("{}…", conflict.id.get(..SHORT_ID).unwrap_or(&conflict.id)),
+            conflict.table.clone(),
+            conflict.key.iter().map(plain).collect::<Vec<_>>().join(" / "),
+            conflict.severity.clone(),
+            conflict.loser.region_name.clone(),
+            conflict.winner.region_name.clone(),
+        ]);
+    }
+    out::line(&columns(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result<ExitCode> {
+    let [conflict] = found else {
+        let count = found.len();
+        out::note(&format!("{count} conflicts have an id that begins with {id}"));
+        return Ok(ExitCode::from(NO));
+    };
+    if context.output == Output::Json {
+        out::json(conflict)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let key: Vec<String> = conflict.key.iter().map(plain).collect();
+    out::line(&format!("conflict  {}", conflict.id));
+    out::line(&format!("table     {}", conflict.table));
+    out::line(&format!("key       {}", key.join(" / ")));
+    out::line(&format!("severity  {}, merged by {}", conflict.severity, conflict.policy));
+    side("lost", &conflict.loser)?;
+    side("won", &conflict.winner)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
+    let kind = match (side.deleted, side.conditional) {
+        (true, _) => "deletion",
+        (false, true) => "conditional write",
+        (false, false) => "write",
+    };
+    let (region, at) = (&side.region_name, side.version.written_ms);
+    out::line(&format!(
+        "\n{word}: a {kind} in {region} at {at} ms, version {}",
+        side.version.stamp
+    ));
+    match &side.image {
+        Some(image) => out::line(&serde_json::to_string_pretty(image)?),
+        None if side.deleted => {}
+        None => out::line("(the image is too large to be kept twice: read the item)"),
+    }
+    Ok(())
+}
+
+/// A DynamoDB value as people would write it.
+fn plain(value: &Value) -> String {
+    let inner = value.as_object().and_then(|object| object.values().next());
+    inner.and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_string)
 }

@@ -149,7 +149,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conflicts(command) => conflicts::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
-        Command::Sim(args) => sim::run(&context, &args),
+        Command::Sim(args) => sim::run_command(&context, &args),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions(args) => Ok(completions::run(&args)),
     }

@@ -86,8 +86,7 @@ fn zone_element(edge: &Edge, zone: &Zone) -> String {
 }
 
 fn list_zones(edge: &Edge) -> Reply {
-    let zones: String =
-        edge.topology.zones.iter().map(|zone| zone_element(edge, zone)).collect();
+    let zones: String = edge.topology.zones.iter().map(|zone| zone_element(edge, zone)).collect();
     let body = format!(
         "<HostedZones>{zones}</HostedZones><IsTruncated>false</IsTruncated>\
          <MaxItems>100</MaxItems>"
@@ -224,7 +223,8 @@ fn accelerator(edge: &Edge, target: &str) -> Reply {
             json_reply(StatusCode::OK, &json!({"EndpointGroups": groups}))
         }
         _ => {
-            let text = format!("{target}: this edge takes its configuration from the topology file");
+            let text =
+                format!("{target}: this edge takes its configuration from the topology file");
             let body = json!({"__type": "AccessDeniedException", "Message": text});
             json_reply(StatusCode::BAD_REQUEST, &body)
         }

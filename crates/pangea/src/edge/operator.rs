@@ -13,9 +13,9 @@ use pangea_core::routing::{Client, Data, Name, Question, RecordData, RecordType}
 use serde_json::json;
 
 use super::Edge;
+use crate::http::{Reply, json as json_reply, reply};
 use crate::metrics::Scrape;
 use crate::probe::Report;
-use crate::http::{Reply, json as json_reply, reply};
 use crate::query::Query;
 use crate::status::{self, RegionState, RegionStatus, Status};
 use crate::traffic::LogEntry;
@@ -24,7 +24,10 @@ const CONSOLE: &str = include_str!("console.html");
 
 pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply {
     if request.method() != Method::GET {
-        return problem(StatusCode::METHOD_NOT_ALLOWED, "the operator API of the edge is read-only");
+        return problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "the operator API of the edge is read-only",
+        );
     }
     let query = Query::of(request.uri());
     match request.uri().path() {
@@ -33,7 +36,11 @@ pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply
         "/v1/topology" => json_reply(StatusCode::OK, &edge.topology),
         "/v1/events" => json_reply(StatusCode::OK, &events(&edge)),
         "/v1/explain" => explain(&edge, &query),
-        "/metrics" => reply(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics(&edge)),
+        "/metrics" => reply(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            metrics(&edge),
+        ),
         path => problem(StatusCode::NOT_FOUND, &format!("nothing is served at {path}")),
     }
 }

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use super::audit::{self, Acknowledged, Place, RegionAudit};
 use super::dns::Resolver;
 use super::report::{Report, TimelineEvent};
-use super::workload::{self, Ground, Path, Record, Written};
 use super::store;
+use super::workload::{self, Ground, Path, Record, Written};
 use crate::config::Topology;
 use crate::status::Status;
 use crate::supervise::client::Client as Supervisor;
@@ -124,8 +124,7 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
         store::ensure_hot_table(&mut places[0].store(), &others, Duration::from_secs(30)).await?;
         let (stop, stopped) = watch::channel(false);
         let records = Arc::new(Mutex::new(Vec::new()));
-        let ground =
-            Ground { began: Instant::now(), stop: stopped, records, pause: options.pause };
+        let ground = Ground { began: Instant::now(), stop: stopped, records, pause: options.pause };
         let supervisor = Supervisor::new(&options.data_dir);
         let events = Mutex::new(Vec::new());
         let fault_us = None;
@@ -173,7 +172,7 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
     fn victims(&self) -> Result<Vec<String>, Error> {
         let all = self.supervisor.list()?;
         let is_victim = |name: &str| name.split_whitespace().any(|word| word == self.region);
-        Ok(all.into_iter().map(|process| process.name).filter(|name| is_victim(name)).collect())
+        Ok(all.into_iter().map(|process| process.process).filter(|name| is_victim(name)).collect())
     }
 
     /// SIGKILL to the region and all that runs in it, as close to one instant as can be.
@@ -412,7 +411,9 @@ fn millis(duration: Duration) -> u64 {
 
 async fn fetch(topology: &Topology) -> Result<Status, Error> {
     let operator: SocketAddr = topology.edge.operator;
-    crate::status::fetch(operator).await.map_err(|error| Error::Region(error.to_string()))
+    crate::status::fetch(operator)
+        .await
+        .map_err(|error| Error::Region(format!("the edge does not answer: {error}")))
 }
 
 /// The experiment needs two regions, an accelerated service behind a name, and all of it healthy.

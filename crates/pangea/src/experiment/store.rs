@@ -55,11 +55,7 @@ pub(super) async fn dynamodb(
 }
 
 /// Writes a hot key and says as which version.
-pub(super) async fn put_hot(
-    client: &mut Client,
-    key: usize,
-    value: &str,
-) -> Result<Stamp, Error> {
+pub(super) async fn put_hot(client: &mut Client, key: usize, value: &str) -> Result<Stamp, Error> {
     let body = json!({"TableName": HOT_TABLE, "Item": {"k": hot_key(key), "v": {"S": value}}});
     let (_, answer) = dynamodb(client, "PutItem", &body).await?;
     let header = answer.headers.get(crate::versions::STAMP_HEADER);
@@ -131,8 +127,7 @@ pub(super) async fn orders_present(
 ) -> Result<BTreeSet<String>, Error> {
     let mut present = BTreeSet::new();
     for chunk in ids.chunks(BATCH) {
-        let mut keys: Vec<Value> =
-            chunk.iter().map(|id| json!({"order_id": {"S": id}})).collect();
+        let mut keys: Vec<Value> = chunk.iter().map(|id| json!({"order_id": {"S": id}})).collect();
         while !keys.is_empty() {
             let request = json!({"Keys": keys, "ProjectionExpression": "order_id"});
             let body = json!({"RequestItems": {ORDERS_TABLE: request}});
@@ -157,10 +152,7 @@ async fn admin(client: &mut Client, what: &'static str, path: &str) -> Result<An
 }
 
 /// The current version of a hot key in a region, from its admin API.
-pub(super) async fn hot_version(
-    client: &mut Client,
-    key: usize,
-) -> Result<Option<Seen>, Error> {
+pub(super) async fn hot_version(client: &mut Client, key: usize) -> Result<Option<Seen>, Error> {
     let path = format!("/v1/item?table={HOT_TABLE}&partition=hot-{key}");
     let answer = admin(client, "item", &path).await?;
     let report: ItemReport = serde_json::from_slice(&answer.body)
@@ -202,4 +194,3 @@ pub(super) async fn applied(client: &mut Client) -> Result<VersionVector, Error>
 pub(super) fn hot_name(key: usize) -> String {
     format!("hot-{key}")
 }
-

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::node::{Link, Node, Trace};
-use pangea_core::time::{Hlc, Now};
+use pangea_core::time::Now;
 use tokio::sync::watch;
 
 use crate::storage::Fault;
@@ -18,12 +18,8 @@ const INTERVAL_US: u64 = 20_000;
 pub(crate) struct Observed {
     /// This region's life.
     pub origin: Origin,
-    /// The newest durable stamp of this region.
-    pub closed: Hlc,
     /// What is known of the peers.
     pub links: BTreeMap<RegionSlot, Link>,
-    /// When the picture was taken, wall clock ms.
-    pub at_ms: u64,
     /// Since the process began.
     pub counts: Counts,
     /// Why writes are refused, if they are.
@@ -53,7 +49,7 @@ pub(super) struct Observer {
 
 impl Observer {
     pub(super) fn new(node: &Node) -> (Self, watch::Receiver<Arc<Observed>>) {
-        let first = picture(node, 0, Counts::default(), None);
+        let first = picture(node, Counts::default(), None);
         let (publish, observed) = watch::channel(Arc::new(first));
         (Self { publish, counts: Counts::default(), observed_us: 0 }, observed)
     }
@@ -63,7 +59,7 @@ impl Observer {
             return;
         }
         self.observed_us = now.mono_us;
-        let picture = picture(node, now.wall_ms, self.counts, refusing);
+        let picture = picture(node, self.counts, refusing);
         self.publish.send_replace(Arc::new(picture));
     }
 
@@ -100,12 +96,10 @@ impl Observer {
     }
 }
 
-fn picture(node: &Node, at_ms: u64, counts: Counts, refusing: Option<&str>) -> Observed {
+fn picture(node: &Node, counts: Counts, refusing: Option<&str>) -> Observed {
     Observed {
         origin: node.origin(),
-        closed: node.progress().closed,
         links: node.links().clone(),
-        at_ms,
         counts,
         refusing: refusing.map(str::to_string),
     }

@@ -80,6 +80,9 @@ impl Writer {
         let node = Node::new(config.clone(), durable);
         let (publish, progress) = watch::channel(node.progress());
         let (observer, observed) = Observer::new(&node);
+        // A store that was opened read-only serves reads from the start.
+        let refusing = store.health().err().filter(|fault| !fault.is_passing());
+        let refusing = refusing.map(|fault| fault.to_string());
         let task = Task {
             config,
             store,
@@ -91,7 +94,7 @@ impl Writer {
             waiting: HashMap::new(),
             next_request: 0,
             linked: Vec::new(),
-            refusing: None,
+            refusing,
         };
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new()
@@ -314,4 +317,3 @@ impl<P: Peers> Task<P> {
         }
     }
 }
-

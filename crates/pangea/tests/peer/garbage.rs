@@ -251,3 +251,34 @@ async fn who_says_nothing_is_dropped_and_cannot_crowd_out_for_long() {
     target.counted(Garbage::Slow, 60).await;
     target.still_serves().await;
 }
+
+/// A peer that was killed returns before its old connection is known to be dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_connection_of_a_peer_replaces_the_older() {
+    let target = Target::new().await;
+    let introduction = encode(&Message::Hello(hello())).expect("short");
+    let mut older = target.dial_peer().await;
+    older.write_all(&introduction).await.expect("sent");
+    assert!(matches!(read_message(&mut older).await, Message::HelloReply(_)));
+    let mut newer = target.dial_peer().await;
+    newer.write_all(&introduction).await.expect("sent");
+    assert!(matches!(read_message(&mut newer).await, Message::HelloReply(_)));
+    closed(&mut older).await;
+    newer.write_all(&encode(&Message::Ping { t_us: 7 }).expect("short")).await.expect("sent");
+    assert_eq!(read_message(&mut newer).await, Message::Pong { t_us: 7 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_does_not_believe_the_wrong_region() {
+    let mut world = World::new(3, Duration::ZERO).await;
+    let _other = world.bare(2).await;
+    world.addresses[1] = world.addresses[2];
+    let (links, mut running) = world.bare(0).await;
+    eventually("the certificate is refused", || {
+        let stats = links.stats();
+        stats[0].last_error.as_deref().is_some_and(|error| error.contains("not valid for name"))
+    })
+    .await;
+    let up = tokio::time::timeout(PATIENCE, running.events.recv()).await.expect("in time");
+    assert!(matches!(up, Some(LinkEvent::Up { peer, .. }) if peer == slot(2)), "{up:?}");
+}

@@ -77,6 +77,7 @@ pub struct Peer {
 
 /// What the driver hears of links.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all events are frames")]
 pub enum LinkEvent {
     /// The link from a peer is open: subscribe.
     Up {

@@ -116,8 +116,11 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             of(home)
         )),
         DefineRefusal::ReplicaExists(slot) => {
-            let text = format!("Failed to create a the new replica of table {name} in {}: the \
-                                replica already exists", of(slot));
+            let text = format!(
+                "Failed to create a the new replica of table {name} in {}: the \
+                                replica already exists",
+                of(slot)
+            );
             ApiError::validation(text.replace("create a the", "create the"))
         }
         DefineRefusal::ReplicaMissing(slot) => {
@@ -145,12 +148,7 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
     }
 }
 
-fn describe_entry(
-    region: &Region,
-    catalog: &Catalog,
-    entry: &TableEntry,
-    member: &str,
-) -> Vec<u8> {
+fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member: &str) -> Vec<u8> {
     let replicas = catalog.replicas(entry);
     let shown = if replicas.len() > 1 { replicas } else { Vec::new() };
     let status = if entry.deleted {
@@ -176,10 +174,9 @@ fn describe_entry(
         item_count,
         size_bytes,
         billing,
-        stream: entry.stream.map(|view| StreamInfo {
-            view: stream_view(view),
-            label: label(entry.created_ms),
-        }),
+        stream: entry
+            .stream
+            .map(|view| StreamInfo { view: stream_view(view), label: label(entry.created_ms) }),
         deletion_protection: entry.deletion_protection,
         replicas: shown.into_iter().map(|replica| replica_view(region, replica)).collect(),
     };

@@ -1,0 +1,322 @@
+//! The admin API of one region, for the edge, the command line and experiments.
+//!
+//! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`, `/v1/faults`,
+//! `/metrics`; `POST /v1/faults`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use pangea_core::id::Origin;
+use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
+use pangea_core::ledger;
+use pangea_core::table::KeyKind;
+use pangea_core::time::Stamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Region, health};
+use crate::conflicts::{ConflictPage, ConflictReport, Names};
+use crate::http::{self, Reply, json as json_reply};
+use crate::metrics::Scrape;
+use crate::peer::wan::{Cut, Direction};
+use crate::query::Query;
+use crate::status::{self, LinkState, RegionReport, RegionState};
+use crate::storage::Fault;
+use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
+
+/// Largest request body: a fault is a few words.
+const BODY_BYTES_MAX: usize = 4096;
+/// Entries of one page of conflicts, at most.
+const CONFLICTS_MAX: usize = 1000;
+/// Backlogs are counted no further than this.
+const BACKLOG_MAX: usize = 10_000;
+
+pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
+    let query = Query::of(request.uri());
+    let path = request.uri().path().to_string();
+    if request.method() == Method::POST && path == "/v1/faults" {
+        return inject(&region, request).await;
+    }
+    if request.method() != Method::GET {
+        return problem(StatusCode::METHOD_NOT_ALLOWED, "this is read with GET");
+    }
+    match path.as_str() {
+        "/healthz" => health::answer(&region),
+        status::PATH => json_reply(StatusCode::OK, &report(&region)),
+        "/v1/vector" => json_reply(StatusCode::OK, &vector(&region)),
+        "/v1/item" => item(&region, &query),
+        "/v1/conflicts" => reads(region, move |region| conflicts(region, &query)).await,
+        "/v1/faults" => json_reply(StatusCode::OK, &faults(&region)),
+        "/metrics" => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            http::reply(StatusCode::OK, kind, metrics(&region))
+        }
+        path => problem(StatusCode::NOT_FOUND, &format!("nothing is served at {path}")),
+    }
+}
+
+fn problem(status: StatusCode, text: &str) -> Reply {
+    json_reply(status, &json!({"error": text}))
+}
+
+fn fault(fault: &Fault) -> Reply {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string())
+}
+
+async fn reads(region: Arc<Region>, read: impl FnOnce(&Region) -> Reply + Send + 'static) -> Reply {
+    let answered = tokio::task::spawn_blocking(move || read(&region)).await;
+    answered
+        .unwrap_or_else(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the read was cancelled"))
+}
+
+fn report(region: &Region) -> RegionReport {
+    let reason = health::reason(region);
+    let observed = region.writer.observed();
+    RegionReport {
+        name: region.name.clone(),
+        state: if reason.is_none() { RegionState::Active } else { RegionState::Degraded },
+        reason,
+        pid: Some(std::process::id()),
+        incarnation: u64::from(region.incarnation),
+        writes: region.counts.writes.load(Relaxed),
+        conflicts: observed.counts.conflicts,
+        links: links(region),
+        services: services(region),
+    }
+}
+
+fn services(region: &Region) -> Vec<status::ServiceStatus> {
+    let latest = region.services.latest();
+    let of = |(name, trouble): (&String, &Option<String>)| status::ServiceStatus {
+        name: name.clone(),
+        healthy: trouble.is_none(),
+        reason: trouble.clone(),
+        ..status::ServiceStatus::default()
+    };
+    latest.iter().map(of).collect()
+}
+
+/// What this region receives, and what each peer still lacks of this region's writes.
+fn links(region: &Region) -> Vec<status::LinkStatus> {
+    health::links(region)
+}
+
+/// How many of this region's writes a peer has not acknowledged in band, up to a bound.
+fn backlogs(region: &Region) -> Vec<(String, usize)> {
+    let observed = region.writer.observed();
+    let Ok(view) = region.store.snapshot() else { return Vec::new() };
+    let origin = observed.origin;
+    let count = |(slot, link): (&pangea_core::id::RegionSlot, &pangea_core::node::Link)| {
+        let after = link.applied.get(&origin).copied().unwrap_or_default();
+        let count = view.count_changes(origin, after, BACKLOG_MAX).unwrap_or_default();
+        (region.region_name(*slot), count)
+    };
+    observed.links.iter().map(count).collect()
+}
+
+/// Everything that this region has durably applied, its own writes included.
+fn vector(region: &Region) -> Vec<String> {
+    let progress = region.writer.progress();
+    let progress = progress.borrow();
+    let own = Origin::new(region.slot, region.incarnation);
+    let own = Stamp { hlc: progress.closed, origin: own };
+    let others = progress.applied.iter().map(|(&origin, &hlc)| Stamp { hlc, origin });
+    let mut all: Vec<Stamp> = others.chain([own]).collect();
+    all.sort_unstable_by_key(|stamp| stamp.origin);
+    all.into_iter().filter(|stamp| stamp.hlc.to_bits() > 0).map(format_stamp).collect()
+}
+
+fn item(region: &Region, query: &Query) -> Reply {
+    let catalog = region.catalog();
+    let name = query.get("table").unwrap_or_default();
+    let Some(entry) = catalog.find(region.slot, name) else {
+        return problem(StatusCode::NOT_FOUND, &format!("no table `{name}` in this region"));
+    };
+    let partition =
+        query.get("partition").and_then(|text| parse(entry.schema.partition.kind, text));
+    let sort = entry.schema.sort.as_ref().zip(query.get("sort"));
+    let sort = sort.and_then(|(sort, text)| parse(sort.kind, text));
+    let (Some(partition), true) = (partition, sort.is_some() == entry.schema.sort.is_some()) else {
+        let text = "give ?table=&partition= and, if the table has one, &sort=, as plain text";
+        return problem(StatusCode::BAD_REQUEST, text);
+    };
+    let key = ItemKey { table: entry.id, primary: PrimaryKey { partition, sort } };
+    let stored = region.store.snapshot().and_then(|view| view.get_stored(&key));
+    match stored {
+        Err(error) => fault(&error),
+        Ok(None) => json_reply(StatusCode::OK, &ItemReport::default()),
+        Ok(Some(stored)) => {
+            let version = Some(VersionReport::of(&stored.version));
+            let report = ItemReport { version, seen: format_vector(&stored.seen) };
+            json_reply(StatusCode::OK, &report)
+        }
+    }
+}
+
+fn parse(kind: KeyKind, text: &str) -> Option<KeyValue> {
+    match kind {
+        KeyKind::S => Some(KeyValue::S(text.to_string())),
+        KeyKind::N => Number::parse(text).ok().map(KeyValue::N),
+        KeyKind::B => None,
+    }
+}
+
+fn names(region: &Region) -> Names {
+    let catalog = region.catalog();
+    let tables = catalog.tables().map(|entry| (entry.id, entry.name.clone())).collect();
+    let regions = region.topology.regions.iter();
+    Names { tables, regions: regions.map(|it| (it.id.get(), it.name.clone())).collect() }
+}
+
+/// `?table=` by name, `?id=` for one, `?limit=`, `?after=` from the page before.
+fn conflicts(region: &Region, query: &Query) -> Reply {
+    let names = names(region);
+    let limit = query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(100);
+    let limit: usize = limit.clamp(1, CONFLICTS_MAX);
+    let after = match query.get("after").map(parse_place) {
+        None => None,
+        Some(Some(place)) => Some(place),
+        Some(None) => return problem(StatusCode::BAD_REQUEST, "`after` is not from a page"),
+    };
+    let wanted = |key: &PrimaryKey| {
+        let table = ledger::table_of(key).and_then(|table| names.tables.get(&table));
+        let id = ledger::stamps_of(key)
+            .map(|(loser, winner)| format!("{}-{}", format_stamp(loser), format_stamp(winner)));
+        query.get("table").is_none_or(|name| table.is_some_and(|table| table == name))
+            && query.get("id").is_none_or(|wanted| id.is_some_and(|id| id.starts_with(wanted)))
+    };
+    let rows = region.store.snapshot().and_then(|view| view.ledger(wanted, after.as_ref(), limit));
+    match rows {
+        Err(error) => fault(&error),
+        Ok(rows) => {
+            let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(&row.key));
+            let reports = rows.iter();
+            let reports =
+                reports.filter_map(|row| ConflictReport::of(&row.key, &row.entry, &names));
+            let conflicts = reports.collect();
+            json_reply(StatusCode::OK, &ConflictPage { conflicts, next })
+        }
+    }
+}
+
+/// A ledger row's key as text: both of its parts are binary.
+fn place(key: &PrimaryKey) -> String {
+    let hex = |value: Option<&KeyValue>| match value {
+        Some(KeyValue::B(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => String::new(),
+    };
+    format!("{}.{}", hex(Some(&key.partition)), hex(key.sort.as_ref()))
+}
+
+fn parse_place(text: &str) -> Option<PrimaryKey> {
+    let bytes = |hex: &str| -> Option<Vec<u8>> {
+        let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        (0..hex.len()).step_by(2).map(digit).collect()
+    };
+    let (partition, sort) = text.split_once('.')?;
+    let (partition, sort) = (KeyValue::B(bytes(partition)?), KeyValue::B(bytes(sort)?));
+    Some(PrimaryKey { partition, sort: Some(sort) })
+}
+
+/// A fault of this region's links, as it is asked for and listed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LinkFault {
+    /// The other region's name.
+    pub(crate) peer: String,
+    /// `cut`, `heal`, `delay` or `limit`.
+    pub(crate) action: String,
+    /// With `cut`: connections stay open and nothing passes, as in a real split.
+    pub(crate) blackhole: bool,
+    /// With `delay`: one way, ms.
+    pub(crate) delay_ms: Option<u64>,
+    /// With `limit`: bytes per second; none ends the limit.
+    pub(crate) bytes_per_s: Option<u64>,
+}
+
+async fn inject(region: &Region, request: Request<Incoming>) -> Reply {
+    let Ok(body) = http::body(request.into_body(), BODY_BYTES_MAX).await else {
+        return problem(StatusCode::BAD_REQUEST, "no body, or too large a one");
+    };
+    let asked: LinkFault = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Some(peer) = region.topology.region(&asked.peer).map(|peer| peer.id) else {
+        let text = format!("no region `{}` in the topology", asked.peer);
+        return problem(StatusCode::NOT_FOUND, &text);
+    };
+    let faults = region.links.faults();
+    let cut = if asked.blackhole { Cut::Blackhole } else { Cut::Refuse };
+    let done = match (asked.action.as_str(), asked.delay_ms) {
+        ("cut", _) => faults.cut(peer, Direction::Both, cut),
+        ("heal", _) => faults.heal(peer),
+        ("delay", Some(ms)) => faults.delay(peer, Duration::from_millis(ms)),
+        ("limit", _) => faults.limit(peer, asked.bytes_per_s),
+        _ => {
+            let text = "`action` is cut, heal, limit, or delay with delay_ms";
+            return problem(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    match done {
+        Ok(()) => {
+            tracing::warn!(peer = asked.peer, action = asked.action, "injected fault");
+            json_reply(StatusCode::OK, &self::faults(region))
+        }
+        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+fn faults(region: &Region) -> serde_json::Value {
+    let show = |(peer, condition): (pangea_core::id::RegionSlot, crate::peer::wan::Condition)| {
+        json!({
+            "peer": region.region_name(peer),
+            "delay_ms": u64::try_from(condition.delay.as_millis()).unwrap_or(u64::MAX),
+            "bytes_per_s": condition.bytes_per_s,
+            "cut": condition.inbound.is_some() || condition.outbound.is_some(),
+        })
+    };
+    region.links.faults().list().into_iter().map(show).collect()
+}
+
+fn metrics(region: &Region) -> String {
+    let mut scrape = Scrape::default();
+    let observed = region.writer.observed();
+    let plain = |value: u64| [(Vec::new(), value)];
+    let counts = &region.counts;
+    let requests = "DynamoDB requests";
+    scrape.counter("pangea_data_requests", requests, plain(counts.requests.load(Relaxed)));
+    let writes = "Writes acknowledged";
+    scrape.counter("pangea_data_writes", writes, plain(counts.writes.load(Relaxed)));
+    let errors = "DynamoDB requests refused or failed";
+    scrape.counter("pangea_data_errors", errors, plain(counts.errors.load(Relaxed)));
+    let conflicts = "Concurrent losers written to the ledger";
+    scrape.counter("pangea_data_conflicts", conflicts, plain(observed.counts.conflicts));
+    let gaps = "Frames that did not follow on what was applied";
+    scrape.counter("pangea_replication_gaps", gaps, plain(observed.counts.gaps));
+    let holds = "Streams held for stamps from the future";
+    scrape.counter("pangea_replication_holds", holds, plain(observed.counts.holds));
+    let distrusted = "Frames that were not believed";
+    scrape.counter("pangea_replication_distrusted", distrusted, plain(observed.counts.distrusted));
+    let faults = "Commits that failed";
+    scrape.counter("pangea_storage_faults", faults, plain(observed.counts.faults));
+    let links = links(region);
+    let peer = |name: &str| vec![("peer", name.to_string())];
+    let lag = links.iter().filter_map(|link| Some((peer(&link.from), link.lag_ms?)));
+    scrape.gauge("pangea_replication_lag_ms", "Age of what is visible of the peer", lag);
+    let up = links
+        .iter()
+        .map(|link| (peer(&link.from), f64::from(u8::from(link.state == LinkState::Up))));
+    scrape.gauge("pangea_replication_link_up", "Whether the peer's stream is open", up);
+    #[expect(clippy::cast_precision_loss, reason = "a bounded count")]
+    let backlog = backlogs(region).into_iter().map(|(name, count)| (peer(&name), count as f64));
+    let help = "Own writes that the peer has not acknowledged in band, counted up to 10000";
+    scrape.gauge("pangea_replication_backlog", help, backlog);
+    let garbage = region.links.garbage().into_iter();
+    let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));
+    scrape.counter("pangea_replication_garbage", "Connections refused on the peer port", garbage);
+    scrape.finish()
+}

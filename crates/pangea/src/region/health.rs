@@ -1,0 +1,141 @@
+//! Deep health: whether traffic should come here. 200 if nothing fails, else 503, with each check.
+//!
+//! A peer that is gone is no reason to leave this region: it serves on its own. Lag counts only on
+//! links that are up, and only where the topology sets a bound.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::Region;
+use crate::http::{Reply, json};
+use crate::status::{LinkState, LinkStatus};
+
+/// Below this the certificate is worth a warning: `up` renews it at the next start.
+const CERTIFICATE_WARNING_S: i64 = 7 * 24 * 60 * 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    detail: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    region: String,
+    healthy: bool,
+    reason: Option<String>,
+    checks: Vec<Check>,
+}
+
+pub(super) fn answer(region: &Region) -> Reply {
+    let report = report(region);
+    let status = if report.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &report)
+}
+
+/// Why the region is not healthy, if it is not.
+pub(super) fn reason(region: &Region) -> Option<String> {
+    report(region).reason
+}
+
+fn report(region: &Region) -> Report {
+    let mut checks = vec![storage(region), replication(region), certificate(region)];
+    checks.extend(applications(region));
+    let failed: Vec<String> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Fail)
+        .map(|check| format!("{}: {}", check.name, check.detail))
+        .collect();
+    let reason = (!failed.is_empty()).then(|| failed.join("; "));
+    Report { region: region.name.clone(), healthy: reason.is_none(), reason, checks }
+}
+
+fn check(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Check {
+    Check { name, verdict, detail: detail.into() }
+}
+
+fn storage(region: &Region) -> Check {
+    if let Some(why) = &region.writer.observed().refusing {
+        return check("storage", Verdict::Fail, why);
+    }
+    match region.store.health() {
+        Ok(()) => check("storage", Verdict::Ok, "writable"),
+        Err(fault) => check("storage", Verdict::Fail, fault.to_string()),
+    }
+}
+
+fn replication(region: &Region) -> Check {
+    let links = links(region);
+    let up: Vec<&LinkStatus> = links.iter().filter(|link| link.state == LinkState::Up).collect();
+    let worst = up.iter().filter_map(|link| link.lag_ms).fold(0.0, f64::max);
+    let detail = format!("{} of {} links up, lag {worst:.0} ms", up.len(), links.len());
+    let bound = region.topology.health.lag_ms_max;
+    #[expect(clippy::cast_precision_loss, reason = "a bound of milliseconds")]
+    let over = bound.is_some_and(|bound| worst > bound as f64);
+    let verdict = match (over, up.len() == links.len()) {
+        (true, _) => Verdict::Fail,
+        (false, false) => Verdict::Warn,
+        (false, true) => Verdict::Ok,
+    };
+    check("replication", verdict, detail)
+}
+
+fn certificate(region: &Region) -> Check {
+    match region.certificate_left_s() {
+        None => check("certificate", Verdict::Fail, "unreadable"),
+        Some(left) if left <= 0 => check("certificate", Verdict::Fail, "expired"),
+        Some(left) => {
+            let verdict = if left < CERTIFICATE_WARNING_S { Verdict::Warn } else { Verdict::Ok };
+            check("certificate", verdict, format!("{} days left", left / 86_400))
+        }
+    }
+}
+
+fn applications(region: &Region) -> Vec<Check> {
+    let latest = region.services.latest();
+    let of = |(name, trouble): (&String, &Option<String>)| match trouble {
+        None => check("application", Verdict::Ok, format!("{name} answers")),
+        Some(trouble) => check("application", Verdict::Fail, format!("{name}: {trouble}")),
+    };
+    latest.iter().map(of).collect()
+}
+
+/// What this region receives from each peer.
+pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
+    let observed = region.writer.observed();
+    let now_ms = region.clock.now().wall_ms;
+    let faults = region.links.faults().list();
+    let mut links = Vec::new();
+    for peer in region.topology.regions.iter().filter(|peer| peer.id != region.slot) {
+        let link = observed.links.get(&peer.id);
+        let cut = faults.iter().any(|(slot, condition)| {
+            *slot == peer.id && (condition.inbound.is_some() || condition.outbound.is_some())
+        });
+        let state = match (cut, link.is_some_and(|link| link.up)) {
+            (true, _) => LinkState::Cut,
+            (false, true) => LinkState::Up,
+            (false, false) => LinkState::Down,
+        };
+        let visible = link.map(|link| link.visible_ms).filter(|visible| *visible > 0);
+        #[expect(clippy::cast_precision_loss, reason = "a lag of milliseconds")]
+        let lag_ms = visible.map(|visible| now_ms.saturating_sub(visible) as f64);
+        links.push(LinkStatus {
+            from: peer.name.clone(),
+            to: region.name.clone(),
+            state,
+            lag_ms,
+            rtt_ms: region.topology.rtt_ms(&peer.name, &region.name),
+            backlog: 0,
+        });
+    }
+    links
+}

@@ -1,0 +1,238 @@
+//! A region's process: one store, one writer, the DynamoDB API, the admin API, links to peers.
+//!
+//! Always true: a request is answered from this process alone. Peers bring frames and are fed; no
+//! client waits for them.
+
+mod admin;
+mod api;
+mod feed;
+mod health;
+mod observe;
+mod services;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use pangea_codec::disk::meta::Identity as StoreIdentity;
+use pangea_core::catalog::Catalog;
+use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::limits::CLOCK_SKEW_MS_MAX;
+use pangea_core::node::Config;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::{self, Topology};
+use crate::peer::identity::{self, Identity, ensure_ca, ensure_region_cert};
+use crate::peer::link::{LinkEvent, Links, Local, Peer, Running};
+use crate::storage::Store;
+use crate::{http, process};
+use writer::{Command, Writer};
+
+/// How long a table's approximate size is shown before it is counted again; AWS: six hours.
+const SIZE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// What a region's process is told.
+#[derive(Clone, Debug)]
+pub struct RegionArgs {
+    /// The whole deployment.
+    pub topology: Topology,
+    /// Which region this process is.
+    pub name: String,
+    /// The deployment's data directory; the region's own is `<data_dir>/<name>`.
+    pub data_dir: PathBuf,
+}
+
+/// What the region's servers share.
+#[derive(Debug)]
+pub(crate) struct Region {
+    topology: Topology,
+    name: String,
+    slot: RegionSlot,
+    incarnation: u16,
+    store: Arc<Store>,
+    writer: Writer,
+    links: Links,
+    clock: Clock,
+    certificate: Identity,
+    services: services::Services,
+    counts: Counts,
+    sizes: Mutex<HashMap<TableId, Size>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    counted: Instant,
+    items: u64,
+    bytes: u64,
+}
+
+/// Requests since the process began.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU64,
+    writes: AtomicU64,
+    errors: AtomicU64,
+    ids: AtomicU64,
+}
+
+/// Runs the region until it is told to stop.
+///
+/// # Errors
+/// It is not in the topology, its data is another's, or an address cannot be bound.
+pub fn run(args: RegionArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(Box::pin(serve(args)))
+}
+
+async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
+    let RegionArgs { topology, name, data_dir } = args;
+    let known = topology.region(&name).cloned();
+    let known = known.with_context(|| format!("region `{name}` is not in the topology"))?;
+    let (dynamodb, admin) =
+        (bind(known.dynamodb, "DynamoDB").await?, bind(known.admin, "admin").await?);
+    let peers = bind(known.peer, "replication").await?;
+    ensure_ca(&data_dir)?;
+    ensure_region_cert(&data_dir, &name, &topology.cluster)?;
+    let certificate = Identity::load(&data_dir, &name)?;
+    let (region, running) = open(topology, &known, &data_dir, certificate, peers)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(pump(Arc::clone(&region), running));
+    let shared = Arc::clone(&region);
+    tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
+        api::answer(Arc::clone(&shared), request)
+    }));
+    let shared = Arc::clone(&region);
+    tokio::spawn(http::serve(admin, stopped, move |request| {
+        admin::answer(Arc::clone(&shared), request)
+    }));
+    tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
+    process::told_to_stop().await?;
+    stop.send_replace(true);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot serve {what} on {address}"))
+}
+
+fn open(
+    topology: Topology,
+    known: &config::Region,
+    data_dir: &std::path::Path,
+    certificate: Identity,
+    listener: TcpListener,
+) -> anyhow::Result<(Arc<Region>, Running)> {
+    let wanted = StoreIdentity {
+        cluster: topology.cluster.clone(),
+        region: known.name.clone(),
+        slot: known.id.get(),
+        incarnation: 1,
+    };
+    let (store, durable) = Store::open(&data_dir.join(&known.name), wanted)?;
+    let store = Arc::new(store);
+    let clock = Clock::new(known.clock_offset_ms);
+    let incarnation = durable.incarnation;
+    let local = Local {
+        cluster_id: pangea_codec::peer::cluster_id(&topology.cluster),
+        cluster: topology.cluster.clone(),
+        slot: known.id,
+        name: known.name.clone(),
+        incarnation,
+    };
+    let links = Links::new(local, peers_of(&topology, known));
+    let node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
+    let writer =
+        Writer::start(node, Arc::clone(&store), durable, clock, feed::Asker(links.clone()))?;
+    let source = feed::Source { store: Arc::clone(&store), progress: writer.progress(), clock };
+    let running = links.start(listener, &certificate, source)?;
+    let region = Region {
+        name: known.name.clone(),
+        slot: known.id,
+        incarnation,
+        store,
+        writer,
+        links,
+        clock,
+        certificate,
+        services: services::watch(&topology, &known.name),
+        counts: Counts::default(),
+        sizes: Mutex::default(),
+        topology,
+    };
+    Ok((Arc::new(region), running))
+}
+
+fn peers_of(topology: &Topology, known: &config::Region) -> Vec<Peer> {
+    let others = topology.regions.iter().filter(|other| other.name != known.name);
+    let peer = |other: &config::Region| Peer {
+        slot: other.id,
+        name: other.name.clone(),
+        address: other.peer.to_string(),
+        delay: Duration::from_millis(topology.rtt_ms(&known.name, &other.name)) / 2,
+    };
+    others.map(peer).collect()
+}
+
+/// Hands what links have to say to the writer; a writer that is behind makes the links wait.
+async fn pump(region: Arc<Region>, mut running: Running) {
+    while let Some(event) = running.events.recv().await {
+        let command = match event {
+            LinkEvent::Up { peer, incarnation } => {
+                tracing::info!(peer = region.region_name(peer), incarnation, "link is up");
+                Command::Link { peer, up: true }
+            }
+            LinkEvent::Down { peer, reason } => {
+                tracing::warn!(peer = region.region_name(peer), reason, "link is down");
+                Command::Link { peer, up: false }
+            }
+            LinkEvent::Frame { peer, frame } => Command::Frame { from: peer, frame },
+        };
+        if region.writer.tell(command).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Region {
+    /// The durable catalog.
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.writer.progress().borrow().catalog)
+    }
+
+    /// The name of the region at a slot, or the slot where the topology has none.
+    fn region_name(&self, slot: RegionSlot) -> String {
+        let known = self.topology.regions.iter().find(|region| region.id == slot);
+        known.map_or_else(|| slot.to_string(), |region| region.name.clone())
+    }
+
+    /// Names a request in logs and responses.
+    fn request_id(&self) -> String {
+        let count = self.counts.ids.fetch_add(1, Relaxed);
+        format!("{}-{:x}-{count:x}", self.name, std::process::id())
+    }
+
+    /// Items and bytes of a table, roughly.
+    fn table_size(&self, table: TableId) -> (u64, u64) {
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = sizes.get(&table).filter(|size| size.counted.elapsed() < SIZE_LIFETIME);
+        if let Some(size) = fresh {
+            return (size.items, size.bytes);
+        }
+        let counted = self.store.snapshot().and_then(|view| view.size(table));
+        let (items, bytes) = counted.unwrap_or_default();
+        sizes.insert(table, Size { counted: Instant::now(), items, bytes });
+        (items, bytes)
+    }
+
+    /// Seconds until the region's certificate expires.
+    fn certificate_left_s(&self) -> Option<i64> {
+        identity::expiry(self.certificate.certificate()).ok()
+    }
+}
