@@ -116,12 +116,11 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             of(home)
         )),
         DefineRefusal::ReplicaExists(slot) => {
-            let text = format!(
-                "Failed to create a the new replica of table {name} in {}: the \
-                                replica already exists",
-                of(slot)
-            );
-            ApiError::validation(text.replace("create a the", "create the"))
+            let region = of(slot);
+            ApiError::validation(format!(
+                "Failed to create the new replica of table {name} in {region}: the replica \
+                 already exists"
+            ))
         }
         DefineRefusal::ReplicaMissing(slot) => {
             let text = format!("Table {name} has no replica in {}", of(slot));
@@ -134,6 +133,10 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
         DefineRefusal::ReplicaLeaving(slot) => ApiError::new(
             ErrorKind::ResourceInUse,
             format!("{} is still deleting its earlier replica of table {name}", of(slot)),
+        ),
+        DefineRefusal::ReplicaCreating(slot) => ApiError::new(
+            ErrorKind::ResourceInUse,
+            format!("{} is still creating its replica of table {name}", of(slot)),
         ),
         DefineRefusal::HasReplicas => ApiError::validation(format!(
             "Table {name} still has replicas: delete them first, by UpdateTable"
