@@ -25,7 +25,7 @@ def own_pangea(tmp_path_factory, request):
 @pytest.fixture
 def table_name():
     """A name that no other test uses."""
-    return f"t{next(_names)}"
+    return f"table{next(_names)}"
 
 
 @pytest.fixture
