@@ -130,6 +130,10 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             "{} is the home region of table {name}; its copy cannot be added or removed",
             of(slot)
         )),
+        DefineRefusal::ReplicaCreating(slot) => ApiError::new(
+            ErrorKind::ResourceInUse,
+            format!("{} is still creating its replica of table {name}", of(slot)),
+        ),
         DefineRefusal::ReplicaLeaving(slot) => ApiError::new(
             ErrorKind::ResourceInUse,
             format!("{} is still deleting its earlier replica of table {name}", of(slot)),
