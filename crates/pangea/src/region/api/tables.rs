@@ -138,10 +138,6 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             ErrorKind::ResourceInUse,
             format!("{} is still deleting its earlier replica of table {name}", of(slot)),
         ),
-        DefineRefusal::ReplicaCreating(slot) => ApiError::new(
-            ErrorKind::ResourceInUse,
-            format!("{} is still creating its replica of table {name}", of(slot)),
-        ),
         DefineRefusal::HasReplicas => ApiError::validation(format!(
             "Table {name} still has replicas: delete them first, by UpdateTable"
         )),
@@ -156,8 +152,8 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
 }
 
 fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member: &str) -> Vec<u8> {
-    let replicas = catalog.replicas(entry);
-    let shown = if replicas.len() > 1 { replicas } else { Vec::new() };
+    // DynamoDB shows the other regions only: the one that is asked speaks in `TableStatus`.
+    let others = catalog.replicas(entry).into_iter().filter(|(slot, _)| *slot != region.slot);
     let status = if entry.deleted {
         TableStatus::Deleting
     } else if catalog.is_serving(entry, region.slot) || entry.home == region.slot {
@@ -185,7 +181,7 @@ fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member
             .stream
             .map(|view| StreamInfo { view: stream_view(view), label: label(entry.created_ms) }),
         deletion_protection: entry.deletion_protection,
-        replicas: shown.into_iter().map(|replica| replica_view(region, replica)).collect(),
+        replicas: others.map(|replica| replica_view(region, replica)).collect(),
     };
     response::table(member, &view)
 }
