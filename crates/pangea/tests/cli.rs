@@ -7,10 +7,11 @@ use std::path::Path;
 
 use support::pangea;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["--help"],
     &["up", "--help"],
     &["status", "--help"],
+    &["process", "--help"],
     &["conflicts", "list", "--help"],
     &["link", "cut", "--help"],
     &["experiment", "--help"],
@@ -46,7 +47,11 @@ fn help_and_usage_errors_are_as_reviewed() {
         std::fs::write(&path, &said).expect("the golden file is writable");
         return;
     }
-    assert_eq!(said, golden, "run with UPDATE_GOLDEN=1 and review the difference");
+    for (number, (said, golden)) in said.lines().zip(golden.lines()).enumerate() {
+        let line = number + 1;
+        assert_eq!(said, golden, "line {line}: run with UPDATE_GOLDEN=1 and review the difference");
+    }
+    assert_eq!(said.len(), golden.len(), "run with UPDATE_GOLDEN=1 and review the difference");
 }
 
 #[test]

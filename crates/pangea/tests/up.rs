@@ -112,7 +112,10 @@ fn a_service_is_built_then_started_and_a_failed_build_stops_nothing_else() {
                    [[service]]\nname = \"absent\"\noptional = true\ncommand = [\"/no/such/program\"]\n\
                    endpoint = { a = \"{free}\" }\n";
     let mut up = Up::start(&free_topology(service));
-    up.wait_until("regions, edge and the good service run", || up.pids().len() == 4);
+    up.wait_until("the good service runs and the bad one is given up", || {
+        let said = up.said();
+        said.contains("service good a: started") && said.contains("service bad a: the build")
+    });
     let processes = up.client().list().expect("it answers");
     let reason = |name: &str| {
         let process = processes.iter().find(|process| process.process == name);

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::rc::Rc;
 
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::node::Token;
-use pangea_core::replica::{Applied, Batch, Snapshot};
+use pangea_core::replica::{Applied, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::Bits;
@@ -29,19 +30,21 @@ pub(crate) struct Held {
 /// One state of a store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
-    pub(crate) rows: BTreeMap<ItemKey, Held>,
-    pub(crate) changelog: BTreeMap<(Origin, Hlc), ItemKey>,
+    pub(crate) rows: BTreeMap<Rc<ItemKey>, Rc<Held>>,
+    pub(crate) changelog: BTreeMap<(Origin, Hlc), Rc<ItemKey>>,
     pub(crate) last: Hlc,
     pub(crate) applied: Applied,
 }
 
-/// A batch on its way to being durable.
+/// A batch on its way to being durable; what the images of one disk share is shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) token: Token,
-    pub(crate) batch: Batch,
-    /// What each of the batch's items stands for, in their order.
-    pub(crate) absorbed: Vec<Bits>,
+    /// In the order of their keys.
+    pub(crate) items: Vec<(Rc<ItemKey>, Option<Rc<Held>>)>,
+    pub(crate) changelog: Vec<(Stamp, Option<Rc<ItemKey>>)>,
+    pub(crate) last: Option<Hlc>,
+    pub(crate) applied: Applied,
     /// User versions that the batch issues.
     pub(crate) issued: Vec<VersionId>,
     /// Every stamp that the batch issues, system rows included.
@@ -81,26 +84,21 @@ impl Disk {
 
 impl Image {
     pub(crate) fn apply(&mut self, write: &Write) {
-        for ((key, stored), &absorbed) in write.batch.items.iter().zip(&write.absorbed) {
-            match stored {
-                Some(stored) => {
-                    let held = Held { stored: stored.clone(), absorbed };
-                    self.rows.insert(key.clone(), held);
-                }
-                None => {
-                    self.rows.remove(key);
-                }
-            }
+        for (key, held) in &write.items {
+            match held {
+                Some(held) => self.rows.insert(Rc::clone(key), Rc::clone(held)),
+                None => self.rows.remove(key),
+            };
         }
-        for (stamp, key) in &write.batch.changelog {
+        for (stamp, key) in &write.changelog {
             let place = (stamp.origin, stamp.hlc);
             match key {
-                Some(key) => self.changelog.insert(place, key.clone()),
+                Some(key) => self.changelog.insert(place, Rc::clone(key)),
                 None => self.changelog.remove(&place),
             };
         }
-        self.last = write.batch.last.unwrap_or(self.last);
-        for (&origin, &hlc) in &write.batch.applied {
+        self.last = write.last.unwrap_or(self.last);
+        for (&origin, &hlc) in &write.applied {
             self.applied.insert(origin, hlc);
         }
     }
@@ -108,7 +106,8 @@ impl Image {
     /// The rows of one table, in key order.
     pub(crate) fn table(&self, table: TableId) -> impl Iterator<Item = (&ItemKey, &Held)> {
         let start = Included(first_key(table));
-        self.rows.range((start, Unbounded)).take_while(move |(key, _)| key.table == table)
+        let rows = self.rows.range((start, Unbounded)).map(|(key, held)| (&**key, &**held));
+        rows.take_while(move |(key, _)| key.table == table)
     }
 
     pub(crate) fn applied_of(&self, origin: Origin) -> Hlc {
@@ -117,9 +116,9 @@ impl Image {
 }
 
 /// Not after any key of the table.
-fn first_key(table: TableId) -> ItemKey {
+fn first_key(table: TableId) -> Rc<ItemKey> {
     let primary = PrimaryKey { partition: KeyValue::S(String::new()), sort: None };
-    ItemKey { table, primary }
+    Rc::new(ItemKey { table, primary })
 }
 
 impl Snapshot for Image {
@@ -130,7 +129,7 @@ impl Snapshot for Image {
     fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
         let range = (Excluded((origin, after)), Included((origin, to.max(after))));
         let entries = self.changelog.range(range).take(limit);
-        entries.map(|((_, hlc), key)| (*hlc, key.clone())).collect()
+        entries.map(|((_, hlc), key)| (*hlc, ItemKey::clone(key))).collect()
     }
 
     fn rows(
@@ -140,10 +139,10 @@ impl Snapshot for Image {
         limit: usize,
     ) -> Vec<(ItemKey, Stored)> {
         let start = match after {
-            Some(primary) => Excluded(ItemKey { table, primary: primary.clone() }),
+            Some(primary) => Excluded(Rc::new(ItemKey { table, primary: primary.clone() })),
             None => Included(first_key(table)),
         };
         let rows = self.rows.range((start, Unbounded)).take_while(|(key, _)| key.table == table);
-        rows.take(limit).map(|(key, held)| (key.clone(), held.stored.clone())).collect()
+        rows.take(limit).map(|(key, held)| (ItemKey::clone(key), held.stored.clone())).collect()
     }
 }

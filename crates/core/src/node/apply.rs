@@ -20,8 +20,15 @@ impl Node {
         self.forget_asked(peer);
     }
 
-    pub(super) fn unlinked(&mut self, peer: RegionSlot) {
+    pub(super) fn unlinked(
+        &mut self,
+        now: Now,
+        peer: RegionSlot,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
         self.links.entry(peer).or_default().up = false;
+        self.wait_no_more(now, store, effects);
     }
 
     pub(super) fn receive(

@@ -184,6 +184,21 @@ impl Node {
         self.drive_copies(now, effects);
     }
 
+    /// A region became unreachable: replicas that only waited for it serve without.
+    pub(super) fn wait_no_more(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let tables: BTreeSet<TableId> = self.copies.keys().map(|&(table, _)| table).collect();
+        let mut txn = Txn::new(store);
+        for table in tables {
+            self.conclude_copies(now, &mut txn, table, effects);
+        }
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
     /// The copy under way that a chunk of `table` from `donor` belongs to.
     fn copy_of(&mut self, table: TableId, donor: RegionSlot) -> Option<(TableId, &mut Copy)> {
         let mut open = self.copies.iter_mut().filter(|((_, of), copy)| *of == donor && !copy.done);

@@ -319,7 +319,7 @@ impl Node {
                 self.define(now, request, *change, store, effects);
             }
             Event::Linked { peer } => self.linked(now, peer, effects),
-            Event::Unlinked { peer } => self.unlinked(peer),
+            Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
             Event::Persisted { token } => self.persisted(token, effects),
             Event::Timer => {}

@@ -385,3 +385,16 @@ fn an_acknowledgement_travels_behind_every_row_written_before_it() {
     }
     assert_eq!(pages, [(false, 0), (true, 1)]);
 }
+
+#[test]
+fn a_new_replica_does_not_wait_for_a_region_that_died_meanwhile() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = regions[0].create(1_000);
+    regions[0].replicate_to(1_001, 2);
+    regions[0].replicate_to(1_002, 1);
+    regions[1].handle(1_003, Event::Linked { peer: slot(2) });
+    exchange(1_004, &mut regions);
+    assert!(!regions[1].traces.contains(&Trace::ReplicaActive(table)));
+    regions[1].handle(1_300, Event::Unlinked { peer: slot(2) });
+    assert!(regions[1].traces.contains(&Trace::ReplicaActive(table)));
+}

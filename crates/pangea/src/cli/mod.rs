@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub mod experiment;
 pub mod link;
 pub mod out;
+mod process;
 pub(crate) mod screen;
 pub mod sim;
 mod status;
@@ -25,6 +26,9 @@ pub use context::Context;
 pub const NO: u8 = 1;
 /// Exit code of wrong usage or failure.
 pub const FAILURE: u8 = 2;
+
+/// Where data goes unless told otherwise.
+const DATA_DIR: &str = "./pangea-data";
 
 /// Pangea: a store and a traffic plane that survive the loss of a region
 #[derive(Debug, Parser)]
@@ -44,7 +48,7 @@ struct Global {
     #[arg(short = 'f', long, global = true, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// Where a topology keeps its data, its logs and its control socket
-    #[arg(long, global = true, value_name = "DIR", default_value = "./pangea-data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
     /// How to print results
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
@@ -68,6 +72,9 @@ enum Command {
     Up(UpArgs),
     /// Show how a running topology is; exit code 1 if anything is dead or unhealthy
     Status(status::StatusArgs),
+    /// List, start, stop or kill the processes of a running topology
+    #[command(subcommand)]
+    Process(process::ProcessCommand),
     /// Look at writes that lost a conflict: both sides are kept
     #[command(subcommand)]
     Conflicts(conflicts::ConflictsCommand),
@@ -146,6 +153,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             crate::edge::run(crate::edge::EdgeArgs { topology, data_dir })
         }
         Command::Status(args) => status::run(&context, &args),
+        Command::Process(command) => process::run(&context, &command),
         Command::Conflicts(command) => conflicts::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),

@@ -15,7 +15,7 @@ use super::supervisor::{Exit, Supervisor};
 use super::{control, socket};
 use crate::cli::screen::{Screen, View};
 use crate::config::Topology;
-use crate::status::RegionState;
+use crate::status::{RegionState, RegionStatus};
 
 /// The resolution of restarts, kills and the screen.
 const TICK: Duration = Duration::from_millis(100);
@@ -80,9 +80,7 @@ async fn follow(
             Some((request, reply)) = inputs.asked.recv() => supervisor.on_request(request, reply),
             _ = tick.tick() => {
                 let status = &inputs.observed.borrow().status;
-                supervisor.tick(|name| {
-                    status.region(name).is_some_and(|region| region.state == RegionState::Active)
-                });
+                supervisor.tick(|name| status.region(name).is_some_and(serves));
             }
             _ = inputs.resize.recv() => screen.resized(),
             () = told_to_stop(
@@ -104,6 +102,11 @@ async fn follow(
         }
         screen.show(view);
     }
+}
+
+/// A region whose services are not up yet is degraded, but serves them.
+fn serves(region: &RegionStatus) -> bool {
+    matches!(region.state, RegionState::Active | RegionState::Degraded)
 }
 
 async fn told_to_stop(

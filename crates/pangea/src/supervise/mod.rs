@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+pub(crate) use process::OVERDUE;
 
 use crate::cli::context::topology_path;
 use crate::config::Topology;

@@ -13,7 +13,7 @@ use super::spec::{Role, Spec};
 /// How long a process may take to stop before it is killed.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is said of one that took longer.
-const OVERDUE: &str = "it did not stop within 5 s";
+pub(crate) const OVERDUE: &str = "it did not stop within 5 s";
 /// Wait before the first restart; doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait before a restart.

@@ -17,7 +17,7 @@ const BROKEN: Invariant = Invariant::Applied;
 
 /// Before the batch is committed: places only grow, and only to where the origin is.
 pub(crate) fn monotone(sites: &[Site], region: usize, write: &Write) -> Checked {
-    for (&origin, &hlc) in &write.batch.applied {
+    for (&origin, &hlc) in &write.applied {
         let before = sites[region].disk.durable.applied_of(origin);
         demand(BROKEN, hlc >= before, || format!("applied of {origin} from {before} to {hlc}"))?;
         let newest = sites[origin.slot().index()].disk.durable.last;
@@ -37,10 +37,10 @@ pub(crate) fn gap_free(
     (after, through): (Hlc, Hlc),
 ) -> Checked {
     let history = &oracle.by_region[origin];
-    let start = history.partition_point(|&id| oracle.versions[id].version.stamp.hlc <= after);
+    let start = history.partition_point(|&id| oracle.versions[id].version().stamp.hlc <= after);
     for &id in &history[start..] {
         let issued = &oracle.versions[id];
-        if issued.version.stamp.hlc > through {
+        if issued.version().stamp.hlc > through {
             break;
         }
         not_missing(oracle, sites, region, issued)?;
@@ -57,7 +57,7 @@ pub(crate) fn whole(oracle: &Oracle, sites: &[Site], region: usize, table: Table
         let place = sites[region].disk.durable.applied_of(sites[origin].origin);
         let issued = history.iter().map(|&id| &oracle.versions[id]);
         let of_table = issued.filter(|issued| oracle.items[issued.key].key.table == table);
-        for issued in of_table.filter(|issued| issued.version.stamp.hlc <= place) {
+        for issued in of_table.filter(|issued| issued.version().stamp.hlc <= place) {
             not_missing(oracle, sites, region, issued)?;
         }
     }
@@ -81,7 +81,7 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     let here = sites[region].disk.durable.rows.get(key);
     let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
     let there = sites[issued.region].disk.durable.rows.get(key);
-    let shown = there.is_some_and(|held| held.stored.version.stamp == issued.version.stamp);
+    let shown = there.is_some_and(|held| held.stored.version.stamp == issued.version().stamp);
     // A copy from the home region brings what won there; its ledger has what lost.
     let lost = || {
         sites
@@ -89,7 +89,7 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
             .any(|site| site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth)))
     };
     demand(BROKEN, absorbed || !shown || lost(), || {
-        let (slot, stamp) = (sites[region].slot, issued.version.stamp);
+        let (slot, stamp) = (sites[region].slot, issued.version().stamp);
         format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
     })
 }

@@ -65,10 +65,10 @@ fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item) -> Option<&'a Versio
     let durable = oracle.durable(item);
     let is_maximal = |nth: usize| {
         let mut others = oracle.named(id, durable).filter(|other| other.nth != nth);
-        !others.any(|other| other.past.has(nth))
+        !others.any(|other| other.past().has(nth))
     };
     let maximal = oracle.named(id, durable).filter(|issued| is_maximal(issued.nth));
-    maximal.map(|issued| &issued.version).max_by_key(|version| version.stamp)
+    maximal.map(|issued| issued.version()).max_by_key(|version| version.stamp)
 }
 
 fn same_catalog(one: &Site, other: &Site) -> Checked {

@@ -45,7 +45,7 @@ fn written(oracle: &mut Oracle, asked: &Asked, stamp: Stamp) -> Checked {
     demand(BROKEN, durable, || format!("{stamp} is acknowledged and not durable"))?;
     let Some(id) = id else { return Ok(()) };
     let key = &oracle.items[oracle.versions[id].key].key;
-    let same = asked.write.as_ref().is_some_and(|(asked, _)| asked == key);
+    let same = asked.write.as_ref().is_some_and(|(asked, _)| *asked == **key);
     demand(BROKEN, same, || format!("{stamp} answers a request for another item"))?;
     oracle.versions[id].acked = true;
     Ok(())
@@ -56,7 +56,7 @@ pub(crate) fn lost<'a>(oracle: &Oracle, writes: impl IntoIterator<Item = &'a Wri
     for id in writes.into_iter().flat_map(|write| &write.issued) {
         let issued = &oracle.versions[*id];
         demand(BROKEN, !issued.acked, || {
-            format!("a crash lost {}, which was acknowledged", issued.version.stamp)
+            format!("a crash lost {}, which was acknowledged", issued.version().stamp)
         })?;
     }
     Ok(())

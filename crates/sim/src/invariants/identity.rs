@@ -30,6 +30,6 @@ pub(crate) fn unchanged(oracle: &Oracle, row: &Row) -> Checked {
     let stamp = row.version.stamp;
     let Some(id) = oracle.version_of(stamp) else { return Ok(()) };
     let issued = &oracle.versions[id];
-    let same = issued.version == row.version && oracle.items[issued.key].key == row.key;
+    let same = *issued.version() == row.version && *oracle.items[issued.key].key == row.key;
     demand(BROKEN, same, || format!("{stamp} names two different versions"))
 }

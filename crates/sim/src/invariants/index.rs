@@ -12,9 +12,9 @@ const BROKEN: Invariant = Invariant::Index;
 
 /// A batch was committed to `image`.
 pub(crate) fn committed(image: &Image, write: &Write) -> Checked {
-    for (key, stored) in &write.batch.items {
-        let Some(stored) = stored else { continue };
-        let stamp = stored.version.stamp;
+    for (key, held) in &write.items {
+        let Some(held) = held else { continue };
+        let stamp = held.stored.version.stamp;
         let entry = image.changelog.get(&(stamp.origin, stamp.hlc));
         demand(BROKEN, entry == Some(key), || format!("{stamp} is not in the index"))?;
     }

@@ -32,11 +32,11 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
         return Ok(());
     }
     let drawn: Vec<_> = (0..VERSIONS).map(|_| durable[rng.index(durable.len())]).collect();
-    let greatest = drawn.iter().map(|issued| issued.version.stamp).max();
+    let greatest = drawn.iter().map(|issued| issued.version().stamp).max();
     let mut first: Option<Stored> = None;
     for _ in 0..ORDERS {
-        let mut shuffled: Vec<&Version> = drawn.iter().map(|issued| &issued.version).collect();
-        shuffled.extend(drawn.iter().take(2).map(|issued| &issued.version));
+        let mut shuffled: Vec<&Version> = drawn.iter().map(|issued| issued.version()).collect();
+        shuffled.extend(drawn.iter().take(2).map(|issued| issued.version()));
         for at in (1..shuffled.len()).rev() {
             shuffled.swap(at, rng.index(at + 1));
         }

@@ -46,15 +46,19 @@ pub(crate) fn ledger_row(
     let (loser, winner) = ledger::stamps_of(&key.primary).ok_or_else(unknown)?;
     let loser = &oracle.versions[oracle.version_of(loser).ok_or_else(unknown)?];
     let winner = &oracle.versions[oracle.version_of(winner).ok_or_else(unknown)?];
-    let pair = format!("{} lost to {}", loser.version.stamp, winner.version.stamp);
-    demand(BROKEN, loser.key == winner.key, || format!("{pair}: not the same item"))?;
-    demand(BROKEN, loser.durable && winner.durable, || format!("{pair}: not durable"))?;
-    let ordered = winner.past.has(loser.nth) || loser.past.has(winner.nth);
-    demand(BROKEN, !ordered, || format!("{pair}, and one had seen the other"))?;
-    demand(BROKEN, loser.version.stamp < winner.version.stamp, || format!("{pair}, and is newer"))?;
+    let pair = || format!("{} lost to {}", loser.version().stamp, winner.version().stamp);
+    demand(BROKEN, loser.key == winner.key, || format!("{}: not the same item", pair()))?;
+    demand(BROKEN, loser.durable && winner.durable, || format!("{}: not durable", pair()))?;
+    let ordered = winner.past().has(loser.nth) || loser.past().has(winner.nth);
+    demand(BROKEN, !ordered, || format!("{}, and one had seen the other", pair()))?;
+    demand(BROKEN, loser.version().stamp < winner.version().stamp, || {
+        format!("{}, and is newer", pair())
+    })?;
     let kept = stored.version.body.attributes().and_then(loser_image);
-    demand(BROKEN, kept == loser.version.body.attributes(), || format!("{pair}: image differs"))?;
-    Ok((loser.key, loser.past))
+    demand(BROKEN, kept == loser.version().body.attributes(), || {
+        format!("{}: image differs", pair())
+    })?;
+    Ok((loser.key, loser.past()))
 }
 
 fn loser_image(entry: &Attributes) -> Option<&Attributes> {
@@ -89,9 +93,9 @@ fn ledgers(sites: &[Site], key: KeyId) -> Bits {
 
 fn past(oracle: &Oracle, version: &Version) -> Bits {
     let id = oracle.version_of(version.stamp);
-    id.map(|id| oracle.versions[id].past).unwrap_or_default()
+    id.map(|id| oracle.versions[id].past()).unwrap_or_default()
 }
 
 fn stamps(oracle: &Oracle, key: KeyId, bits: Bits) -> Vec<String> {
-    oracle.named(key, bits).map(|issued| issued.version.stamp.to_string()).collect()
+    oracle.named(key, bits).map(|issued| issued.version().stamp.to_string()).collect()
 }

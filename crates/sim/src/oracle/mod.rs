@@ -9,6 +9,7 @@ mod site;
 pub(crate) use site::Site;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::ItemKey;
@@ -19,7 +20,7 @@ use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::{Bits, VERSIONS_MAX};
 use crate::digest::Digest;
-use crate::disk::Write;
+use crate::disk::{Held, Write};
 use crate::invariants::{Broken, Checked, Invariant, identity, single_writer};
 
 /// A user version's place in the history of all.
@@ -34,19 +35,29 @@ pub(crate) struct Issued {
     /// Place in the item's own history.
     pub(crate) nth: usize,
     pub(crate) region: usize,
-    pub(crate) version: Version,
-    /// Everything that its region had absorbed of the item, and the version itself.
-    pub(crate) past: Bits,
+    /// The row as its region wrote it.
+    pub(crate) held: Rc<Held>,
     pub(crate) durable: bool,
     pub(crate) acked: bool,
     /// A crash took it before it was durable: it never was.
     pub(crate) lost: bool,
 }
 
+impl Issued {
+    pub(crate) fn version(&self) -> &Version {
+        &self.held.stored.version
+    }
+
+    /// Everything that its region had absorbed of the item, and the version itself.
+    pub(crate) fn past(&self) -> Bits {
+        self.held.absorbed
+    }
+}
+
 /// One user item and the versions of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
-    pub(crate) key: ItemKey,
+    pub(crate) key: Rc<ItemKey>,
     pub(crate) versions: Vec<VersionId>,
 }
 
@@ -80,7 +91,7 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Oracle {
     pub(crate) versions: Vec<Issued>,
     pub(crate) items: Vec<Item>,
-    ids: BTreeMap<ItemKey, KeyId>,
+    ids: BTreeMap<Rc<ItemKey>, KeyId>,
     dots: BTreeMap<Stamp, Dot>,
     /// What each region issued, in order, without what crashes took.
     pub(crate) by_region: Vec<Vec<VersionId>>,
@@ -137,24 +148,38 @@ impl Oracle {
         let floor = site.issued;
         let mut write = Write {
             token,
-            absorbed: Vec::with_capacity(batch.items.len()),
+            items: Vec::with_capacity(batch.items.len()),
+            changelog: Vec::with_capacity(batch.changelog.len()),
+            last: batch.last,
+            applied: batch.applied,
             issued: Vec::new(),
             stamps: Vec::new(),
-            batch: Batch::default(),
         };
-        for (key, stored) in &batch.items {
-            let absorbed = match stored {
-                None => Bits::default(),
+        for (key, stored) in batch.items {
+            let key = self.share(site, key);
+            let held = match stored {
+                None => None,
                 Some(stored) if key.table.is_system() => {
-                    self.system_row(source, site, floor, key, stored, &mut write)?;
-                    Bits::default()
+                    self.system_row(source, site, floor, &key, &stored, &mut write)?;
+                    Some(Rc::new(Held { stored, absorbed: Bits::default() }))
                 }
-                Some(stored) => self.user_row(source, site, floor, key, stored, &mut write)?,
+                Some(stored) => Some(self.user_row(source, site, floor, &key, stored, &mut write)?),
             };
-            write.absorbed.push(absorbed);
+            write.items.push((key, held));
         }
-        write.batch = batch;
+        let shared = |key| match write.items.binary_search_by(|(shared, _)| (**shared).cmp(&key)) {
+            Ok(at) => Rc::clone(&write.items[at].0),
+            Err(_) => Rc::new(key),
+        };
+        let entries = batch.changelog.into_iter().map(|(stamp, key)| (stamp, key.map(shared)));
+        write.changelog = entries.collect();
         Ok(write)
+    }
+
+    /// The key as the region's disk has it already, if it does.
+    fn share(&self, site: &Site, key: ItemKey) -> Rc<ItemKey> {
+        let shown = site.disk.visible.rows.get_key_value(&key);
+        shown.map_or_else(|| Rc::new(key), |(shared, _)| Rc::clone(shared))
     }
 
     fn user_row(
@@ -162,27 +187,28 @@ impl Oracle {
         source: Source<'_>,
         site: &mut Site,
         floor: Hlc,
-        key: &ItemKey,
-        stored: &Stored,
+        key: &Rc<ItemKey>,
+        stored: Stored,
         write: &mut Write,
-    ) -> Checked<Bits> {
+    ) -> Checked<Rc<Held>> {
         let before = site.disk.visible.rows.get(key).map(|held| held.absorbed).unwrap_or_default();
-        if let Some((_, stamp)) = source.received.iter().find(|(received, _)| received == key) {
+        if let Some((_, stamp)) = source.received.iter().find(|(received, _)| *received == **key) {
             let incoming = self.version_of(*stamp).ok_or_else(|| {
                 Broken::new(Invariant::SingleWriter, format!("{stamp} was never issued"))
             })?;
-            return Ok(before.union(self.versions[incoming].past));
+            let absorbed = before.union(self.versions[incoming].past());
+            return Ok(Rc::new(Held { stored, absorbed }));
         }
         let stamp = stored.version.stamp;
         single_writer::issued_by(source.me, stamp)?;
         identity::issued(self, site, floor, stamp)?;
         let seen = self.newest(key, before);
         identity::exceeds_seen(stamp, seen)?;
-        let id = self.record(source.region, key, &stored.version, before);
+        let id = self.record(source.region, key, stored, before);
         site.issued = site.issued.max(stamp.hlc);
         write.issued.push(id);
         write.stamps.push(stamp);
-        Ok(self.versions[id].past)
+        Ok(Rc::clone(&self.versions[id].held))
     }
 
     fn system_row(
@@ -196,10 +222,9 @@ impl Oracle {
     ) -> Checked {
         let stamp = stored.version.stamp;
         let name = key_digest(key);
-        match self.dots.get(&stamp) {
-            Some(&dot) if dot == Dot::System(name) && stamp.hlc <= floor => return Ok(()),
-            Some(&dot) if dot == Dot::System(name) && stamp.origin != source.me => return Ok(()),
-            _ => {}
+        let known = self.dots.get(&stamp) == Some(&Dot::System(name));
+        if known && (stamp.hlc <= floor || stamp.origin != source.me) {
+            return Ok(());
         }
         single_writer::issued_by(source.me, stamp)?;
         single_writer::owns_catalog_row(source.region, key)?;
@@ -210,38 +235,37 @@ impl Oracle {
         Ok(())
     }
 
-    fn record(&mut self, region: usize, key: &ItemKey, version: &Version, past: Bits) -> VersionId {
+    fn record(
+        &mut self,
+        region: usize,
+        key: &Rc<ItemKey>,
+        stored: Stored,
+        before: Bits,
+    ) -> VersionId {
         let id = self.versions.len();
         let key_id = match self.ids.get(key) {
             Some(&id) => id,
             None => {
-                self.ids.insert(key.clone(), self.items.len());
-                self.items.push(Item { key: key.clone(), versions: Vec::new() });
+                self.ids.insert(Rc::clone(key), self.items.len());
+                self.items.push(Item { key: Rc::clone(key), versions: Vec::new() });
                 self.items.len() - 1
             }
         };
         let nth = self.items[key_id].versions.len();
         assert!(nth < VERSIONS_MAX, "the workload bounds the versions of an item");
         self.items[key_id].versions.push(id);
-        self.dots.insert(version.stamp, Dot::User(id));
+        self.dots.insert(stored.version.stamp, Dot::User(id));
         self.by_region[region].push(id);
-        self.versions.push(Issued {
-            key: key_id,
-            nth,
-            region,
-            version: version.clone(),
-            past: past.with(nth),
-            durable: false,
-            acked: false,
-            lost: false,
-        });
+        let held = Rc::new(Held { stored, absorbed: before.with(nth) });
+        let (durable, acked, lost) = (false, false, false);
+        self.versions.push(Issued { key: key_id, nth, region, held, durable, acked, lost });
         id
     }
 
     /// The newest reading among versions that a state has absorbed.
     fn newest(&self, key: &ItemKey, absorbed: Bits) -> Hlc {
         let Some(id) = self.key_id(key) else { return Hlc::ZERO };
-        let readings = self.named(id, absorbed).map(|issued| issued.version.stamp.hlc);
+        let readings = self.named(id, absorbed).map(|issued| issued.version().stamp.hlc);
         readings.max().unwrap_or_default()
     }
 

@@ -115,7 +115,7 @@ impl World {
         for (origin, span) in before {
             applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
         }
-        for key in write.batch.items.keys().filter(|key| !key.table.is_system()) {
+        for key in write.items.iter().map(|(key, _)| key).filter(|key| !key.table.is_system()) {
             nothing_vanishes::committed(&self.oracle, &self.sites, region, key)?;
         }
         Ok(())
@@ -124,7 +124,7 @@ impl World {
     /// The spans of other origins' feeds that the batch claims to have applied.
     fn places(&self, region: usize, write: &Write) -> Vec<(usize, (Hlc, Hlc))> {
         let durable = &self.sites[region].disk.durable;
-        let places = write.batch.applied.iter();
+        let places = write.applied.iter();
         places
             .map(|(&origin, &hlc)| (origin.slot().index(), (durable.applied_of(origin), hlc)))
             .collect()
@@ -137,16 +137,16 @@ impl World {
         let newest = write.stamps.iter().map(|stamp| stamp.hlc).max().unwrap_or_default();
         site.issued_durable = site.issued_durable.max(newest);
         let mut catalog_changed = false;
-        for (key, stored) in &write.batch.items {
-            let Some(stored) = stored else {
+        for (key, held) in &write.items {
+            let Some(held) = held else {
                 site.dropped = true;
                 continue;
             };
             if key.table == pangea_core::id::TableId::CATALOG {
                 catalog_changed |=
-                    site.catalog.observe(&key.primary, stored.version.body.attributes());
+                    site.catalog.observe(&key.primary, held.stored.version.body.attributes());
             } else if key.table == pangea_core::id::TableId::LEDGER {
-                let kept = nothing_vanishes::ledger_row(&self.oracle, key, stored)?;
+                let kept = nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)?;
                 let bits = site.ledgered.entry(kept.0).or_default();
                 *bits = bits.union(kept.1);
             }
@@ -222,14 +222,14 @@ fn received(event: &node::Event) -> Vec<(ItemKey, Stamp)> {
 }
 
 fn describe(write: &Write) -> String {
-    let rows = write.batch.items.iter().map(|(key, stored)| {
-        let shown = stored
+    let rows = write.items.iter().map(|(key, held)| {
+        let shown = held
             .as_ref()
-            .map_or_else(|| "dropped".to_string(), |stored| stored.version.stamp.to_string());
+            .map_or_else(|| "dropped".to_string(), |held| held.stored.version.stamp.to_string());
         format!("{}/{:?} = {shown}", key.table, key.primary.partition)
     });
     let rows: Vec<String> = rows.collect();
-    format!("writes {:?}: {} applied {:?}", write.token, rows.join(", "), write.batch.applied)
+    format!("writes {:?}: {} applied {:?}", write.token, rows.join(", "), write.applied)
 }
 
 fn tell(outcome: &Outcome) -> String {

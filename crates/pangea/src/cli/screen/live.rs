@@ -1,10 +1,10 @@
 //! The screen of `up`: a table redrawn in place on a terminal, one line per change elsewhere.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::line::{Line, Tone};
+use super::line::{Align, Grid, Line, Tone};
 use super::{View, spoken, table, transitions};
 use crate::cli::out;
 use crate::config::Topology;
@@ -45,7 +45,6 @@ pub(crate) struct Screen {
     width: usize,
     told: Option<View>,
     ready_told: bool,
-    stopped: bool,
 }
 
 impl Screen {
@@ -63,7 +62,6 @@ impl Screen {
             width: size().0,
             told: None,
             ready_told: false,
-            stopped: false,
         }
     }
 
@@ -88,18 +86,21 @@ impl Screen {
         }
     }
 
-    /// Shows the last view: everything has stopped.
+    /// Takes the table away: everything has stopped. Who did not stop in order is named.
     pub(crate) fn finish(&mut self, view: &View) {
-        let kept =
-            format!("stopped after {}; data stays in {}", self.age(), self.data_dir.display());
-        if self.terminal {
-            self.stopped = true;
-            self.draw(view);
-            out::line(&kept);
-        } else {
+        let data = self.data_dir.display();
+        let kept = format!("stopped after {}; data stays in {data}", self.age());
+        if !self.terminal {
             self.tell(view.clone());
-            self.say(&kept);
+            return self.say(&kept);
         }
+        self.replace(Vec::new());
+        for process in &view.processes {
+            if let Some(reason) = process.reason.as_ref().filter(|it| table::overdue(it)) {
+                out::line(&format!("{}: {reason}", process.process));
+            }
+        }
+        out::line(&kept);
     }
 
     fn age(&self) -> String {
@@ -141,6 +142,11 @@ impl Screen {
         if painted == self.drawn {
             return;
         }
+        self.replace(painted);
+    }
+
+    /// Puts `painted` where the lines drawn last are.
+    fn replace(&mut self, painted: Vec<String>) {
         let up = match self.drawn.len() {
             0 => String::new(),
             n => format!("\x1b[{n}A\r"),
@@ -152,7 +158,6 @@ impl Screen {
 
     fn header(&self, view: &View) -> Line {
         let (tone, phase) = match (view.stopping, ready(view)) {
-            (true, _) if self.stopped => (Tone::Dim, "stopped"),
             (true, _) => (Tone::Warn, "stopping (Ctrl-C again kills)"),
             (_, true) => (Tone::Good, "up"),
             (_, false) if view.status.regions.iter().any(|r| r.state == RegionState::Dead) => {
@@ -171,28 +176,39 @@ impl Screen {
 
     fn hints(&self, view: &View) -> Vec<Line> {
         let edge = &view.status.edge;
-        let mut hints = Vec::new();
+        let mut grid = Grid::new(&[Align::Left]);
         let mut hint = |command: String, what: &str| {
-            let line = Line::of(Tone::Plain, format!("  {command:<52}"));
-            hints.push(line.and(Tone::Dim, format!(" {what}")));
+            let command = (Tone::Plain, format!("  {command}"));
+            grid.row(vec![command], Some((Tone::Dim, what.to_owned())));
         };
         if self.service_path {
-            hint(format!("curl {}/", edge.accelerator), "the nearest healthy region answers");
+            hint(format!("curl {}/", edge.accelerator), "nearest healthy region answers");
         }
         if let Some((name, (ip, port))) = self.dns_name.as_ref().zip(edge.dns.rsplit_once(':')) {
             hint(format!("dig @{ip} -p {port} +short {name}"), "its address");
         }
-        if let Some((region, pid)) = view.status.regions.iter().find_map(|r| Some((r, r.pid?))) {
+        let own = own_data_dir(&self.data_dir);
+        let regions = &view.status.regions;
+        if let Some(dead) = regions.iter().find(|region| region.state == RegionState::Dead) {
+            let command = format!("pangea process start \"region {}\"{own}", dead.name);
+            hint(command, "bring it back");
+        } else if let Some((region, pid)) = regions.iter().find_map(|r| Some((r, r.pid?))) {
             hint(format!("kill -9 {pid}"), &format!("lose {}", region.name));
         }
-        hint("pangea experiment run region-loss".to_owned(), "lose a region, and measure");
+        hint(format!("pangea experiment run region-loss{own}"), "lose a region, and measure");
         let mut lines = vec![Line::of(Tone::Dim, "TRY")];
-        lines.extend(hints);
+        lines.extend(grid.lines(&[]));
         let logs = self.data_dir.join("logs");
         let end = format!("Ctrl-C stops everything; logs are in {}", logs.display());
         lines.push(Line::of(Tone::Dim, format!("  {end}")));
         lines
     }
+}
+
+/// What a command needs to find this `up`.
+fn own_data_dir(data_dir: &Path) -> String {
+    let default = Path::new(crate::cli::DATA_DIR);
+    if data_dir == default { String::new() } else { format!(" --data-dir {}", data_dir.display()) }
 }
 
 /// Whether everything that can run here runs and is well.

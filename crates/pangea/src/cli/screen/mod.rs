@@ -8,7 +8,7 @@ mod transitions;
 use std::time::Duration;
 
 pub(crate) use live::Screen;
-pub(crate) use table::print;
+pub(crate) use table::{print, print_processes};
 
 use crate::status::Status;
 use crate::supervise::client::ProcessInfo;

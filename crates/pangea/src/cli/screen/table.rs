@@ -19,6 +19,33 @@ pub(crate) fn print(view: &View) {
     }
 }
 
+/// Prints processes to stdout, as `pangea process list` does.
+pub(crate) fn print_processes(processes: &[ProcessInfo]) {
+    let (width, colour) = super::live::capabilities();
+    let columns = [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right];
+    let mut grid = Grid::new(&columns);
+    grid.head(&["PROCESS", "STATE", "PID", "FOR", "RESTARTS"]);
+    for process in processes {
+        let tone = match process.state {
+            ProcessState::Running | ProcessState::Done => Tone::Good,
+            ProcessState::Dead | ProcessState::Restarting => Tone::Bad,
+            ProcessState::Waiting | ProcessState::Stopping => Tone::Warn,
+            ProcessState::Unavailable => Tone::Dim,
+        };
+        let cells = vec![
+            (Tone::Plain, process.process.clone()),
+            (tone, format!("{:?}", process.state).to_uppercase()),
+            pid(process.pid),
+            (Tone::Plain, spoken(Duration::from_millis(process.for_ms))),
+            (Tone::Plain, process.restarts.to_string()),
+        ];
+        grid.row(cells, process.reason.clone().map(|reason| (Tone::Dim, reason)));
+    }
+    for line in grid.lines(&[]) {
+        out::line(&line.paint(width, colour));
+    }
+}
+
 /// All lines but the header and the hints.
 pub(super) fn body(view: &View) -> Vec<Line> {
     let first = view.status.regions.iter().map(|region| region.name.chars().count());
@@ -78,14 +105,19 @@ fn regions(view: &View, first: usize) -> Vec<Line> {
 }
 
 /// The widest state, so that columns do not move when states change.
-const STATE_WIDTH: usize = "◐ STARTING".len() - "◐".len() + 1;
+const STATE_WIDTH: usize = 12; // "✕ restarting"
 /// Linux gives out process ids of up to 7 digits.
 const PID_WIDTH: usize = 7;
 
 /// How a process is shown that ended because everything is being stopped.
 fn ended_by_us(process: &ProcessInfo) -> Option<Word> {
-    let overdue = process.reason.as_ref().is_some_and(|reason| reason.contains("did not stop"));
+    let overdue = process.reason.as_deref().is_some_and(overdue);
     (process.state == ProcessState::Dead && !overdue).then(|| (Tone::Dim, "○ stopped".to_owned()))
+}
+
+/// Whether a reason says that a process had to be killed.
+pub(super) fn overdue(reason: &str) -> bool {
+    reason.contains(crate::supervise::OVERDUE)
 }
 
 fn is_region(process: &ProcessInfo, name: &str) -> bool {
