@@ -55,6 +55,9 @@ def run(argv, check=True, timeout=PATIENCE, **options):
 class Cluster:
     """A topology of three regions with ports of its own, in a directory of its own."""
 
+    # Those that were started and not stopped: whose logs belong to a failure.
+    running = []
+
     def __init__(self, home, rtt_ms=0, objectives=None, shop=True):
         self.home = Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
@@ -117,6 +120,8 @@ class Cluster:
         # A group of its own, so that a Ctrl-C for pytest is not one for it.
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output,
                                         stderr=subprocess.STDOUT, start_new_session=True)
+        if self not in self.running:
+            self.running.append(self)
         self.wait_ready()
         return self
 
@@ -141,6 +146,8 @@ class Cluster:
         """Ctrl-C, and no process left."""
         if self.process is None:
             return None
+        if self in self.running:
+            self.running.remove(self)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:

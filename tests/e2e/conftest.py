@@ -6,7 +6,6 @@ import pytest
 
 from cluster import Cluster
 
-_running = []
 _names = itertools.count()
 
 
@@ -26,7 +25,7 @@ def own_pangea(tmp_path_factory, request):
 @pytest.fixture
 def table_name():
     """A name that no other test uses."""
-    return f"t{next(_names)}"
+    return f"table{next(_names)}"
 
 
 @pytest.fixture
@@ -36,12 +35,10 @@ def global_table(pangea, table_name):
 
 
 def _run(cluster):
-    _running.append(cluster)
     try:
         yield cluster.start()
     finally:
         cluster.stop()
-        _running.remove(cluster)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -49,6 +46,6 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for cluster in _running:
+        for cluster in Cluster.running:
             for name, tail in cluster.logs().items():
                 report.sections.append((name, tail))

@@ -95,7 +95,7 @@ def region_directory(data, region):
 
 
 def put(cluster, region, key, size=10):
-    cluster.eager(region).put_item(TableName="t", Item={
+    cluster.eager(region).put_item(TableName="items", Item={
         "pk": {"S": key}, "v": {"S": key + "." * size}})
 
 
@@ -113,14 +113,14 @@ def refused(cluster, key, size=10):
 def check_reads(cluster, acknowledged):
     client = cluster.eager(VICTIM)
     for key in sorted(acknowledged):
-        found = client.get_item(TableName="t", Key={"pk": {"S": key}}, ConsistentRead=True)
+        found = client.get_item(TableName="items", Key={"pk": {"S": key}}, ConsistentRead=True)
         assert found["Item"]["v"]["S"].startswith(key + "."), key
 
 
 def check_after_return(cluster, acknowledged):
     check_reads(cluster, acknowledged)
     put(cluster, VICTIM, "after")
-    items = cluster.converged("t")
+    items = cluster.converged("items")
     found = {item["pk"]["S"] for item in items.values()}
     # A refused write may be there: nobody was told that it is not.
     assert acknowledged | {"after"} <= found
@@ -128,7 +128,7 @@ def check_after_return(cluster, acknowledged):
 
 def test_a_full_disk_refuses_writes_and_serves_reads(small_disk):
     cluster, disk = small_disk
-    cluster.global_table("t")
+    cluster.global_table("items")
     acknowledged = {f"before{n}" for n in range(20)}
     for key in acknowledged:
         put(cluster, VICTIM, key)
@@ -153,14 +153,14 @@ def test_a_full_disk_refuses_writes_and_serves_reads(small_disk):
     cluster.kill(VICTIM)
     cluster.revive(VICTIM)
     eventually(lambda: cluster.region(VICTIM)["healthy"], f"{VICTIM} to be healthy")
-    eventually(lambda: cluster.items(VICTIM, "t").get(('{"S": "elsewhere"}',)),
+    eventually(lambda: cluster.items(VICTIM, "items").get(('{"S": "elsewhere"}',)),
                "what was written elsewhere")
     check_after_return(cluster, acknowledged)
 
 
 def test_a_disk_that_turns_read_only(small_disk):
     cluster, disk = small_disk
-    cluster.global_table("t")
+    cluster.global_table("items")
     acknowledged = {f"before{n}" for n in range(20)}
     for key in acknowledged:
         put(cluster, VICTIM, key)
@@ -178,7 +178,7 @@ def test_a_disk_that_turns_read_only(small_disk):
     disk.repair()
     disk.mount()
     cluster.revive(VICTIM)
-    eventually(lambda: cluster.items(VICTIM, "t").get(('{"S": "elsewhere"}',)),
+    eventually(lambda: cluster.items(VICTIM, "items").get(('{"S": "elsewhere"}',)),
                "what was written elsewhere")
     check_after_return(cluster, acknowledged | {"elsewhere"})
 

@@ -477,7 +477,7 @@ def test_malformed_requests(endpoint, target, body, code):
 
 @pytest.mark.strict
 def test_a_body_nested_too_deep_is_refused(endpoint):
-    deep = b'{"TableName":"t","Item":{"pk":' + b'{"L":[' * 50000 + b"]}" * 50000 + b"}}"
+    deep = b'{"TableName":"items","Item":{"pk":' + b'{"L":[' * 50000 + b"]}" * 50000 + b"}}"
     status, answer, _ = post(endpoint, "DynamoDB_20120810.PutItem", deep)
     assert status == 400
     assert answer["__type"].rsplit("#", 1)[1] in ("SerializationException", "ValidationException")

@@ -74,7 +74,7 @@ def test_a_region_dies_under_load(own_pangea, table_name):
 def test_an_order_survives_the_region_that_took_it(own_pangea):
     """The sample application, as a user sees it: placed in one region, read in the others."""
     pangea = own_pangea
-    body = json.dumps({"customer": "ada", "items": [{"sku": "tea", "qty": 2}]})
+    body = json.dumps({"customer": "ada", "cart": [{"sku": "tea", "qty": 2}]})
     url = f"http://127.0.0.1:{pangea.accelerator}"
 
     def place():
@@ -89,8 +89,8 @@ def test_an_order_survives_the_region_that_took_it(own_pangea):
 
     def readable(region):
         done = run(["curl", "--silent", "--max-time", "5", "--fail",
-                    f"http://{pangea.hosts[region]}:{pangea.shop_port}/orders/{order['id']}"])
-        return json.loads(done.stdout)["id"] == order["id"]
+                    f"http://{pangea.hosts[region]}:{pangea.shop_port}/orders/{order['order_id']}"])
+        return json.loads(done.stdout)["order_id"] == order["order_id"]
 
     for region in REGIONS:
         eventually(lambda region=region: readable(region), f"the order in {region}")

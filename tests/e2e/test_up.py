@@ -142,18 +142,18 @@ def test_one_data_directory_runs_once(cluster):
 
 
 def test_data_survives_a_restart(cluster):
-    cluster.start().global_table("t")
+    cluster.start().global_table("items")
     for region in REGIONS:
-        cluster.client(region).put_item(TableName="t", Item={"pk": {"S": region}})
-    before = cluster.converged("t")
+        cluster.client(region).put_item(TableName="items", Item={"pk": {"S": region}})
+    before = cluster.converged("items")
     assert len(before) == len(REGIONS)
     cluster.stop()
     cluster.start()
     for region in REGIONS:
-        assert cluster.items(region, "t") == before
-    assert cluster.replicas(HOME, "t") == {name: "ACTIVE" for name in REGIONS[1:]}
-    cluster.client(REGIONS[2]).put_item(TableName="t", Item={"pk": {"S": "again"}})
-    eventually(lambda: len(cluster.converged("t")) == 4, "a write after the restart")
+        assert cluster.items(region, "items") == before
+    assert cluster.replicas(HOME, "items") == {name: "ACTIVE" for name in REGIONS[1:]}
+    cluster.client(REGIONS[2]).put_item(TableName="items", Item={"pk": {"S": "again"}})
+    eventually(lambda: len(cluster.converged("items")) == 4, "a write after the restart")
 
 
 def test_status_for_scripts(pangea):

@@ -8,7 +8,8 @@ use crate::rng::Rng;
 pub struct Options {
     /// Regions of the world, 2 to 5; `None` leaves it to the seed.
     pub regions: Option<usize>,
-    /// Lines of a failing run's timeline to keep, the last ones; `None` for what fits a few screens.
+    /// Lines of a failing run's timeline to keep, the last ones; `None` for what fits a few
+    /// screens.
     pub timeline_max: Option<usize>,
     /// A bug to plant in every region.
     #[cfg(feature = "planted-bugs")]

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::store::{self, CARTS, CHARGES, LIKES, ORDERS, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 struct Table {
     name: &'static str,

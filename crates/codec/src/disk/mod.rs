@@ -2,12 +2,13 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | items | table (10 B), BLAKE3 of the partition key (16 B), sort key | marker, CRC-32, primary key, seen, version |
+//! | items | table (10 B), BLAKE3 of the partition key (16 B), sort key | marker, CRC-32, primary
+//! key, seen, version |
 //! | changelog | origin (2 B), reading (8 B) | the item's row key |
 //! | meta | a name | see [`meta`] |
 //!
-//! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments; the
-//! whole key stands in the row. Every row carries its own checksum.
+//! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments;
+//! the whole key stands in the row. Every row carries its own checksum.
 
 pub mod key;
 pub mod meta;

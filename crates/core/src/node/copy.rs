@@ -4,8 +4,8 @@
 //! from the others their own rows, which a feed filtered by an older catalog may have withheld.
 //! It serves once the home's rows and those of every reachable region are here; the rest is
 //! remembered in its status and follows. Behind the rows of each region come the conflicts that its
-//! ledger has of the table, which the feed had withheld just so. A leaving replica first waits until every holder has
-//! applied its writes, in band, so that nothing acknowledged leaves with it.
+//! ledger has of the table, which the feed had withheld just so. A leaving replica first waits
+//! until every holder has applied its writes, in band, so that nothing acknowledged leaves with it.
 
 use alloc::collections::BTreeSet;
 use alloc::format;

@@ -1,6 +1,7 @@
 //! What an operator declares: regions, networks, zones, listeners.
 //!
-//! Plain data in the words of Route 53 and Global Accelerator. [`crate::routing::compile()`] checks it.
+//! Plain data in the words of Route 53 and Global Accelerator. [`crate::routing::compile()`] checks
+//! it.
 
 use alloc::string::String;
 use alloc::vec::Vec;

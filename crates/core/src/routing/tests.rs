@@ -216,7 +216,8 @@ fn names_and_types() {
 
 #[test]
 fn latency_answers_by_distance_and_health() {
-    // From virginia: ireland 80, tokyo 150. From ireland: virginia 80, tokyo 200. From tokyo: virginia 150.
+    // From virginia: ireland 80, tokyo 150. From ireland: virginia 80, tokyo 200. From tokyo:
+    // virginia 150.
     for (health, from_default, from_ireland, from_tokyo) in [
         ("hhh", 1, 2, 3),
         ("uhh", 2, 2, 3),

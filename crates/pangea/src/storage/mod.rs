@@ -1,8 +1,8 @@
 //! A region's storage: engines behind one trait, and typed rows on top.
 //!
-//! An engine keeps three sorted spaces of bytes. A commit is atomic over all of them and durable when
-//! it returns; a view never changes. An engine that cannot say what is on its disk any more refuses
-//! further commits and goes on serving the last durable state.
+//! An engine keeps three sorted spaces of bytes. A commit is atomic over all of them and durable
+//! when it returns; a view never changes. An engine that cannot say what is on its disk any more
+//! refuses further commits and goes on serving the last durable state.
 
 pub mod conformance;
 pub mod memory;

@@ -83,7 +83,11 @@ async fn follow(
                 supervisor.tick(|name| status.region(name).is_some_and(serves));
             }
             _ = inputs.resize.recv() => screen.resized(),
-            () = told_to_stop(inputs.interrupt.recv(), inputs.terminate.recv(), inputs.hangup.recv()) => {
+            () = told_to_stop(
+                inputs.interrupt.recv(),
+                inputs.terminate.recv(),
+                inputs.hangup.recv(),
+            ) => {
                 stopping = true;
                 supervisor.stop_all();
             }

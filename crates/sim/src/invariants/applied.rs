@@ -1,4 +1,5 @@
-//! Invariant 3: `applied[origin]` is gap-free, monotone, and advances in the same batch as the rows.
+//! Invariant 3: `applied[origin]` is gap-free, monotone, and advances in the same batch as the
+//! rows.
 //!
 //! Source: DESIGN.md, invariant 3; data-plane.md 2.10 and 3.3, 4. At every commit: every durable
 //! version of the origin up to the new place, of a table that the region holds whole, has been

@@ -1,10 +1,10 @@
-//! Invariant 7: after healing, all regions have the state that an independent specification computes
-//! from the history.
+//! Invariant 7: after healing, all regions have the state that an independent specification
+//! computes from the history.
 //!
-//! Source: DESIGN.md, invariant 7; data-plane.md 2.1 and 3.3, 16. The specification, per item: of all
-//! durable versions take those that no other had truly seen; the greatest stamp among them is shown.
-//! It knows nothing of vectors, frames or the order of events. Catalogs are equal everywhere, ledgers
-//! wherever the table is, and where it is not there is no row of it.
+//! Source: DESIGN.md, invariant 7; data-plane.md 2.1 and 3.3, 16. The specification, per item: of
+//! all durable versions take those that no other had truly seen; the greatest stamp among them is
+//! shown. It knows nothing of vectors, frames or the order of events. Catalogs are equal
+//! everywhere, ledgers wherever the table is, and where it is not there is no row of it.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,8 @@
 //! commit, in the same batch.
 //!
 //! Source: DESIGN.md, invariant 9 and "the changelog is an index"; data-plane.md 3.3, 10. Each
-//! changed row has its entry, and there are as many entries as rows: by induction they are the same.
+//! changed row has its entry, and there are as many entries as rows: by induction they are the
+//! same.
 
 use super::{Checked, Invariant, demand};
 use crate::disk::{Image, Write};

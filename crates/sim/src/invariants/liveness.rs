@@ -1,8 +1,9 @@
 //! Liveness: after healing the regions come to rest within bounded simulated time.
 //!
 //! Source: the brief's second phase; data-plane.md 3.3, 16 and 21; house-style.md 6.2 (`liveness`).
-//! At rest means: nothing waits for a disk, everyone has applied what everyone has closed, and every
-//! replica is as the catalog wishes it. What the state then is, is for the other invariants to say.
+//! At rest means: nothing waits for a disk, everyone has applied what everyone has closed, and
+//! every replica is as the catalog wishes it. What the state then is, is for the other invariants
+//! to say.
 
 use pangea_core::catalog::{ReplicaState, TableEntry};
 use pangea_core::time::Hlc;

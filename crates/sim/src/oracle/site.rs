@@ -44,7 +44,8 @@ impl Site {
         }
     }
 
-    /// Whether the region's replica of the table is complete: home, or serving with nothing to come.
+    /// Whether the region's replica of the table is complete: home, or serving with nothing to
+    /// come.
     pub(crate) fn is_whole(&self, table: TableId) -> bool {
         use pangea_core::catalog::ReplicaState::Active;
         let Some(entry) = self.catalog.get(table) else { return false };

@@ -1,8 +1,8 @@
 //! The world: regions, their disks, clocks and connections, and one queue of events.
 //!
 //! A run has two phases. In the first, clients act and things break; in the second, nothing breaks
-//! any more, and the regions must come to rest in the state that the history demands. Every event is
-//! a function of the seed and of the events before it.
+//! any more, and the regions must come to rest in the state that the history demands. Every event
+//! is a function of the seed and of the events before it.
 
 mod clients;
 mod drive;

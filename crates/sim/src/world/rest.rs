@@ -10,8 +10,8 @@ use crate::invariants::{
 use crate::options::NetFaults;
 
 impl World {
-    /// All faults end. Clocks agree, where the furthest of them was: stamps of a time that is yet to
-    /// come would be held until then, and waiting for it shows nothing.
+    /// All faults end. Clocks agree, where the furthest of them was: stamps of a time that is yet
+    /// to come would be held until then, and waiting for it shows nothing.
     pub(super) fn heal(&mut self) {
         self.phase = Phase::Heal;
         self.healed_us = self.now_us;

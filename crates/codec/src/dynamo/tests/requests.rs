@@ -150,6 +150,10 @@ fn item_requests_are_refused_in_dynamodb_words() {
     ] {
         assert_eq!(refusal(Operation::PutItem, &format!("{{{members}}}")), message, "{members}");
     }
+}
+
+#[test]
+fn legacy_parameters_are_refused_by_name() {
     for (operation, parameter) in [
         (Operation::UpdateItem, "AttributeUpdates"),
         (Operation::GetItem, "AttributesToGet"),

@@ -116,12 +116,11 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             of(home)
         )),
         DefineRefusal::ReplicaExists(slot) => {
-            let text = format!(
-                "Failed to create a the new replica of table {name} in {}: the \
-                                replica already exists",
-                of(slot)
-            );
-            ApiError::validation(text.replace("create a the", "create the"))
+            let region = of(slot);
+            ApiError::validation(format!(
+                "Failed to create the new replica of table {name} in {region}: the replica \
+                 already exists"
+            ))
         }
         DefineRefusal::ReplicaMissing(slot) => {
             let text = format!("Table {name} has no replica in {}", of(slot));
@@ -153,8 +152,8 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
 }
 
 fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member: &str) -> Vec<u8> {
-    let replicas = catalog.replicas(entry);
-    let shown = if replicas.len() > 1 { replicas } else { Vec::new() };
+    // DynamoDB shows the other regions only: the one that is asked speaks in `TableStatus`.
+    let others = catalog.replicas(entry).into_iter().filter(|(slot, _)| *slot != region.slot);
     let status = if entry.deleted {
         TableStatus::Deleting
     } else if catalog.is_serving(entry, region.slot) || entry.home == region.slot {
@@ -182,7 +181,7 @@ fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member
             .stream
             .map(|view| StreamInfo { view: stream_view(view), label: label(entry.created_ms) }),
         deletion_protection: entry.deletion_protection,
-        replicas: shown.into_iter().map(|replica| replica_view(region, replica)).collect(),
+        replicas: others.map(|replica| replica_view(region, replica)).collect(),
     };
     response::table(member, &view)
 }
