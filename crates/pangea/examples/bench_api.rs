@@ -100,7 +100,7 @@ struct Hypothesis {
 
 fn report(name: &str, ours: &[Round], theirs: &[Round], expected: &Hypothesis) {
     let of = |rounds: &[Round], pick: fn(&Round) -> f64| median(rounds.iter().map(pick).collect());
-    figure(&format!("{name}"), of(ours, |it| it.measured.per_s), "req/s", expected.per_s);
+    figure(name, of(ours, |it| it.measured.per_s), "req/s", expected.per_s);
     figure(&format!("{name}, p50"), of(ours, |it| it.measured.p50_ms), "ms", expected.p50);
     figure(&format!("{name}, p99"), of(ours, |it| it.measured.p99_ms), "ms", "2 to 3 p50");
     figure(&format!("{name}, server CPU"), of(ours, |it| it.cpu_us), "us/req", expected.cpu);
