@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use crate::say;
 
@@ -24,9 +25,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The root of the workspace.
+/// The root of the workspace that this run is about: cargo says which, at run time. (What was true
+/// when this was compiled is another checkout's if they share a target directory.)
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in a folder of the workspace")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        package.parent().expect("xtask is in a folder of the workspace").to_owned()
+    });
+    &ROOT
 }
 
 /// Cargo's target directory, wherever the user put it: this program runs from it.

@@ -98,9 +98,13 @@ fn encode<'a, M: EncodeMetric>(
     metrics: impl Iterator<Item = (&'a Labels, M)>,
 ) -> Result<(), std::fmt::Error> {
     let mut metrics = metrics.peekable();
-    let Some((_, first)) = metrics.peek() else { return Ok(()) };
+    let Some((labels, first)) = metrics.peek() else { return Ok(()) };
     let kind = first.metric_type();
     let mut encoder = encoder.encode_descriptor(&family.name, family.help, None, kind)?;
+    if labels.is_empty() {
+        // A family without labels has one metric, and no empty braces.
+        return first.encode(encoder);
+    }
     for (labels, metric) in metrics {
         metric.encode(encoder.encode_family(labels)?)?;
     }

@@ -223,7 +223,7 @@ fn a_power_cut_loses_nothing_acknowledged_and_tears_nothing() {
     for seed in 0..CUTS {
         in_flight_kept += u32::from(survive_one_cut(seed));
     }
-    // Both outcomes of a commit in flight were met, so the cuts were neither too early nor too late.
+    // Both outcomes of a commit in flight were met: the cuts were neither too early nor too late.
     assert!(in_flight_kept > 0 && u64::from(in_flight_kept) < CUTS, "{in_flight_kept}");
 }
 

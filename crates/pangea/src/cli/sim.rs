@@ -27,7 +27,8 @@ pub struct SimArgs {
 /// The result cannot be printed.
 pub fn run_command(context: &Context, args: &SimArgs) -> anyhow::Result<ExitCode> {
     let first = args.seed.unwrap_or(1);
-    let seeds = args.seeds.unwrap_or(if args.seed.is_some() { 1 } else { 1000 });
+    let all = if args.seed.is_some() { 1 } else { 1000 };
+    let seeds = args.seeds.unwrap_or(all);
     if seeds == 1 {
         return one(context, first);
     }

@@ -1,6 +1,6 @@
 //! `pangea up`: runs a whole topology on this machine, each region a process of its own.
 //!
-//! State: one [`supervisor::Supervisor`] that owns every child process. Events: a child ends, the
+//! State: one `Supervisor` that owns every child process. Events: a child ends, the
 //! control socket asks, time passes, a signal says stop. Always true: nothing starts before
 //! everything has been checked; one `up` per data directory; no child outlives `up`, however it
 //! ends (see [`child`]); a child that dies is restarted only as its policy in the topology says,

@@ -4,8 +4,8 @@
 //! everything, reads included, after an IO error; so after one the engine opens the same file again
 //! through an [`Overlay`], read-only, at the last header that was known to be on disk.
 //!
-//! A commit is one write transaction with `Durability::Immediate`: redb's one-phase commit, one sync
-//! over checksummed pages, falling back to the commit before if they do not match.
+//! A commit is one write transaction with `Durability::Immediate`: redb's one-phase commit, one
+//! sync over checksummed pages, falling back to the commit before if they do not match.
 
 mod medium;
 mod view;
