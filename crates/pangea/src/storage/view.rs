@@ -262,8 +262,10 @@ impl StoreView {
 }
 
 fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
-    let key: String = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
-    move |error| Fault::Corrupt { key: key.clone(), error }
+    move |error| {
+        let key = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Fault::Corrupt { key, error }
+    }
 }
 
 impl Snapshot for StoreView {
