@@ -52,7 +52,7 @@ impl Bench {
             view.push(batch);
         }
         view.check()?;
-        self.store.write(view.into_batches())?;
+        self.store.write(vec![view.into_batch()])?;
         Ok(())
     }
 
