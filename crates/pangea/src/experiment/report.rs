@@ -105,9 +105,8 @@ impl Report {
         lines.push(String::new());
         lines.push(format!("{:<26} {:>10} {:>10}", "objective", "bound", "measured"));
         for objective in &self.objectives {
-            let show = |value: Option<u64>| {
-                value.map_or_else(|| "-".to_string(), |value| value.to_string())
-            };
+            let show =
+                |value: Option<u64>| value.map_or_else(|| "-".to_string(), |v| v.to_string());
             let mark = if objective.met { "met" } else { "MISSED" };
             let (bound, measured) = (show(objective.bound), show(objective.measured));
             lines.push(format!("{:<26} {bound:>10} {measured:>10}  {mark}", objective.objective));
