@@ -1,4 +1,7 @@
 //! `cargo xtask bench`: one command for every figure that the README shows.
+//!
+//! A benchmark gives figures; here they are laid out, each beside what it should be by the back of
+//! an envelope and the command that measures it again. Absolute figures are this machine's, today.
 
 use std::process::Command;
 use std::time::Instant;
@@ -10,79 +13,221 @@ use crate::shell::{self, Failure, cargo};
 struct Bench {
     name: &'static str,
     about: &'static str,
-    run: fn(&[&str]) -> Result<bool, Failure>,
+    /// Whether `all` leaves it out.
+    asked_only: bool,
+    run: fn(&[&str]) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "api",
         about: "GetItem and durable PutItem over HTTP beside a bare hyper server",
+        asked_only: false,
         run: |arguments| example("bench_api", arguments),
     },
     Bench {
         name: "replication",
         about: "lag at a stated rate over a link without latency and over one of 80 ms",
+        asked_only: false,
         run: |arguments| example("bench_replication", arguments),
     },
     Bench {
         name: "accelerator",
         about: "a connection through the accelerator against a direct one",
+        asked_only: false,
         run: |arguments| example("bench_accelerator", arguments),
     },
-    Bench { name: "sim", about: "simulated seeds per second", run: sim },
-    Bench { name: "build", about: "cold release build, dependencies fetched before", run: build },
+    Bench {
+        name: "storage",
+        about: "durable commits and reads of the engine alone",
+        asked_only: false,
+        run: |arguments| example("bench_storage", arguments),
+    },
+    Bench { name: "sim", about: "simulated seeds per second", asked_only: false, run: sim },
+    Bench {
+        name: "build",
+        about: "cold release build, dependencies fetched before",
+        asked_only: true,
+        run: build,
+    },
 ];
 
 const SIM_SEEDS: &str = "2000";
+const JSON: [&str; 2] = ["--output", "json"];
+
+/// What was measured.
+struct Figure {
+    name: String,
+    value: String,
+    unit: String,
+    hypothesis: String,
+}
+
+/// The figures of one benchmark, and how busy the machine was.
+struct Measured {
+    bench: &'static str,
+    figures: Vec<Figure>,
+    load: [String; 2],
+}
 
 /// Runs the one that is named, or all.
 pub(crate) fn run(words: &[&str]) -> Result<bool, Failure> {
     let split = words.iter().position(|word| *word == "--").unwrap_or(words.len());
     let arguments = words.get(split + 1..).unwrap_or(&[]);
-    let chosen: Vec<&Bench> = match &words[..split] {
-        [] => BENCHES.iter().collect(),
+    let (json, names) = match &words[..split] {
+        [names @ .., output, form] if [*output, *form] == JSON => (true, names),
+        names => (false, names),
+    };
+    let chosen: Vec<&Bench> = match names {
+        [] | ["all"] => BENCHES.iter().filter(|bench| !bench.asked_only).collect(),
         [name] => BENCHES.iter().filter(|bench| bench.name == *name).collect(),
         _ => Vec::new(),
     };
     if chosen.is_empty() {
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
-        return Err(Failure::new(format!("the benchmarks are {}", names.join(", "))));
+        return Err(Failure::new(format!("the benchmarks are {} and all", names.join(", "))));
     }
-    let mut all = true;
+    let mut measured = Vec::new();
     for bench in chosen {
-        say::step(&format!("bench {}: {}", bench.name, bench.about));
-        let started = Instant::now();
-        let ok = (bench.run)(arguments)?;
-        say::done(bench.name, ok, started.elapsed());
-        all &= ok;
+        say::problem(&format!("==> bench {}: {}", bench.name, bench.about));
+        let before = load();
+        let figures = (bench.run)(arguments)?;
+        measured.push(Measured { bench: bench.name, figures, load: [before, load()] });
     }
-    Ok(all)
+    if json {
+        print_json(&measured)
+    } else {
+        print_table(&measured)
+    }
+    Ok(true)
 }
 
-fn example(name: &str, arguments: &[&str]) -> Result<bool, Failure> {
-    let mut command = cargo(&["run", "--release", "--locked", "-p", "pangea", "--example", name]);
-    shell::succeeds(command.arg("--").args(arguments))
+/// Average number of processes that want a core, of the last minute.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn sim(arguments: &[&str]) -> Result<bool, Failure> {
-    let run = ["run", "--release", "--locked", "-p", "pangea", "--", "sim"];
-    let wanted: &[&str] = if arguments.is_empty() { &["--seeds", SIM_SEEDS] } else { arguments };
-    shell::succeeds(cargo(&run).args(wanted))
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn print_table(measured: &[Measured]) {
+    let figures = || measured.iter().flat_map(|it| &it.figures);
+    let width = |of: fn(&Figure) -> &str| figures().map(|it| of(it).len()).max().unwrap_or(0);
+    let (names, values) = (width(|it| &it.name), width(|it| &it.value).max("MEASURED".len()));
+    let (units, expected) =
+        (width(|it| &it.unit), width(|it| &it.hypothesis).max("EXPECTED".len()));
+    let head = (format!("{:<names$}", "FIGURE"), format!("{:>values$}", "MEASURED"));
+    say::line(&format!(
+        "{}  {}  {:<units$}  {:<expected$}  COMMAND",
+        head.0, head.1, "", "EXPECTED"
+    ));
+    for bench in measured {
+        for it in &bench.figures {
+            let (name, value, unit, hypothesis) = (&it.name, &it.value, &it.unit, &it.hypothesis);
+            say::line(&format!(
+                "{name:<names$}  {value:>values$}  {unit:<units$}  {hypothesis:<expected$}  \
+                 cargo xtask bench {}",
+                bench.bench
+            ));
+        }
+    }
+    let loads = measured.iter().map(|it| format!("{} {} to {}", it.bench, it.load[0], it.load[1]));
+    let loads: Vec<String> = loads.collect();
+    say::line(&format!("{} cores; load average: {}", cores(), loads.join(", ")));
+}
+
+/// One figure a line.
+fn print_json(measured: &[Measured]) {
+    for bench in measured {
+        for it in &bench.figures {
+            let texts = [
+                ("bench", bench.bench),
+                ("figure", &it.name),
+                ("unit", &it.unit),
+                ("hypothesis", &it.hypothesis),
+                ("load_before", &bench.load[0]),
+                ("load_after", &bench.load[1]),
+            ];
+            let texts = texts.map(|(name, text)| format!("\"{name}\":{}", quoted(text)));
+            let (texts, value) = (texts.join(","), &it.value);
+            say::line(&format!("{{{texts},\"value\":{value},\"cores\":{}}}", cores()));
+        }
+    }
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            letter if letter.is_control() => out += &format!("\\u{:04x}", u32::from(letter)),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Builds an example and the program that it measures, and takes its figures.
+fn example(name: &str, arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+    let build = ["build", "--release", "--locked", "-p", "pangea", "--bin", "pangea", "--example"];
+    built(cargo(&build).arg(name))?;
+    let program = shell::target()?.join("release/examples").join(name);
+    let mut command = Command::new(&program);
+    let text = shell::data(command.args(arguments))?;
+    text.lines().map(|line| parse(line, name)).collect()
+}
+
+fn parse(line: &str, name: &str) -> Result<Figure, Failure> {
+    let fields: Vec<String> = line.split('\t').map(str::to_owned).collect();
+    let [name, value, unit, hypothesis] = <[String; 4]>::try_from(fields)
+        .map_err(|_| Failure::new(format!("{name} said something that is no figure: {line}")))?;
+    Ok(Figure { name, value, unit, hypothesis })
+}
+
+fn built(command: &mut Command) -> Result<(), Failure> {
+    if shell::succeeds(command)? {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} failed", shell::spelled(command))))
+}
+
+/// One core: a world is one thread.
+fn sim(arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+    built(&mut cargo(&["build", "--release", "--locked", "-p", "pangea", "--bin", "pangea"]))?;
+    let seeds = ["--seeds", SIM_SEEDS];
+    let wanted: &[&str] = if arguments.is_empty() { &seeds } else { arguments };
+    let mut command = Command::new(shell::target()?.join("release/pangea"));
+    let text = shell::data(command.args(["sim"]).args(JSON).args(wanted))?;
+    let rate = text.split_once("\"seeds_per_s\":").map(|(_, rest)| rest);
+    let rate = rate.and_then(|rest| rest.split([',', '}']).next());
+    let rate = rate.ok_or_else(|| Failure::new(format!("no rate in {text}")))?;
+    Ok(vec![Figure {
+        name: "simulated seeds, one core".to_owned(),
+        value: rate.trim().to_owned(),
+        unit: "/s".to_owned(),
+        hypothesis: "1 000: 1 ms for 2 000 events".to_owned(),
+    }])
 }
 
 /// Into a directory of its own, thrown away after.
-fn build(_: &[&str]) -> Result<bool, Failure> {
-    if !shell::succeeds(&mut cargo(&["fetch", "--locked"]))? {
-        return Ok(false);
-    }
+fn build(_: &[&str]) -> Result<Vec<Figure>, Failure> {
+    built(&mut cargo(&["fetch", "--locked"]))?;
     let place = shell::target()?.join("bench-build");
     let _ = std::fs::remove_dir_all(&place);
     let mut command = cargo(&["build", "--release", "--locked", "-p", "pangea", "--target-dir"]);
     let started = Instant::now();
-    let ok = shell::succeeds(command.arg(&place))?;
+    let result = built(command.arg(&place));
     let seconds = started.elapsed().as_secs_f64();
     let _ = std::fs::remove_dir_all(&place);
-    let cores = shell::output(&mut Command::new("nproc")).unwrap_or_default();
-    say::line(&format!("cold release build: {seconds:.0} s on {} cores", cores.trim()));
-    Ok(ok)
+    result?;
+    Ok(vec![Figure {
+        name: "cold release build".to_owned(),
+        value: format!("{seconds:.0}"),
+        unit: "s".to_owned(),
+        hypothesis: "180, must be below 360".to_owned(),
+    }])
 }

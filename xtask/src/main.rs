@@ -26,8 +26,9 @@ usage: cargo xtask COMMAND
                         fmt, clippy, tidy, docs, floors, sim-smoke, test, or `gates` for
                         all but the tests
   tidy                  house rules that a program can check
-  bench [NAME] [-- ARGUMENTS]
-                        api, replication, accelerator, sim or build; all without a name
+  bench [NAME] [--output json] [-- ARGUMENTS]
+                        api, replication, accelerator, storage, sim or build; `all` or no
+                        name means all but build
   fix                   format, and apply what clippy can repair";
 
 fn main() -> ExitCode {

@@ -93,6 +93,16 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     Err(Failure::new(format!("{}: {}\n{errors}", spelled(command), output.status)))
 }
 
+/// Like [`output`]; what it says to people goes where ours goes.
+pub(crate) fn data(command: &mut Command) -> Result<String, Failure> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| unstartable(command, &error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Failure::new(format!("{}: {}", spelled(command), output.status)))
+}
+
 /// Whether it is there and ends well; says nothing.
 pub(crate) fn quietly(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

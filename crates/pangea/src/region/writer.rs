@@ -206,7 +206,7 @@ impl<P: Peers> Task<P> {
             }
             view.check()?;
             if let Some(token) = newest {
-                self.store.write(view.into_batches())?;
+                self.store.write(vec![view.into_batch()])?;
                 events.push(Event::Persisted { token });
             }
         }

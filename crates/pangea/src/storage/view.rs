@@ -1,6 +1,5 @@
 //! Reads of typed rows.
 
-use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, OnceLock};
 
@@ -262,8 +261,10 @@ impl StoreView {
 }
 
 fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
-    let key: String = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
-    move |error| Fault::Corrupt { key: key.clone(), error }
+    move |error| {
+        let key = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Fault::Corrupt { key, error }
+    }
 }
 
 impl Snapshot for StoreView {
@@ -295,27 +296,29 @@ impl Snapshot for StoreView {
 #[derive(Debug)]
 pub struct GroupView {
     view: StoreView,
-    batches: Vec<Batch>,
-    items: BTreeMap<ItemKey, Option<Stored>>,
+    /// The batches so far as one, later ones over earlier ones.
+    group: Batch,
 }
 
 impl GroupView {
     /// A group that has nothing yet.
     #[must_use]
     pub fn new(view: StoreView) -> Self {
-        Self { view, batches: Vec::new(), items: BTreeMap::new() }
+        Self { view, group: Batch::default() }
     }
 
     /// Adds a batch; what it writes is visible from now on.
     pub fn push(&mut self, batch: Batch) {
-        self.items.extend(batch.items.iter().map(|(key, stored)| (key.clone(), stored.clone())));
-        self.batches.push(batch);
+        self.group.items.extend(batch.items);
+        self.group.changelog.extend(batch.changelog);
+        self.group.applied.extend(batch.applied);
+        self.group.last = batch.last.or(self.group.last);
     }
 
-    /// The group.
+    /// The group as one batch.
     #[must_use]
-    pub fn into_batches(self) -> Vec<Batch> {
-        self.batches
+    pub fn into_batch(self) -> Batch {
+        self.group
     }
 
     /// See [`StoreView::check`].
@@ -329,7 +332,7 @@ impl GroupView {
 
 impl Snapshot for GroupView {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
-        match self.items.get(key) {
+        match self.group.items.get(key) {
             Some(stored) => stored.clone(),
             None => self.view.item(key),
         }
@@ -353,14 +356,14 @@ impl Snapshot for GroupView {
         after: Option<&PrimaryKey>,
         limit: usize,
     ) -> Vec<(ItemKey, Stored)> {
-        let removed = self.items.values().filter(|stored| stored.is_none()).count();
+        let removed = self.group.items.values().filter(|stored| stored.is_none()).count();
         let durable = self.view.rows(table, after, limit + removed);
         let known = durable.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-        let current = |(key, stored): (ItemKey, Stored)| match self.items.get(&key) {
+        let current = |(key, stored): (ItemKey, Stored)| match self.group.items.get(&key) {
             Some(changed) => changed.clone().map(|stored| (key, stored)),
             None => Some((key, stored)),
         };
-        let fresh = self.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
+        let fresh = self.group.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
         let fresh = fresh.filter_map(|(key, stored)| Some((key.clone(), stored.clone()?)));
         durable.into_iter().filter_map(current).chain(fresh).take(limit).collect()
     }

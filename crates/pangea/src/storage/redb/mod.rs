@@ -33,7 +33,7 @@ pub struct Options {
     /// Saves the allocator's state with every commit, so that opening after a crash need not walk
     /// the whole file, for a second sync and more pages a commit.
     ///
-    /// Off by default, by `storage_bench` on a busy 2-core machine: commits fall from 14 500/s to
+    /// Off by default, by `bench_storage` on a busy 2-core machine: commits fall from 14 500/s to
     /// 4 100/s, while the walk costs 0.25 s for 80 MB, once, after a crash only.
     pub quick_repair: bool,
     /// Room on the disk below which commits are refused, bytes: what redb needs to fail cleanly

@@ -122,7 +122,7 @@ fn a_group_sees_its_own_batches_and_a_snapshot_does_not() {
     assert_eq!(rows, [keys[0].clone(), keys[2].clone()]);
     assert_eq!(all_changes(&store.snapshot().expect("readable")), [10, 20]);
     group.check().expect("every row is sound");
-    store.write(group.into_batches()).expect("room");
+    store.write(vec![group.into_batch()]).expect("room");
     let view = store.snapshot().expect("readable");
     assert_eq!(all_changes(&view), [30, 40]);
     assert_eq!(view.rows(TABLE, None, 9).len(), 2);

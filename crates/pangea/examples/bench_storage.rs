@@ -1,10 +1,13 @@
-//! Storage figures: durable commits and reads per second, beside what they should be.
+//! `cargo xtask bench storage`: durable commits and reads per second of the engine alone.
 //!
 //! Hypothesis (`engine.md`, 2 cores): one sync takes 150 to 300 us and a row some 30 us of B-tree,
 //! so groups of 64 rows take about 2.5 ms: 20 000 commits/s or more; a get takes about 2 us.
-//! Run with `cargo run --release -p pangea --example storage_bench [directory]`.
+//! `--quick-repair` measures the option that is off by default.
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use pangea::storage::redb::{Options, Redb};
@@ -15,6 +18,7 @@ use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKe
 use pangea_core::merge::{Body, overwrite};
 use pangea_core::replica::{Batch, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
+use support::{Directory, figure, percentile};
 
 const GROUP: u64 = 64;
 const VALUE_BYTES: usize = 900;
@@ -48,53 +52,52 @@ impl Bench {
             view.push(batch);
         }
         view.check()?;
-        self.store.write(view.into_batches())?;
+        self.store.write(vec![view.into_batch()])?;
         Ok(())
     }
 
-    fn commits(&mut self, keys: u64) -> anyhow::Result<String> {
+    fn commits(&mut self, keys: u64) -> anyhow::Result<()> {
         let mut times = Vec::new();
         let begin = Instant::now();
         while begin.elapsed() < SECONDS {
             let start = Instant::now();
             self.group(keys)?;
-            times.push(start.elapsed());
+            times.push(u32::try_from(start.elapsed().as_micros())?);
         }
-        let rate = per_second(times.len() as u64 * GROUP, begin.elapsed());
-        times.sort();
-        let at = |share: usize| times[(times.len() * share / 1000).min(times.len() - 1)];
-        Ok(format!("{rate:>8} commits/s   group p50 {:?} p99 {:?}", at(500), at(990)))
+        let rate = (times.len() as u64 * GROUP) as f64 / begin.elapsed().as_secs_f64();
+        let mut ms = |per_mille| f64::from(percentile(&mut times, per_mille)) / 1000.0;
+        figure(&format!("durable commits, {keys} keys"), rate, "/s", "20 000");
+        figure(&format!("group of {GROUP}, {keys} keys, p50"), ms(500), "ms", "2.5");
+        figure(&format!("group of {GROUP}, {keys} keys, p99"), ms(990), "ms", "4");
+        Ok(())
     }
 
-    fn gets(&mut self, keys: u64) -> anyhow::Result<String> {
-        let (mut count, mut found) = (0, 0);
+    fn gets(&mut self, keys: u64) -> anyhow::Result<()> {
+        let mut count = 0_u32;
         let begin = Instant::now();
         while begin.elapsed() < SECONDS / 2 {
             for _ in 0..256 {
                 let key = key(self.random(keys));
-                found += u64::from(self.store.snapshot()?.get_item(&key)?.is_some());
+                self.store.snapshot()?.get_item(&key)?;
                 count += 1;
             }
         }
-        Ok(format!(
-            "{:>8} gets/s      {found} of {count} found",
-            per_second(count, begin.elapsed())
-        ))
+        let rate = f64::from(count) / begin.elapsed().as_secs_f64();
+        figure(&format!("gets, {keys} keys, one thread"), rate, "/s", "400 000");
+        Ok(())
     }
 
-    fn scan(&self) -> anyhow::Result<String> {
-        let mut count = 0;
+    fn scan(&self) -> anyhow::Result<()> {
+        let mut count = 0_u32;
         let begin = Instant::now();
         self.store.snapshot()?.scan(TABLE, None, None, |_, _, _| {
             count += 1;
             std::ops::ControlFlow::Continue(())
         })?;
-        Ok(format!("{:>8} rows/s scanned, {count} rows", per_second(count, begin.elapsed())))
+        let rate = f64::from(count) / begin.elapsed().as_secs_f64();
+        figure("rows scanned", rate, "/s", "500 000");
+        Ok(())
     }
-}
-
-fn per_second(count: u64, time: Duration) -> u64 {
-    (u128::from(count) * 1_000_000 / time.as_micros().max(1)).try_into().unwrap_or(u64::MAX)
 }
 
 fn key(number: u64) -> ItemKey {
@@ -111,12 +114,14 @@ fn item(key: &ItemKey) -> Attributes {
     .into()
 }
 
-fn run(path: &Path, quick_repair: bool) -> anyhow::Result<Vec<String>> {
+fn run(arguments: &[String]) -> anyhow::Result<()> {
     let slot = RegionSlot::new(0).expect("a small slot");
     let (cluster, region) = ("bench".to_owned(), "here".to_owned());
     let identity = Identity { cluster, region, slot: slot.get(), incarnation: 1 };
+    let quick_repair = arguments.iter().any(|word| word == "--quick-repair");
     let options = Options { quick_repair, ..Options::default() };
-    let mut lines = vec![format!("quick repair: {quick_repair}")];
+    let directory = Directory::new("bench-storage")?;
+    let path = directory.path();
     let open = |path: &Path| -> anyhow::Result<Store> {
         let engine = Redb::open_directory(path, options)?;
         Ok(Store::with_engine(engine, identity.clone())?.0)
@@ -124,33 +129,25 @@ fn run(path: &Path, quick_repair: bool) -> anyhow::Result<Vec<String>> {
     let store = open(path)?;
     let mut bench = Bench { store, origin: Origin::new(slot, 1), next_ms: 1, seed: 7 };
     for keys in [10_000, 100_000] {
-        lines.push(format!("  {keys:>7} keys: {}", bench.commits(keys)?));
-        lines.push(format!("  {keys:>7} keys: {}", bench.gets(keys)?));
+        bench.commits(keys)?;
+        bench.gets(keys)?;
     }
-    lines.push(format!("                {}", bench.scan()?));
+    bench.scan()?;
     let bytes = std::fs::metadata(path.join("region.redb"))?.len();
     // A copy of the open file is what a killed process leaves behind.
     let crashed = path.join("crashed");
     std::fs::create_dir(&crashed)?;
     std::fs::copy(path.join("region.redb"), crashed.join("region.redb"))?;
     drop(bench);
-    for (path, how) in [(path, "a clean end"), (crashed.as_path(), "a crash")] {
+    for (path, how, expected) in [(path, "clean end", "5"), (&crashed, "crash", "300")] {
         let begin = Instant::now();
         drop(open(path)?);
-        let took = begin.elapsed();
-        lines.push(format!("  file {} MB, reopened after {how} in {took:?}", bytes >> 20));
-    }
-    Ok(lines)
-}
-
-fn main() -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let base = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
-    for quick_repair in [false, true] {
-        let path = base.join(format!("pangea-bench-{}", std::process::id()));
-        let lines = run(&path, quick_repair);
-        std::fs::remove_dir_all(&path)?;
-        writeln!(std::io::stdout(), "{}", lines?.join("\n"))?;
+        let name = format!("reopening {} MB after a {how}", bytes >> 20);
+        figure(&name, begin.elapsed().as_secs_f64() * 1000.0, "ms", expected);
     }
     Ok(())
+}
+
+fn main() -> ExitCode {
+    support::main(run)
 }

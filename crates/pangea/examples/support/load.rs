@@ -1,0 +1,191 @@
+//! A load generator: one thread, kept-alive connections in a closed loop, ready-made requests.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::{dynamo, percentile};
+
+/// Items that requests choose from: enough that writers rarely meet, few enough to stay cached.
+pub(crate) const KEYS: u64 = 10_000;
+
+/// What to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Every item once, to fill the table.
+    Fill,
+    /// `GetItem` of any.
+    Get,
+    /// `PutItem` of any.
+    Put,
+    /// A plain GET.
+    Plain,
+    /// A plain GET on a connection of its own.
+    Close,
+}
+
+const KINDS: [(&str, Kind); 5] = [
+    ("fill", Kind::Fill),
+    ("get", Kind::Get),
+    ("put", Kind::Put),
+    ("plain", Kind::Plain),
+    ("close", Kind::Close),
+];
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) requests: f64,
+    pub(crate) per_s: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// Runs the generator as another process of this program.
+pub(crate) fn run(
+    kind: Kind,
+    address: SocketAddr,
+    connections: usize,
+    seconds: f64,
+) -> anyhow::Result<Measured> {
+    let name = KINDS.iter().find(|known| known.1 == kind).map_or("", |known| known.0);
+    let output = Command::new(std::env::current_exe()?)
+        .args(["load", name, &address.to_string()])
+        .args([connections.to_string(), seconds.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "the load on {address} failed");
+    let text = String::from_utf8(output.stdout)?;
+    let values: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [requests, seconds, p50_us, p99_us] = values[..] else { anyhow::bail!("said {text}") };
+    let (p50_ms, p99_ms) = (p50_us / 1000.0, p99_us / 1000.0);
+    Ok(Measured { requests, per_s: requests / seconds, p50_ms, p99_ms })
+}
+
+/// The process's main.
+pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
+    let [kind, address, connections, seconds] = arguments else {
+        anyhow::bail!("load KIND ADDRESS CONNECTIONS SECONDS")
+    };
+    let kind = KINDS.iter().find(|known| known.0 == kind).context("no such kind")?.1;
+    let (address, connections) = (address.parse()?, connections.parse()?);
+    let time = Duration::try_from_secs_f64(seconds.parse()?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut times, took) = runtime.block_on(all(kind, address, connections, time))?;
+    let (p50, p99) = (percentile(&mut times, 500), percentile(&mut times, 990));
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{} {} {p50} {p99}", times.len(), took.as_secs_f64())?;
+    Ok(())
+}
+
+async fn all(
+    kind: Kind,
+    address: SocketAddr,
+    connections: u64,
+    time: Duration,
+) -> anyhow::Result<(Vec<u32>, Duration)> {
+    let mut clients = JoinSet::new();
+    let began = Instant::now();
+    for at in 0..connections {
+        let keys = Keys { kind, next: at, step: connections, seed: at * 7919 + 1 };
+        let client = Client { stream: None, response: Vec::with_capacity(16 * 1024), address };
+        clients.spawn(client.run(keys, began + time));
+    }
+    let mut times = Vec::new();
+    while let Some(done) = clients.join_next().await {
+        times.append(&mut done??);
+    }
+    Ok((times, began.elapsed()))
+}
+
+/// Which item is next.
+struct Keys {
+    kind: Kind,
+    next: u64,
+    step: u64,
+    seed: u64,
+}
+
+impl Keys {
+    fn next(&mut self) -> Option<u64> {
+        if self.kind == Kind::Fill {
+            let at = self.next;
+            self.next += self.step;
+            return (at < KEYS).then_some(at);
+        }
+        // Constants of Knuth's MMIX; the high bits are the good ones.
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        Some((self.seed >> 33) % KEYS)
+    }
+}
+
+struct Client {
+    stream: Option<TcpStream>,
+    response: Vec<u8>,
+    address: SocketAddr,
+}
+
+impl Client {
+    async fn run(mut self, mut keys: Keys, end: Instant) -> anyhow::Result<Vec<u32>> {
+        let kind = keys.kind;
+        let (mut request, place) = template(kind);
+        let mut times = Vec::new();
+        while let Some(key) = keys.next() {
+            if let Some(place) = place {
+                request[place..place + 8].copy_from_slice(format!("{key:08}").as_bytes());
+            }
+            let began = Instant::now();
+            if began >= end && kind != Kind::Fill {
+                break;
+            }
+            self.exchange(&request).await?;
+            if kind == Kind::Close {
+                self.stream = None;
+            }
+            times.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
+        }
+        Ok(times)
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        if self.stream.is_none() {
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            self.stream = Some(stream);
+        }
+        let stream = self.stream.as_mut().context("connected above")?;
+        stream.write_all(request).await?;
+        self.response.clear();
+        loop {
+            let count = stream.read_buf(&mut self.response).await?;
+            anyhow::ensure!(count > 0, "the connection ended");
+            let extent = dynamo::extent(&self.response)?;
+            if extent.is_some_and(|(_, end)| self.response.len() >= end) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A request, and where the eight digits of its key are.
+fn template(kind: Kind) -> (Vec<u8>, Option<usize>) {
+    const DIGITS: &str = "########";
+    let key = format!("item-{DIGITS}");
+    let request = match kind {
+        Kind::Get => dynamo::get(&key),
+        Kind::Put | Kind::Fill => dynamo::put(&key, 1),
+        Kind::Plain => "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        Kind::Close => "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+    };
+    let place = request.find(DIGITS);
+    (request.into_bytes(), place)
+}

@@ -1,0 +1,100 @@
+//! What the benchmarks share: figures, percentiles, a directory and addresses of their own.
+//!
+//! A benchmark prints figures on stdout, one a line, for `cargo xtask bench` to lay out, and its
+//! progress on stderr. Whatever is measured runs in a process of its own.
+
+#![allow(dead_code, reason = "each benchmark uses its part of this")]
+
+pub(crate) mod bare;
+pub(crate) mod dynamo;
+pub(crate) mod load;
+pub(crate) mod process;
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Prints a figure: name, value, unit, and what it should be by the back of an envelope.
+pub(crate) fn figure(name: &str, value: f64, unit: &str, hypothesis: &str) {
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 1000.0) };
+    let line = format!("{name}\t{value:.digits$}\t{unit}\t{hypothesis}");
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Tells whoever waits.
+pub(crate) fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// The middle one, because one of three rounds may be disturbed by the machine's other work.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The value below which a share of all lies; sorts them.
+pub(crate) fn percentile(values: &mut [u32], per_mille: usize) -> u32 {
+    values.sort_unstable();
+    let last = values.len().saturating_sub(1);
+    values.get((values.len() * per_mille / 1000).min(last)).copied().unwrap_or(0)
+}
+
+/// An address of this machine that was free a moment ago.
+pub(crate) fn free() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A directory that goes with the value.
+#[derive(Debug)]
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// Beside the build's output, because the system's own temporary directory may be in memory,
+    /// where a sync costs nothing.
+    pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let base = program.parent().unwrap_or_else(|| Path::new("."));
+        let path = base.join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// The main of a benchmark; `load` and `bare` are the processes that it starts of itself.
+pub(crate) fn main(benchmark: fn(&[String]) -> anyhow::Result<()>) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.first().map(String::as_str) {
+        Some("load") => load::child(&arguments[1..]),
+        Some("bare") => bare::child(&arguments[1..]),
+        _ => benchmark(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The value of an option such as `--seconds 5`, or `default`.
+pub(crate) fn option<T: std::str::FromStr>(
+    arguments: &[String],
+    name: &str,
+    default: T,
+) -> anyhow::Result<T> {
+    let Some(at) = arguments.iter().position(|word| word == name) else { return Ok(default) };
+    let value = arguments.get(at + 1).and_then(|value| value.parse().ok());
+    value.ok_or_else(|| anyhow::anyhow!("{name} takes a value"))
+}
