@@ -9,7 +9,7 @@ use crate::tally::Tally;
 use crate::{test, tidy};
 
 /// Seeds of the smoke run: enough to meet every kind of fault, seconds in the release build.
-const SMOKE_SEEDS: &str = "200";
+const SMOKE_SEEDS: &str = "5000";
 
 const SHOP: &str = "examples/shop/Cargo.toml";
 
