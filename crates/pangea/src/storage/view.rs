@@ -363,7 +363,8 @@ impl Snapshot for GroupView {
             Some(changed) => changed.clone().map(|stored| (key, stored)),
             None => Some((key, stored)),
         };
-        let fresh = self.group.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
+        let fresh =
+            self.group.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
         let fresh = fresh.filter_map(|(key, stored)| Some((key.clone(), stored.clone()?)));
         durable.into_iter().filter_map(current).chain(fresh).take(limit).collect()
     }
