@@ -6,6 +6,9 @@ import pytest
 
 from cluster import Cluster
 
+# Writes COMPAT.md where PANGEA_COMPAT=1 asks for it.
+pytest_plugins = ["compat"]
+
 _names = itertools.count()
 
 

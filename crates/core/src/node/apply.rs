@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Link, Node, Trace, Txn, advance};
-use crate::id::{RegionSlot, TableId};
+use crate::id::{Origin, RegionSlot, TableId};
 use crate::ledger;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::merge::{Conflict, Merged, Policy, merge};
@@ -211,18 +211,21 @@ impl Node {
     /// The place in the feed of the peer's newest life.
     fn newest_applied_of(&self, peer: RegionSlot) -> Hlc {
         let of_peer = self.applied.iter().filter(|(origin, _)| origin.slot() == peer);
-        of_peer
-            .max_by_key(|(origin, _)| origin.incarnation())
-            .map(|(_, &hlc)| hlc)
-            .unwrap_or_default()
+        of_peer.map(|(_, &hlc)| hlc).max().unwrap_or_default()
     }
 
-    /// A peer that has applied more than was ever issued here has seen a log that is lost.
+    /// A peer that has applied what was never issued here has seen a log that is lost: a stamp of
+    /// another life of this region, whose log is not here; or one that is newer than everything
+    /// that was durable when this node began, and older than all that it issued since.
     fn check_log(&self, from: RegionSlot, effects: &mut Vec<Effect>) {
-        let known = self.links.get(&from).and_then(|link| link.applied.get(&self.me));
-        let known = known.copied().unwrap_or_default();
-        if known > self.last {
-            effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
+        let Some(link) = self.links.get(&from) else { return };
+        let (durable, first) = self.began;
+        let own = |origin: Origin| origin.slot() == self.me.slot();
+        for (&origin, &known) in link.applied.iter().filter(|(origin, _)| own(**origin)) {
+            let never_issued = known > durable && first.is_none_or(|first| known < first);
+            if origin != self.me || never_issued {
+                effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
+            }
         }
     }
 }

@@ -245,6 +245,9 @@ pub struct Node {
     config: Config,
     me: Origin,
     last: Hlc,
+    /// The newest stamp that was durable when this node began, and the first that it issued: no
+    /// stamp between them was ever issued.
+    began: (Hlc, Option<Hlc>),
     closed: Hlc,
     applied: Applied,
     applied_durable: Applied,
@@ -286,6 +289,7 @@ impl Node {
         Self {
             me,
             last: durable.last,
+            began: (durable.last, None),
             closed: durable.last,
             applied: durable.applied.clone(),
             applied_durable: durable.applied,
@@ -371,6 +375,7 @@ impl Node {
         let hlc = self.last.next().max(now.hlc()).max(floor.next());
         assert!(hlc > self.last, "the clock is exhausted");
         self.last = hlc;
+        self.began.1 = self.began.1.or(Some(hlc));
         Stamp { hlc, origin: self.me }
     }
 

@@ -75,6 +75,10 @@ fn at(ms: u64) -> Now {
 
 impl Region {
     fn new(index: u8) -> Self {
+        Self::in_life(index, 1)
+    }
+
+    fn in_life(index: u8, incarnation: u16) -> Self {
         let config = Config {
             slot: slot(index),
             skew_ms_max: 500,
@@ -82,7 +86,7 @@ impl Region {
             bug: None,
         };
         let durable = Durable {
-            incarnation: 1,
+            incarnation,
             last: Hlc::ZERO,
             applied: Applied::new(),
             catalog: Catalog::default(),
@@ -293,6 +297,17 @@ fn a_frame_that_skips_is_not_applied_but_asked_for_again() {
     regions[0].sync(9_003);
     exchange(9_300, &mut regions);
     assert_eq!(regions[1].read(table), text("x"));
+}
+
+#[test]
+fn a_lost_log_is_noticed_even_after_new_writes() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    shared_table(&mut regions);
+    assert!(!regions[0].traces.iter().any(|trace| matches!(trace, Trace::LogLost { .. })));
+    regions[0] = Region::in_life(0, 2);
+    regions[0].create(5_000);
+    exchange(5_001, &mut regions);
+    assert!(regions[0].traces.iter().any(|trace| matches!(trace, Trace::LogLost { .. })));
 }
 
 #[test]

@@ -78,10 +78,10 @@ fn region_loss(context: &Context, args: &RunArgs) -> anyhow::Result<ExitCode> {
         during: Duration::from_secs(args.during_s),
         after: Duration::from_secs(args.after_s),
     };
-    let say = |event: &TimelineEvent| {
-        let (s, ms) = (event.at_ms / 1000, event.at_ms % 1000);
-        out::note(&format!("{s:>5}.{ms:03} s  {}", event.event));
-    };
+    // The timeline is data for people who read it live; scripts find it in the report.
+    let tell = if context.output == Output::Table { out::line } else { out::note };
+    let say = |event: &TimelineEvent| tell(&event.to_string());
+    tell(&format!("experiment {REGION_LOSS}\n"));
     let runtime = tokio::runtime::Runtime::new()?;
     let report = runtime.block_on(Box::pin(experiment::run(options, say)))?;
     match context.output {

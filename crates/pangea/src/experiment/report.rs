@@ -1,5 +1,7 @@
 //! What an experiment says at its end: a timeline and a verdict.
 
+use std::fmt;
+
 use pangea_core::experiment::Check;
 use serde::Serialize;
 
@@ -14,6 +16,13 @@ pub struct TimelineEvent {
     pub since_fault_ms: Option<i64>,
     /// What happened.
     pub event: String,
+}
+
+impl fmt::Display for TimelineEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since_fault_ms.map(|ms| format!("{ms:+} ms")).unwrap_or_default();
+        write!(f, "{:>8.3} s {since:>10}  {}", seconds(self.at_ms), self.event)
+    }
 }
 
 /// An objective and what was measured.
@@ -93,19 +102,14 @@ impl Report {
         self.verdict == "pass"
     }
 
-    /// For people.
+    /// For people who have seen the timeline: objectives, audit, verdict.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let title = format!("experiment {}: {}", self.experiment, self.region);
-        let mut lines = vec![title, String::new()];
-        for event in &self.events {
-            let since = event.since_fault_ms.map(|ms| format!("{ms:+} ms")).unwrap_or_default();
-            lines.push(format!("{:>8.3} s {since:>10}  {}", seconds(event.at_ms), event.event));
-        }
-        lines.push(String::new());
+        let mut lines = Vec::new();
         lines.push(format!("{:<26} {:>10} {:>10}", "objective", "bound", "measured"));
         for objective in &self.objectives {
-            let show = |value: Option<u64>| value.map_or_else(|| "-".to_string(), |v| v.to_string());
+            let show =
+                |value: Option<u64>| value.map_or_else(|| "-".to_string(), |v| v.to_string());
             let mark = if objective.met { "met" } else { "MISSED" };
             let (bound, measured) = (show(objective.bound), show(objective.measured));
             lines.push(format!("{:<26} {bound:>10} {measured:>10}  {mark}", objective.objective));

@@ -174,7 +174,7 @@ async fn order(client: &mut Client) -> Told {
     let id = uuid_v7();
     let body = serde_json::json!({
         "customer": "experiment",
-        "cart": [{"sku": "tea-sencha", "qty": 1}],
+        "cart": [{"sku": "mug", "qty": 1}],
     });
     let path = format!("/orders/{id}");
     let ask = Ask {

@@ -133,7 +133,7 @@ fn open(
         cluster: topology.cluster.clone(),
         region: known.name.clone(),
         slot: known.id.get(),
-        incarnation: 1,
+        incarnation: first_incarnation()?,
     };
     let (store, durable) = Store::open(&data_dir.join(&known.name), wanted)?;
     let store = Arc::new(store);
@@ -167,6 +167,16 @@ fn open(
         topology,
     };
     Ok((Arc::new(region), running))
+}
+
+/// The life that a store begins in when its directory is new.
+///
+/// Drawn at random, so that a region whose directory was lost does not continue the life that its
+/// peers know: they tell it of the earlier one, and it refuses writes instead of diverging.
+fn first_incarnation() -> anyhow::Result<u16> {
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).context("the kernel has no randomness")?;
+    Ok(1 + u16::from_be_bytes(random) % 1023)
 }
 
 fn peers_of(topology: &Topology, known: &config::Region) -> Vec<Peer> {

@@ -250,9 +250,10 @@ impl<P: Peers> Task<P> {
         self.observer.trace(trace);
         if let Trace::LogLost { peer, known } = trace {
             let why = format!(
-                "region {peer} has applied this region's writes up to {known}, which are not in \
-                 this data directory: it was lost or restored. Restore it, or start the region \
-                 on an empty directory under a new identity"
+                "peer {peer} has applied writes of this region up to {known} that are not in this \
+                 data directory: it was lost, or an older copy was put in its place. Writes are \
+                 refused, so that the regions do not diverge. Put the right directory back, or \
+                 give the region a new name and id in the topology"
             );
             tracing::error!("{why}");
             self.refusing = Some(why);

@@ -85,7 +85,13 @@ impl Operation {
     pub fn from_target(target: &str) -> Result<Self, ApiError> {
         let name = target.strip_prefix("DynamoDB_20120810.").unwrap_or_default();
         let found = Self::ALL.into_iter().find(|operation| operation.name() == name);
-        found.ok_or_else(|| ApiError::new(ErrorKind::UnknownOperation, ""))
+        found.ok_or_else(|| {
+            let text = match name {
+                "" => "X-Amz-Target names no operation of DynamoDB_20120810".to_string(),
+                name => format!("{name} is not served"),
+            };
+            ApiError::new(ErrorKind::UnknownOperation, text)
+        })
     }
 }
 

@@ -1,0 +1,193 @@
+"""Writes COMPAT.md: which clients and operations the tests used, and whether those tests passed.
+
+A plugin of pytest, idle unless PANGEA_COMPAT=1. It notes what really leaves the test process:
+botocore tells of each API call, Python's audit hook of each command that is started. An operation
+counts as passed if every test that used it passed, tests of refused requests included.
+"""
+
+import collections
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OUTPUT = Path(__file__).parents[2] / "COMPAT.md"
+COMMAND = "PANGEA_COMPAT=1 cargo xtask test --only e2e"
+# The one whose operations are listed even where no test uses them.
+LISTED = "DynamoDB"
+SERVICES = {"dynamodb": "DynamoDB", "route53": "Route 53", "globalaccelerator":
+            "Global Accelerator"}
+HEAD = f"""# Compatibility
+
+This file is generated from a run of all end-to-end tests; do not edit it. The command is
+
+```
+{COMMAND}
+```
+
+Each row is an operation that an unmodified client sent to a running `pangea up`. It passed if every
+test that used it passed. A test may use an operation to see it refused. What differs from AWS is in
+[docs/reference/dynamodb.md](docs/reference/dynamodb.md).
+"""
+
+
+class Recorder:
+    """What was used by whom; the tests' outcomes."""
+
+    def __init__(self):
+        self.test = None
+        self.used = collections.defaultdict(set)
+        self.failed, self.ran = set(), set()
+        self.left_out = 0
+
+    def note(self, client, service, operation):
+        # Writers in threads of a test count for the test that runs.
+        if self.test is not None:
+            self.used[client, service, operation].add(self.test)
+
+    # --- what is listened to -----------------------------------------------------------------
+
+    def listen(self):
+        import botocore.session
+
+        create = botocore.session.Session.create_client
+
+        def create_client(*arguments, **options):
+            client = create(*arguments, **options)
+            client.meta.events.register("before-call", self.on_call)
+            return client
+
+        botocore.session.Session.create_client = create_client
+        sys.addaudithook(self.on_audit)
+
+    def on_call(self, model, **_):
+        service = str(model.service_model.service_id)
+        self.note("boto3", service, model.name)
+
+    def on_audit(self, event, arguments):
+        if event == "subprocess.Popen":
+            words = arguments[1]
+            if isinstance(words, (list, tuple)) and words:
+                self.on_command([os.fspath(word) for word in words])
+
+    def on_command(self, words):
+        program, rest = Path(words[0]).name, words[1:]
+        if program == "aws":
+            service, operation, *more = [*rest, "", ""]
+            if operation == "wait":
+                operation = f"wait {more[0]}"
+            self.note("AWS CLI", SERVICES.get(service, service), operation)
+        elif program == "dig":
+            subnet = " with EDNS client subnet" if any("+subnet" in word for word in rest) else ""
+            self.note("dig", "DNS", f"A over {'TCP' if '+tcp' in rest else 'UDP'}{subnet}")
+        elif program == "curl":
+            method = "POST" if "--data" in rest else "GET"
+            path = re.sub(r"/[0-9a-f-]{36}$", "/{id}", re.sub(r"^http://[^/]+", "", rest[-1]))
+            self.note("curl", "HTTP, accelerator or application", f"{method} {path or '/'}")
+
+    # --- pytest ------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        self.test = item.nodeid.split("/")[-1]
+        self.ran.add(self.test)
+        try:
+            return (yield)
+        finally:
+            self.test = None
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.failed.add(report.nodeid.split("/")[-1])
+
+    def pytest_deselected(self, items):
+        self.left_out += len(items)
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.left_out or not self.used:
+            terminalreporter.write_line("compat: not all tests ran; COMPAT.md is left as it is")
+            return
+        OUTPUT.write_text(self.page(), encoding="utf-8")
+        terminalreporter.write_line(f"compat: wrote {OUTPUT.name}")
+
+    # --- the page ----------------------------------------------------------------------------
+
+    def page(self):
+        passed = len(self.ran - self.failed)
+        rows = ["| client | service | operation | result | tests |", "|---|---|---|---|---|"]
+        for (client, service, operation), tests in sorted(self.used.items()):
+            rows.append(f"| {client} | {service} | `{operation}` | {self.result(tests)} "
+                        f"| {files(tests)} |")
+        versions = [f"| {name} | {version} |" for name, version in versions_of_clients().items()]
+        return "\n".join([
+            HEAD, f"Of {len(self.ran)} tests, {passed} passed.", "",
+            "## Versions", "", "| program | version |", "|---|---|", *versions, "",
+            "## Operations", "", *rows, "",
+            f"## Operations of {LISTED} that no test used", "", *self.unused(), ""])
+
+    def result(self, tests):
+        bad = sorted(tests & self.failed)
+        if not bad:
+            return "passed"
+        more = f" and {len(bad) - 2} more" if len(bad) > 2 else ""
+        return "FAILED: " + ", ".join(f"`{name}`" for name in bad[:2]) + more
+
+    def unused(self):
+        import boto3
+
+        client = boto3.Session().client("dynamodb", region_name="us-east-1")
+        known = set(client.meta.service_model.operation_names)
+        used = {operation for _, service, operation in self.used if service == LISTED}
+        used |= {"".join(word.capitalize() for word in operation.split("-"))
+                 for client, service, operation in self.used if client == "AWS CLI"}
+        return wrapped(sorted(known - used))
+
+
+def files(tests):
+    counts = collections.Counter(name.split("::")[0] for name in tests)
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+
+
+def wrapped(words, width=96):
+    lines, line = [], ""
+    for word in words:
+        if line and len(line) + len(word) + 4 > width:
+            lines.append(line + ",")
+            line = ""
+        line += f"{', ' if line else ''}`{word}`"
+    return [*lines, line + "."] if line else ["None."]
+
+
+def versions_of_clients():
+    import boto3
+    import botocore
+
+    said = {
+        "pangea": [os.environ.get("PANGEA_BIN", "pangea"), "--version"],
+        "AWS CLI": [Path(sys.executable).with_name("aws"), "--version"],
+        "dig": ["dig", "-v"],
+        "curl": ["curl", "--version"],
+    }
+    versions = {name: version(argv) for name, argv in said.items()}
+    return versions | {"boto3": boto3.__version__, "botocore": botocore.__version__}
+
+
+def version(argv):
+    """The first number with dots that a program says of itself."""
+    try:
+        done = subprocess.run([str(word) for word in argv], capture_output=True, text=True,
+                              timeout=30, check=False)
+    except OSError:
+        return "not there"
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found.group(0) if found else "unknown"
+
+
+def pytest_configure(config):
+    if os.environ.get("PANGEA_COMPAT") == "1":
+        recorder = Recorder()
+        recorder.listen()
+        config.pluginmanager.register(recorder, "compat-recorder")
