@@ -17,7 +17,7 @@ pub mod meta;
 mod tests;
 
 use pangea_core::id::TableId;
-use pangea_core::item::{Attributes, ItemKey, PrimaryKey};
+use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::merge::{Body, Stored};
 
 use crate::binary::{DecodeError, Reader, Writer};
@@ -48,7 +48,12 @@ pub enum RowError {
 /// An item's row.
 #[must_use]
 pub fn encode_row(key: &PrimaryKey, stored: &Stored) -> Vec<u8> {
-    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    let attributes = stored.version.body.attributes();
+    // Beside the item: its key once more, stamps, and a tag and two lengths to each attribute.
+    let capacity = attributes.map_or(0, |item| item_size(item) + 8 * item.len()) + 128;
+    let mut bytes = Vec::with_capacity(capacity);
+    bytes.extend_from_slice(&[MARKER, 0, 0, 0, 0]);
+    let mut writer = Writer::from(bytes);
     writer.primary_key(key);
     let same = stored.seen == stored.version.context;
     writer.flag(same);

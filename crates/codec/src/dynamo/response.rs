@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pangea_core::item::{Attributes, PrimaryKey};
+use pangea_core::item::{Attributes, PrimaryKey, item_size};
 use pangea_core::table::{PageResult, Schema};
 
 use super::attribute::write_attributes;
@@ -110,7 +110,12 @@ pub fn key_to_json(schema: &Schema, key: &PrimaryKey) -> Vec<u8> {
 }
 
 fn body(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
-    let mut out = Vec::new();
+    sized_body(0, fill)
+}
+
+/// A body of about `bytes` bytes: a vector that grows from nothing is copied ten times for 1 KB.
+fn sized_body(bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes);
     let mut object = Object::new(&mut out);
     fill(&mut object);
     object.end();
@@ -118,7 +123,9 @@ fn body(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
 }
 
 fn one(member: &str, item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
-    body(|body| {
+    // Some ten bytes of quotes, colons and type to each attribute.
+    let bytes = item.map_or(0, |item| item_size(item) + 16 * item.len() + 64);
+    sized_body(bytes, |body| {
         if let Some(item) = item {
             write_attributes(body.member(member), item);
         }

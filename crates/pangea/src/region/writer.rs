@@ -12,6 +12,7 @@ use pangea_core::id::{RegionSlot, RequestId, TableId};
 use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Token, Trace};
 use pangea_core::replica::{Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::observe::{Observed, Observer};
@@ -92,14 +93,13 @@ impl Writer {
             publish,
             observer,
             waiting: HashMap::new(),
+            answers: Vec::new(),
+            runtime: Handle::current(),
             next_request: 0,
             linked: Vec::new(),
             refusing,
         };
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new()
-            .name("writer".to_string())
-            .spawn(move || task.run(&runtime, inbox))?;
+        std::thread::Builder::new().name("writer".to_string()).spawn(move || task.run(inbox))?;
         Ok(Self { commands, progress, observed })
     }
 
@@ -145,6 +145,9 @@ struct Task<P> {
     publish: watch::Sender<Progress>,
     observer: Observer,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
+    /// Answers that may be given, to callers that wait on `runtime`'s threads.
+    answers: Vec<(oneshot::Sender<Answer>, Outcome)>,
+    runtime: Handle,
     next_request: u64,
     /// Peers whose streams are open, so that a node begun anew hears of them.
     linked: Vec<RegionSlot>,
@@ -152,13 +155,13 @@ struct Task<P> {
 }
 
 impl<P: Peers> Task<P> {
-    fn run(mut self, runtime: &tokio::runtime::Handle, mut inbox: mpsc::Receiver<Command>) {
+    fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut commands = Vec::with_capacity(GROUP_COMMANDS_MAX);
         loop {
             let wait = Duration::from_micros(
                 self.node.deadline().saturating_sub(self.clock.now().mono_us).max(1),
             );
-            let received = runtime.block_on(async {
+            let received = self.runtime.block_on(async {
                 let next = inbox.recv_many(&mut commands, GROUP_COMMANDS_MAX);
                 tokio::time::timeout(wait, next).await
             });
@@ -205,6 +208,7 @@ impl<P: Peers> Task<P> {
                 }
             }
             view.check()?;
+            self.answer();
             if let Some(token) = newest {
                 self.store.write(vec![view.into_batch()])?;
                 events.push(Event::Persisted { token });
@@ -217,10 +221,7 @@ impl<P: Peers> Task<P> {
         match effect {
             Effect::Persist { .. } => {}
             Effect::Reply { request, outcome } => {
-                if let Some(reply) = self.waiting.remove(&request) {
-                    // A caller that has gone away has nobody to tell.
-                    let _ = reply.send(Ok(outcome));
-                }
+                self.answers.extend(self.waiting.remove(&request).map(|reply| (reply, outcome)));
             }
             Effect::Send { to, request } => self.peers.ask(to, request),
             Effect::Publish(progress) => {
@@ -228,6 +229,21 @@ impl<P: Peers> Task<P> {
             }
             Effect::Trace(trace) => self.trace(&trace),
         }
+    }
+
+    /// Gives the answers of a group from one of the threads where callers wait: waking each caller
+    /// from here would cost the writer a trip through the runtime's common queue each time.
+    fn answer(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let answers = std::mem::take(&mut self.answers);
+        self.runtime.spawn(async move {
+            for (reply, outcome) in answers {
+                // A caller that has gone away has nobody to tell.
+                let _ = reply.send(Ok(outcome));
+            }
+        });
     }
 
     fn trace(&mut self, trace: &Trace) {
@@ -284,7 +300,9 @@ impl<P: Peers> Task<P> {
             self.refusing = Some(fault.to_string());
             WriteFault::Unknown(fault.to_string())
         };
-        for (_, reply) in self.waiting.drain() {
+        // Those that were to be answered rest on reads that failed.
+        let unanswered = self.answers.drain(..).map(|(reply, _)| reply);
+        for reply in unanswered.chain(self.waiting.drain().map(|(_, reply)| reply)) {
             let _ = reply.send(Err(answer.clone()));
         }
         match self.store.recover() {
