@@ -79,7 +79,8 @@ impl Fault {
     /// Whether it is certain that the commit left no trace.
     #[must_use]
     pub const fn nothing_written(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::ReadOnly(_))
+        // Reads come before the commit: where one fails, there is none.
+        !matches!(self, Self::Write(_))
     }
 
     /// Whether the same commit may succeed later in this process.
