@@ -22,6 +22,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client has this long to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Requests under way have this long to be answered when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A whole response.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -38,7 +41,7 @@ where
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = stopped.wait_for(|stop| *stop) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -55,6 +58,9 @@ where
             drop(permit);
         });
     }
+    // Connections end after the request that they are serving.
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, room.acquire_many(all)).await;
 }
 
 async fn connection<H, F>(stream: TcpStream, mut stop: watch::Receiver<bool>, handler: Arc<H>)

@@ -325,7 +325,8 @@ impl Node {
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
-            Event::Persisted { token } => self.persisted(token, effects),
+            // No place to begin new work: the driver would not come back to whoever waits.
+            Event::Persisted { token } => return self.persisted(token, effects),
             Event::Timer => {}
         }
         self.tick(now, store, effects);
@@ -419,9 +420,10 @@ impl Node {
 
     fn persisted(&mut self, token: Token, effects: &mut Vec<Effect>) {
         let mut advanced = false;
+        let mut replies = Vec::new();
         while self.pending.front().is_some_and(|pending| pending.token <= token) {
             let Some(mut pending) = self.pending.pop_front() else { break };
-            release(&mut pending.replies, effects);
+            replies.append(&mut pending.replies);
             self.closed = self.closed.max(pending.closed);
             for (origin, hlc) in pending.applied {
                 advance(&mut self.applied_durable, origin, hlc);
@@ -437,6 +439,8 @@ impl Node {
         if advanced {
             effects.push(Effect::Publish(self.progress()));
         }
+        // Whoever is answered may ask at once for what was published.
+        release(&mut replies, effects);
     }
 
     fn note_visible(&mut self, peer: RegionSlot, visible_ms: u64) {

@@ -1,7 +1,7 @@
 //! Game days against a running topology.
 //!
 //! `region-loss`: clients write through the accelerator, through DNS and straight at the stores;
-//! one region is killed as a power cut would, brought back, and every acknowledged write is read
+//! one region is killed with SIGKILL, brought back, and every acknowledged write is read
 //! back in every region. The clock of all figures is the clients' own.
 
 mod audit;

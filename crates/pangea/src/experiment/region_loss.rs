@@ -69,6 +69,7 @@ pub async fn run(options: Options, say: impl Fn(&TimelineEvent)) -> Result<Repor
     let load = trial.start_load()?;
     tokio::time::sleep(trial.options.before).await;
     trial.note(format!("steady: {} requests answered", trial.succeeded()));
+    trial.has_evidence()?;
     let fault_us = trial.kill()?;
     let watched = trial.watch_recovery(fault_us).await;
     let missing = trial.count_unreplicated(fault_us).await?;
@@ -162,6 +163,30 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
              ({name}), one at each store"
         ));
         Ok(load)
+    }
+
+    /// A verdict rests on what clients were told: without answers from the region that is about to
+    /// be lost, and on every path, there is nothing to judge.
+    fn has_evidence(&self) -> Result<(), Error> {
+        let records = self.ground.records();
+        let good = || records.iter().filter(|record| record.attempt.succeeded);
+        let on = |path: Path| good().any(|record| record.path == path);
+        let by_victim = |record: &&Record| {
+            record.path != Path::Store && record.served_by.as_deref() == Some(&self.region)
+        };
+        let missing = if !on(Path::Accelerator) {
+            "no request through the accelerator was answered".to_string()
+        } else if !on(Path::Dns) {
+            "no request through DNS was answered".to_string()
+        } else if !on(Path::Store) {
+            "no write at a store was answered".to_string()
+        } else if good().find(by_victim).is_none() {
+            format!("{} served none of the clients: lose a region that serves", self.region)
+        } else {
+            return Ok(());
+        };
+        self.stop.send_replace(true);
+        Err(Error::Unfit(missing))
     }
 
     fn succeeded(&self) -> usize {

@@ -13,6 +13,9 @@ use crate::status::{LinkState, LinkStatus};
 /// Below this the certificate is worth a warning: `up` renews it at the next start.
 const CERTIFICATE_WARNING_S: i64 = 7 * 24 * 60 * 60;
 
+/// A writer that has not come round for this long hangs, in a sync most likely, microseconds.
+const WRITER_SILENCE_US_MAX: u64 = 3_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
@@ -64,8 +67,14 @@ fn check(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Che
 }
 
 fn storage(region: &Region) -> Check {
-    if let Some(why) = &region.writer.observed().refusing {
+    let observed = region.writer.observed();
+    if let Some(why) = &observed.refusing {
         return check("storage", Verdict::Fail, why);
+    }
+    let silent_us = region.clock.now().mono_us.saturating_sub(observed.at_us);
+    if silent_us > WRITER_SILENCE_US_MAX {
+        let text = format!("the writer has been busy for {} ms", silent_us / 1000);
+        return check("storage", Verdict::Fail, text);
     }
     match region.store.health() {
         Ok(()) => check("storage", Verdict::Ok, "writable"),

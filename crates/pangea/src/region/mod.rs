@@ -12,10 +12,11 @@ mod services;
 mod writer;
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -25,7 +26,7 @@ use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::Config;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::config::{self, Topology};
@@ -35,6 +36,9 @@ use crate::storage::Store;
 use crate::{http, process};
 use writer::{Command, Writer};
 
+/// Frames of peers that wait for the writer: clients must not wait behind a long catch-up, and a
+/// frame may be a quarter of a megabyte.
+const FRAMES_MAX: usize = 8;
 /// How long a table's approximate size is shown before it is counted again; AWS: six hours.
 const SIZE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -87,7 +91,8 @@ struct Counts {
 /// # Errors
 /// It is not in the topology, its data is another's, or an address cannot be bound.
 pub fn run(args: RegionArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Runtime::new()?;
+    // Never dropped: a read or the writer may still be at work, and the process ends now.
+    let runtime = ManuallyDrop::new(tokio::runtime::Runtime::new()?);
     runtime.block_on(Box::pin(serve(args)))
 }
 
@@ -105,7 +110,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(pump(Arc::clone(&region), running));
     let shared = Arc::clone(&region);
-    tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
+    let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::answer(Arc::clone(&shared), request)
     }));
     let shared = Arc::clone(&region);
@@ -115,6 +120,8 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
     process::told_to_stop().await?;
     stop.send_replace(true);
+    // Requests under way are answered first; the admin API has none that matter.
+    let _ = api.await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,6 +199,7 @@ fn peers_of(topology: &Topology, known: &config::Region) -> Vec<Peer> {
 
 /// Hands what links have to say to the writer; a writer that is behind makes the links wait.
 async fn pump(region: Arc<Region>, mut running: Running) {
+    let frames = Arc::new(Semaphore::new(FRAMES_MAX));
     while let Some(event) = running.events.recv().await {
         let command = match event {
             LinkEvent::Up { peer, incarnation } => {
@@ -202,7 +210,10 @@ async fn pump(region: Arc<Region>, mut running: Running) {
                 tracing::warn!(peer = region.region_name(peer), reason, "link is down");
                 Command::Link { peer, up: false }
             }
-            LinkEvent::Frame { peer, frame } => Command::Frame { from: peer, frame },
+            LinkEvent::Frame { peer, frame } => {
+                let Ok(room) = Arc::clone(&frames).acquire_owned().await else { return };
+                Command::Frame { from: peer, frame, _room: room }
+            }
         };
         if region.writer.tell(command).await.is_err() {
             return;
@@ -228,17 +239,28 @@ impl Region {
         format!("{}-{:x}-{count:x}", self.name, std::process::id())
     }
 
-    /// Items and bytes of a table, roughly.
-    fn table_size(&self, table: TableId) -> (u64, u64) {
-        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = sizes.get(&table).filter(|size| size.counted.elapsed() < SIZE_LIFETIME);
-        if let Some(size) = fresh {
-            return (size.items, size.bytes);
+    /// Items and bytes of a table as they were counted last, zero before the first count. Counting
+    /// reads the whole table, so it is done aside, one count of a table at a time.
+    fn table_size(self: &Arc<Self>, table: TableId) -> (u64, u64) {
+        let mut sizes = self.sizes();
+        let known = sizes.get(&table).copied();
+        let (items, bytes) = known.map(|size| (size.items, size.bytes)).unwrap_or_default();
+        if known.is_none_or(|size| size.counted.elapsed() >= SIZE_LIFETIME) {
+            sizes.insert(table, Size { counted: Instant::now(), items, bytes });
+            let region = Arc::clone(self);
+            tokio::task::spawn_blocking(move || region.count(table));
         }
-        let counted = self.store.snapshot().and_then(|view| view.size(table));
-        let (items, bytes) = counted.unwrap_or_default();
-        sizes.insert(table, Size { counted: Instant::now(), items, bytes });
         (items, bytes)
+    }
+
+    fn count(&self, table: TableId) {
+        if let Ok((items, bytes)) = self.store.snapshot().and_then(|view| view.size(table)) {
+            self.sizes().insert(table, Size { counted: Instant::now(), items, bytes });
+        }
+    }
+
+    fn sizes(&self) -> MutexGuard<'_, HashMap<TableId, Size>> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seconds until the region's certificate expires.

@@ -20,6 +20,8 @@ pub(crate) struct Observed {
     pub origin: Origin,
     /// What is known of the peers.
     pub links: BTreeMap<RegionSlot, Link>,
+    /// When the picture was taken, monotonic microseconds.
+    pub at_us: u64,
     /// Since the process began.
     pub counts: Counts,
     /// Why writes are refused, if they are.
@@ -49,7 +51,7 @@ pub(super) struct Observer {
 
 impl Observer {
     pub(super) fn new(node: &Node) -> (Self, watch::Receiver<Arc<Observed>>) {
-        let first = picture(node, Counts::default(), None);
+        let first = picture(node, 0, Counts::default(), None);
         let (publish, observed) = watch::channel(Arc::new(first));
         (Self { publish, counts: Counts::default(), observed_us: 0 }, observed)
     }
@@ -59,7 +61,7 @@ impl Observer {
             return;
         }
         self.observed_us = now.mono_us;
-        let picture = picture(node, self.counts, refusing);
+        let picture = picture(node, now.mono_us, self.counts, refusing);
         self.publish.send_replace(Arc::new(picture));
     }
 
@@ -96,10 +98,11 @@ impl Observer {
     }
 }
 
-fn picture(node: &Node, counts: Counts, refusing: Option<&str>) -> Observed {
+fn picture(node: &Node, at_us: u64, counts: Counts, refusing: Option<&str>) -> Observed {
     Observed {
         origin: node.origin(),
         links: node.links().clone(),
+        at_us,
         counts,
         refusing: refusing.map(str::to_string),
     }

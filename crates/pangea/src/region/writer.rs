@@ -13,7 +13,7 @@ use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Token, Tra
 use pangea_core::replica::{Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::observe::{Observed, Observer};
 use crate::clock::Clock;
@@ -21,6 +21,10 @@ use crate::storage::{Fault, GroupView, Store};
 
 /// Commands of one group: bounds how long the first of them waits for the last.
 const GROUP_COMMANDS_MAX: usize = 1024;
+/// After a failed commit the writer refuses for this long before it tries again, microseconds.
+const PAUSE_US: u64 = 500_000;
+/// A writer that refuses has nothing to do but say so.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Commands waiting for the writer before callers have to wait themselves.
 const QUEUE_COMMANDS_MAX: usize = 4096;
 
@@ -34,7 +38,7 @@ pub(crate) enum Command {
     /// A peer's stream opened or closed.
     Link { peer: RegionSlot, up: bool },
     /// A peer's frame.
-    Frame { from: RegionSlot, frame: Frame },
+    Frame { from: RegionSlot, frame: Frame, _room: OwnedSemaphorePermit },
 }
 
 /// What a caller is told.
@@ -98,6 +102,9 @@ impl Writer {
             next_request: 0,
             linked: Vec::new(),
             refusing,
+            pause_until_us: 0,
+            last_fault: String::new(),
+            relink: false,
         };
         std::thread::Builder::new().name("writer".to_string()).spawn(move || task.run(inbox))?;
         Ok(Self { commands, progress, observed })
@@ -152,15 +159,22 @@ struct Task<P> {
     /// Peers whose streams are open, so that a node begun anew hears of them.
     linked: Vec<RegionSlot>,
     refusing: Option<String>,
+    /// After a fault nothing is tried before this, so that peers do not send in vain.
+    pause_until_us: u64,
+    /// What the callers of that time are told.
+    last_fault: String,
+    /// The node was begun anew and has not heard yet which links are open.
+    relink: bool,
 }
 
 impl<P: Peers> Task<P> {
     fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut commands = Vec::with_capacity(GROUP_COMMANDS_MAX);
         loop {
-            let wait = Duration::from_micros(
-                self.node.deadline().saturating_sub(self.clock.now().mono_us).max(1),
-            );
+            let now_us = self.clock.now().mono_us;
+            let wait_us = self.node.deadline().saturating_sub(now_us).max(1);
+            let idle = self.refusing.is_some() || now_us < self.pause_until_us;
+            let wait = if idle { IDLE_WAIT } else { Duration::from_micros(wait_us) };
             let received = self.runtime.block_on(async {
                 let next = inbox.recv_many(&mut commands, GROUP_COMMANDS_MAX);
                 tokio::time::timeout(wait, next).await
@@ -178,8 +192,15 @@ impl<P: Peers> Task<P> {
         if let Some(why) = self.refusing.clone() {
             return self.refuse(commands, &why);
         }
-        let given = commands.drain(..).map(|command| self.event(command));
-        let mut events: Vec<Event> = given.collect();
+        if self.clock.now().mono_us < self.pause_until_us {
+            let why = self.last_fault.clone();
+            return self.refuse(commands, &why);
+        }
+        let mut events = Vec::new();
+        if std::mem::take(&mut self.relink) {
+            events.extend(self.linked.iter().map(|&peer| Event::Linked { peer }));
+        }
+        events.extend(commands.drain(..).map(|command| self.event(command)));
         if events.is_empty() {
             events.push(Event::Timer);
         }
@@ -269,7 +290,7 @@ impl<P: Peers> Task<P> {
                 Event::Define { request: self.wait(reply), change }
             }
             Command::Link { peer, up } => self.link(peer, up),
-            Command::Frame { from, frame } => Event::Received { from, frame },
+            Command::Frame { from, frame, .. } => Event::Received { from, frame },
         }
     }
 
@@ -294,6 +315,8 @@ impl<P: Peers> Task<P> {
     fn failed(&mut self, fault: &Fault) {
         tracing::error!(error = %fault, "a commit failed");
         self.observer.fault(fault);
+        self.pause_until_us = self.clock.now().mono_us + PAUSE_US;
+        self.last_fault = fault.to_string();
         let answer = if fault.nothing_written() {
             WriteFault::Refusing(fault.to_string())
         } else {
@@ -306,18 +329,12 @@ impl<P: Peers> Task<P> {
             let _ = reply.send(Err(answer.clone()));
         }
         match self.store.recover() {
-            Ok(durable) => self.begin_anew(durable),
+            Ok(durable) => {
+                self.node = Node::new(self.config.clone(), durable);
+                self.publish.send_replace(self.node.progress());
+                self.relink = true;
+            }
             Err(fault) => self.refusing = Some(fault.to_string()),
-        }
-    }
-
-    fn begin_anew(&mut self, durable: Durable) {
-        self.node = Node::new(self.config.clone(), durable);
-        self.publish.send_replace(self.node.progress());
-        let links = self.linked.iter().map(|&peer| Event::Linked { peer }).collect();
-        if let Err(fault) = self.commit(links) {
-            // Without room even for this, the next group tries again.
-            tracing::warn!(error = %fault, "could not resume the links");
         }
     }
 

@@ -16,6 +16,7 @@ use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::limits::REQUEST_BYTES_MAX;
 use pangea_core::time::Stamp;
+use tokio::sync::Semaphore;
 
 use super::Region;
 use super::writer::WriteFault;
@@ -23,6 +24,8 @@ use crate::http::{self, BodyError, Reply};
 use crate::storage::Fault;
 use crate::versions::{STAMP_HEADER, format_stamp};
 
+/// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
+static READS: Semaphore = Semaphore::const_new(32);
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 /// A response body, and the version that a write became.
@@ -126,6 +129,7 @@ async fn execute(region: &Arc<Region>, request: Dynamo) -> Result<Success, ApiEr
 async fn blocking(
     read: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
 ) -> Result<Success, ApiError> {
+    let _room = READS.acquire().await.map_err(|_| internal("the region is stopping"))?;
     match tokio::task::spawn_blocking(read).await {
         Ok(body) => body.map(Into::into),
         Err(_) => Err(internal("the read was cancelled")),

@@ -69,7 +69,7 @@ pub(super) async fn delete(
     Ok(describe_entry(region, &catalog, &entry, "TableDescription"))
 }
 
-pub(super) fn describe(region: &Region, describe: &TableRequest) -> Result<Vec<u8>, ApiError> {
+pub(super) fn describe(region: &Arc<Region>, describe: &TableRequest) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let entry = catalog.find(region.slot, &describe.table);
     let entry = entry.ok_or_else(|| not_found(&describe.table))?;
@@ -151,7 +151,12 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
     }
 }
 
-fn describe_entry(region: &Region, catalog: &Catalog, entry: &TableEntry, member: &str) -> Vec<u8> {
+fn describe_entry(
+    region: &Arc<Region>,
+    catalog: &Catalog,
+    entry: &TableEntry,
+    member: &str,
+) -> Vec<u8> {
     // DynamoDB shows the other regions only: the one that is asked speaks in `TableStatus`.
     let others = catalog.replicas(entry).into_iter().filter(|(slot, _)| *slot != region.slot);
     let status = if entry.deleted {
