@@ -16,7 +16,7 @@ use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
 use crate::binary::{DecodeError, Reader, Writer};
 
 /// The protocol that this build speaks, and the marker of its messages.
-pub const PROTOCOL: u8 = 1;
+pub const PROTOCOL: u8 = 2;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.

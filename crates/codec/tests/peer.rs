@@ -6,9 +6,9 @@ use pangea_codec::peer::{
     FRAME_BYTES_MAX, Hello, HelloReply, Message, MessageError, PREFIX_BYTES, PROTOCOL, decode,
     encode, payload_length,
 };
-use pangea_core::id::{Origin, RegionSlot, TableId};
+use pangea_core::id::{Origin, Place, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
-use pangea_core::merge::{Body, Version, VersionVector};
+use pangea_core::merge::{Body, Origins, Version, VersionVector};
 use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -89,7 +89,20 @@ impl Random {
         let body = if live { Body::Live(self.attributes(4)) } else { Body::Tombstone };
         let context = VersionVector::from_entries(entries);
         let key = ItemKey { table: TableId(self.stamp()), primary: self.key() };
-        Row { key, version: Version { stamp, context, body, conditional: self.below(2) == 0 } }
+        let mut context: VersionVector = context;
+        context = VersionVector::from_entries(
+            context
+                .iter()
+                .filter(|entry| entry.0 != stamp.origin)
+                .chain([(stamp.origin, stamp.hlc)]),
+        );
+        let origins = Origins {
+            conditional: self.below(2) == 0,
+            rows: self.byte(),
+            epoch: u16::from(self.byte()),
+            place: Place(self.byte()),
+        };
+        Row { key, version: Version { stamp, context, body, origins } }
     }
 
     fn place(&mut self) -> Option<PrimaryKey> {
@@ -136,8 +149,9 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("visits".to_owned(), AttributeValue::N(Number::from(3))),
     ]);
     let context = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
-    let live = Version { stamp, context, body: Body::Live(item), conditional: true };
-    let dead = Version { body: Body::Tombstone, conditional: false, ..live.clone() };
+    let origins = Origins { conditional: true, rows: 2, epoch: 1, place: Place(3) };
+    let live = Version { stamp, context, body: Body::Live(item), origins };
+    let dead = Version { body: Body::Tombstone, origins: Origins::PLAIN, ..live.clone() };
     let key = ItemKey { table: TableId(stamp), primary: primary.clone() };
     let rows = |version| vec![Row { key: key.clone(), version }];
     let hello = Hello {

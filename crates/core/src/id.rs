@@ -126,6 +126,18 @@ impl fmt::Display for TableId {
     }
 }
 
+/// Which placement rule of its table holds for an item.
+///
+/// Every version carries it, tombstones included, so that whoever sends a row can tell where it may
+/// go without looking into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u8);
+
+impl Place {
+    /// No rule: wherever the table is.
+    pub const ANYWHERE: Self = Self(0);
+}
+
 /// A client request inside one process, so that a reply finds its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);

@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::catalog::Policy;
 use crate::id::{Origin, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use crate::limits::LEDGER_WINNER_BYTES_MAX;
@@ -63,14 +64,15 @@ impl Severity {
 
 /// The attributes of the entry for `conflict` over `item`; the same wherever it is detected.
 #[must_use]
-pub fn entry(item: &ItemKey, conflict: &Conflict) -> Attributes {
-    let severity = if conflict.loser.conditional { Severity::High } else { Severity::Normal };
+pub fn entry(item: &ItemKey, conflict: &Conflict, policy: &Policy) -> Attributes {
+    let severity =
+        if conflict.loser.origins.conditional { Severity::High } else { Severity::Normal };
     BTreeMap::from([
         text("table", item.table.to_string()),
         ("key".to_string(), key_value(&item.primary)),
         ("loser".to_string(), side(&conflict.loser, usize::MAX)),
         ("winner".to_string(), side(&conflict.winner, LEDGER_WINNER_BYTES_MAX)),
-        text("policy", "lww".to_string()),
+        text("policy", policy.as_str().to_string()),
         text("severity", severity.as_str().to_string()),
     ])
 }
@@ -90,7 +92,7 @@ fn side(version: &Version, cap: usize) -> AttributeValue {
     let mut side = BTreeMap::from([
         ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into())),
         ("context".to_string(), context_value(&version.context)),
-        ("conditional".to_string(), AttributeValue::Bool(version.conditional)),
+        ("conditional".to_string(), AttributeValue::Bool(version.origins.conditional)),
         ("deleted".to_string(), AttributeValue::Bool(version.body == Body::Tombstone)),
     ]);
     if let Some(image) = version.body.attributes() {

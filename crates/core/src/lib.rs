@@ -24,3 +24,4 @@ pub mod replica;
 pub mod routing;
 pub mod table;
 pub mod time;
+pub mod view;

@@ -29,6 +29,8 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const CLOCK_SKEW_MS_MAX: u64 = 500;
 /// Rows that one batch of a table's removal deletes: bounds how long it holds up client writes.
 pub const DROP_ROWS_MAX: usize = 256;
+/// Items of one transaction (DynamoDB).
+pub const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Rows of one replication frame: bounds the receiver's write batch.
 pub const FEED_ROWS_MAX: usize = 512;
 /// Bytes of one replication frame, before the row that crosses it: one item may be 400 KB.
@@ -43,4 +45,6 @@ pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
 /// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;
 
+// Rows of one stamp are never parted, so a frame must have room for more than one transaction.
+const _: () = assert!(TRANSACTION_ITEMS_MAX < FEED_ROWS_MAX);
 const _: () = assert!(PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX < ITEM_BYTES_MAX);

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use pangea::storage::redb::{Options, Redb};
 use pangea::storage::{GroupView, Store};
 use pangea_codec::disk::meta::Identity;
+use pangea_core::catalog::Policy;
 use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
-use pangea_core::merge::{Body, overwrite};
+use pangea_core::merge::{Body, Origins, VersionVector, Write, overwrite};
 use pangea_core::replica::{Batch, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use support::{Directory, figure, percentile};
@@ -46,9 +47,11 @@ impl Bench {
             let stored = view.item(&key);
             self.next_ms += 1;
             let stamp = Stamp { hlc: Hlc::from_parts(self.next_ms, 0), origin: self.origin };
-            let next = overwrite(stored.as_ref(), stamp, Body::Live(item(&key)), false);
+            let body = Body::Live(item(&key));
+            let write = Write { stamp, body, origins: Origins::PLAIN, context: None };
+            let (next, replaced) = overwrite(stored, &VersionVector::default(), write);
             let mut batch = Batch { last: Some(stamp.hlc), ..Batch::default() };
-            batch.put(key, next, stored.map(|stored| stored.version.stamp));
+            batch.put(key, next, Some(stamp), replaced);
             view.push(batch);
         }
         view.check()?;
@@ -78,7 +81,7 @@ impl Bench {
         while begin.elapsed() < SECONDS / 2 {
             for _ in 0..256 {
                 let key = key(self.random(keys));
-                found += u32::from(self.store.snapshot()?.get_item(&key)?.is_some());
+                found += u32::from(self.store.snapshot()?.get_item(&key, &Policy::Lww)?.is_some());
                 count += 1;
             }
         }
@@ -93,7 +96,7 @@ impl Bench {
     fn scan(&self) -> anyhow::Result<()> {
         let mut count = 0_u32;
         let begin = Instant::now();
-        self.store.snapshot()?.scan(TABLE, None, None, |_, _, _| {
+        self.store.snapshot()?.scan((TABLE, &Policy::Lww), None, None, |_, _, _| {
             count += 1;
             std::ops::ControlFlow::Continue(())
         })?;

@@ -27,6 +27,10 @@ pub struct VersionReport {
 pub struct ItemReport {
     /// The version that readers see, tombstones included; none if the region has no row.
     pub version: Option<VersionReport>,
+    /// Every version that the region keeps, that one first: more than one where the table's merge
+    /// policy keeps concurrent ones.
+    #[serde(default)]
+    pub versions: Vec<VersionReport>,
     /// Everything the region has seen of the item.
     pub seen: Vec<String>,
 }

@@ -6,7 +6,7 @@
 //! state has absorbed in truth: the disk is the only thing that survives, so the oracle's knowledge
 //! of a region has to survive or be lost with it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::node::Token;
-use pangea_core::replica::{Applied, Snapshot};
+use pangea_core::replica::{Applied, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::Bits;
@@ -31,7 +31,9 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     pub(crate) rows: BTreeMap<Rc<ItemKey>, Rc<Held>>,
-    pub(crate) changelog: BTreeMap<(Origin, Hlc), Rc<ItemKey>>,
+    pub(crate) changelog: BTreeSet<(Origin, Hlc, Rc<ItemKey>)>,
+    /// Versions of all rows.
+    pub(crate) versions: usize,
     pub(crate) last: Hlc,
     pub(crate) applied: Applied,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Write {
     pub(crate) token: Token,
     /// In the order of their keys.
     pub(crate) items: Vec<(Rc<ItemKey>, Option<Rc<Held>>)>,
-    pub(crate) changelog: Vec<(Stamp, Option<Rc<ItemKey>>)>,
+    pub(crate) changelog: Vec<(Stamp, Rc<ItemKey>, bool)>,
     pub(crate) last: Option<Hlc>,
     pub(crate) applied: Applied,
     /// User versions that the batch issues.
@@ -85,16 +87,19 @@ impl Disk {
 impl Image {
     pub(crate) fn apply(&mut self, write: &Write) {
         for (key, held) in &write.items {
-            match held {
+            let before = match held {
                 Some(held) => self.rows.insert(Rc::clone(key), Rc::clone(held)),
                 None => self.rows.remove(key),
             };
+            let count = |held: &Rc<Held>| held.stored.versions.len();
+            self.versions += held.as_ref().map_or(0, count);
+            self.versions -= before.as_ref().map_or(0, count);
         }
-        for (stamp, key) in &write.changelog {
-            let place = (stamp.origin, stamp.hlc);
-            match key {
-                Some(key) => self.changelog.insert(place, Rc::clone(key)),
-                None => self.changelog.remove(&place),
+        for (stamp, key, put) in &write.changelog {
+            let entry = (stamp.origin, stamp.hlc, Rc::clone(key));
+            match put {
+                true => self.changelog.insert(entry),
+                false => self.changelog.remove(&entry),
             };
         }
         self.last = write.last.unwrap_or(self.last);
@@ -126,10 +131,14 @@ impl Snapshot for Image {
         self.rows.get(key).map(|held| held.stored.clone())
     }
 
-    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
-        let range = (Excluded((origin, after)), Included((origin, to.max(after))));
-        let entries = self.changelog.range(range).take(limit);
-        entries.map(|((_, hlc), key)| (*hlc, ItemKey::clone(key))).collect()
+    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<Entry> {
+        let at = |hlc: Hlc| (origin, hlc.next(), first_key(TableId::CATALOG));
+        let entries = self.changelog.range(at(after)..at(to.max(after))).take(limit);
+        let change = |(_, hlc, key): &(Origin, Hlc, Rc<ItemKey>)| {
+            let held = self.rows.get(key).expect("the index names rows");
+            Entry { hlc: *hlc, key: ItemKey::clone(key), stored: held.stored.clone() }
+        };
+        entries.map(change).collect()
     }
 
     fn rows(

@@ -3,6 +3,7 @@
 //! State: the tables that clients know of, and how many operations are left. Values are unique, so
 //! that no two versions can be taken for each other.
 
+use pangea_core::catalog::Tags;
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
@@ -133,6 +134,7 @@ pub(crate) fn create(name: String) -> Change {
         stream: None,
         on_demand: true,
         deletion_protection: false,
+        tags: Tags::new(),
     })
 }
 

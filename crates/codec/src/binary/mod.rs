@@ -69,10 +69,20 @@ mod tag {
     pub(super) const L: u8 = 10;
     pub(super) const M: u8 = 11;
 
-    /// A version's body and its condition in one byte.
+    /// What a version's first byte says: which body it has, and what else follows.
+    pub(super) const BODY: u8 = 0b11;
     pub(super) const TOMBSTONE: u8 = 0;
     pub(super) const LIVE: u8 = 1;
-    pub(super) const CONDITIONAL: u8 = 2;
+    /// The write carried a condition.
+    pub(super) const CONDITIONAL: u8 = 1 << 2;
+    /// The context has entries beside the version itself.
+    pub(super) const CONTEXT: u8 = 1 << 3;
+    /// A number of rows: the write was one of a transaction.
+    pub(super) const ROWS: u8 = 1 << 4;
+    /// An epoch.
+    pub(super) const EPOCH: u8 = 1 << 5;
+    /// A placement rule.
+    pub(super) const PLACE: u8 = 1 << 6;
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pangea_core::id::{Origin, TableId};
+use pangea_core::id::{Origin, Place, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
-use pangea_core::merge::{Body, Version, VersionVector};
+use pangea_core::merge::{Body, Origins, Version, VersionVector};
 use pangea_core::time::{Hlc, Stamp};
 
 use super::{DEPTH_MAX, DecodeError, tag};
@@ -164,15 +164,39 @@ impl<'a> Reader<'a> {
 
     /// A version.
     pub fn version(&mut self) -> Result<Version> {
+        let head = self.u8()?;
+        let has = |flag: u8| head & flag != 0;
+        let unknown = DecodeError::Tag { what: "version", tag: head };
+        if head & !(tag::PLACE | (tag::PLACE - 1)) != 0 {
+            return Err(unknown);
+        }
         let stamp = self.stamp()?;
-        let context = self.version_vector()?;
-        let kind = self.u8()?;
-        let body = match kind & !tag::CONDITIONAL {
+        let mut context = if has(tag::CONTEXT) { self.others(stamp)? } else { <_>::default() };
+        context.record(stamp);
+        let rows = if has(tag::ROWS) { self.u8()? } else { 1 };
+        let epoch = if has(tag::EPOCH) { self.u16()? } else { 0 };
+        let place = if has(tag::PLACE) { Place(self.u8()?) } else { Place::ANYWHERE };
+        // What is as usual is not said: one version has one spelling.
+        let said = [(tag::ROWS, rows == 1), (tag::EPOCH, epoch == 0), (tag::PLACE, place.0 == 0)];
+        if said.into_iter().any(|(flag, usual)| has(flag) && usual) {
+            return Err(unknown);
+        }
+        let body = match head & tag::BODY {
             tag::TOMBSTONE => Body::Tombstone,
             tag::LIVE => Body::Live(self.attributes()?),
-            _ => return Err(DecodeError::Tag { what: "version", tag: kind }),
+            _ => return Err(unknown),
         };
-        Ok(Version { stamp, context, body, conditional: kind & tag::CONDITIONAL != 0 })
+        let origins = Origins { conditional: has(tag::CONDITIONAL), rows, epoch, place };
+        Ok(Version { stamp, context, body, origins })
+    }
+
+    /// The entries of a context beside the version's own; at least one.
+    fn others(&mut self, own: Stamp) -> Result<VersionVector> {
+        let others = self.version_vector()?;
+        if others.iter().len() == 0 || others.get(own.origin) > Hlc::ZERO {
+            return Err(DecodeError::Order);
+        }
+        Ok(others)
     }
 
     /// `depth` more levels may open.

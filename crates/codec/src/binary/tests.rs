@@ -2,7 +2,7 @@
 
 use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
-use pangea_core::merge::{Body, Version, VersionVector};
+use pangea_core::merge::{Body, Origins, Version, VersionVector};
 use pangea_core::time::{Hlc, Stamp};
 
 use super::*;
@@ -34,7 +34,8 @@ fn version() -> Version {
         (stamp(0, 1).origin, stamp(1_700_000_000_000, 1).hlc),
     ]);
     let stamp = stamp(1_700_000_000_000, 1);
-    Version { stamp, context, body: Body::Live(every_kind()), conditional: true }
+    let origins = Origins { conditional: true, ..Origins::PLAIN };
+    Version { stamp, context, body: Body::Live(every_kind()), origins }
 }
 
 fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
@@ -63,9 +64,9 @@ fn the_bytes_are_golden() {
         "item key"
     );
     let golden = concat!(
-        "018bcfe5680000070403020403018bcfe5680000070803018bcfe567ff000003080162030200",
-        "ff02627309020101020100016c0a020406016d0b02017a0502c3a906016e02f90101026e7308",
-        "030d8302000002fa010173010668c3a96c6c6f0273730702000161",
+        "0d018bcfe5680000070403010803018bcfe567ff0000080162030200ff026273090201010201",
+        "00016c0a020406016d0b02017a0502c3a906016e02f90101026e7308030d8302000002fa0101",
+        "73010668c3a96c6c6f0273730702000161",
     );
     assert_eq!(hex(&written(|out| out.version(&version()))), golden, "version");
 }

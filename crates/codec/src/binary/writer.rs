@@ -1,6 +1,6 @@
 //! Values to bytes.
 
-use pangea_core::id::Origin;
+use pangea_core::id::{Origin, Place};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::merge::{Body, Version, VersionVector};
 use pangea_core::time::{Hlc, Stamp};
@@ -183,17 +183,42 @@ impl Writer {
         }
     }
 
-    /// A version: stamp, context, kind, attributes if live.
+    /// A version: what follows, stamp, then only what is not as usual, attributes if live.
+    ///
+    /// The context names the version itself without saying so: a cold item pays for its stamp and
+    /// one byte.
     pub fn version(&mut self, version: &Version) {
-        self.stamp(version.stamp);
-        self.version_vector(&version.context);
-        let condition = if version.conditional { tag::CONDITIONAL } else { 0 };
-        match &version.body {
-            Body::Live(attributes) => {
-                self.u8(tag::LIVE | condition);
-                self.attributes(attributes);
+        let Version { stamp, context, body, origins } = version;
+        let others = context.iter().len() > 1;
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let head = match body {
+            Body::Live(_) => tag::LIVE,
+            Body::Tombstone => tag::TOMBSTONE,
+        } | flag(origins.conditional, tag::CONDITIONAL)
+            | flag(others, tag::CONTEXT)
+            | flag(origins.rows != 1, tag::ROWS)
+            | flag(origins.epoch != 0, tag::EPOCH)
+            | flag(origins.place != Place::ANYWHERE, tag::PLACE);
+        self.u8(head);
+        self.stamp(*stamp);
+        if others {
+            self.length(context.iter().len() - 1);
+            for (origin, hlc) in context.iter().filter(|entry| entry.0 != stamp.origin) {
+                self.origin(origin);
+                self.hlc(hlc);
             }
-            Body::Tombstone => self.u8(tag::TOMBSTONE | condition),
+        }
+        if origins.rows != 1 {
+            self.u8(origins.rows);
+        }
+        if origins.epoch != 0 {
+            self.u16(origins.epoch);
+        }
+        if origins.place != Place::ANYWHERE {
+            self.u8(origins.place.0);
+        }
+        if let Body::Live(attributes) = body {
+            self.attributes(attributes);
         }
     }
 

@@ -6,8 +6,13 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::time::{Hlc, Stamp};
 
+use super::RowError;
+use crate::binary::Reader;
+
 /// Bytes of the hash of a partition key.
 const HASH_BYTES: usize = 16;
+/// Bytes of a stamp.
+const STAMP_BYTES: usize = 10;
 /// Decimal exponents run from -130 - 37 to 125; this makes them positive.
 const EXPONENT_BIAS: i32 = 1 << 14;
 
@@ -34,6 +39,14 @@ pub fn table(table: TableId) -> Vec<u8> {
     bytes.extend_from_slice(&table.0.hlc.to_bits().to_be_bytes());
     bytes.extend_from_slice(&table.0.origin.to_bits().to_be_bytes());
     bytes
+}
+
+/// The table of a row key.
+///
+/// # Errors
+/// [`RowError`] if it is none.
+pub fn table_of(row_key: &[u8]) -> Result<TableId, RowError> {
+    Ok(Reader::new(row_key).stamp().map(TableId)?)
 }
 
 /// What every row key of a partition begins with.
@@ -99,21 +112,32 @@ pub fn segment(of: TableId, index: u32, total: u32) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The changelog key of a version.
+/// Where the changelog has the versions of one stamp: their keys begin with it.
 #[must_use]
-pub fn changelog(stamp: Stamp) -> [u8; 10] {
-    let mut bytes = [0; 10];
+pub fn stamp(stamp: Stamp) -> [u8; STAMP_BYTES] {
+    let mut bytes = [0; STAMP_BYTES];
     bytes[..2].copy_from_slice(&stamp.origin.to_bits().to_be_bytes());
     bytes[2..].copy_from_slice(&stamp.hlc.to_bits().to_be_bytes());
     bytes
 }
 
+/// The changelog key of a version of the item with this row key; the rows of one transaction share
+/// their stamp.
+#[must_use]
+pub fn changelog(of: Stamp, row_key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(STAMP_BYTES + row_key.len());
+    bytes.extend_from_slice(&stamp(of));
+    bytes.extend_from_slice(row_key);
+    bytes
+}
+
 /// The inverse of [`changelog`].
 #[must_use]
-pub fn parse_changelog(bytes: &[u8]) -> Option<Stamp> {
-    let origin = Origin::from_bits(u16::from_be_bytes(bytes.get(..2)?.try_into().ok()?));
-    let hlc = Hlc::from_bits(u64::from_be_bytes(bytes.get(2..)?.try_into().ok()?));
-    Some(Stamp { hlc, origin })
+pub fn parse_changelog(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
+    let (stamp, row_key) = bytes.split_at_checked(STAMP_BYTES)?;
+    let origin = Origin::from_bits(u16::from_be_bytes(stamp.get(..2)?.try_into().ok()?));
+    let hlc = Hlc::from_bits(u64::from_be_bytes(stamp.get(2..)?.try_into().ok()?));
+    Some((Stamp { hlc, origin }, row_key))
 }
 
 fn push_sort(bytes: &mut Vec<u8>, sort: &KeyValue) {

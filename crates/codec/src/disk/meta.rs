@@ -44,7 +44,7 @@ impl Identity {
     /// # Errors
     /// See [`RowError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut reader = Reader::new(checked(bytes)?);
+        let mut reader = Reader::new(checked(bytes)?.1);
         let cluster = reader.text()?.to_string();
         let region = reader.text()?.to_string();
         let (slot, incarnation) = (reader.u8()?, reader.u16()?);
@@ -85,7 +85,7 @@ pub fn hlc(value: Hlc) -> Vec<u8> {
 /// # Errors
 /// See [`RowError`].
 pub fn parse_hlc(bytes: &[u8]) -> Result<Hlc, RowError> {
-    let mut reader = Reader::new(checked(bytes)?);
+    let mut reader = Reader::new(checked(bytes)?.1);
     let bits = reader.u64()?;
     reader.finish()?;
     Ok(Hlc::from_bits(bits))

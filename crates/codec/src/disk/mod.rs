@@ -3,8 +3,8 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | items | table (10 B), BLAKE3 of the partition key (16 B), sort key | marker, CRC-32, primary
-//! key, seen, version |
-//! | changelog | origin (2 B), reading (8 B) | the item's row key |
+//! key, seen if it is more than the versions say, versions |
+//! | changelog | origin (2 B), reading (8 B), the item's row key | nothing |
 //! | meta | a name | see [`meta`] |
 //!
 //! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments;
@@ -16,14 +16,20 @@ pub mod meta;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 use pangea_core::id::TableId;
-use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
-use pangea_core::merge::{Body, Stored};
+use pangea_core::item::{ItemKey, PrimaryKey, item_size};
+use pangea_core::merge::{Stored, Version, VersionVector};
 
 use crate::binary::{DecodeError, Reader, Writer};
 
-/// The format of rows; a change of a byte below needs another one.
-const MARKER: u8 = 1;
+/// The format of rows, in the upper half of their first byte; a change of a byte below needs
+/// another one.
+const MARKER: u8 = 2 << 4;
+/// In the lower half: `seen` stands before the versions.
+const SEEN: u8 = 1 << 3;
+/// In the lower half: versions beside the first; at `MANY` their number follows.
+const MANY: u8 = SEEN - 1;
 const HEAD_BYTES: usize = 5;
 
 /// Why a row cannot be read.
@@ -48,20 +54,32 @@ pub enum RowError {
 /// An item's row.
 #[must_use]
 pub fn encode_row(key: &PrimaryKey, stored: &Stored) -> Vec<u8> {
-    let attributes = stored.version.body.attributes();
+    let attributes = stored.versions.iter().filter_map(|it| it.body.attributes());
     // Beside the item: its key once more, stamps, and a tag and two lengths to each attribute.
-    let capacity = attributes.map_or(0, |item| item_size(item) + 8 * item.len()) + 128;
+    let capacity = attributes.map(|item| item_size(item) + 8 * item.len()).sum::<usize>() + 128;
+    let known = stored.seen == said(&stored.versions);
+    let others = u8::try_from(stored.versions.len() - 1).unwrap_or(MANY).min(MANY);
     let mut bytes = Vec::with_capacity(capacity);
-    bytes.extend_from_slice(&[MARKER, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&[MARKER | if known { 0 } else { SEEN } | others, 0, 0, 0, 0]);
     let mut writer = Writer::from(bytes);
     writer.primary_key(key);
-    let same = stored.seen == stored.version.context;
-    writer.flag(same);
-    if !same {
+    if others == MANY {
+        writer.length(stored.versions.len());
+    }
+    if !known {
         writer.version_vector(&stored.seen);
     }
-    writer.version(&stored.version);
+    for version in &stored.versions {
+        writer.version(version);
+    }
     sealed(writer)
+}
+
+/// What the versions say was seen.
+fn said(versions: &[Version]) -> VersionVector {
+    let mut seen = VersionVector::default();
+    versions.iter().for_each(|version| seen.join(&version.context));
+    seen
 }
 
 /// The inverse of [`encode_row`].
@@ -69,25 +87,31 @@ pub fn encode_row(key: &PrimaryKey, stored: &Stored) -> Vec<u8> {
 /// # Errors
 /// [`RowError`] if the row is damaged or of another format.
 pub fn decode_row(bytes: &[u8]) -> Result<(PrimaryKey, Stored), RowError> {
-    let mut reader = Reader::new(checked(bytes)?);
+    let (lower, body) = checked(bytes)?;
+    let mut reader = Reader::new(body);
     let key = reader.primary_key()?;
-    let seen = if reader.flag()? { None } else { Some(reader.version_vector()?) };
-    let version = reader.version()?;
-    reader.finish()?;
-    let seen = seen.unwrap_or_else(|| version.context.clone());
-    Ok((key, Stored { seen, version }))
-}
-
-/// The part of a row that readers want: its key, and its attributes unless it is a tombstone.
-///
-/// # Errors
-/// [`RowError`] if the row is damaged or of another format.
-pub fn decode_item(bytes: &[u8]) -> Result<(PrimaryKey, Option<Attributes>), RowError> {
-    let (key, stored) = decode_row(bytes)?;
-    match stored.version.body {
-        Body::Live(attributes) => Ok((key, Some(attributes))),
-        Body::Tombstone => Ok((key, None)),
+    let mut count = usize::from(lower & MANY) + 1;
+    if lower & MANY == MANY {
+        count = reader.length()?;
+        if count <= usize::from(MANY) {
+            return Err(DecodeError::Order.into());
+        }
     }
+    let told = if lower & SEEN != 0 { Some(reader.version_vector()?) } else { None };
+    let mut versions: Vec<Version> = Vec::new();
+    for _ in 0..count {
+        let version = reader.version()?;
+        if versions.last().is_some_and(|before| before.stamp <= version.stamp) {
+            return Err(DecodeError::Order.into());
+        }
+        versions.push(version);
+    }
+    reader.finish()?;
+    let said = said(&versions);
+    if told.as_ref() == Some(&said) {
+        return Err(DecodeError::Order.into());
+    }
+    Ok((key, Stored { seen: told.unwrap_or(said), versions }))
 }
 
 /// The primary key of a row alone.
@@ -95,7 +119,7 @@ pub fn decode_item(bytes: &[u8]) -> Result<(PrimaryKey, Option<Attributes>), Row
 /// # Errors
 /// [`RowError`] if the row is damaged or of another format.
 pub fn decode_key(bytes: &[u8]) -> Result<PrimaryKey, RowError> {
-    Ok(Reader::new(checked(bytes)?).primary_key()?)
+    Ok(Reader::new(checked(bytes)?.1).primary_key()?)
 }
 
 /// The item key of a row, given its row key.
@@ -103,29 +127,38 @@ pub fn decode_key(bytes: &[u8]) -> Result<PrimaryKey, RowError> {
 /// # Errors
 /// [`RowError`] if the row is damaged or of another format.
 pub fn item_key(row_key: &[u8], row: &[u8]) -> Result<ItemKey, RowError> {
-    let table = Reader::new(row_key).stamp().map(TableId)?;
-    Ok(ItemKey { table, primary: decode_key(row)? })
+    Ok(ItemKey { table: key::table_of(row_key)?, primary: decode_key(row)? })
 }
 
 /// The bytes of a writer that began with a marker and room for a checksum, which is filled in.
 fn sealed(writer: Writer) -> Vec<u8> {
     let mut bytes = writer.into_bytes();
-    let sum = crc32fast::hash(&bytes[HEAD_BYTES..]);
+    let sum = checksum(&bytes);
     bytes[1..HEAD_BYTES].copy_from_slice(&sum.to_be_bytes());
     bytes
 }
 
-fn checked(bytes: &[u8]) -> Result<&[u8], RowError> {
+/// Of the marker and everything behind the checksum.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..1]);
+    hasher.update(&bytes[HEAD_BYTES..]);
+    hasher.finalize()
+}
+
+/// The lower half of the marker, and what is behind the checksum.
+fn checked(bytes: &[u8]) -> Result<(u8, &[u8]), RowError> {
     let (head, body) = bytes
         .split_at_checked(HEAD_BYTES)
         .ok_or(DecodeError::Truncated { wanted: HEAD_BYTES as u64, left: bytes.len() })?;
-    if head[0] != MARKER {
+    let (format, lower) = (head[0] & 0xf0, head[0] & 0x0f);
+    if format != MARKER {
         return Err(RowError::Format(head[0]));
     }
     let expected = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    let found = crc32fast::hash(body);
+    let found = checksum(bytes);
     if expected != found {
         return Err(RowError::Checksum { expected, found });
     }
-    Ok(body)
+    Ok((lower, body))
 }

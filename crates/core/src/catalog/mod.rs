@@ -8,8 +8,10 @@
 //! (from the local node or from a peer) through [`Catalog::observe`].
 
 mod row;
+mod settings;
 
 pub use row::{entry_key, status_key};
+pub use settings::{MERGE, PREFIX, Policy, SettingError, Settings, Tags};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -66,6 +68,10 @@ pub struct TableEntry {
     pub replicas: Vec<ReplicaSpec>,
     /// The table was deleted: every region drops its rows.
     pub deleted: bool,
+    /// Tags as the client gave them.
+    pub tags: Tags,
+    /// What the tags ask for.
+    pub settings: Settings,
 }
 
 impl TableEntry {

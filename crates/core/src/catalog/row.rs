@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{ReplicaSpec, ReplicaState, ReplicaStatus, StreamView, TableEntry};
+use super::{ReplicaSpec, ReplicaState, ReplicaStatus, Settings, StreamView, TableEntry, Tags};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use crate::table::{KeyAttribute, KeyKind, Schema};
@@ -68,11 +68,21 @@ impl TableEntry {
         ]);
         row.extend(self.schema.sort.as_ref().map(|sort| named("sort", key_attribute(sort))));
         row.extend(self.stream.map(|view| named("stream", text(view.as_str()))));
+        if !self.tags.is_empty() {
+            let tags = self.tags.iter().map(|(tag, value)| (tag.clone(), text(value))).collect();
+            row.extend([named("tags", AttributeValue::M(tags))]);
+        }
+        if self.settings.epoch > 0 {
+            let epochs = [self.settings.epoch, self.settings.since];
+            let epochs = epochs.map(|epoch| hlc(Hlc::from_bits(u64::from(epoch))));
+            row.extend([named("epochs", AttributeValue::L(Vec::from(epochs)))]);
+        }
         row
     }
 }
 
 fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
+    let tags = decode_tags(fields)?;
     Some(TableEntry {
         id,
         name: fields.text("name")?.to_string(),
@@ -93,7 +103,28 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
         deletion_protection: fields.flag("deletion_protection")?,
         replicas: fields.list("replicas")?.iter().map(decode_spec).collect::<Option<_>>()?,
         deleted: fields.flag("deleted")?,
+        settings: decode_settings(fields, &tags)?,
+        tags,
     })
+}
+
+fn decode_tags(fields: &Fields<'_>) -> Option<Tags> {
+    let Some(value) = fields.0.get("tags") else { return Some(Tags::new()) };
+    let AttributeValue::M(tags) = value else { return None };
+    let text = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => Some(text.clone()),
+        _ => None,
+    };
+    tags.iter().map(|(tag, value)| Some((tag.clone(), text(value)?))).collect()
+}
+
+fn decode_settings(fields: &Fields<'_>, tags: &Tags) -> Option<Settings> {
+    let mut settings = Settings::parse(tags).ok()?;
+    if let Some(AttributeValue::L(epochs)) = fields.0.get("epochs") {
+        let epoch = |at: usize| u16::try_from(as_hlc(epochs.get(at)?)?.to_bits()).ok();
+        (settings.epoch, settings.since) = (epoch(0)?, epoch(1)?);
+    }
+    Some(settings)
 }
 
 fn decode_spec(value: &AttributeValue) -> Option<ReplicaSpec> {

@@ -26,6 +26,8 @@ fn entry() -> TableEntry {
         deletion_protection: false,
         replicas: [ReplicaSpec { slot: slot(1), since }].into(),
         deleted: false,
+        tags: Tags::new(),
+        settings: Settings::default(),
     }
 }
 

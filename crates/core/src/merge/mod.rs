@@ -1,16 +1,22 @@
-//! Merge: which version of an item a region shows, and what it owes to the losers.
+//! Merge: which versions of an item a region keeps, and what it owes to those it does not show.
 //!
-//! State: a [`Stored`] item is the version that wins plus the vector of everything this region has
-//! seen of the item. Merging is idempotent, commutative and associative on states actually reached,
-//! because a stamp is greater than everything its writer had seen: the maximum over all versions is
-//! then the maximum over the maximal ones, whatever was dropped in between.
+//! State: a [`Stored`] item is a set of versions, none of which had seen another, and the vector of
+//! everything this region has seen of the item. Under [`Rule::Greatest`] one version stays: a stamp
+//! is greater than everything its writer had seen, so the maximum over all versions is the maximum
+//! over the maximal ones, whatever was dropped in between. Under [`Rule::Maximal`] all maximal
+//! versions stay, at most one a region, because a region's write has seen its own earlier ones; what
+//! readers see is then a function of that set. Either way merging is idempotent, commutative and
+//! associative on states actually reached.
 //!
-//! Deliberately absent: time, tables, storage. A merge looks at two versions and nothing else.
+//! Deliberately absent: time, tables, storage. A merge looks at versions and nothing else.
 
 mod vector;
 
 pub use vector::VersionVector;
 
+use alloc::vec::Vec;
+
+use crate::id::Place;
 use crate::item::Attributes;
 use crate::time::Stamp;
 
@@ -34,6 +40,24 @@ impl Body {
     }
 }
 
+/// How a write came about: what a version says of itself beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// Whether the write carried a condition: losing such a write is severe.
+    pub conditional: bool,
+    /// Rows that were written in one transaction under this stamp; 1 outside of transactions.
+    pub rows: u8,
+    /// The table's settings under which it was written ([`crate::catalog::Settings::epoch`]).
+    pub epoch: u16,
+    /// The placement rule that holds for the item.
+    pub place: Place,
+}
+
+impl Origins {
+    /// A plain write: no condition, no transaction, a table as it was made.
+    pub const PLAIN: Self = Self { conditional: false, rows: 1, epoch: 0, place: Place::ANYWHERE };
+}
+
 /// One region's write of one item: immutable once issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -43,8 +67,17 @@ pub struct Version {
     pub context: VersionVector,
     /// The whole item; replication never ships differences.
     pub body: Body,
-    /// Whether the write carried a condition: losing such a write is severe.
-    pub conditional: bool,
+    /// How it came about.
+    pub origins: Origins,
+}
+
+impl Version {
+    /// A plain write of an item of which nothing was there before.
+    #[must_use]
+    pub fn first(stamp: Stamp, body: Body) -> Self {
+        let context = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
+        Self { stamp, context, body, origins: Origins::PLAIN }
+    }
 }
 
 /// An item as a region keeps it.
@@ -52,18 +85,50 @@ pub struct Version {
 pub struct Stored {
     /// Join of the contexts of every version that this region has seen.
     pub seen: VersionVector,
-    /// The version that wins here.
-    pub version: Version,
+    /// Versions that have not seen each other, the greatest stamp first; never empty.
+    pub versions: Vec<Version>,
 }
 
-/// How concurrent versions are ordered.
+impl Stored {
+    /// One version and nothing else.
+    #[must_use]
+    pub fn single(version: Version) -> Self {
+        Self { seen: version.context.clone(), versions: Vec::from([version]) }
+    }
+
+    /// The version of the greatest stamp.
+    #[must_use]
+    pub fn greatest(&self) -> &Version {
+        &self.versions[0]
+    }
+
+    /// The version of this stamp, if it is kept.
+    #[must_use]
+    pub fn version(&self, stamp: Stamp) -> Option<&Version> {
+        self.versions.iter().find(|version| version.stamp == stamp)
+    }
+
+    /// The stamps of all versions kept.
+    pub fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
+        self.versions.iter().map(|version| version.stamp)
+    }
+}
+
+/// Which concurrent versions stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// The greatest stamp wins; every concurrent loser is owed a ledger entry.
-    Lww,
-    /// Versions of one key are equal by construction (the ledger): the greatest stamp stays and
-    /// nothing is owed.
+pub enum Rule {
+    /// The greatest stamp; every concurrent loser is owed a ledger entry.
+    Greatest,
+    /// The greatest stamp, and nothing is owed: versions of one key are equal by construction (the
+    /// ledger, merge modules).
     InsertOnly,
+    /// All maximal versions that were written under settings of `since` or later. One from before
+    /// stays only while no concurrent version has a greater stamp: so the regions that heard of the
+    /// switch late, and dropped it, end in the same state.
+    Maximal {
+        /// The first epoch whose versions are all kept.
+        since: u16,
+    },
 }
 
 /// How stamps of concurrent versions are compared; anything but [`Order::Total`] is a planted bug.
@@ -85,10 +150,10 @@ pub enum Merged {
     Changed {
         /// The state to keep.
         stored: Stored,
-        /// The version that was shown before and is not any more, if any.
-        replaced: Option<Version>,
-        /// The concurrent pair, where the policy owes the loser a ledger entry.
-        conflict: Option<Conflict>,
+        /// Stamps that were kept before and are not any more.
+        replaced: Vec<Stamp>,
+        /// Concurrent pairs, one of which had to go: the loser is owed a ledger entry.
+        conflicts: Vec<Conflict>,
     },
 }
 
@@ -103,56 +168,106 @@ pub struct Conflict {
 
 /// Merges `incoming` into what a region has stored of the item.
 #[must_use]
-pub fn merge(stored: Option<Stored>, incoming: Version, policy: Policy, order: Order) -> Merged {
+pub fn merge(stored: Option<Stored>, incoming: Version, rule: Rule, order: Order) -> Merged {
     let Some(stored) = stored else {
-        let seen = incoming.context.clone();
-        let stored = Stored { seen, version: incoming };
-        return Merged::Changed { stored, replaced: None, conflict: None };
+        let stored = Stored::single(incoming);
+        return Merged::Changed { stored, replaced: Vec::new(), conflicts: Vec::new() };
     };
     if stored.seen.covers(incoming.stamp) {
         return Merged::Known;
     }
-    let Stored { mut seen, version: current } = stored;
+    let Stored { mut seen, mut versions } = stored;
     seen.join(&incoming.context);
-    if incoming.context.covers(current.stamp) {
-        let stored = Stored { seen, version: incoming };
-        return Merged::Changed { stored, replaced: Some(current), conflict: None };
-    }
-    concurrent(seen, current, incoming, policy, order)
+    let mut replaced = Vec::new();
+    versions.retain(|version| {
+        let known = incoming.context.covers(version.stamp);
+        if known {
+            replaced.push(version.stamp);
+        }
+        !known
+    });
+    let arrived = incoming.stamp;
+    insert(&mut versions, incoming, order);
+    let lost = losers(&mut versions, rule);
+    replaced.extend(lost.iter().map(|version| version.stamp).filter(|stamp| *stamp != arrived));
+    let conflicts = match rule {
+        Rule::InsertOnly => Vec::new(),
+        Rule::Greatest | Rule::Maximal { .. } => {
+            lost.into_iter().map(|loser| Conflict { loser, winner: versions[0].clone() }).collect()
+        }
+    };
+    Merged::Changed { stored: Stored { seen, versions }, replaced, conflicts }
 }
 
-/// Neither version had seen the other.
-fn concurrent(
-    seen: VersionVector,
-    current: Version,
-    incoming: Version,
-    policy: Policy,
-    order: Order,
-) -> Merged {
-    let incoming_wins = match order {
-        Order::Total => incoming.stamp > current.stamp,
+/// Keeps the greatest stamp first.
+fn insert(versions: &mut Vec<Version>, incoming: Version, order: Order) {
+    let before = |version: &Version| match order {
+        Order::Total => version.stamp > incoming.stamp,
         #[cfg(feature = "planted-bugs")]
-        Order::WithoutOrigin => incoming.stamp.hlc > current.stamp.hlc,
+        Order::WithoutOrigin => version.stamp.hlc >= incoming.stamp.hlc,
     };
-    let (winner, loser) = if incoming_wins { (incoming, current) } else { (current, incoming) };
-    let conflict = match policy {
-        Policy::Lww => Some(Conflict { loser: loser.clone(), winner: winner.clone() }),
-        Policy::InsertOnly => None,
-    };
-    let replaced = incoming_wins.then_some(loser);
-    Merged::Changed { stored: Stored { seen, version: winner }, replaced, conflict }
+    let at = versions.partition_point(before);
+    versions.insert(at, incoming);
 }
 
-/// A region's own write: it has seen everything that the region has seen.
+/// Takes out the versions that the rule does not keep beside the first.
+fn losers(versions: &mut Vec<Version>, rule: Rule) -> Vec<Version> {
+    match rule {
+        Rule::Greatest | Rule::InsertOnly => versions.split_off(1),
+        Rule::Maximal { since } => {
+            let rest = versions.split_off(1);
+            let (kept, lost) = rest.into_iter().partition(|it| it.origins.epoch >= since);
+            versions.extend::<Vec<Version>>(kept);
+            lost
+        }
+    }
+}
+
+/// What a region writes itself.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Greater than everything the region has seen; the clock sees to that.
+    pub stamp: Stamp,
+    /// The whole item.
+    pub body: Body,
+    /// How it came about.
+    pub origins: Origins,
+    /// What the client had seen, if it says so: versions that it had not seen stay beside the new
+    /// one. `None` for all that the region has seen.
+    pub context: Option<VersionVector>,
+}
+
+/// A region's own write: it has seen everything that the region has seen, or what it says.
 ///
-/// `stamp` must be greater than every stamp in `stored.seen`; the clock sees to that.
+/// `past` is what the region has seen of an item that has no row any more.
 #[must_use]
-pub fn overwrite(stored: Option<&Stored>, stamp: Stamp, body: Body, conditional: bool) -> Stored {
-    let mut context = stored.map(|stored| stored.seen.clone()).unwrap_or_default();
-    assert!(context.newest() < stamp.hlc, "a stamp must exceed all that its writer has seen");
-    context.record(stamp);
-    let seen = context.clone();
-    Stored { seen, version: Version { stamp, context, body, conditional } }
+pub fn overwrite(
+    stored: Option<Stored>,
+    past: &VersionVector,
+    write: Write,
+) -> (Stored, Vec<Stamp>) {
+    let (mut seen, mut versions) = match stored {
+        Some(stored) => (stored.seen, stored.versions),
+        None => (past.clone(), Vec::new()),
+    };
+    assert!(seen.newest() < write.stamp.hlc, "a stamp must exceed all that its writer has seen");
+    let mut context = match write.context {
+        Some(told) => told.meet(&seen),
+        None => seen.clone(),
+    };
+    context.record(write.stamp);
+    seen.record(write.stamp);
+    let mut replaced = Vec::new();
+    versions.retain(|version| {
+        let known = context.covers(version.stamp);
+        if known {
+            replaced.push(version.stamp);
+        }
+        !known
+    });
+    let Write { stamp, body, origins, .. } = write;
+    versions.insert(0, Version { stamp, context, body, origins });
+    (Stored { seen, versions }, replaced)
 }
 
 #[cfg(test)]

@@ -17,14 +17,16 @@ fn body(text: &str) -> Body {
 
 fn write(stored: Option<&Stored>, slot: u8, ms: u64) -> Stored {
     let stamp = Stamp { hlc: Hlc::from_parts(ms, 0), origin: origin(slot) };
-    overwrite(stored, stamp, body(&stamp.to_string()), false)
+    let (body, origins) = (body(&stamp.to_string()), Origins::PLAIN);
+    let write = Write { stamp, body, origins, context: None };
+    overwrite(stored.cloned(), &VersionVector::default(), write).0
 }
 
 fn join(stored: Option<Stored>, incoming: &Version) -> (Stored, Option<Conflict>) {
     let before = stored.clone();
-    match merge(stored, incoming.clone(), Policy::Lww, Order::Total) {
+    match merge(stored, incoming.clone(), Rule::Greatest, Order::Total) {
         Merged::Known => (before.expect("only something stored can know"), None),
-        Merged::Changed { stored, conflict, .. } => (stored, conflict),
+        Merged::Changed { stored, mut conflicts, .. } => (stored, conflicts.pop()),
     }
 }
 
@@ -32,8 +34,8 @@ fn join(stored: Option<Stored>, incoming: &Version) -> (Stored, Option<Conflict>
 fn a_write_that_saw_the_other_replaces_it_without_conflict() {
     let first = write(None, 0, 10);
     let second = write(Some(&first), 1, 20);
-    let (merged, conflict) = join(Some(first), &second.version);
-    assert_eq!(merged.version, second.version);
+    let (merged, conflict) = join(Some(first), &second.versions[0]);
+    assert_eq!(merged.versions[0], second.versions[0]);
     assert_eq!(conflict, None);
 }
 
@@ -41,24 +43,27 @@ fn a_write_that_saw_the_other_replaces_it_without_conflict() {
 fn concurrent_writes_leave_the_greater_stamp_and_name_the_loser() {
     let (a, b) = (write(None, 0, 10), write(None, 1, 20));
     for (here, there) in [(&a, &b), (&b, &a)] {
-        let (merged, conflict) = join(Some(here.clone()), &there.version);
-        assert_eq!(merged.version, b.version);
-        assert_eq!(conflict.expect("concurrent").loser, a.version);
+        let (merged, conflict) = join(Some(here.clone()), &there.versions[0]);
+        assert_eq!(merged.versions[0], b.versions[0]);
+        assert_eq!(conflict.expect("concurrent").loser, a.versions[0]);
     }
 }
 
 #[test]
 fn equal_readings_are_ordered_by_origin() {
     let (a, b) = (write(None, 0, 10), write(None, 1, 10));
-    assert_eq!(join(Some(a.clone()), &b.version).0.version, b.version);
-    assert_eq!(join(Some(b.clone()), &a.version).0.version, b.version);
+    assert_eq!(join(Some(a.clone()), &b.versions[0]).0.versions[0], b.versions[0]);
+    assert_eq!(join(Some(b.clone()), &a.versions[0]).0.versions[0], b.versions[0]);
 }
 
 #[test]
 fn a_loser_seen_again_is_known() {
     let (a, b) = (write(None, 0, 10), write(None, 1, 20));
-    let (merged, _) = join(Some(b), &a.version);
-    assert_eq!(merge(Some(merged), a.version, Policy::Lww, Order::Total), Merged::Known);
+    let (merged, _) = join(Some(b), &a.versions[0]);
+    assert_eq!(
+        merge(Some(merged), a.versions[0].clone(), Rule::Greatest, Order::Total),
+        Merged::Known
+    );
 }
 
 #[test]
@@ -66,10 +71,12 @@ fn every_order_and_duplication_gives_the_same_state() {
     let root = write(None, 0, 1);
     let left = write(Some(&root), 1, 5);
     let right = write(Some(&root), 2, 4);
-    let both = write(Some(&join(Some(left.clone()), &right.version).0), 0, 9);
+    let both = write(Some(&join(Some(left.clone()), &right.versions[0]).0), 0, 9);
     let late = write(Some(&right), 3, 7);
-    let versions: Vec<Version> =
-        [root, left, right, both, late].into_iter().map(|stored| stored.version).collect();
+    let versions: Vec<Version> = [root, left, right, both, late]
+        .into_iter()
+        .map(|stored| stored.versions[0].clone())
+        .collect();
     let mut results = Vec::new();
     for rotation in 0..versions.len() {
         for reversed in [false, true] {

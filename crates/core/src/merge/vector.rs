@@ -49,6 +49,13 @@ impl VersionVector {
         }
     }
 
+    /// Element-wise minimum: what both have seen.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let both = self.0.iter().map(|&(origin, hlc)| (origin, hlc.min(other.get(origin))));
+        Self(both.filter(|entry| entry.1 > Hlc::ZERO).collect())
+    }
+
     /// The newest reading of any origin; zero if empty.
     #[must_use]
     pub fn newest(&self) -> Hlc {

@@ -4,12 +4,13 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Link, Node, Trace, Txn, advance};
+use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::ledger;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
-use crate::merge::{Conflict, Merged, Policy, merge};
+use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Frame, Request, Row, Rows, Snapshot};
-use crate::time::{Hlc, Now};
+use crate::time::{Hlc, Now, Stamp};
 
 impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
@@ -75,22 +76,75 @@ impl Node {
             return;
         }
         link.held_until_ms = None;
-        note_acknowledged(link, &frame);
-        let visible_ms = if frame.caught_up { frame.sent_wall_ms } else { frame.through.wall_ms() };
-        self.check_log(from, effects);
         let mut txn = Txn::new(store);
-        for row in frame.rows.into_iter().filter(|row| row.version.stamp.hlc > place) {
+        let Rows { origin, through, rows, applied, sent_wall_ms, caught_up, .. } = frame;
+        let mut reached = place;
+        for row in rows.into_iter().filter(|row| row.version.stamp.hlc > place) {
+            if !self.may_apply(&row) {
+                self.wait_for_more(from, effects);
+                return self.conclude_rows(from, (origin, place, reached), None, txn, effects);
+            }
+            reached = row.version.stamp.hlc;
             self.merge_row(now, &mut txn, row, effects);
         }
-        if frame.through > place {
-            advance(&mut self.applied, frame.origin, frame.through);
-            txn.batch.applied.insert(frame.origin, frame.through);
+        // What the feeder says of itself is in band: it holds only once all before it is here.
+        self.note_acknowledged(from, origin, through, &applied);
+        self.check_log(from, effects);
+        let visible_ms = if caught_up { sent_wall_ms } else { through.wall_ms() };
+        let span = (origin, place, through.max(place));
+        self.conclude_rows(from, span, Some(visible_ms), txn, effects);
+    }
+
+    /// Persists rows and the place that they reach, and what is visible then.
+    fn conclude_rows<S: Snapshot>(
+        &mut self,
+        from: RegionSlot,
+        (origin, place, reached): (Origin, Hlc, Hlc),
+        visible_ms: Option<u64>,
+        mut txn: Txn<'_, S>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if reached > place {
+            advance(&mut self.applied, origin, reached);
+            txn.batch.applied.insert(origin, reached);
         }
         self.persist_rows(txn, effects);
+        let Some(visible_ms) = visible_ms else { return };
         match self.pending.back_mut() {
             Some(pending) => pending.visible.push((from, visible_ms)),
             None => self.note_visible(from, visible_ms),
         }
+    }
+
+    /// Whether the row may be applied now: not before the settings that it was written under are
+    /// known, because they say which concurrent versions stay.
+    fn may_apply(&self, row: &Row) -> bool {
+        let entry = self.catalog.get(row.key.table);
+        entry.is_none_or(|entry| row.version.origins.epoch <= entry.settings.epoch)
+    }
+
+    /// Rows of the peer have to wait: they are asked for again.
+    fn wait_for_more(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+        let link = self.links.entry(from).or_default();
+        if !link.wants_subscribe {
+            link.wants_subscribe = true;
+            effects.push(Effect::Trace(Trace::Gap { peer: from }));
+        }
+    }
+
+    fn note_acknowledged(
+        &mut self,
+        from: RegionSlot,
+        origin: Origin,
+        through: Hlc,
+        applied: &[(Origin, Hlc)],
+    ) {
+        let link = self.links.entry(from).or_default();
+        for &(origin, hlc) in applied {
+            advance(&mut link.applied, origin, hlc);
+        }
+        // The feeder has its own rows.
+        advance(&mut link.applied, origin, through);
     }
 
     #[cfg(not(feature = "planted-bugs"))]
@@ -112,12 +166,9 @@ impl Node {
                 .into_iter()
                 .partition(|(key, _)| key.table == TableId::LEDGER);
             (late.items, txn.batch.items) = (ledger, rest);
-            let of_ledger = |key: &Option<crate::item::ItemKey>| {
-                key.as_ref().is_some_and(|key| key.table == TableId::LEDGER)
-            };
             let (ledger, rest) = core::mem::take(&mut txn.batch.changelog)
                 .into_iter()
-                .partition(|(_, key)| of_ledger(key));
+                .partition(|((_, key), _)| key.table == TableId::LEDGER);
             (late.changelog, txn.batch.changelog) = (ledger, rest);
         }
         self.persist(txn.batch, Vec::new(), effects);
@@ -137,18 +188,28 @@ impl Node {
         if !self.catalog.may_receive(self.config.slot, key.table, &key.primary) {
             return;
         }
-        let policy = if key.table == TableId::LEDGER { Policy::InsertOnly } else { Policy::Lww };
-        let merged = merge(txn.item(&key), version, policy, self.order());
-        let Merged::Changed { stored, replaced, conflict } = merged else { return };
+        let settings = self.settings_of(key.table);
+        let rule = if key.table == TableId::LEDGER { Rule::InsertOnly } else { settings.rule() };
+        let arrived = version.stamp;
+        let merged = merge(txn.item(&key), version, rule, self.order());
+        let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
-            let attributes = stored.version.body.attributes();
+            let attributes = stored.greatest().body.attributes();
             self.catalog_changed |= self.catalog.observe(&key.primary, attributes);
             self.reconciled = false;
         }
-        txn.batch.put(key.clone(), stored, replaced.map(|version| version.stamp));
-        if let Some(conflict) = conflict {
-            self.record(now, txn, &key, &conflict, effects);
+        let added = stored.version(arrived).map(|version| version.stamp);
+        if settings.policy == Policy::Siblings {
+            conflicts.extend(siblings(&stored, arrived));
         }
+        txn.batch.put(key.clone(), stored, added, replaced);
+        for conflict in conflicts {
+            self.record(now, txn, &key, &conflict, &settings.policy, effects);
+        }
+    }
+
+    fn settings_of(&self, table: TableId) -> Settings {
+        self.catalog.get(table).map(|entry| entry.settings.clone()).unwrap_or_default()
     }
 
     fn record<S: Snapshot>(
@@ -157,6 +218,7 @@ impl Node {
         txn: &mut Txn<'_, S>,
         item: &crate::item::ItemKey,
         conflict: &Conflict,
+        policy: &Policy,
         effects: &mut Vec<Effect>,
     ) {
         #[cfg(feature = "planted-bugs")]
@@ -166,7 +228,7 @@ impl Node {
         let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
         let key = ledger::key(item, loser, winner);
         if txn.item(&key).is_none() {
-            self.put_system(now, txn, key, ledger::entry(item, conflict));
+            self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
         }
         effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
     }
@@ -230,12 +292,12 @@ impl Node {
     }
 }
 
-fn note_acknowledged(link: &mut Link, frame: &Rows) {
-    for &(origin, hlc) in &frame.applied {
-        advance(&mut link.applied, origin, hlc);
-    }
-    // The feeder has its own rows.
-    advance(&mut link.applied, frame.origin, frame.through);
+/// The pair that a version makes with what readers saw, where both are kept.
+fn siblings(stored: &Stored, arrived: Stamp) -> Option<Conflict> {
+    let winner = stored.greatest();
+    let loser =
+        if winner.stamp == arrived { stored.versions.get(1) } else { stored.version(arrived) };
+    loser.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() })
 }
 
 fn newest_stamp(frame: &Frame) -> Hlc {

@@ -263,7 +263,7 @@ impl Node {
             effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
         }
         for (key, stored) in rows {
-            txn.batch.remove(key, stored.version.stamp);
+            txn.batch.remove(key, &stored);
         }
         self.persist(txn.batch, Vec::new(), effects);
     }

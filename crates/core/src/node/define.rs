@@ -1,11 +1,15 @@
 //! Catalog changes by clients: tables made, changed and deleted by their home region.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
-use crate::catalog::{ReplicaSpec, ReplicaState, ReplicaView, StreamView, TableEntry, entry_key};
+use crate::catalog::{
+    ReplicaSpec, ReplicaState, ReplicaView, SettingError, Settings, StreamView, TableEntry, Tags,
+    entry_key,
+};
 use crate::id::{RegionSlot, RequestId, TableId};
 use crate::replica::Snapshot;
 use crate::table::Schema;
@@ -38,6 +42,8 @@ pub struct NewTable {
     pub on_demand: bool,
     /// Whether DeleteTable shall be refused.
     pub deletion_protection: bool,
+    /// Tags, settings among them.
+    pub tags: Tags,
 }
 
 /// What shall change of a table; `None` and empty leave things as they are.
@@ -55,6 +61,8 @@ pub struct TableUpdate {
     pub on_demand: Option<bool>,
     /// Deletion protection.
     pub deletion_protection: Option<bool>,
+    /// Tags to set (`Some`) or to take away, settings among them.
+    pub tags: BTreeMap<String, Option<String>>,
 }
 
 /// Why a catalog change is refused.
@@ -90,6 +98,9 @@ pub enum DefineRefusal {
     /// Global tables stream both images.
     #[error("a table with replicas needs its change stream")]
     StreamNeeded,
+    /// Tags that are no settings, or a change of settings that is not safe.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Deletion protection is on.
     #[error("deletion protection is enabled")]
     Protected,
@@ -127,6 +138,7 @@ impl Node {
         if self.catalog.find(home, &new.name).is_some() {
             return Err(DefineRefusal::Exists(new.name));
         }
+        let settings = Settings::parse(&new.tags)?;
         Ok(TableEntry {
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
@@ -138,6 +150,8 @@ impl Node {
             deletion_protection: new.deletion_protection,
             replicas: Vec::new(),
             deleted: false,
+            tags: new.tags,
+            settings,
         })
     }
 
@@ -161,6 +175,13 @@ impl Node {
         if !entry.replicas.is_empty() && entry.stream.is_none() {
             return Err(DefineRefusal::StreamNeeded);
         }
+        for (tag, value) in &update.tags {
+            match value {
+                Some(value) => entry.tags.insert(tag.clone(), value.clone()),
+                None => entry.tags.remove(tag),
+            };
+        }
+        entry.settings = entry.settings.changed(&entry.tags)?;
         entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
         entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);
         Ok(entry)

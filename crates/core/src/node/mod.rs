@@ -92,6 +92,13 @@ pub enum Event {
         /// What to do.
         op: Box<table::WriteOp>,
     },
+    /// A client writes several items, all or none.
+    Transact {
+        /// Whom to answer.
+        request: RequestId,
+        /// What to do, each item once; at most [`crate::limits::TRANSACTION_ITEMS_MAX`].
+        ops: Vec<(TableId, table::WriteOp)>,
+    },
     /// A client changes the catalog.
     Define {
         /// Whom to answer.
@@ -139,6 +146,16 @@ pub enum Outcome {
     },
     /// The write was refused; nothing changed.
     Refused(table::Refusal),
+    /// All writes of a transaction are durable in this region.
+    Transacted {
+        /// The stamp of all of them; `None` if nothing had to be written.
+        stamp: Option<Stamp>,
+        /// As in [`Outcome::Written`], in the order of the request.
+        bytes: Vec<usize>,
+    },
+    /// A transaction was refused; nothing changed. Why, for each write in the order of the request;
+    /// `None` for those that would have been done.
+    Cancelled(Vec<Option<table::Refusal>>),
     /// This region does not serve the table (any more).
     NotServing,
     /// The catalog change is durable in this region.
@@ -318,6 +335,9 @@ impl Node {
         match event {
             Event::Write { request, table, op } => {
                 self.write(now, request, table, &op, store, effects);
+            }
+            Event::Transact { request, ops } => {
+                self.transact(now, request, &ops, store, effects);
             }
             Event::Define { request, change } => {
                 self.define(now, request, *change, store, effects);

@@ -5,14 +5,16 @@ use std::vec;
 
 use super::*;
 use crate::item::{AttributeValue, KeyValue, PrimaryKey};
-use crate::replica::{Feed, Rows};
+use alloc::collections::BTreeSet;
+
+use crate::replica::{Entry, Feed, Rows};
 use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
 /// A store in memory that shows every batch at once, as an engine's page cache does.
 #[derive(Default)]
 struct Memory {
     items: BTreeMap<ItemKey, Stored>,
-    changelog: BTreeMap<Stamp, ItemKey>,
+    changelog: BTreeSet<(Stamp, ItemKey)>,
 }
 
 impl Memory {
@@ -23,10 +25,10 @@ impl Memory {
                 None => self.items.remove(key),
             };
         }
-        for (stamp, key) in &batch.changelog {
-            match key {
-                Some(key) => self.changelog.insert(*stamp, key.clone()),
-                None => self.changelog.remove(stamp),
+        for (entry, put) in &batch.changelog {
+            match put {
+                true => self.changelog.insert(entry.clone()),
+                false => self.changelog.remove(entry),
             };
         }
     }
@@ -37,10 +39,14 @@ impl Snapshot for Memory {
         self.items.get(key).cloned()
     }
 
-    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
+    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<Entry> {
         let within = |stamp: &Stamp| stamp.origin == origin && stamp.hlc > after && stamp.hlc <= to;
-        let entries = self.changelog.iter().filter(|(stamp, _)| within(stamp));
-        entries.map(|(stamp, key)| (stamp.hlc, key.clone())).take(limit).collect()
+        let entries = self.changelog.iter().filter(|(stamp, _)| within(stamp)).take(limit);
+        let change = |(stamp, key): &(Stamp, ItemKey)| {
+            let stored = self.items.get(key).cloned().expect("the index names rows");
+            Entry { hlc: stamp.hlc, key: key.clone(), stored }
+        };
+        entries.map(change).collect()
     }
 
     fn rows(
@@ -126,8 +132,14 @@ impl Region {
             sort: None,
         };
         let name = "t".to_string();
-        let new =
-            NewTable { name, schema, stream: None, on_demand: true, deletion_protection: false };
+        let new = NewTable {
+            name,
+            schema,
+            stream: None,
+            on_demand: true,
+            deletion_protection: false,
+            tags: BTreeMap::new(),
+        };
         let change = Box::new(Change::Create(new));
         self.handle(ms, Event::Define { request: RequestId(0), change });
         self.sync(ms);
@@ -164,7 +176,7 @@ impl Region {
     fn read(&self, table: TableId) -> Option<AttributeValue> {
         let primary = PrimaryKey { partition: KeyValue::S("k".to_string()), sort: None };
         let stored = self.store.item(&ItemKey { table, primary })?;
-        stored.version.body.attributes()?.get("v").cloned()
+        stored.greatest().body.attributes()?.get("v").cloned()
     }
 
     fn ledger(&self) -> usize {

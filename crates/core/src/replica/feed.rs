@@ -7,12 +7,12 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Copied, Frame, Progress, Request, Row, Rows, Snapshot};
+use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{PrimaryKey, item_size};
 use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS};
 use crate::merge::Version;
-use crate::time::{Hlc, Now};
+use crate::time::{Hlc, Now, Stamp};
 
 /// See the module.
 #[derive(Debug)]
@@ -82,29 +82,7 @@ impl Feed {
     fn rows(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let after = self.cursor?;
         let end = progress.closed.max(after);
-        let changes = store.changes(self.me, after, end, FEED_ROWS_MAX);
-        let whole = changes.len() < FEED_ROWS_MAX;
-        let mut through = after;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        let mut cut = false;
-        for (hlc, key) in changes {
-            if bytes >= FEED_BYTES_MAX {
-                cut = true;
-                break;
-            }
-            through = hlc;
-            if !progress.catalog.may_receive(self.peer, key.table, &key.primary) {
-                continue;
-            }
-            let Some(stored) = store.item(&key) else { continue };
-            if stored.version.stamp.hlc == hlc && stored.version.stamp.origin == self.me {
-                bytes += version_bytes(&stored.version);
-                rows.push(Row { key, version: stored.version });
-            }
-        }
-        if whole && !cut {
-            through = end;
-        }
+        let Span { through, rows } = self.span(self.me, after, end, progress, store);
         self.cursor = Some(through);
         self.sent_us = Some(now.mono_us);
         Some(Frame::Rows(Rows {
@@ -117,6 +95,41 @@ impl Feed {
             sent_wall_ms: now.wall_ms,
             caught_up: through == end,
         }))
+    }
+
+    /// The rows of `origin` in `(after, end]`, or as many as one frame takes: rows of one stamp,
+    /// which one transaction wrote, are never parted.
+    fn span(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        end: Hlc,
+        progress: &Progress,
+        store: &impl Snapshot,
+    ) -> Span {
+        let mut changes = store.changes(origin, after, end, FEED_ROWS_MAX);
+        let whole = changes.len() < FEED_ROWS_MAX;
+        if let (false, Some(last)) = (whole, changes.last().map(|change| change.hlc)) {
+            changes.retain(|change| change.hlc < last);
+        }
+        let mut span = Span { through: after, rows: Vec::new() };
+        let mut bytes = 0;
+        for Entry { hlc, key, stored } in changes {
+            if bytes >= FEED_BYTES_MAX && hlc > span.through {
+                return span;
+            }
+            span.through = hlc;
+            let version = stored.versions.into_iter().find(|it| it.stamp == Stamp { hlc, origin });
+            let Some(version) = version else { continue };
+            if progress.catalog.may_receive(self.peer, key.table, &key.primary) {
+                bytes += version_bytes(&version);
+                span.rows.push(Row { key, version });
+            }
+        }
+        if whole {
+            span.through = end;
+        }
+        span
     }
 
     /// One chunk of the table whose turn it is.
@@ -144,10 +157,14 @@ impl Feed {
                 break;
             }
             next = Some(key.primary.clone());
-            let wanted = everything || stored.version.stamp.origin.slot() == self.me.slot();
-            if wanted && progress.catalog.may_receive(self.peer, table, &key.primary) {
-                bytes += version_bytes(&stored.version);
-                rows.push(Row { key, version: stored.version });
+            if !progress.catalog.may_receive(self.peer, table, &key.primary) {
+                continue;
+            }
+            for version in stored.versions {
+                if everything || version.stamp.origin.slot() == self.me.slot() {
+                    bytes += version_bytes(&version);
+                    rows.push(Row { key: key.clone(), version });
+                }
             }
         }
         if whole && !cut {
@@ -155,6 +172,12 @@ impl Feed {
         }
         Some(Frame::Copied(Copied { table, after, ready: true, rows, next }))
     }
+}
+
+/// What one frame takes.
+struct Span {
+    through: Hlc,
+    rows: Vec<Row>,
 }
 
 fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {

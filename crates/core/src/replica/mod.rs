@@ -115,14 +115,9 @@ pub trait Snapshot {
     /// The item's state, if any row of it exists.
     fn item(&self, key: &ItemKey) -> Option<Stored>;
 
-    /// Up to `limit` entries of the changelog index of `origin` in `(after, through]`, in order.
-    fn changes(
-        &self,
-        origin: Origin,
-        after: Hlc,
-        through: Hlc,
-        limit: usize,
-    ) -> Vec<(Hlc, ItemKey)>;
+    /// Up to `limit` entries of the changelog index of `origin` in `(after, through]`, in order,
+    /// with the items that they name.
+    fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry>;
 
     /// Up to `limit` rows of a table after a key, in the store's own key order.
     fn rows(
@@ -133,13 +128,24 @@ pub trait Snapshot {
     ) -> Vec<(ItemKey, Stored)>;
 }
 
+/// An entry of the changelog index: a version that is kept, and its item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The version's reading; the rows of one transaction share it.
+    pub hlc: Hlc,
+    /// Which item.
+    pub key: ItemKey,
+    /// The item.
+    pub stored: Stored,
+}
+
 /// One atomic change of a region's store: rows, index and vectors stand or fall together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Rows to put, or to remove.
     pub items: BTreeMap<ItemKey, Option<Stored>>,
-    /// Index entries to put, or to remove.
-    pub changelog: BTreeMap<Stamp, Option<ItemKey>>,
+    /// Index entries to put (`true`), or to remove: one to every version that a row keeps.
+    pub changelog: BTreeMap<(Stamp, ItemKey), bool>,
     /// The newest stamp issued so far.
     pub last: Option<Hlc>,
     /// New places in other origins' feeds.
@@ -156,18 +162,29 @@ impl Batch {
             && self.applied.is_empty()
     }
 
-    /// Puts an item's new state, keeping the index an exact function of the rows.
-    pub fn put(&mut self, key: ItemKey, stored: Stored, replaced: Option<Stamp>) {
-        if let Some(stamp) = replaced {
-            self.changelog.insert(stamp, None);
+    /// Puts an item's new state, keeping the index an exact function of the rows: `added` is the
+    /// version that is new in it, if one is, and `replaced` those that are gone.
+    pub fn put(
+        &mut self,
+        key: ItemKey,
+        stored: Stored,
+        added: Option<Stamp>,
+        replaced: impl IntoIterator<Item = Stamp>,
+    ) {
+        for stamp in replaced {
+            self.changelog.insert((stamp, key.clone()), false);
         }
-        self.changelog.insert(stored.version.stamp, Some(key.clone()));
+        if let Some(stamp) = added {
+            self.changelog.insert((stamp, key.clone()), true);
+        }
         self.items.insert(key, Some(stored));
     }
 
-    /// Removes a row and its index entry, leaving no trace: only for a table that leaves.
-    pub fn remove(&mut self, key: ItemKey, stamp: Stamp) {
-        self.changelog.insert(stamp, None);
+    /// Removes a row and its index entries, leaving no trace.
+    pub fn remove(&mut self, key: ItemKey, stored: &Stored) {
+        for stamp in stored.stamps() {
+            self.changelog.insert((stamp, key.clone()), false);
+        }
         self.items.insert(key, None);
     }
 }

@@ -44,7 +44,8 @@ fn condition(text: &str) -> Option<Condition> {
 
 fn op(action: Action, return_values: ReturnValues) -> WriteOp {
     let (condition, return_on_condition_failure) = (None, false);
-    WriteOp { key: key(), action, condition, return_values, return_on_condition_failure }
+    let context = None;
+    WriteOp { key: key(), action, condition, return_values, return_on_condition_failure, context }
 }
 
 fn old() -> Attributes {

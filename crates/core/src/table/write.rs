@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use super::Schema;
 use crate::expr::{Condition, Update, UpdateError};
 use crate::item::{Attributes, ItemError, PrimaryKey, validate};
+use crate::merge::VersionVector;
 
 /// Which image of the item an operation returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,14 +48,22 @@ pub struct WriteOp {
     pub return_values: ReturnValues,
     /// Whether a failed condition returns the item (`ReturnValuesOnConditionCheckFailure`).
     pub return_on_condition_failure: bool,
+    /// What the client had seen of the item, where it says so: see [`crate::merge::Write`].
+    pub context: Option<VersionVector>,
 }
 
 impl WriteOp {
     /// A plain write: no condition, nothing to return.
     #[must_use]
     pub const fn new(key: PrimaryKey, action: Action) -> Self {
-        let (condition, return_values) = (None, ReturnValues::None);
-        Self { key, action, condition, return_values, return_on_condition_failure: false }
+        Self {
+            key,
+            action,
+            condition: None,
+            return_values: ReturnValues::None,
+            return_on_condition_failure: false,
+            context: None,
+        }
     }
 
     /// Whether the operation depends on a condition.

@@ -149,8 +149,10 @@ fn item(region: &Region, query: &Query) -> Reply {
         Err(error) => fault(&error),
         Ok(None) => json_reply(StatusCode::OK, &ItemReport::default()),
         Ok(Some(stored)) => {
-            let version = Some(VersionReport::of(&stored.version));
-            let report = ItemReport { version, seen: format_vector(&stored.seen) };
+            let versions: Vec<VersionReport> =
+                stored.versions.iter().map(VersionReport::of).collect();
+            let version = versions.first().cloned();
+            let report = ItemReport { version, versions, seen: format_vector(&stored.seen) };
             json_reply(StatusCode::OK, &report)
         }
     }

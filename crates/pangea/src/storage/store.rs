@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pangea_codec::disk::meta::{self, Identity};
 use pangea_codec::disk::{self, RowError, key};
-use pangea_core::catalog::Catalog;
+use pangea_core::catalog::{Catalog, Policy};
 use pangea_core::id::TableId;
 use pangea_core::replica::{Applied, Batch, Durable};
 use pangea_core::time::Hlc;
@@ -141,9 +141,9 @@ fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>
         let row = stored.map(|stored| disk::encode_row(&item.primary, &stored));
         changes.insert((Space::Items, key::row(&item)), row);
     }
-    for (stamp, item) in batch.changelog {
-        let row_key = item.map(|item| key::row(&item));
-        changes.insert((Space::Changelog, key::changelog(stamp).to_vec()), row_key);
+    for ((stamp, item), put) in batch.changelog {
+        let entry = key::changelog(stamp, &key::row(&item));
+        changes.insert((Space::Changelog, entry), put.then(Vec::new));
     }
     for (origin, hlc) in batch.applied {
         changes.insert((Space::Meta, meta::applied(origin)), Some(meta::hlc(hlc)));
@@ -177,7 +177,7 @@ fn applied(view: &dyn View) -> Result<Applied, Fault> {
 
 fn catalog(view: StoreView) -> Result<Catalog, Fault> {
     let mut catalog = Catalog::default();
-    view.scan(TableId::CATALOG, None, None, |key, row, _| {
+    view.scan((TableId::CATALOG, &Policy::Lww), None, None, |key, row, _| {
         catalog.observe(key, Some(row));
         ControlFlow::Continue(())
     })?;

@@ -4,12 +4,14 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, OnceLock};
 
 use pangea_codec::disk::{self, RowError, key};
+use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
-use pangea_core::merge::Stored;
-use pangea_core::replica::{Batch, Snapshot};
+use pangea_core::merge::{Body, Stored};
+use pangea_core::replica::{Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
+use pangea_core::view::view;
 
 use super::{Fault, Space, View};
 
@@ -50,16 +52,16 @@ impl StoreView {
         self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// An item's attributes, if it exists.
+    /// An item's attributes, as readers under `policy` see them, if it exists.
     ///
     /// # Errors
     /// [`Fault::Read`], [`Fault::Corrupt`].
-    pub fn get_item(&self, item: &ItemKey) -> Result<Option<Attributes>, Fault> {
+    pub fn get_item(&self, item: &ItemKey, policy: &Policy) -> Result<Option<Attributes>, Fault> {
         let row_key = key::row(item);
         let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
-        let (found, attributes) = disk::decode_item(&row).map_err(corrupt(&row_key))?;
+        let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
         // Another partition key of the same hash is another item.
-        Ok(attributes.filter(|_| found == item.primary))
+        Ok(shown(policy, stored).filter(|_| found == item.primary))
     }
 
     /// An item's versions, tombstones included.
@@ -80,7 +82,7 @@ impl StoreView {
     /// [`Fault::Read`], [`Fault::Corrupt`].
     pub fn query(
         &self,
-        table: TableId,
+        (table, policy): (TableId, &Policy),
         range: &KeyRange,
         reverse: bool,
         after: Option<&PrimaryKey>,
@@ -93,7 +95,7 @@ impl StoreView {
             let at = Bound::Excluded(key::row_in(table, after));
             *(if reverse { &mut upper } else { &mut lower }) = at;
         }
-        self.items((lower, upper), reverse, |found, row| {
+        self.items((lower, upper), policy, reverse, |found, row| {
             let inside = found.partition == range.partition
                 && found.sort.as_ref().is_none_or(|sort| range.sort.matches(sort));
             if inside { visit(&found, &row, item_size(&row)) } else { ControlFlow::Continue(()) }
@@ -107,7 +109,7 @@ impl StoreView {
     /// [`Fault::Read`], [`Fault::Corrupt`].
     pub fn scan(
         &self,
-        table: TableId,
+        (table, policy): (TableId, &Policy),
         segment: Option<(u32, u32)>,
         after: Option<&PrimaryKey>,
         mut visit: impl FnMut(&PrimaryKey, &Attributes, usize) -> ControlFlow<()>,
@@ -116,13 +118,14 @@ impl StoreView {
         let lower = key::segment(table, index, total).map_or(Bound::Unbounded, Bound::Included);
         let upper = key::segment(table, index + 1, total).map_or(Bound::Unbounded, Bound::Excluded);
         let lower = after.map_or(lower, |after| Bound::Excluded(key::row_in(table, after)));
-        self.items((lower, upper), false, |found, row| visit(&found, &row, item_size(&row)))
+        self.items((lower, upper), policy, false, |found, row| visit(&found, &row, item_size(&row)))
     }
 
     /// Live items within bounds of row keys.
     fn items(
         &self,
         (lower, upper): (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        policy: &Policy,
         reverse: bool,
         mut visit: impl FnMut(PrimaryKey, Attributes) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
@@ -132,9 +135,11 @@ impl StoreView {
             Space::Items,
             bounds,
             reverse,
-            &mut |row_key, row| match disk::decode_item(row) {
-                Ok((_, None)) => ControlFlow::Continue(()),
-                Ok((found, Some(attributes))) => visit(found, attributes),
+            &mut |row_key, row| match disk::decode_row(row) {
+                Ok((found, stored)) => match shown(policy, stored) {
+                    Some(attributes) => visit(found, attributes),
+                    None => ControlFlow::Continue(()),
+                },
                 Err(error) => {
                     damaged = Some(corrupt(row_key)(error));
                     ControlFlow::Break(())
@@ -155,7 +160,7 @@ impl StoreView {
         limit: usize,
     ) -> Result<Vec<LedgerRow>, Fault> {
         let mut rows = Vec::new();
-        self.scan(TableId::LEDGER, None, after, |key, entry, _| {
+        self.scan((TableId::LEDGER, &Policy::Lww), None, after, |key, entry, _| {
             if wanted(key) {
                 rows.push(LedgerRow { key: key.clone(), entry: entry.clone() });
             }
@@ -201,9 +206,12 @@ impl StoreView {
         through: Hlc,
         visit: &mut super::Visit<'_>,
     ) -> Result<(), Fault> {
-        let at = |hlc| key::changelog(Stamp { hlc, origin });
-        let (lower, upper) = (at(after), at(through));
-        let bounds = (Bound::Excluded(&lower[..]), Bound::Included(&upper[..]));
+        // The first key behind all those of a stamp: the next stamp's, or none of the origin.
+        let behind = |hlc| key::after_prefix(&key::stamp(Stamp { hlc, origin }));
+        let (lower, upper) = (behind(after), behind(through));
+        let lower = lower.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        let upper = upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (lower, upper);
         self.view.scan(Space::Changelog, bounds, false, visit)
     }
 
@@ -213,20 +221,23 @@ impl StoreView {
         after: Hlc,
         through: Hlc,
         limit: usize,
-    ) -> Result<Vec<(Hlc, ItemKey)>, Fault> {
+    ) -> Result<Vec<Entry>, Fault> {
         let mut entries = Vec::new();
-        self.changelog(origin, after, through, &mut |name, row_key| {
-            entries.extend(key::parse_changelog(name).map(|stamp| (stamp.hlc, row_key.to_vec())));
+        self.changelog(origin, after, through, &mut |name, _| {
+            let entry = key::parse_changelog(name);
+            entries.extend(entry.map(|(stamp, row_key)| (stamp.hlc, row_key.to_vec())));
             if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        let mut items = Vec::with_capacity(entries.len());
+        let mut changes = Vec::with_capacity(entries.len());
         for (hlc, row_key) in entries {
             let Some(row) = self.view.get(Space::Items, &row_key)? else {
                 return Err(Fault::Read(format!("the changelog names a row that is not: {hlc}")));
             };
-            items.push((hlc, disk::item_key(&row_key, &row).map_err(corrupt(&row_key))?));
+            let (primary, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
+            let table = key::table_of(&row_key).map_err(corrupt(&row_key))?;
+            changes.push(Entry { hlc, key: ItemKey { table, primary }, stored });
         }
-        Ok(items)
+        Ok(changes)
     }
 
     fn stored_rows(
@@ -260,6 +271,18 @@ impl StoreView {
     }
 }
 
+/// What readers see of an item, without a copy where there is one version.
+fn shown(policy: &Policy, mut stored: Stored) -> Option<Attributes> {
+    if let [only] = stored.versions.as_mut_slice() {
+        let body = std::mem::replace(&mut only.body, Body::Tombstone);
+        if let Body::Live(attributes) = body {
+            return Some(attributes);
+        }
+        only.body = body;
+    }
+    view(policy, &stored).map(std::borrow::Cow::into_owned)
+}
+
 fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
     move |error| {
         let key = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -272,13 +295,7 @@ impl Snapshot for StoreView {
         self.keep(self.get_stored(key))
     }
 
-    fn changes(
-        &self,
-        origin: Origin,
-        after: Hlc,
-        through: Hlc,
-        limit: usize,
-    ) -> Vec<(Hlc, ItemKey)> {
+    fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.keep(self.changed_items(origin, after, through, limit))
     }
 
@@ -339,13 +356,7 @@ impl Snapshot for GroupView {
     }
 
     /// Durable entries alone: only feeds ask for changes, and they are not shown groups.
-    fn changes(
-        &self,
-        origin: Origin,
-        after: Hlc,
-        through: Hlc,
-        limit: usize,
-    ) -> Vec<(Hlc, ItemKey)> {
+    fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.view.changes(origin, after, through, limit)
     }
 

@@ -8,7 +8,7 @@ use pangea::peer::wan::{Cut, Direction};
 use pangea_core::catalog::{Catalog, entry_key};
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
-use pangea_core::merge::{Body, overwrite};
+use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::replica::{Applied, Batch, Frame, Progress, Request};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -63,7 +63,8 @@ fn rows(count: u64) -> (Store, Progress) {
         let partition = KeyValue::S(format!("row {ms}"));
         let primary = PrimaryKey { partition, ..entry_key(TableId::LEDGER).primary };
         let key = ItemKey { table: TableId::CATALOG, primary };
-        batch.put(key, overwrite(None, stamp, Body::Tombstone, false), None);
+        let stored = Stored::single(Version::first(stamp, Body::Tombstone));
+        batch.put(key, stored, Some(stamp), None);
     }
     let store = Store::default();
     Arc::make_mut(&mut store.lock().expect("no panic")).apply(&batch);

@@ -16,7 +16,14 @@ async fn create(region: &Region) -> TableId {
     let schema =
         Schema { partition: KeyAttribute { name: "id".to_owned(), kind: KeyKind::S }, sort: None };
     let name = "t".to_owned();
-    let new = NewTable { name, schema, stream: None, on_demand: true, deletion_protection: false };
+    let new = NewTable {
+        name,
+        schema,
+        stream: None,
+        on_demand: true,
+        deletion_protection: false,
+        tags: BTreeMap::new(),
+    };
     let change = Box::new(Change::Create(new));
     match region.ask(|request| Event::Define { request, change }).await {
         Outcome::Defined(entry) => entry.id,
@@ -57,7 +64,7 @@ fn count(region: &Region, table: TableId) -> usize {
 /// What a region shows; what it has seen besides may differ, because a version that was overwritten
 /// before it was sent is never sent.
 fn shown(region: &Region) -> BTreeMap<ItemKey, Version> {
-    region.items().into_iter().map(|(key, stored)| (key, stored.version)).collect()
+    region.items().into_iter().map(|(key, stored)| (key, stored.greatest().clone())).collect()
 }
 
 async fn same(regions: &[&Region]) {

@@ -1,6 +1,6 @@
 //! Regions in this process on real sockets: real TLS, real links, stores in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use pangea_core::id::{Origin, RegionSlot, RequestId, TableId};
 use pangea_core::item::{ItemKey, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::node::{Config, Effect, Event, Node, Outcome, Token};
-use pangea_core::replica::{Applied, Batch, Durable, Progress, Snapshot};
+use pangea_core::replica::{Applied, Batch, Durable, Entry, Progress, Snapshot};
 use pangea_core::time::{Hlc, Now, Stamp};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,7 +75,7 @@ pub(crate) fn now() -> Now {
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     pub(crate) items: BTreeMap<ItemKey, Stored>,
-    changelog: BTreeMap<(Origin, Hlc), ItemKey>,
+    changelog: BTreeSet<(Origin, Hlc, ItemKey)>,
 }
 
 impl Memory {
@@ -86,10 +86,11 @@ impl Memory {
                 None => self.items.remove(key),
             };
         }
-        for (Stamp { hlc, origin }, key) in &batch.changelog {
-            match key {
-                Some(key) => self.changelog.insert((*origin, *hlc), key.clone()),
-                None => self.changelog.remove(&(*origin, *hlc)),
+        for ((Stamp { hlc, origin }, key), put) in &batch.changelog {
+            let entry = (*origin, *hlc, key.clone());
+            match put {
+                true => self.changelog.insert(entry),
+                false => self.changelog.remove(&entry),
             };
         }
     }
@@ -103,12 +104,14 @@ impl Snapshot for View {
         self.0.items.get(key).cloned()
     }
 
-    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<(Hlc, ItemKey)> {
-        if after >= to {
-            return Vec::new();
-        }
-        let entries = self.0.changelog.range((origin, after.next())..=(origin, to));
-        entries.map(|(&(_, hlc), key)| (hlc, key.clone())).take(limit).collect()
+    fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<Entry> {
+        let within = |of: Origin, hlc: Hlc| of == origin && hlc > after && hlc <= to;
+        let entries = self.0.changelog.iter().filter(|(of, hlc, _)| within(*of, *hlc));
+        let change = |(_, hlc, key): &(Origin, Hlc, ItemKey)| {
+            let stored = self.0.items.get(key).cloned().expect("the index names rows");
+            Entry { hlc: *hlc, key: key.clone(), stored }
+        };
+        entries.map(change).take(limit).collect()
     }
 
     fn rows(

@@ -81,7 +81,7 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     let here = sites[region].disk.durable.rows.get(key);
     let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
     let there = sites[issued.region].disk.durable.rows.get(key);
-    let shown = there.is_some_and(|held| held.stored.version.stamp == issued.version().stamp);
+    let shown = there.is_some_and(|held| held.stored.version(issued.version().stamp).is_some());
     // A copy from the home region brings what won there; its ledger has what lost.
     let lost = || {
         sites

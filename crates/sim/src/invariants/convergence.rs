@@ -47,7 +47,7 @@ fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
         let Some(expected) = expected(oracle, id, item) else { continue };
         expected_rows += 1;
         let held = site.disk.durable.rows.get(&item.key);
-        let shown = held.map(|held| &held.stored.version);
+        let shown = held.map(|held| held.stored.greatest());
         demand(BROKEN, shown == Some(expected), || {
             let shown = shown.map(|version| version.stamp.to_string());
             let (slot, stamp) = (site.slot, expected.stamp);
@@ -74,7 +74,7 @@ fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item) -> Option<&'a Versio
 fn same_catalog(one: &Site, other: &Site) -> Checked {
     let rows = |site: &Site| -> Vec<(ItemKey, Version)> {
         let rows = site.disk.durable.table(TableId::CATALOG);
-        rows.map(|(key, held)| (key.clone(), held.stored.version.clone())).collect()
+        rows.map(|(key, held)| (key.clone(), held.stored.greatest().clone())).collect()
     };
     demand(BROKEN, rows(one) == rows(other), || {
         format!("the catalogs of {} and {} differ", one.slot, other.slot)

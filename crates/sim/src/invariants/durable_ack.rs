@@ -35,7 +35,11 @@ pub(crate) fn replied(
             let durable = site.catalog.get(entry.id).is_some();
             demand(BROKEN, durable, || format!("table {} is defined, not durable", entry.id))
         }
-        Outcome::Refused(_) | Outcome::NotServing | Outcome::Denied(_) => Ok(()),
+        Outcome::Transacted { .. }
+        | Outcome::Cancelled(_)
+        | Outcome::Refused(_)
+        | Outcome::NotServing
+        | Outcome::Denied(_) => Ok(()),
     }
 }
 

@@ -2,8 +2,10 @@
 //! commit, in the same batch.
 //!
 //! Source: DESIGN.md, invariant 9 and "the changelog is an index"; data-plane.md 3.3, 10. Each
-//! changed row has its entry, and there are as many entries as rows: by induction they are the
-//! same.
+//! version of a changed row has its entry, and there are as many entries as versions: by induction
+//! they are the same.
+
+use std::rc::Rc;
 
 use super::{Checked, Invariant, demand};
 use crate::disk::{Image, Write};
@@ -14,10 +16,12 @@ const BROKEN: Invariant = Invariant::Index;
 pub(crate) fn committed(image: &Image, write: &Write) -> Checked {
     for (key, held) in &write.items {
         let Some(held) = held else { continue };
-        let stamp = held.stored.version.stamp;
-        let entry = image.changelog.get(&(stamp.origin, stamp.hlc));
-        demand(BROKEN, entry == Some(key), || format!("{stamp} is not in the index"))?;
+        for stamp in held.stored.stamps() {
+            let entry = (stamp.origin, stamp.hlc, Rc::clone(key));
+            let named = image.changelog.contains(&entry);
+            demand(BROKEN, named, || format!("{stamp} is not in the index"))?;
+        }
     }
-    let (rows, entries) = (image.rows.len(), image.changelog.len());
-    demand(BROKEN, rows == entries, || format!("{rows} rows and {entries} index entries"))
+    let (versions, entries) = (image.versions, image.changelog.len());
+    demand(BROKEN, versions == entries, || format!("{versions} versions, {entries} entries"))
 }

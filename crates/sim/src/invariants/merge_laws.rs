@@ -4,7 +4,7 @@
 //! folded in several orders, with repetitions: every order must end in the same state, and in the
 //! greatest stamp.
 
-use pangea_core::merge::{Merged, Order, Policy, Stored, Version, merge};
+use pangea_core::merge::{Merged, Order, Rule, Stored, Version, merge};
 
 use super::{Checked, Invariant, demand};
 use crate::oracle::{Item, Oracle};
@@ -41,7 +41,7 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
             shuffled.swap(at, rng.index(at + 1));
         }
         let merged = shuffled.into_iter().fold(None, |state, version| fold(state, version, order));
-        let stamp = merged.as_ref().map(|stored| stored.version.stamp);
+        let stamp = merged.as_ref().map(|stored| stored.greatest().stamp);
         demand(BROKEN, stamp == greatest, || format!("{stamp:?} shown instead of {greatest:?}"))?;
         let before = first.get_or_insert_with(|| merged.clone().unwrap_or_else(|| unreachable!()));
         demand(BROKEN, Some(&*before) == merged.as_ref(), || {
@@ -52,7 +52,7 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
 }
 
 fn fold(state: Option<Stored>, version: &Version, order: Order) -> Option<Stored> {
-    match merge(state.clone(), version.clone(), Policy::Lww, order) {
+    match merge(state.clone(), version.clone(), Rule::Greatest, order) {
         Merged::Known => state,
         Merged::Changed { stored, .. } => Some(stored),
     }

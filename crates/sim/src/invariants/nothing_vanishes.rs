@@ -21,7 +21,7 @@ const BROKEN: Invariant = Invariant::NothingVanishes;
 pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &ItemKey) -> Checked {
     let Some(held) = sites[region].disk.durable.rows.get(key) else { return Ok(()) };
     let Some(id) = oracle.key_id(key) else { return Ok(()) };
-    let shown = past(oracle, &held.stored.version);
+    let shown = past(oracle, held.stored.greatest());
     let own = sites[region].ledgered.get(&id).copied().unwrap_or_default();
     let mut missing = held.absorbed.without(shown).without(own);
     if !missing.is_empty() && sites.iter().any(|site| site.dropped) {
@@ -32,7 +32,7 @@ pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &It
     demand(BROKEN, missing.is_empty(), || {
         let gone: Vec<String> = stamps(oracle, id, missing);
         let slot = sites[region].slot;
-        format!("{slot} shows {} and forgot {gone:?}", held.stored.version.stamp)
+        format!("{slot} shows {} and forgot {gone:?}", held.stored.greatest().stamp)
     })
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn ledger_row(
     demand(BROKEN, loser.version().stamp < winner.version().stamp, || {
         format!("{}, and is newer", pair())
     })?;
-    let kept = stored.version.body.attributes().and_then(loser_image);
+    let kept = stored.greatest().body.attributes().and_then(loser_image);
     demand(BROKEN, kept == loser.version().body.attributes(), || {
         format!("{}: image differs", pair())
     })?;
@@ -76,8 +76,9 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         }
         let whole = sites.iter().filter(|site| site.is_whole(table));
         let shown = whole.filter_map(|site| site.disk.durable.rows.get(&item.key));
-        let kept = shown
-            .fold(ledgers(sites, id), |kept, held| kept.union(past(oracle, &held.stored.version)));
+        let kept = shown.fold(ledgers(sites, id), |kept, held| {
+            kept.union(past(oracle, held.stored.greatest()))
+        });
         let gone = oracle.durable(item).without(kept);
         demand(BROKEN, gone.is_empty(), || {
             format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)

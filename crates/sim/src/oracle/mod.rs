@@ -45,7 +45,7 @@ pub(crate) struct Issued {
 
 impl Issued {
     pub(crate) fn version(&self) -> &Version {
-        &self.held.stored.version
+        self.held.stored.greatest()
     }
 
     /// Everything that its region had absorbed of the item, and the version itself.
@@ -171,7 +171,8 @@ impl Oracle {
             Ok(at) => Rc::clone(&write.items[at].0),
             Err(_) => Rc::new(key),
         };
-        let entries = batch.changelog.into_iter().map(|(stamp, key)| (stamp, key.map(shared)));
+        let entries = batch.changelog.into_iter();
+        let entries = entries.map(|((stamp, key), put)| (stamp, shared(key), put));
         write.changelog = entries.collect();
         Ok(write)
     }
@@ -199,7 +200,7 @@ impl Oracle {
             let absorbed = before.union(self.versions[incoming].past());
             return Ok(Rc::new(Held { stored, absorbed }));
         }
-        let stamp = stored.version.stamp;
+        let stamp = stored.greatest().stamp;
         single_writer::issued_by(source.me, stamp)?;
         identity::issued(self, site, floor, stamp)?;
         let seen = self.newest(key, before);
@@ -220,7 +221,7 @@ impl Oracle {
         stored: &Stored,
         write: &mut Write,
     ) -> Checked {
-        let stamp = stored.version.stamp;
+        let stamp = stored.greatest().stamp;
         let name = key_digest(key);
         let known = self.dots.get(&stamp) == Some(&Dot::System(name));
         if known && (stamp.hlc <= floor || stamp.origin != source.me) {
@@ -254,7 +255,7 @@ impl Oracle {
         let nth = self.items[key_id].versions.len();
         assert!(nth < VERSIONS_MAX, "the workload bounds the versions of an item");
         self.items[key_id].versions.push(id);
-        self.dots.insert(stored.version.stamp, Dot::User(id));
+        self.dots.insert(stored.greatest().stamp, Dot::User(id));
         self.by_region[region].push(id);
         let held = Rc::new(Held { stored, absorbed: before.with(nth) });
         let (durable, acked, lost) = (false, false, false);

@@ -43,7 +43,7 @@ impl World {
             return Ok(());
         }
         let shown = self.sites[region].disk.visible.rows.get(&key);
-        let shown = shown.map(|held| held.stored.version.stamp);
+        let shown = shown.map(|held| held.stored.greatest().stamp);
         let request = self.ask(Asked { region, write: Some((key, shown)) });
         self.counts.writes += 1;
         self.note(region, || format!("is asked ({}) {:?} in {table}", request.0, op.key.partition));
@@ -81,7 +81,14 @@ impl World {
                 self.workload.tables.push(known);
                 self.furnish(region, entry.name)
             }
-            Outcome::Refused(_) | Outcome::NotServing | Outcome::Denied(_) => {
+            Outcome::Transacted { stamp, .. } => {
+                self.counts.acked += u64::from(stamp.is_some());
+                Ok(())
+            }
+            Outcome::Refused(_)
+            | Outcome::Cancelled(_)
+            | Outcome::NotServing
+            | Outcome::Denied(_) => {
                 self.counts.refused += 1;
                 Ok(())
             }

@@ -144,7 +144,7 @@ impl World {
             };
             if key.table == pangea_core::id::TableId::CATALOG {
                 catalog_changed |=
-                    site.catalog.observe(&key.primary, held.stored.version.body.attributes());
+                    site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
             } else if key.table == pangea_core::id::TableId::LEDGER {
                 let kept = nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)?;
                 let bits = site.ledgered.entry(kept.0).or_default();
@@ -225,7 +225,7 @@ fn describe(write: &Write) -> String {
     let rows = write.items.iter().map(|(key, held)| {
         let shown = held
             .as_ref()
-            .map_or_else(|| "dropped".to_string(), |held| held.stored.version.stamp.to_string());
+            .map_or_else(|| "dropped".to_string(), |held| held.stored.greatest().stamp.to_string());
         format!("{}/{:?} = {shown}", key.table, key.primary.partition)
     });
     let rows: Vec<String> = rows.collect();

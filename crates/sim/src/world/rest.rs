@@ -71,7 +71,7 @@ impl World {
         for site in &self.sites {
             for (key, held) in &site.disk.durable.rows {
                 self.digest.add(crate::oracle::key_digest(key));
-                self.digest.add(held.stored.version.stamp.hlc.to_bits());
+                self.digest.add(held.stored.greatest().stamp.hlc.to_bits());
             }
         }
         let ledger = &self.sites[0].disk.durable;

@@ -212,6 +212,7 @@ impl BatchWrite {
                 condition: None,
                 return_values: ReturnValues::None,
                 return_on_condition_failure: false,
+                context: None,
             });
         }
         Ok(ops)

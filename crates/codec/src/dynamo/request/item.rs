@@ -54,6 +54,7 @@ impl PutItem {
             condition: self.condition,
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
+            context: None,
         })
     }
 }
@@ -101,6 +102,7 @@ impl DeleteItem {
             condition: self.condition,
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
+            context: None,
         })
     }
 }
@@ -161,6 +163,7 @@ impl UpdateItem {
             condition: self.condition,
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
+            context: None,
         })
     }
 }

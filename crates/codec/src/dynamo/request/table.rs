@@ -1,5 +1,7 @@
 //! Operations on tables.
 
+use std::collections::BTreeMap;
+
 use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 
 use super::{Constraints, Members};
@@ -77,6 +79,8 @@ pub struct CreateTable {
     pub stream: Option<StreamSpecification>,
     /// Whether it may not be deleted.
     pub deletion_protection: bool,
+    /// Tags by key.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl CreateTable {
@@ -89,6 +93,7 @@ impl CreateTable {
         let billing = billing(body, &mut constraints)?;
         let stream = stream(body, &mut constraints)?;
         let deletion_protection = body.boolean("DeletionProtectionEnabled")?.unwrap_or(false);
+        let tags = tags(body, &mut constraints)?;
         constraints.finish()?;
         let billing = billing.ok_or_else(|| {
             ApiError::validation(format!(
@@ -97,7 +102,7 @@ impl CreateTable {
             ))
         })?;
         let schema = schema(&definitions, &keys)?;
-        Ok(Self { table, schema, billing, stream, deletion_protection })
+        Ok(Self { table, schema, billing, stream, deletion_protection, tags })
     }
 }
 
@@ -212,6 +217,24 @@ fn refuse_indexes(body: &Members) -> Result<(), ApiError> {
         None => Ok(()),
         Some(name) => Err(ApiError::validation(format!("{INVALID}: {name} is not supported yet"))),
     }
+}
+
+fn tags(
+    body: &mut Members,
+    constraints: &mut Constraints,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut tags = BTreeMap::new();
+    for (at, mut tag) in body.objects("Tags")?.unwrap_or_default().into_iter().enumerate() {
+        let path = |member: &str| format!("tags.{}.member.{member}", at + 1);
+        let (key, value) = (tag.text("Key")?, tag.text("Value")?);
+        let key = constraints.required(key, &path("key"));
+        let value = constraints.required(value, &path("value"));
+        if tags.insert(key.clone(), value).is_some() {
+            let text = format!("{INVALID}: Duplicate tag key {key} is not allowed");
+            return Err(ApiError::validation(text));
+        }
+    }
+    Ok(tags)
 }
 
 /// A name and a type or role, as both `AttributeDefinitions` and `KeySchema` list them.

@@ -25,7 +25,7 @@ pub(super) fn get(region: &Region, get: &GetItem) -> Result<Vec<u8>, ApiError> {
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
     let view = region.store.snapshot().map_err(store_fault)?;
-    let item = view.get_item(&key).map_err(store_fault)?;
+    let item = view.get_item(&key, &entry.settings.policy).map_err(store_fault)?;
     let bytes = item.as_ref().map_or(0, item_size);
     let item = match &get.projection {
         Some(projection) => item.map(|item| projection.apply(&item)),
@@ -74,7 +74,7 @@ async fn write(
             Ok(Success { body: response::written(returned.as_ref(), Some(&consumed)), stamp })
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::NotServing | Outcome::Defined(_) | Outcome::Denied(_) => Err(missing()),
+        _ => Err(missing()),
     }
 }
 
@@ -84,7 +84,8 @@ pub(super) fn query(region: &Region, query: &Query) -> Result<Vec<u8>, ApiError>
     let (range, after) = query.resolve(&entry.schema)?;
     let mut page = query.page();
     let view = region.store.snapshot().map_err(store_fault)?;
-    view.query(entry.id, &range, !query.forward, after.as_ref(), |key, row, bytes| {
+    let of = (entry.id, &entry.settings.policy);
+    view.query(of, &range, !query.forward, after.as_ref(), |key, row, bytes| {
         page.push(key, row, bytes)
     })
     .map_err(store_fault)?;
@@ -99,7 +100,8 @@ pub(super) fn scan(region: &Region, scan: &Scan) -> Result<Vec<u8>, ApiError> {
     let mut page = scan.page();
     let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
     let view = region.store.snapshot().map_err(store_fault)?;
-    view.scan(entry.id, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
+    let of = (entry.id, &entry.settings.policy);
+    view.scan(of, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
         .map_err(store_fault)?;
     Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
 }
@@ -131,7 +133,7 @@ pub(super) fn batch_get(region: &Region, batch: &BatchGetItem) -> Result<Vec<u8>
                 break;
             }
             let key = ItemKey { table: entry.id, primary };
-            let item = view.get_item(&key).map_err(store_fault)?;
+            let item = view.get_item(&key, &entry.settings.policy).map_err(store_fault)?;
             let bytes = item.as_ref().map_or(0, item_size);
             total += bytes;
             units += read_units(bytes, table.consistent);
@@ -177,7 +179,7 @@ pub(super) async fn batch_write(
                 *units.entry(name).or_default() += write_units(bytes);
             }
             Outcome::Refused(refusal) => return Err(refusal.into()),
-            Outcome::NotServing | Outcome::Defined(_) | Outcome::Denied(_) => return Err(missing()),
+            _ => return Err(missing()),
         }
     }
     let consumed: Vec<Consumed> =

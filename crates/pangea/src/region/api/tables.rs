@@ -25,6 +25,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         stream: create.stream.and_then(stream_of),
         on_demand: create.billing == BillingMode::PayPerRequest,
         deletion_protection: create.deletion_protection,
+        tags: create.tags,
     };
     let entry = define(region, &create.table, Change::Create(new)).await?;
     Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription"))
@@ -93,9 +94,7 @@ async fn define(region: &Region, name: &str, change: Change) -> Result<TableEntr
     match region.writer.define(change).await.map_err(write_fault)? {
         Outcome::Defined(entry) => Ok(entry),
         Outcome::Denied(refusal) => Err(denied(region, name, &refusal)),
-        Outcome::Written { .. } | Outcome::Refused(_) | Outcome::NotServing => {
-            Err(internal("the writer answered another question"))
-        }
+        _ => Err(internal("the writer answered another question")),
     }
 }
 
@@ -115,6 +114,7 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             "Table {name} belongs to {}, which alone changes it: send this request there",
             of(home)
         )),
+        DefineRefusal::Setting(error) => ApiError::validation(error.to_string()),
         DefineRefusal::ReplicaExists(slot) => {
             let region = of(slot);
             ApiError::validation(format!(

@@ -6,7 +6,7 @@ use pangea_core::expr::{KeyRange, SortRange};
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::ledger;
-use pangea_core::merge::{Body, Stored, overwrite};
+use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::replica::Snapshot;
 use pangea_core::time::Stamp;
 
@@ -37,12 +37,12 @@ fn stamp(ms: u64) -> Stamp {
 
 fn stored(ms: u64) -> Stored {
     let body = Attributes::from([("v".to_owned(), AttributeValue::S(ms.to_string()))]);
-    overwrite(None, stamp(ms), Body::Live(body), false)
+    Stored::single(Version::first(stamp(ms), Body::Live(body)))
 }
 
 fn batch(key: &ItemKey, ms: u64, replaced: Option<u64>) -> Batch {
     let mut batch = Batch { last: Some(stamp(ms).hlc), ..Batch::default() };
-    batch.put(key.clone(), stored(ms), replaced.map(stamp));
+    batch.put(key.clone(), stored(ms), Some(stamp(ms)), replaced.map(stamp));
     batch
 }
 
@@ -54,7 +54,7 @@ fn store() -> (Memory, Store) {
 
 fn all_changes(view: &impl Snapshot) -> Vec<u64> {
     let changes = view.changes(origin(), Hlc::ZERO, Hlc::MAX, 9);
-    changes.iter().map(|(hlc, _)| hlc.wall_ms()).collect()
+    changes.iter().map(|entry| entry.hlc.wall_ms()).collect()
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_group_sees_its_own_batches_and_a_snapshot_does_not() {
     group.push(batch(&keys[0], 30, Some(10)));
     group.push(batch(&keys[2], 40, None));
     let mut removal = Batch::default();
-    removal.remove(keys[1].clone(), stamp(20));
+    removal.remove(keys[1].clone(), &stored(20));
     group.push(removal);
     assert_eq!(group.item(&keys[0]), Some(stored(30)));
     assert_eq!(group.item(&keys[1]), None);
@@ -133,7 +133,7 @@ fn queries_give_ranges_of_a_partition_in_order_without_tombstones() {
     let (_, store) = store();
     let mut deleted = batch(&key("p", 4), 99, None);
     let row = deleted.items.values_mut().next().and_then(Option::as_mut).expect("one row");
-    row.version.body = Body::Tombstone;
+    row.versions[0].body = Body::Tombstone;
     let sorts = [-5, -1, 0, 3, 10].into_iter().zip(10..);
     let mut batches: Vec<Batch> =
         sorts.map(|(sort, ms)| batch(&key("p", sort), ms, None)).collect();
@@ -153,7 +153,7 @@ fn queries_give_ranges_of_a_partition_in_order_without_tombstones() {
     ] {
         let range = KeyRange { partition: KeyValue::S("p".to_owned()), sort };
         let mut found = Vec::new();
-        let visited = view.query(TABLE, &range, reverse, after, |key, _, _| {
+        let visited = view.query((TABLE, &Policy::Lww), &range, reverse, after, |key, _, _| {
             found.extend(key.sort.clone());
             ControlFlow::Continue(())
         });
@@ -175,11 +175,12 @@ fn segments_of_a_scan_cover_the_table_once() {
             loop {
                 let before = found.len();
                 let segment = Some((segment, total));
-                let visited = view.scan(TABLE, segment, after.as_ref(), |key, _, _| {
-                    found.push(key.clone());
-                    let more = found.len() < before + 10;
-                    if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                });
+                let visited =
+                    view.scan((TABLE, &Policy::Lww), segment, after.as_ref(), |key, _, _| {
+                        found.push(key.clone());
+                        let more = found.len() < before + 10;
+                        if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    });
                 visited.expect("every row is sound");
                 if found.len() == before {
                     break;
@@ -202,9 +203,9 @@ fn a_flipped_bit_is_a_fault_that_names_the_row() {
     let hex: String = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
     let names = |fault: &Fault| matches!(fault, Fault::Corrupt { key, .. } if *key == hex);
     let view = store.snapshot().expect("readable");
-    assert!(names(&view.get_item(&bad).expect_err("a bit is wrong")));
-    assert!(view.get_item(&good).expect("sound").is_some());
-    let visited = view.scan(TABLE, None, None, |_, _, _| ControlFlow::Continue(()));
+    assert!(names(&view.get_item(&bad, &Policy::Lww).expect_err("a bit is wrong")));
+    assert!(view.get_item(&good, &Policy::Lww).expect("sound").is_some());
+    let visited = view.scan((TABLE, &Policy::Lww), None, None, |_, _, _| ControlFlow::Continue(()));
     assert!(names(&visited.expect_err("never skipped")));
     view.check().expect("whoever read was told");
     let reads: [fn(&GroupView, &ItemKey); 3] = [
