@@ -86,7 +86,7 @@ impl Random {
         let stamp = self.stamp();
         let entries: Vec<_> = (0..self.below(4)).map(|_| (self.origin(), self.hlc())).collect();
         let live = self.below(3) > 0;
-        let body = if live { Body::Live(self.attributes(4)) } else { Body::Tombstone };
+        let body = if live { Body::live(self.attributes(4)) } else { Body::Tombstone };
         let context = VersionVector::from_entries(entries);
         let key = ItemKey { table: TableId(self.stamp()), primary: self.key() };
         let mut context: VersionVector = context;
@@ -150,7 +150,7 @@ fn samples() -> Vec<(&'static str, Message)> {
     ]);
     let context = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
     let origins = Origins { conditional: true, rows: 2, epoch: 1, place: Place(3) };
-    let live = Version { stamp, context, body: Body::Live(item), origins };
+    let live = Version { stamp, context, body: Body::live(item), origins };
     let dead = Version { body: Body::Tombstone, origins: Origins::PLAIN, ..live.clone() };
     let key = ItemKey { table: TableId(stamp), primary: primary.clone() };
     let rows = |version| vec![Row { key: key.clone(), version }];

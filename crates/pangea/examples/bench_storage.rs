@@ -47,7 +47,7 @@ impl Bench {
             let stored = view.item(&key);
             self.next_ms += 1;
             let stamp = Stamp { hlc: Hlc::from_parts(self.next_ms, 0), origin: self.origin };
-            let body = Body::Live(item(&key));
+            let body = Body::live(item(&key));
             let write = Write { stamp, body, origins: Origins::PLAIN, context: None };
             let (next, replaced) = overwrite(stored, &VersionVector::default(), write);
             let mut batch = Batch { last: Some(stamp.hlc), ..Batch::default() };

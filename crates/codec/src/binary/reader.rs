@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         }
         let body = match head & tag::BODY {
             tag::TOMBSTONE => Body::Tombstone,
-            tag::LIVE => Body::Live(self.attributes()?),
+            tag::LIVE => Body::live(self.attributes()?),
             _ => return Err(unknown),
         };
         let origins = Origins { conditional: has(tag::CONDITIONAL), rows, epoch, place };

@@ -35,7 +35,7 @@ fn version() -> Version {
     ]);
     let stamp = stamp(1_700_000_000_000, 1);
     let origins = Origins { conditional: true, ..Origins::PLAIN };
-    Version { stamp, context, body: Body::Live(every_kind()), origins }
+    Version { stamp, context, body: Body::live(every_kind()), origins }
 }
 
 fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {

@@ -23,7 +23,7 @@ fn stored() -> Stored {
         ("n".to_string(), AttributeValue::N(Number::from(7))),
     ];
     let origins = Origins { conditional: true, ..Origins::PLAIN };
-    let write = Write { stamp, body: Body::Live(item.into()), origins, context: None };
+    let write = Write { stamp, body: Body::live(item.into()), origins, context: None };
     let (mut stored, _) = overwrite(None, &VersionVector::default(), write);
     stored.seen.record(Stamp { hlc: Hlc::from_parts(5, 0), origin: origin(2) });
     stored
@@ -69,7 +69,7 @@ fn metadata_of_a_cold_item_is_sixteen_bytes() {
     let item: Attributes = [("p".to_string(), AttributeValue::S("p".into()))].into();
     let stamp = Stamp { hlc: Hlc::from_parts(1_789_000_000_000, 2), origin: origin(1) };
     let write =
-        Write { stamp, body: Body::Live(item.clone()), origins: Origins::PLAIN, context: None };
+        Write { stamp, body: Body::live(item.clone()), origins: Origins::PLAIN, context: None };
     let (stored, _) = overwrite(None, &VersionVector::default(), write);
     let mut content = Writer::new();
     content.primary_key(&key());

@@ -14,6 +14,7 @@ mod vector;
 
 pub use vector::VersionVector;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::Place;
@@ -23,13 +24,20 @@ use crate::time::Stamp;
 /// What a version says of the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// The item exists with these attributes.
-    Live(Attributes),
+    /// The item exists with these attributes; shared, because a version is copied on its way from
+    /// writer to disk and to every peer, and never changed.
+    Live(Arc<Attributes>),
     /// The item was deleted; a value like any other, because an older write may still arrive.
     Tombstone,
 }
 
 impl Body {
+    /// The item exists with these attributes.
+    #[must_use]
+    pub fn live(attributes: Attributes) -> Self {
+        Self::Live(Arc::new(attributes))
+    }
+
     /// The attributes, unless deleted.
     #[must_use]
     pub fn attributes(&self) -> Option<&Attributes> {

@@ -12,7 +12,7 @@ fn origin(slot: u8) -> Origin {
 }
 
 fn body(text: &str) -> Body {
-    Body::Live([("v".to_string(), AttributeValue::S(text.to_string()))].into())
+    Body::live([("v".to_string(), AttributeValue::S(text.to_string()))].into())
 }
 
 fn write(stored: Option<&Stored>, slot: u8, ms: u64) -> Stored {

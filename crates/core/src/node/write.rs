@@ -116,7 +116,7 @@ impl Node {
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         drop(shown);
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
-        let next = applied.next.map_or(Body::Tombstone, Body::Live);
+        let next = applied.next.map_or(Body::Tombstone, Body::live);
         Ok(Planned {
             origins: origins(entry, op),
             context: op.context.clone(),
@@ -154,7 +154,7 @@ impl Node {
         let stored = txn.item(&key);
         let floor = stored.as_ref().map(|stored| stored.seen.newest()).unwrap_or_default();
         let stamp = self.issue(now, floor);
-        let (body, origins) = (Body::Live(row), Origins::PLAIN);
+        let (body, origins) = (Body::live(row), Origins::PLAIN);
         self.put(txn, key, stored, Write { stamp, body, origins, context: None });
         stamp
     }

@@ -276,7 +276,7 @@ fn shown(policy: &Policy, mut stored: Stored) -> Option<Attributes> {
     if let [only] = stored.versions.as_mut_slice() {
         let body = std::mem::replace(&mut only.body, Body::Tombstone);
         if let Body::Live(attributes) = body {
-            return Some(attributes);
+            return Some(Arc::unwrap_or_clone(attributes));
         }
         only.body = body;
     }

@@ -37,7 +37,7 @@ fn stamp(ms: u64) -> Stamp {
 
 fn stored(ms: u64) -> Stored {
     let body = Attributes::from([("v".to_owned(), AttributeValue::S(ms.to_string()))]);
-    Stored::single(Version::first(stamp(ms), Body::Live(body)))
+    Stored::single(Version::first(stamp(ms), Body::live(body)))
 }
 
 fn batch(key: &ItemKey, ms: u64, replaced: Option<u64>) -> Batch {
