@@ -4,7 +4,12 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use mimalloc::MiMalloc;
 use pangea_sim::{Options, run_many};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
