@@ -19,5 +19,6 @@ pub mod region;
 pub mod status;
 pub mod storage;
 pub mod supervise;
+pub mod tables;
 pub mod traffic;
 pub mod versions;

@@ -17,6 +17,31 @@ pub fn get_item(item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u
     one("Item", item, consumed)
 }
 
+/// The body for `GetItem` where all concurrent versions are asked for: the item as plain readers
+/// see it, and `Siblings`, which AWS clients ignore: `{"Item": …}`, or `{}` for a deletion.
+#[must_use]
+pub fn get_siblings(
+    item: Option<&Attributes>,
+    siblings: &[Option<&Attributes>],
+    consumed: Option<&Consumed>,
+) -> Vec<u8> {
+    body(|body| {
+        if let Some(item) = item {
+            write_attributes(body.member("Item"), item);
+        }
+        let mut list = Array::new(body.member("Siblings"));
+        for sibling in siblings {
+            let mut object = Object::new(list.element());
+            if let Some(image) = sibling {
+                write_attributes(object.member("Item"), image);
+            }
+            object.end();
+        }
+        list.end();
+        total(body, consumed);
+    })
+}
+
 /// The body for `PutItem`, `UpdateItem` and `DeleteItem`.
 #[must_use]
 pub fn written(returned: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {

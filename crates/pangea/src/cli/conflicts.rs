@@ -142,20 +142,8 @@ fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode>
             conflict.winner.region_name.clone(),
         ]);
     }
-    out::line(&columns(&rows));
+    out::line(&out::columns(&rows));
     Ok(ExitCode::SUCCESS)
-}
-
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result<ExitCode> {

@@ -13,6 +13,7 @@ mod process;
 pub(crate) mod screen;
 pub mod sim;
 mod status;
+pub mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ enum Command {
     /// Look at writes that lost a conflict: both sides are kept
     #[command(subcommand)]
     Conflicts(conflicts::ConflictsCommand),
+    /// List tables, choose their merge policy and other settings
+    #[command(subcommand)]
+    Table(table::TableCommand),
     /// Cut and heal the replication between two regions
     #[command(subcommand)]
     Link(link::LinkCommand),
@@ -155,6 +159,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&context, &args),
         Command::Process(command) => process::run(&context, &command),
         Command::Conflicts(command) => conflicts::run(&context, &command),
+        Command::Table(command) => table::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Sim(args) => sim::run_command(&context, &args),

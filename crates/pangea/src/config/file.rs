@@ -25,6 +25,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) service: Vec<Spanned<Service>>,
     #[serde(default)]
+    pub(super) table: Vec<Table>,
+    #[serde(default)]
     pub(super) network: Vec<Network>,
     #[serde(default)]
     pub(super) zone: Vec<Zone>,
@@ -82,6 +84,14 @@ pub(super) struct Service {
     pub(super) endpoint: Option<BTreeMap<Text, Text>>,
     #[serde(default)]
     pub(super) env: BTreeMap<String, Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) settings: BTreeMap<Text, Text>,
 }
 
 #[derive(Debug, Deserialize)]

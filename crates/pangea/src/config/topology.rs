@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use pangea_core::catalog::{PREFIX, Tags};
 use pangea_core::id::RegionSlot;
 use serde::{Serialize, Serializer};
 
@@ -26,6 +27,9 @@ pub struct Topology {
     /// The applications that the regions run.
     #[serde(rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
+    /// Tables that shall have settings as soon as they are made.
+    #[serde(rename = "table", skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
     /// Where clients are.
     #[serde(rename = "network", skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
@@ -117,6 +121,25 @@ pub struct Service {
     /// Environment of its processes. Default: that of `up`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+}
+
+/// The settings that a table of this name is made with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Table {
+    /// The table's name.
+    pub name: String,
+    /// Settings without the `pangea:` of their tags. Default: none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Table {
+    /// The settings as tags.
+    #[must_use]
+    pub fn tags(&self) -> Tags {
+        let tag = |(key, value): (&String, &String)| (format!("{PREFIX}{key}"), value.clone());
+        self.settings.iter().map(tag).collect()
+    }
 }
 
 /// A client network and the region nearest to it.

@@ -1,7 +1,7 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
-//! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`, `/v1/faults`,
-//! `/metrics`; `POST /v1/faults`.
+//! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`, `/v1/tables`,
+//! `/v1/faults`, `/metrics`; `POST /v1/tables`, `/v1/faults`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +17,7 @@ use pangea_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Region, health};
+use super::{Region, health, settings};
 use crate::conflicts::{ConflictPage, ConflictReport, Names};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
@@ -40,6 +40,9 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     if request.method() == Method::POST && path == "/v1/faults" {
         return inject(&region, request).await;
     }
+    if request.method() == Method::POST && path == "/v1/tables" {
+        return settings::change(&region, request.into_body()).await;
+    }
     if request.method() != Method::GET {
         return problem(StatusCode::METHOD_NOT_ALLOWED, "this is read with GET");
     }
@@ -49,6 +52,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         "/v1/vector" => json_reply(StatusCode::OK, &vector(&region)),
         "/v1/item" => item(&region, &query),
         "/v1/conflicts" => reads(region, move |region| conflicts(region, &query)).await,
+        "/v1/tables" => settings::list(&region),
         "/v1/faults" => json_reply(StatusCode::OK, &faults(&region)),
         "/metrics" => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

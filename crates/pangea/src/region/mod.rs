@@ -9,6 +9,7 @@ mod feed;
 mod health;
 mod observe;
 mod services;
+mod settings;
 mod writer;
 
 use std::collections::HashMap;

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use pangea_core::catalog::{PREFIX, Settings, Tags};
 use pangea_core::id::RegionSlot;
 
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Health, Link, Network, Objectives, Record, Region, Restart, Routing, Topology, Zone,
+    Edge, Health, Link, Network, Objectives, Record, Region, Restart, Routing, Table, Topology,
+    Zone,
 };
 use super::{Cidr, Error};
 pub(super) use services::placeholders;
@@ -42,6 +44,7 @@ impl<'a> Checker<'a> {
         let links = self.links(&document.link, &regions);
         let edge = self.edge(&document.edge, &regions);
         let services = self.services(&document.service, &regions);
+        let tables = self.tables(&document.table);
         let networks = document.network.iter().filter_map(|n| self.network(n, &regions)).collect();
         let zones = self.zones(&document.zone);
         let services_named: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
@@ -58,6 +61,7 @@ impl<'a> Checker<'a> {
             links,
             edge,
             services,
+            tables,
             networks,
             zones,
             records,
@@ -237,6 +241,30 @@ impl<'a> Checker<'a> {
                 None
             }
         }
+    }
+
+    fn tables(&mut self, written: &[file::Table]) -> Vec<Table> {
+        let mut names = BTreeMap::new();
+        let mut tables = Vec::new();
+        for table in written {
+            self.unique(&mut names, &table.name, "table");
+            let pairs = table.settings.iter();
+            let settings =
+                pairs.map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone()));
+            let checked =
+                Table { name: table.name.get_ref().clone(), settings: settings.collect() };
+            // One at a time, so that the problem has its line.
+            for (key, value) in &table.settings {
+                let tag = format!("{PREFIX}{}", key.get_ref());
+                let alone = Tags::from([(tag, value.get_ref().clone())]);
+                if let Err(error) = Settings::parse(&alone) {
+                    let remedy = "the settings are listed in docs/reference/tables.md";
+                    self.report(&value.span(), error.to_string(), remedy);
+                }
+            }
+            tables.push(checked);
+        }
+        tables
     }
 
     fn zones(&mut self, written: &[file::Zone]) -> Vec<Zone> {

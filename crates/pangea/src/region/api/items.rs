@@ -1,5 +1,6 @@
 //! Items: single reads and writes, pages, batches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,54 +11,94 @@ use pangea_codec::dynamo::request::{
     Scan, UpdateItem,
 };
 use pangea_codec::dynamo::{ApiError, response};
-use pangea_core::catalog::TableEntry;
+use pangea_core::catalog::{Policy, TableEntry};
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
+use pangea_core::merge::Stored;
 use pangea_core::node::Outcome;
 use pangea_core::table::{Page, WriteOp};
+use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
 
+use super::hints::{self, Hints, format_context};
 use super::{Success, missing, serving, store_fault, write_fault};
 use crate::region::Region;
 
-pub(super) fn get(region: &Region, get: &GetItem) -> Result<Vec<u8>, ApiError> {
+pub(super) fn get(region: &Region, get: &GetItem, hints: &Hints) -> Result<Success, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
     let view = region.store.snapshot().map_err(store_fault)?;
-    let item = view.get_item(&key, &entry.settings.policy).map_err(store_fault)?;
+    let policy = &entry.settings.policy;
+    let (item, siblings) = match policy {
+        Policy::Siblings => {
+            let stored = view.get_stored(&key).map_err(store_fault)?;
+            let item = stored.as_ref().and_then(|stored| shown(policy, stored));
+            (item.map(Cow::into_owned), stored)
+        }
+        _ => (view.get_item(&key, policy).map_err(store_fault)?, None),
+    };
     let bytes = item.as_ref().map_or(0, item_size);
     let item = match &get.projection {
         Some(projection) => item.map(|item| projection.apply(&item)),
         None => item,
     };
     let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
-    Ok(response::get_item(item.as_ref(), Some(&consumed)))
+    let images = siblings.as_ref().filter(|_| hints.all_siblings).map(images);
+    let body = match images {
+        Some(images) => response::get_siblings(item.as_ref(), &images, Some(&consumed)),
+        None => response::get_item(item.as_ref(), Some(&consumed)),
+    };
+    let headers = siblings.map(|stored| {
+        let count = stored.versions.len().to_string();
+        vec![(hints::SIBLINGS, count), (hints::CONTEXT, format_context(&stored.seen))]
+    });
+    Ok(Success { body, stamp: None, headers: headers.unwrap_or_default() })
+}
+
+/// Every version that is kept, the one that plain readers see first; `None` is a deletion.
+fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
+    stored.versions.iter().map(|version| version.body.attributes()).collect()
 }
 
 fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     Consumed { table: table.to_string(), units, detail }
 }
 
-pub(super) async fn put(region: &Region, put: PutItem) -> Result<Success, ApiError> {
+pub(super) async fn put(region: &Region, put: PutItem, hints: Hints) -> Result<Success, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &put.table)?;
     let (table, capacity) = (put.table.clone(), put.capacity);
-    write(region, entry, put.into_op(&entry.schema)?, &table, capacity).await
+    let op = with(hints, put.into_op(&entry.schema)?);
+    write(region, entry, op, &table, capacity).await
 }
 
-pub(super) async fn update(region: &Region, update: UpdateItem) -> Result<Success, ApiError> {
+pub(super) async fn update(
+    region: &Region,
+    update: UpdateItem,
+    hints: Hints,
+) -> Result<Success, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &update.table)?;
     let (table, capacity) = (update.table.clone(), update.capacity);
-    write(region, entry, update.into_op(&entry.schema)?, &table, capacity).await
+    let op = with(hints, update.into_op(&entry.schema)?);
+    write(region, entry, op, &table, capacity).await
 }
 
-pub(super) async fn delete(region: &Region, delete: DeleteItem) -> Result<Success, ApiError> {
+pub(super) async fn delete(
+    region: &Region,
+    delete: DeleteItem,
+    hints: Hints,
+) -> Result<Success, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &delete.table)?;
     let (table, capacity) = (delete.table.clone(), delete.capacity);
-    write(region, entry, delete.into_op(&entry.schema)?, &table, capacity).await
+    let op = with(hints, delete.into_op(&entry.schema)?);
+    write(region, entry, op, &table, capacity).await
+}
+
+fn with(hints: Hints, op: WriteOp) -> WriteOp {
+    WriteOp { context: hints.context, ..op }
 }
 
 async fn write(
@@ -71,7 +112,8 @@ async fn write(
         Outcome::Written { returned, stamp, bytes } => {
             region.counts.writes.fetch_add(1, Relaxed);
             let consumed = consumed(table, write_units(bytes), capacity);
-            Ok(Success { body: response::written(returned.as_ref(), Some(&consumed)), stamp })
+            let body = response::written(returned.as_ref(), Some(&consumed));
+            Ok(Success { body, stamp, headers: Vec::new() })
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
         _ => Err(missing()),

@@ -2,6 +2,7 @@
 //!
 //! No request waits on another region.
 
+mod hints;
 mod items;
 mod tables;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
@@ -23,20 +24,22 @@ use super::writer::WriteFault;
 use crate::http::{self, BodyError, Reply};
 use crate::storage::Fault;
 use crate::versions::{STAMP_HEADER, format_stamp};
+use hints::Hints;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
 static READS: Semaphore = Semaphore::const_new(32);
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
-/// A response body, and the version that a write became.
+/// A response body, the version that a write became, and further headers.
 struct Success {
     body: Vec<u8>,
     stamp: Option<Stamp>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl From<Vec<u8>> for Success {
     fn from(body: Vec<u8>) -> Self {
-        Self { body, stamp: None }
+        Self { body, stamp: None, headers: Vec::new() }
     }
 }
 
@@ -58,6 +61,12 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
             let mut reply = http::reply(StatusCode::OK, CONTENT_TYPE, success.body);
             if let Some(value) = success.stamp.and_then(stamp_value) {
                 reply.headers_mut().insert(STAMP_HEADER, value);
+            }
+            for (name, value) in success.headers {
+                let value = HeaderValue::from_str(&value);
+                reply
+                    .headers_mut()
+                    .extend(value.map(|value| (HeaderName::from_static(name), value)));
             }
             reply
         }
@@ -86,9 +95,10 @@ async fn handle(region: &Arc<Region>, request: Request<Incoming>) -> Result<Succ
     let target = request.headers().get("x-amz-target");
     let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = Operation::from_target(target)?;
+    let hints = Hints::of(request.headers())?;
     let body = http::body(request.into_body(), REQUEST_BYTES_MAX).await.map_err(broken)?;
     region.counts.requests.fetch_add(1, Relaxed);
-    execute(region, decode(operation, &body)?).await
+    execute(region, decode(operation, &body)?, hints).await
 }
 
 fn broken(error: BodyError) -> ApiError {
@@ -98,12 +108,12 @@ fn broken(error: BodyError) -> ApiError {
     }
 }
 
-async fn execute(region: &Arc<Region>, request: Dynamo) -> Result<Success, ApiError> {
+async fn execute(region: &Arc<Region>, request: Dynamo, hints: Hints) -> Result<Success, ApiError> {
     match request {
-        Dynamo::GetItem(get) => items::get(region, &get).map(Into::into),
-        Dynamo::PutItem(put) => items::put(region, put).await,
-        Dynamo::UpdateItem(update) => items::update(region, update).await,
-        Dynamo::DeleteItem(delete) => items::delete(region, delete).await,
+        Dynamo::GetItem(get) => items::get(region, &get, &hints),
+        Dynamo::PutItem(put) => items::put(region, put, hints).await,
+        Dynamo::UpdateItem(update) => items::update(region, update, hints).await,
+        Dynamo::DeleteItem(delete) => items::delete(region, delete, hints).await,
         Dynamo::Query(query) => {
             let region = Arc::clone(region);
             blocking(move || items::query(&region, &query)).await

@@ -15,7 +15,7 @@ use pangea_core::id::RegionSlot;
 use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome, TableUpdate};
 
 use super::{internal, write_fault};
-use crate::region::Region;
+use crate::region::{Region, settings};
 use crate::versions::format_stamp;
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, ApiError> {
@@ -25,7 +25,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         stream: create.stream.and_then(stream_of),
         on_demand: create.billing == BillingMode::PayPerRequest,
         deletion_protection: create.deletion_protection,
-        tags: create.tags,
+        tags: settings::tags_of(region, &create.table, create.tags),
     };
     let entry = define(region, &create.table, Change::Create(new)).await?;
     Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription"))

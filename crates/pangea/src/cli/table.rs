@@ -1,0 +1,154 @@
+//! `pangea table`: what Pangea knows of tables beyond the DynamoDB API.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Context, NO, Output, out};
+use crate::config::{Region, Topology};
+use crate::http_client::{Ask, Client};
+use crate::tables::TableReport;
+
+/// A region has this long to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to do with tables.
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// List the tables of every region with their settings
+    List,
+    /// Choose what becomes of concurrent writes: lww, crdt [OPTION...], siblings, owner, wasm …
+    ///
+    /// The switch of a table in use is ordered: each version says under which settings it was
+    /// written. Switches that would drop what is stored are refused with the reason.
+    SetMerge {
+        /// The table's name
+        table: String,
+        /// The policy and its options
+        #[arg(required = true)]
+        policy: Vec<String>,
+    },
+    /// Set or remove other settings: KEY=VALUE sets the tag pangea:KEY, KEY= removes it
+    Set {
+        /// The table's name
+        table: String,
+        /// For example durability=majority
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No region can be asked.
+pub fn run(context: &Context, command: &TableCommand) -> anyhow::Result<ExitCode> {
+    let topology = context.topology()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match command {
+        TableCommand::List => {
+            let tables = runtime.block_on(all(&topology))?;
+            list(context, &tables)
+        }
+        TableCommand::SetMerge { table, policy } => {
+            let tags = BTreeMap::from([("pangea:merge".to_string(), Some(policy.join(" ")))]);
+            runtime.block_on(set(context, &topology, table, tags))
+        }
+        TableCommand::Set { table, settings } => {
+            let tags = settings.iter().map(|setting| assignment(setting));
+            let tags = tags.collect::<anyhow::Result<_>>()?;
+            runtime.block_on(set(context, &topology, table, tags))
+        }
+    }
+}
+
+fn assignment(text: &str) -> anyhow::Result<(String, Option<String>)> {
+    let (key, value) = text.split_once('=').with_context(|| format!("{text} is not KEY=VALUE"))?;
+    let key = key.strip_prefix("pangea:").unwrap_or(key);
+    let value = Some(value.to_string()).filter(|value| !value.is_empty());
+    Ok((format!("pangea:{key}"), value))
+}
+
+/// The tables that any region knows, each once; regions that do not answer are named.
+async fn all(topology: &Topology) -> anyhow::Result<Vec<TableReport>> {
+    let (mut found, mut silent) = (BTreeMap::new(), Vec::new());
+    for region in &topology.regions {
+        match of_region(region).await {
+            Ok(tables) => {
+                for table in tables {
+                    found.entry((table.name.clone(), table.id.clone())).or_insert(table);
+                }
+            }
+            Err(error) => silent.push(format!("{}: {error:#}", region.name)),
+        }
+    }
+    let answered = silent.len() < topology.regions.len();
+    anyhow::ensure!(answered, "no region answers: {}", silent.join("; "));
+    for reason in silent {
+        out::note(&format!("left out: {reason}"));
+    }
+    Ok(found.into_values().collect())
+}
+
+async fn of_region(region: &Region) -> anyhow::Result<Vec<TableReport>> {
+    let answer = Client::new(region.admin, TIMEOUT).ask(Ask::get("/v1/tables")).await?;
+    anyhow::ensure!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.body));
+    Ok(serde_json::from_slice(&answer.body)?)
+}
+
+fn list(context: &Context, tables: &[TableReport]) -> anyhow::Result<ExitCode> {
+    if context.output == Output::Json {
+        out::json(&tables)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["TABLE", "HOME", "REPLICAS", "SETTINGS"].map(String::from)];
+    for table in tables {
+        let settings = table
+            .tags
+            .iter()
+            .filter_map(|(tag, value)| Some(format!("{}={value}", tag.strip_prefix("pangea:")?)));
+        let settings: Vec<String> = settings.collect();
+        let settings = if settings.is_empty() { "merge=lww".into() } else { settings.join(", ") };
+        rows.push([table.name.clone(), table.home.clone(), table.replicas.join(" "), settings]);
+    }
+    out::line(&out::columns(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the table's home region, which alone changes its settings.
+async fn set(
+    context: &Context,
+    topology: &Topology,
+    name: &str,
+    tags: BTreeMap<String, Option<String>>,
+) -> anyhow::Result<ExitCode> {
+    let tables = all(topology).await?;
+    let of_name: Vec<&TableReport> = tables.iter().filter(|table| table.name == name).collect();
+    let [table] = of_name[..] else {
+        let count = of_name.len();
+        anyhow::bail!("{count} tables are called `{name}`: `pangea table list` shows them");
+    };
+    let home = topology.region(&table.home);
+    let home = home.with_context(|| format!("home {} is not in the topology", table.home))?;
+    let headers = [("content-type", "application/json")];
+    let body = json!({"table": name, "tags": tags}).to_string();
+    let ask = Ask::post("/v1/tables", &headers, body);
+    let answer = Client::new(home.admin, TIMEOUT).ask(ask).await;
+    let answer = answer.with_context(|| format!("cannot ask {}", home.name))?;
+    if !answer.status.is_success() {
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body)?;
+        out::note(&format!("refused: {}", problem["error"].as_str().unwrap_or("no reason given")));
+        return Ok(ExitCode::from(NO));
+    }
+    let changed: TableReport = serde_json::from_slice(&answer.body)?;
+    if context.output == Output::Json {
+        out::json(&changed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    out::note(&format!("{name}: merge policy {}, epoch {}", changed.merge, changed.epoch));
+    Ok(ExitCode::SUCCESS)
+}

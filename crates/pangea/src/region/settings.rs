@@ -1,0 +1,68 @@
+//! The settings of tables, for the admin API: `GET /v1/tables`, `POST /v1/tables`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use pangea_core::catalog::Tags;
+use pangea_core::node::{Change, Outcome, TableUpdate};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Region;
+use crate::http::{self, Reply, json as json_reply};
+use crate::tables::TableReport;
+
+/// Largest request body: a table's tags.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// A change of a table's tags.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    table: String,
+    /// A value to set, or `null` to take the tag away.
+    tags: BTreeMap<String, Option<String>>,
+}
+
+/// The tables that this region holds.
+pub(super) fn list(region: &Region) -> Reply {
+    let catalog = region.catalog();
+    let reports: Vec<TableReport> = catalog
+        .held_by(region.slot)
+        .map(|entry| TableReport::of(&catalog, entry, |slot| region.region_name(slot)))
+        .collect();
+    json_reply(StatusCode::OK, &reports)
+}
+
+/// Changes the tags of a table whose home this region is.
+pub(super) async fn change(region: &Arc<Region>, body: Incoming) -> Reply {
+    let refuse = |status, text: String| json_reply(status, &json!({ "error": text }));
+    let Ok(body) = http::body(body, BODY_BYTES_MAX).await else {
+        return refuse(StatusCode::BAD_REQUEST, "no body, or too large a one".to_string());
+    };
+    let wish: Wish = match serde_json::from_slice(&body) {
+        Ok(wish) => wish,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let update = TableUpdate { name: wish.table, tags: wish.tags, ..TableUpdate::default() };
+    match region.writer.define(Change::Update(update)).await {
+        Ok(Outcome::Defined(entry)) => {
+            let catalog = region.catalog();
+            let report = TableReport::of(&catalog, &entry, |slot| region.region_name(slot));
+            json_reply(StatusCode::OK, &report)
+        }
+        Ok(Outcome::Denied(why)) => refuse(StatusCode::CONFLICT, why.to_string()),
+        Ok(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "no change was made".to_string()),
+        Err(fault) => refuse(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
+    }
+}
+
+/// The tags of a new table: those of the topology, under those of the request.
+pub(super) fn tags_of(region: &Region, name: &str, asked: Tags) -> Tags {
+    let declared = region.topology.tables.iter().find(|table| table.name == name);
+    let mut tags = declared.map(|table| table.tags()).unwrap_or_default();
+    tags.extend(asked);
+    tags
+}
