@@ -18,9 +18,11 @@ mod options;
 mod oracle;
 mod report;
 mod rng;
+mod shrink;
 mod workload;
 mod world;
 
 pub use invariants::Invariant;
 pub use options::Options;
 pub use report::{Counts, Report, Summary, Violation, run, run_many};
+pub use shrink::{Knob, Shrunk, Trim, parse_spans, shrink};

@@ -2,6 +2,7 @@
 //! run with all of them at once hides what a few of them alone would show (swarm testing).
 
 use crate::rng::Rng;
+use crate::shrink::Trim;
 
 /// What the caller decides; everything else is the seed's.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub struct Options {
     /// Lines of a failing run's timeline to keep, the last ones; `None` for what fits a few
     /// screens.
     pub timeline_max: Option<usize>,
+    /// What the schedule is left without: see [`crate::shrink()`].
+    pub trim: Trim,
     /// A bug to plant in every region.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<pangea_core::node::Bug>,
@@ -79,7 +82,7 @@ impl Swarm {
     pub(crate) fn draw(rng: &mut Rng, options: &Options) -> Self {
         let regions = rng.pick(&[2, 2, 3, 3, 3, 3, 3, 3, 4, 5]);
         let regions = options.regions.unwrap_or(regions).clamp(2, 5);
-        Self {
+        let mut swarm = Self {
             regions,
             tables: rng.pick(&[1, 1, 1, 2, 2, 3]),
             keys: rng.pick(&[1, 1, 2, 3, 6]),
@@ -99,7 +102,9 @@ impl Swarm {
             clock_steps: rng.chance(400),
             slow_disks: rng.chance(300),
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
-        }
+        };
+        options.trim.apply(&mut swarm);
+        swarm
     }
 
     pub(crate) fn has_faults(&self) -> bool {

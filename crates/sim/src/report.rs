@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::invariants::{Broken, Invariant};
 use crate::options::Options;
+use crate::shrink::Trim;
 use crate::world::{World, words};
 
 /// Lines of a timeline that are kept: the last ones tell why.
@@ -11,112 +12,76 @@ const TIMELINE_MAX: usize = 120;
 /// Failing seeds that a summary keeps whole.
 const FAILURES_MAX: usize = 100;
 
-/// What happened, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Regions of the world.
-    pub regions: u64,
-    /// Events of the schedule.
-    pub events: u64,
-    /// Writes that clients asked for.
-    pub writes: u64,
-    /// Writes that were acknowledged.
-    pub acked: u64,
-    /// Catalog changes that clients asked for.
-    pub changes: u64,
-    /// Requests that were refused.
-    pub refused: u64,
-    /// Versions that became durable.
-    pub versions: u64,
-    /// Concurrent pairs that regions met, each region counted.
-    pub conflicts: u64,
-    /// Ledger entries of the first region at the end.
-    pub ledger: u64,
-    /// Processes that died.
-    pub crashes: u64,
-    /// Batches that died with them before they were durable.
-    pub batches_lost: u64,
-    /// Links or regions that were cut off.
-    pub splits: u64,
-    /// Wall clocks that were stepped.
-    pub clock_steps: u64,
-    /// Streams that were held for their clock.
-    pub holds: u64,
-    /// Frames that did not follow on what was applied.
-    pub gaps: u64,
-    /// Messages sent, lost and repeated.
-    pub messages: u64,
-    /// See `messages`.
-    pub messages_lost: u64,
-    /// See `messages`.
-    pub messages_repeated: u64,
-    /// Simulated time, ms.
-    pub simulated_ms: u64,
-    /// Simulated time from healing to rest, ms; in a summary, the longest.
-    pub rest_ms: u64,
+/// Declares [`Counts`]: fields in the order of output.
+macro_rules! counts {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What happened, in numbers.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counts {
+            /// Every figure with its name, in the order of output.
+            #[must_use]
+            pub fn figures(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+
+            fn add(&mut self, other: &Self) {
+                let rest_ms = self.rest_ms.max(other.rest_ms);
+                $(self.$name += other.$name;)+
+                self.rest_ms = rest_ms;
+            }
+        }
+    };
 }
 
-impl Counts {
-    /// Every figure with its name, in the order of output.
-    #[must_use]
-    pub fn figures(&self) -> [(&'static str, u64); 20] {
-        [
-            ("regions", self.regions),
-            ("events", self.events),
-            ("writes", self.writes),
-            ("acked", self.acked),
-            ("changes", self.changes),
-            ("refused", self.refused),
-            ("versions", self.versions),
-            ("conflicts", self.conflicts),
-            ("ledger", self.ledger),
-            ("crashes", self.crashes),
-            ("batches_lost", self.batches_lost),
-            ("splits", self.splits),
-            ("clock_steps", self.clock_steps),
-            ("holds", self.holds),
-            ("gaps", self.gaps),
-            ("messages", self.messages),
-            ("messages_lost", self.messages_lost),
-            ("messages_repeated", self.messages_repeated),
-            ("simulated_ms", self.simulated_ms),
-            ("rest_ms", self.rest_ms),
-        ]
-    }
-
-    fn add(&mut self, other: &Self) {
-        let rest_ms = self.rest_ms.max(other.rest_ms);
-        for (mine, theirs) in self.all_mut().into_iter().zip(other.figures()) {
-            *mine += theirs.1;
-        }
-        self.rest_ms = rest_ms;
-    }
-
-    /// In the order of [`Counts::figures`].
-    fn all_mut(&mut self) -> [&mut u64; 20] {
-        [
-            &mut self.regions,
-            &mut self.events,
-            &mut self.writes,
-            &mut self.acked,
-            &mut self.changes,
-            &mut self.refused,
-            &mut self.versions,
-            &mut self.conflicts,
-            &mut self.ledger,
-            &mut self.crashes,
-            &mut self.batches_lost,
-            &mut self.splits,
-            &mut self.clock_steps,
-            &mut self.holds,
-            &mut self.gaps,
-            &mut self.messages,
-            &mut self.messages_lost,
-            &mut self.messages_repeated,
-            &mut self.simulated_ms,
-            &mut self.rest_ms,
-        ]
-    }
+counts! {
+    /// Regions of the world.
+    regions,
+    /// Events of the schedule.
+    events,
+    /// Writes that clients asked for.
+    writes,
+    /// Writes that were acknowledged.
+    acked,
+    /// What clients did or would have done, one or more writes at one instant each.
+    operations,
+    /// Faults that happened or would have.
+    faults,
+    /// Catalog changes that clients asked for.
+    changes,
+    /// Requests that were refused.
+    refused,
+    /// Versions that became durable.
+    versions,
+    /// Concurrent pairs that regions met, each region counted.
+    conflicts,
+    /// Ledger entries of the first region at the end.
+    ledger,
+    /// Processes that died.
+    crashes,
+    /// Batches that died with them before they were durable.
+    batches_lost,
+    /// Links or regions that were cut off.
+    splits,
+    /// Wall clocks that were stepped.
+    clock_steps,
+    /// Streams that were held for their clock.
+    holds,
+    /// Frames that did not follow on what was applied.
+    gaps,
+    /// Messages sent, lost and repeated.
+    messages,
+    /// See `messages`.
+    messages_lost,
+    /// See `messages`.
+    messages_repeated,
+    /// Simulated time, ms.
+    simulated_ms,
+    /// Simulated time from healing to rest, ms; in a summary, the longest.
+    rest_ms,
 }
 
 /// One line of a timeline.
@@ -156,6 +121,8 @@ pub struct Report {
     pub digest: u64,
     /// What happened, in numbers.
     pub counts: Counts,
+    /// What the schedule was left without.
+    pub trim: Trim,
     /// The first invariant that did not hold.
     pub violation: Option<Violation>,
 }
@@ -172,7 +139,7 @@ impl Report {
     /// The command that shows this run again.
     #[must_use]
     pub fn reproduce(&self) -> String {
-        format!("pangea sim --seed {}", self.seed)
+        format!("pangea sim --seed {} {}", self.seed, self.trim).trim_end().to_string()
     }
 }
 
@@ -226,7 +193,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
     let mut world = World::new(seed, options, false);
     let broken = world.run().err();
     let violation = broken.map(|broken| explain(seed, options, &broken));
-    Report { seed, digest: world.digest(), counts: world.counts, violation }
+    let trim = options.trim.clone();
+    Report { seed, digest: world.digest(), counts: world.counts, trim, violation }
 }
 
 fn explain(seed: u64, options: &Options, broken: &Broken) -> Violation {

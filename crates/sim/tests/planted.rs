@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use pangea_core::node::Bug;
-use pangea_sim::{Invariant, Options, Report, run, run_many};
+use pangea_sim::{Invariant, Options, Report, run, run_many, shrink};
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
 fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
@@ -67,6 +67,21 @@ fn a_forgotten_clock_is_found() {
 #[test]
 fn a_skipped_ledger_entry_is_found() {
     check(Bug::LedgerSkipped, 20, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_failing_schedule_shrinks_to_what_it_needs() {
+    for bug in [Bug::LedgerSkipped, Bug::ContextForgotten, Bug::ReplyBeforeDurable] {
+        let options = Options { bug: Some(bug), ..Options::default() };
+        let seed = first_find(bug, 20).expect("found within 20 seeds").seed;
+        let shrunk = shrink(seed, &options).expect("it fails");
+        let again = run(seed, &Options { trim: shrunk.trim.clone(), ..options });
+        assert_eq!(again, shrunk.report, "what is left fails again in the same way");
+        // Two writes that race are all that a conflict needs; a reply needs one and a slow disk.
+        assert!(shrunk.operations.1 <= 2, "{bug:?} needs {} operations", shrunk.operations.1);
+        assert!(shrunk.faults.1 <= 1, "{bug:?} needs {} faults", shrunk.faults.1);
+        assert!(again.reproduce().contains("--without"), "{}", again.reproduce());
+    }
 }
 
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use pangea_sim::{Options, Summary, run, run_many};
+use pangea_sim::{Counts, Knob, Options, Summary, Trim, parse_spans, run, run_many, shrink};
 use serde_json::json;
 
 use super::{Context, NO, Output, out};
@@ -19,6 +19,46 @@ pub struct SimArgs {
     /// The first seed; alone it reproduces a failure
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Run seeds until so many seconds have passed
+    #[arg(long, conflicts_with = "seeds")]
+    pub seconds: Option<u64>,
+    /// Regions of every world, 2 to 5 [default: by the seed]
+    #[arg(long)]
+    pub regions: Option<usize>,
+    /// Shrink the failing seed (or the first that fails) to what the failure needs
+    #[arg(long)]
+    pub shrink: bool,
+    /// Client operations to leave out of a seed's schedule, such as 0-3,7
+    #[arg(long, value_name = "SPANS", requires = "seed")]
+    pub skip_operations: Option<String>,
+    /// Faults to leave out of a seed's schedule
+    #[arg(long, value_name = "SPANS", requires = "seed")]
+    pub skip_faults: Option<String>,
+    /// Traits of a seed's world to put back to harmless, such as loss,skew
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', requires = "seed")]
+    pub without: Vec<String>,
+}
+
+impl SimArgs {
+    fn options(&self) -> anyhow::Result<Options> {
+        let numbers = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            parse_spans(text).ok_or_else(|| anyhow::anyhow!("{text} is not like 0-3,7"))
+        };
+        let knob = |word: &String| {
+            let known = Knob::ALL.iter().find(|(name, _)| name == word);
+            known.map(|(_, knob)| *knob).ok_or_else(|| {
+                let names = Knob::ALL.map(|(name, _)| name).join(", ");
+                anyhow::anyhow!("--without {word}: there are {names}")
+            })
+        };
+        let trim = Trim {
+            operations: numbers(&self.skip_operations)?,
+            faults: numbers(&self.skip_faults)?,
+            without: self.without.iter().map(knob).collect::<anyhow::Result<_>>()?,
+        };
+        Ok(Options { regions: self.regions, trim, ..Options::default() })
+    }
 }
 
 /// Runs the command; exit code 1 if an invariant did not hold.
@@ -26,35 +66,69 @@ pub struct SimArgs {
 /// # Errors
 /// The result cannot be printed.
 pub fn run_command(context: &Context, args: &SimArgs) -> anyhow::Result<ExitCode> {
+    let options = args.options()?;
     let first = args.seed.unwrap_or(1);
     let all = if args.seed.is_some() { 1 } else { 1000 };
-    let seeds = args.seeds.unwrap_or(all);
+    let seeds = args.seeds.unwrap_or(if args.seconds.is_some() { u64::MAX } else { all });
     if seeds == 1 {
-        return one(context, first);
+        return if args.shrink {
+            smaller(context, first, &options)
+        } else {
+            one(context, first, &options)
+        };
     }
     let began = Instant::now();
+    let until = args.seconds.map(Duration::from_secs);
     let mut done = 0_u64;
-    let summary = run_many(first, seeds, &Options::default(), |report| {
+    let summary = run_many(first, seeds, &options, |report| {
         done += 1;
         if report.violation.is_some() {
             out::note(&format!("seed {} fails: {}", report.seed, report.reproduce()));
-        } else if done.is_multiple_of(1000) {
-            out::note(&format!("{done} of {seeds} seeds"));
+        } else if done.is_multiple_of(10_000) {
+            out::note(&format!("{done} seeds"));
         }
-        ControlFlow::Continue(())
+        let late = until.is_some_and(|until| began.elapsed() >= until);
+        if late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     print(context, &summary, began.elapsed().as_secs_f64())?;
-    Ok(if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    match summary.failures.first() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(failure) if args.shrink => smaller(context, failure.seed, &options),
+        Some(_) => Ok(ExitCode::from(NO)),
+    }
 }
 
-fn one(context: &Context, seed: u64) -> anyhow::Result<ExitCode> {
-    let report = run(seed, &Options::default());
+/// Shrinks a failing seed and shows what is left of it.
+fn smaller(context: &Context, seed: u64, options: &Options) -> anyhow::Result<ExitCode> {
+    let Some(shrunk) = shrink(seed, options) else {
+        out::note(&format!("seed {seed} does not fail: there is nothing to shrink"));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let reproduce = shrunk.report.reproduce();
+    if context.output == Output::Json {
+        let violation = shrunk.report.violation.as_ref();
+        let timeline = violation.map(|violation| &violation.timeline);
+        out::json(&json!({"seed": seed, "reproduce": reproduce, "runs": shrunk.runs,
+            "operations": shrunk.operations.1, "of_operations": shrunk.operations.0,
+            "faults": shrunk.faults.1, "of_faults": shrunk.faults.0, "timeline": timeline}))?;
+    } else {
+        out::line(&shrunk.report.to_string());
+        out::note(&format!(
+            "shrunk in {} runs: {} of {} operations and {} of {} faults are left",
+            shrunk.runs, shrunk.operations.1, shrunk.operations.0, shrunk.faults.1, shrunk.faults.0
+        ));
+    }
+    Ok(ExitCode::from(NO))
+}
+
+fn one(context: &Context, seed: u64, options: &Options) -> anyhow::Result<ExitCode> {
+    let report = run(seed, options);
     let broken = report.violation.as_ref();
     match context.output {
         Output::Table => {
             out::line(&report.to_string());
             if broken.is_none() {
-                out::line(&figures(report.counts.figures()));
+                out::line(&figures(&report.counts));
                 out::line(&format!("digest {:016x}", report.digest));
             }
         }
@@ -66,8 +140,8 @@ fn one(context: &Context, seed: u64) -> anyhow::Result<ExitCode> {
             let counts: serde_json::Map<String, serde_json::Value> = report
                 .counts
                 .figures()
-                .map(|(name, value)| (name.to_string(), value.into()))
                 .into_iter()
+                .map(|(name, value)| (name.to_string(), value.into()))
                 .collect();
             let digest = format!("{:016x}", report.digest);
             out::json(&json!({"seed": seed, "digest": digest, "counts": counts,
@@ -77,8 +151,9 @@ fn one(context: &Context, seed: u64) -> anyhow::Result<ExitCode> {
     Ok(if broken.is_none() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
-fn figures<const N: usize>(figures: [(&'static str, u64); N]) -> String {
-    figures
+fn figures(counts: &Counts) -> String {
+    counts
+        .figures()
         .iter()
         .map(|(name, value)| format!("  {name:<20}{value:>14}"))
         .collect::<Vec<_>>()
@@ -92,8 +167,8 @@ fn print(context: &Context, summary: &Summary, seconds: f64) -> anyhow::Result<(
         let counts: serde_json::Map<String, serde_json::Value> = summary
             .counts
             .figures()
-            .map(|(name, value)| (name.to_string(), value.into()))
             .into_iter()
+            .map(|(name, value)| (name.to_string(), value.into()))
             .collect();
         let failed: Vec<u64> = summary.failures.iter().map(|report| report.seed).collect();
         let digest = format!("{:016x}", summary.digest);
@@ -104,7 +179,7 @@ fn print(context: &Context, summary: &Summary, seconds: f64) -> anyhow::Result<(
     for failure in &summary.failures {
         out::line(&format!("{failure}\n"));
     }
-    out::line(&figures(summary.counts.figures()));
+    out::line(&figures(&summary.counts));
     out::line(&format!(
         "{} seeds from {}: {} failed, {} acknowledged writes, {} lost; {rate:.0} seeds/s; digest {:016x}",
         summary.seeds,

@@ -25,7 +25,10 @@ impl World {
         if self.phase != Phase::Break {
             return Ok(());
         }
-        for operation in self.workload.draw() {
+        let nth = self.counts.operations;
+        self.counts.operations += 1;
+        let skipped = self.options.trim.operations.contains(&nth);
+        for operation in self.workload.draw().into_iter().filter(|_| !skipped) {
             match operation {
                 Operation::Write { region, table, op } => self.write(region, table, op)?,
                 Operation::Define { region, change } => self.define(region, change)?,

@@ -43,7 +43,13 @@ impl World {
         }
         self.fault_soon();
         let menu = self.menu();
-        match self.faults.pick(&menu) {
+        let fault = self.faults.pick(&menu);
+        let nth = self.counts.faults;
+        self.counts.faults += 1;
+        if self.options.trim.faults.contains(&nth) {
+            return Ok(());
+        }
+        match fault {
             Fault::Crash => {
                 let region = self.faults.index(self.regions.len());
                 self.crash(region)

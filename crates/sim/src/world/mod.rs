@@ -55,7 +55,6 @@ enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct World {
-    #[cfg(feature = "planted-bugs")]
     options: Options,
     swarm: Swarm,
     now_us: u64,
@@ -95,7 +94,6 @@ impl World {
             slowness: 1,
         });
         let mut world = Self {
-            #[cfg(feature = "planted-bugs")]
             options: options.clone(),
             now_us: 0,
             phase: Phase::Warm,
