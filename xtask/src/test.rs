@@ -62,7 +62,9 @@ fn unit() -> Result<Tally, Failure> {
 }
 
 fn planted_bugs() -> Result<Tally, Failure> {
-    let arguments = ["test", "-p", "pangea-sim", "--features", "planted-bugs", "--no-fail-fast"];
+    // Optimised: rare bugs take hundreds of schedules to find.
+    let arguments =
+        ["test", "--release", "-p", "pangea-sim", "--features", "planted-bugs", "--no-fail-fast"];
     cargo_tests("planted bugs", &arguments)
 }
 

@@ -37,6 +37,14 @@ pub(crate) struct Swarm {
     pub(crate) burst: u64,
     /// Per mille of operations that change the catalog.
     pub(crate) churn: u64,
+    /// Merge policy of the tables at first.
+    pub(crate) policy: &'static str,
+    /// Per mille of operations that change a table's merge policy.
+    pub(crate) switches: u64,
+    /// Per mille of operations that are transactions.
+    pub(crate) transactions: u64,
+    /// Per mille of writes that carry a condition.
+    pub(crate) conditions: u64,
     pub(crate) net: NetFaults,
     /// Slowest ordinary sync.
     pub(crate) sync_us: u64,
@@ -92,6 +100,10 @@ impl Swarm {
             gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
             burst: rng.pick(&[0, 100, 400]),
             churn: rng.pick(&[0, 0, 50, 250]),
+            policy: rng.pick(&["lww", "lww", "siblings"]),
+            switches: rng.pick(&[0, 0, 0, 60]),
+            transactions: rng.pick(&[0, 0, 200]),
+            conditions: rng.pick(&[0, 0, 300]),
             net: draw_net(rng),
             sync_us: rng.pick(&[0, 1_000, 5_000, 20_000]),
             timer_late_us: rng.pick(&[0, 0, 10_000, 40_000]),

@@ -44,6 +44,8 @@ counts! {
     events,
     /// Writes that clients asked for.
     writes,
+    /// Transactions that clients asked for.
+    transactions,
     /// Writes that were acknowledged.
     acked,
     /// What clients did or would have done, one or more writes at one instant each.

@@ -3,7 +3,8 @@
 //! State: the tables that clients know of, and how many operations are left. Values are unique, so
 //! that no two versions can be taken for each other.
 
-use pangea_core::catalog::Tags;
+use pangea_core::catalog::{MERGE, Tags};
+use pangea_core::expr::{Condition, Kind, Placeholders};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
@@ -24,6 +25,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) enum Operation {
     Write { region: usize, table: TableId, op: WriteOp },
+    Transact { region: usize, ops: Vec<(TableId, WriteOp)> },
     Define { region: usize, change: Change },
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Workload {
     keys: u64,
     burst: u64,
     churn: u64,
+    swarm: Swarm,
     values: u64,
     rng: Rng,
 }
@@ -49,6 +52,7 @@ impl Workload {
             keys: swarm.keys,
             burst: swarm.burst,
             churn: swarm.churn,
+            swarm: swarm.clone(),
             values: 0,
             rng,
         }
@@ -62,7 +66,13 @@ impl Workload {
         }
         if self.tables.is_empty() {
             let region = self.rng.index(self.regions);
-            return vec![Operation::Define { region, change: create("t0".to_string()) }];
+            return vec![Operation::Define { region, change: self.create("t0".to_string()) }];
+        }
+        if self.rng.chance(self.swarm.switches) {
+            return vec![self.switch()];
+        }
+        if self.rng.chance(self.swarm.transactions) {
+            return vec![self.transact()];
         }
         let table = self.tables[self.rng.index(self.tables.len())].id;
         let key = self.rng.below(self.keys);
@@ -75,11 +85,53 @@ impl Workload {
 
     /// One write; the value is new, and one in five is a delete.
     pub(crate) fn write(&mut self, region: usize, table: TableId, key: u64) -> Operation {
-        let primary = primary_key(key);
-        if self.rng.chance(200) {
-            return Operation::Write { region, table, op: WriteOp::new(primary, Action::Delete) };
+        Operation::Write { region, table, op: self.op(key) }
+    }
+
+    fn op(&mut self, key: u64) -> WriteOp {
+        let delete = self.rng.chance(200);
+        let conditional = self.rng.chance(self.swarm.conditions);
+        let mut op = match delete {
+            true => WriteOp::new(primary_key(key), Action::Delete),
+            false => self.put(key),
+        };
+        op.condition = conditional.then(|| self.condition());
+        op
+    }
+
+    /// Holds only of an item that is there, or only of one that is not.
+    fn condition(&mut self) -> Condition {
+        let text = self.rng.pick(&["attribute_exists(id)", "attribute_not_exists(id)"]);
+        let parsed = Condition::parse(Kind::Condition, text, &mut Placeholders::default());
+        parsed.expect("a condition without placeholders")
+    }
+
+    /// Two or three items at once, some of them in two tables; several at one instant collide.
+    fn transact(&mut self) -> Operation {
+        let region = self.rng.index(self.regions);
+        let mut ops: Vec<(TableId, WriteOp)> = Vec::new();
+        for _ in 0..self.rng.range(2, 3) {
+            let table = self.tables[self.rng.index(self.tables.len())].id;
+            let key = self.rng.below(self.keys.max(3));
+            let op = self.op(key);
+            if !ops.iter().any(|(other, it)| *other == table && it.key == op.key) {
+                ops.push((table, op));
+            }
         }
-        Operation::Write { region, table, op: self.put(key) }
+        Operation::Transact { region, ops }
+    }
+
+    /// A table's merge policy changes where it is at home; from siblings it does not go back.
+    fn switch(&mut self) -> Operation {
+        let table = self.tables[self.rng.index(self.tables.len())].clone();
+        let policy = self.rng.pick(&["siblings", "siblings", "lww"]);
+        let tags = [(MERGE.to_string(), Some(policy.to_string()))].into();
+        let update = TableUpdate { name: table.name, tags, ..TableUpdate::default() };
+        Operation::Define { region: table.home, change: Change::Update(update) }
+    }
+
+    fn create(&self, name: String) -> Change {
+        create(name, self.swarm.policy)
     }
 
     pub(crate) fn put(&mut self, key: u64) -> WriteOp {
@@ -97,7 +149,7 @@ impl Workload {
         if self.tables.is_empty() || kind == 0 {
             // Few names, so that strangers of the same name meet.
             let name = format!("t{}", self.rng.below(3));
-            return Operation::Define { region, change: create(name) };
+            return Operation::Define { region, change: self.create(name) };
         }
         let table = self.tables[self.rng.index(self.tables.len())].clone();
         // Mostly where the table is at home; elsewhere it is refused.
@@ -126,7 +178,7 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
     number.and_then(RegionSlot::new).expect("a world has at most five regions")
 }
 
-pub(crate) fn create(name: String) -> Change {
+pub(crate) fn create(name: String, policy: &str) -> Change {
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
         name,
@@ -134,7 +186,7 @@ pub(crate) fn create(name: String) -> Change {
         stream: None,
         on_demand: true,
         deletion_protection: false,
-        tags: Tags::new(),
+        tags: Tags::from([(MERGE.to_string(), policy.to_string())]),
     })
 }
 

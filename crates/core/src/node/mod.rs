@@ -76,6 +76,8 @@ pub enum Bug {
     ContextForgotten,
     /// The clock's high-water mark does not survive a restart.
     ClockForgotten,
+    /// Versions of settings that are not known yet are merged under the old ones.
+    EpochIgnored,
     /// Concurrent losers are dropped without a ledger entry, as common stores do.
     LedgerSkipped,
 }

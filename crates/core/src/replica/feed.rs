@@ -142,7 +142,7 @@ impl Feed {
         let (table, after) = self.copies.pop_first()?;
         let entry = progress.catalog.get(table);
         let held = entry.filter(|entry| entry.is_held_by(self.peer));
-        if held.is_none() && table != TableId::LEDGER {
+        if held.is_none() && !table.is_system() {
             let (rows, next) = (Vec::new(), None);
             return Some(Frame::Copied(Copied { table, after, ready: false, rows, next }));
         }

@@ -3,7 +3,7 @@
 //!
 //! Source: DESIGN.md, invariant 7; data-plane.md 2.1 and 3.3, 16. The specification, per item: of
 //! all durable versions take those that no other had truly seen; the greatest stamp among them is
-//! shown. It knows nothing of vectors, frames or the order of events. Catalogs are equal
+//! kept, or all of them where the table's policy says so. It knows nothing of vectors, frames or the order of events. Catalogs are equal
 //! everywhere, ledgers wherever the table is, and where it is not there is no row of it.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
-use pangea_core::merge::Version;
+use pangea_core::merge::{Rule, Version};
 
 use super::{Checked, Invariant, demand};
 use crate::disk::Image;
@@ -42,16 +42,23 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
 
 /// The region shows of the table what the history demands, and nothing else.
 fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
+    let rule = site.catalog.get(table).map_or(Rule::Greatest, |entry| entry.settings.rule());
     let mut expected_rows = 0;
     for (id, item) in oracle.items_of(table) {
-        let Some(expected) = expected(oracle, id, item) else { continue };
+        let expected = expected(oracle, id, item, rule);
+        if expected.is_empty() {
+            continue;
+        }
         expected_rows += 1;
         let held = site.disk.durable.rows.get(&item.key);
-        let shown = held.map(|held| held.stored.greatest());
-        demand(BROKEN, shown == Some(expected), || {
-            let shown = shown.map(|version| version.stamp.to_string());
-            let (slot, stamp) = (site.slot, expected.stamp);
-            format!("{slot} shows {shown:?} of {:?} instead of {stamp}", item.key.primary)
+        let kept = held.map(|held| held.stored.versions.iter().collect::<Vec<_>>());
+        demand(BROKEN, kept.as_ref() == Some(&expected), || {
+            let stamps = |versions: &[&Version]| {
+                versions.iter().map(|version| version.stamp).collect::<Vec<_>>()
+            };
+            let (slot, key) = (site.slot, &item.key.primary);
+            let (kept, expected) = (kept.as_deref().map(stamps), stamps(&expected));
+            format!("{slot} keeps {kept:?} of {key:?} instead of {expected:?}")
         })?;
     }
     let rows = site.disk.durable.table(table).count();
@@ -60,15 +67,23 @@ fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
     })
 }
 
-/// The axioms: the greatest stamp among the versions that no durable version had seen.
-fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item) -> Option<&'a Version> {
+/// The axioms. Of the versions that no durable version had seen: the greatest stamp; where the table
+/// keeps all, also those that were written since it does. The greatest first.
+fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item, rule: Rule) -> Vec<&'a Version> {
     let durable = oracle.durable(item);
     let is_maximal = |nth: usize| {
         let mut others = oracle.named(id, durable).filter(|other| other.nth != nth);
         !others.any(|other| other.past().has(nth))
     };
     let maximal = oracle.named(id, durable).filter(|issued| is_maximal(issued.nth));
-    maximal.map(|issued| issued.version()).max_by_key(|version| version.stamp)
+    let mut maximal: Vec<&Version> = maximal.map(|issued| issued.version()).collect();
+    maximal.sort_unstable_by_key(|version| std::cmp::Reverse(version.stamp));
+    let greatest = maximal.first().map(|version| version.stamp);
+    maximal.retain(|version| match rule {
+        Rule::Maximal { since } if version.origins.epoch >= since => true,
+        _ => Some(version.stamp) == greatest,
+    });
+    maximal
 }
 
 fn same_catalog(one: &Site, other: &Site) -> Checked {

@@ -23,35 +23,42 @@ pub(crate) fn replied(
     outcome: &Outcome,
 ) -> Checked {
     match outcome {
-        Outcome::Written { stamp: Some(stamp), .. } => written(oracle, asked, *stamp),
-        Outcome::Written { stamp: None, .. } => {
-            let Some((_, Some(read))) = &asked.write else { return Ok(()) };
-            let known = oracle.version_of(*read).map(|id| &oracle.versions[id]);
-            demand(BROKEN, known.is_some_and(|issued| issued.durable), || {
-                format!("a reply rests on {read}, which is not durable")
-            })
-        }
+        Outcome::Written { stamp: Some(stamp), .. }
+        | Outcome::Transacted { stamp: Some(stamp), .. } => written(oracle, asked, *stamp),
+        Outcome::Written { stamp: None, .. }
+        | Outcome::Transacted { stamp: None, .. }
+        | Outcome::Refused(_)
+        | Outcome::Cancelled(_) => read(oracle, asked),
         Outcome::Defined(entry) => {
             let durable = site.catalog.get(entry.id).is_some();
             demand(BROKEN, durable, || format!("table {} is defined, not durable", entry.id))
         }
-        Outcome::Transacted { .. }
-        | Outcome::Cancelled(_)
-        | Outcome::Refused(_)
-        | Outcome::NotServing
-        | Outcome::Denied(_) => Ok(()),
+        Outcome::NotServing | Outcome::Denied(_) => Ok(()),
     }
 }
 
+/// A reply that nothing was written for rests on what was read.
+fn read(oracle: &Oracle, asked: &Asked) -> Checked {
+    for (key, shown) in &asked.writes {
+        let (Some(key), Some(shown)) = (oracle.key_id(key), shown) else { continue };
+        let known = oracle.version_of(*shown, key).map(|id| &oracle.versions[id]);
+        demand(BROKEN, known.is_some_and(|issued| issued.durable), || {
+            format!("a reply rests on {shown}, which is not durable")
+        })?;
+    }
+    Ok(())
+}
+
 fn written(oracle: &mut Oracle, asked: &Asked, stamp: Stamp) -> Checked {
-    let id = oracle.version_of(stamp);
-    let durable = id.is_some_and(|id| oracle.versions[id].durable);
+    let ids = oracle.versions_of(stamp);
+    let durable = !ids.is_empty() && ids.clone().all(|id| oracle.versions[id].durable);
     demand(BROKEN, durable, || format!("{stamp} is acknowledged and not durable"))?;
-    let Some(id) = id else { return Ok(()) };
-    let key = &oracle.items[oracle.versions[id].key].key;
-    let same = asked.write.as_ref().is_some_and(|(asked, _)| *asked == **key);
-    demand(BROKEN, same, || format!("{stamp} answers a request for another item"))?;
-    oracle.versions[id].acked = true;
+    for id in ids {
+        let key = &oracle.items[oracle.versions[id].key].key;
+        let same = asked.writes.iter().any(|(asked, _)| *asked == **key);
+        demand(BROKEN, same, || format!("{stamp} answers a request for another item"))?;
+        oracle.versions[id].acked = true;
+    }
     Ok(())
 }
 
@@ -89,10 +96,9 @@ pub(crate) fn published(site: &Site, progress: &Progress) -> Checked {
 pub(crate) fn sent(oracle: &Oracle, frame: &Frame) -> Checked {
     for row in rows(frame).iter().filter(|row| !row.key.table.is_system()) {
         let stamp = row.version.stamp;
-        let known = oracle.version_of(stamp).map(|id| &oracle.versions[id]);
-        demand(BROKEN, known.is_some_and(|issued| issued.durable), || {
-            format!("{stamp} is sent and not durable")
-        })?;
+        let ids = oracle.versions_of(stamp);
+        let durable = !ids.is_empty() && ids.clone().all(|id| oracle.versions[id].durable);
+        demand(BROKEN, durable, || format!("{stamp} is sent and not durable"))?;
         super::identity::unchanged(oracle, row)?;
     }
     Ok(())

@@ -28,8 +28,11 @@ pub(crate) fn exceeds_seen(stamp: Stamp, seen: Hlc) -> Checked {
 /// A row says of a version what was said when it was issued.
 pub(crate) fn unchanged(oracle: &Oracle, row: &Row) -> Checked {
     let stamp = row.version.stamp;
-    let Some(id) = oracle.version_of(stamp) else { return Ok(()) };
-    let issued = &oracle.versions[id];
-    let same = *issued.version() == row.version && *oracle.items[issued.key].key == row.key;
+    let named = oracle.versions_of(stamp);
+    if named.is_empty() {
+        return Ok(());
+    }
+    let id = oracle.key_id(&row.key).and_then(|key| oracle.version_of(stamp, key));
+    let same = id.is_some_and(|id| *oracle.versions[id].version() == row.version);
     demand(BROKEN, same, || format!("{stamp} names two different versions"))
 }

@@ -32,6 +32,7 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
         return Ok(());
     }
     let drawn: Vec<_> = (0..VERSIONS).map(|_| durable[rng.index(durable.len())]).collect();
+    let rule = if rng.chance(500) { Rule::Greatest } else { Rule::Maximal { since: 0 } };
     let greatest = drawn.iter().map(|issued| issued.version().stamp).max();
     let mut first: Option<Stored> = None;
     for _ in 0..ORDERS {
@@ -40,7 +41,8 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
         for at in (1..shuffled.len()).rev() {
             shuffled.swap(at, rng.index(at + 1));
         }
-        let merged = shuffled.into_iter().fold(None, |state, version| fold(state, version, order));
+        let merged =
+            shuffled.into_iter().fold(None, |state, version| fold(state, version, rule, order));
         let stamp = merged.as_ref().map(|stored| stored.greatest().stamp);
         demand(BROKEN, stamp == greatest, || format!("{stamp:?} shown instead of {greatest:?}"))?;
         let before = first.get_or_insert_with(|| merged.clone().unwrap_or_else(|| unreachable!()));
@@ -51,8 +53,8 @@ fn sample(oracle: &Oracle, item: &Item, order: Order, rng: &mut Rng) -> Checked 
     Ok(())
 }
 
-fn fold(state: Option<Stored>, version: &Version, order: Order) -> Option<Stored> {
-    match merge(state.clone(), version.clone(), Rule::Greatest, order) {
+fn fold(state: Option<Stored>, version: &Version, rule: Rule, order: Order) -> Option<Stored> {
+    match merge(state.clone(), version.clone(), rule, order) {
         Merged::Known => state,
         Merged::Changed { stored, .. } => Some(stored),
     }

@@ -9,7 +9,7 @@
 
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
 use pangea_core::ledger;
-use pangea_core::merge::{Stored, Version};
+use pangea_core::merge::Stored;
 
 use super::{Broken, Checked, Invariant, demand};
 use crate::bits::Bits;
@@ -21,7 +21,7 @@ const BROKEN: Invariant = Invariant::NothingVanishes;
 pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &ItemKey) -> Checked {
     let Some(held) = sites[region].disk.durable.rows.get(key) else { return Ok(()) };
     let Some(id) = oracle.key_id(key) else { return Ok(()) };
-    let shown = past(oracle, held.stored.greatest());
+    let shown = pasts(oracle, id, &held.stored);
     let own = sites[region].ledgered.get(&id).copied().unwrap_or_default();
     let mut missing = held.absorbed.without(shown).without(own);
     if !missing.is_empty() && sites.iter().any(|site| site.dropped) {
@@ -44,10 +44,13 @@ pub(crate) fn ledger_row(
 ) -> Checked<(KeyId, Bits)> {
     let unknown = || Broken::new(BROKEN, format!("ledger entry {key:?} names no known pair"));
     let (loser, winner) = ledger::stamps_of(&key.primary).ok_or_else(unknown)?;
-    let loser = &oracle.versions[oracle.version_of(loser).ok_or_else(unknown)?];
-    let winner = &oracle.versions[oracle.version_of(winner).ok_or_else(unknown)?];
+    // Of transactions that met, the items that both wrote.
+    let names = |id: &KeyId| ledger::key(&oracle.items[*id].key, loser, winner) == *key;
+    let id = oracle.versions_of(loser).map(|id| oracle.versions[id].key).find(names);
+    let id = id.ok_or_else(unknown)?;
+    let loser = &oracle.versions[oracle.version_of(loser, id).ok_or_else(unknown)?];
+    let winner = &oracle.versions[oracle.version_of(winner, id).ok_or_else(unknown)?];
     let pair = || format!("{} lost to {}", loser.version().stamp, winner.version().stamp);
-    demand(BROKEN, loser.key == winner.key, || format!("{}: not the same item", pair()))?;
     demand(BROKEN, loser.durable && winner.durable, || format!("{}: not durable", pair()))?;
     let ordered = winner.past().has(loser.nth) || loser.past().has(winner.nth);
     demand(BROKEN, !ordered, || format!("{}, and one had seen the other", pair()))?;
@@ -76,9 +79,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         }
         let whole = sites.iter().filter(|site| site.is_whole(table));
         let shown = whole.filter_map(|site| site.disk.durable.rows.get(&item.key));
-        let kept = shown.fold(ledgers(sites, id), |kept, held| {
-            kept.union(past(oracle, held.stored.greatest()))
-        });
+        let kept = shown
+            .fold(ledgers(sites, id), |kept, held| kept.union(pasts(oracle, id, &held.stored)));
         let gone = oracle.durable(item).without(kept);
         demand(BROKEN, gone.is_empty(), || {
             format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)
@@ -92,9 +94,10 @@ fn ledgers(sites: &[Site], key: KeyId) -> Bits {
     kept.fold(Bits::default(), |all, &bits| all.union(bits))
 }
 
-fn past(oracle: &Oracle, version: &Version) -> Bits {
-    let id = oracle.version_of(version.stamp);
-    id.map(|id| oracle.versions[id].past()).unwrap_or_default()
+/// Everything that the versions which are kept had seen, and they themselves.
+fn pasts(oracle: &Oracle, key: KeyId, stored: &Stored) -> Bits {
+    let ids = stored.stamps().filter_map(|stamp| oracle.version_of(stamp, key));
+    ids.fold(Bits::default(), |all, id| all.union(oracle.versions[id].past()))
 }
 
 fn stamps(oracle: &Oracle, key: KeyId, bits: Bits) -> Vec<String> {

@@ -21,7 +21,7 @@ use pangea_core::time::{Hlc, Stamp};
 use crate::bits::{Bits, VERSIONS_MAX};
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
-use crate::invariants::{Broken, Checked, Invariant, identity, single_writer};
+use crate::invariants::{Checked, identity, single_writer};
 
 /// A user version's place in the history of all.
 pub(crate) type VersionId = usize;
@@ -64,7 +64,8 @@ pub(crate) struct Item {
 /// What a stamp names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dot {
-    User(VersionId),
+    /// The first of so many versions, which one transaction wrote.
+    User(VersionId, usize),
     /// A row of the catalog or the ledger, by a digest of its key.
     System(u64),
 }
@@ -73,8 +74,8 @@ pub(crate) enum Dot {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) region: usize,
-    /// The item of a write, and its version that the region showed when it was asked.
-    pub(crate) write: Option<(ItemKey, Option<Stamp>)>,
+    /// The items of a write, and what the region showed of each when it was asked.
+    pub(crate) writes: Vec<(ItemKey, Option<Stamp>)>,
 }
 
 /// Where a batch comes from.
@@ -82,8 +83,8 @@ pub(crate) struct Asked {
 pub(crate) struct Source<'a> {
     pub(crate) region: usize,
     pub(crate) me: Origin,
-    /// User rows of the frame that the node was handling.
-    pub(crate) received: &'a [(ItemKey, Stamp)],
+    /// User rows of the frame that the node was handling, in the order of their items.
+    pub(crate) received: &'a [(KeyId, VersionId)],
 }
 
 /// See the module.
@@ -110,12 +111,31 @@ impl Oracle {
         }
     }
 
-    /// The version that a stamp names, if it is a user item's.
-    pub(crate) fn version_of(&self, stamp: Stamp) -> Option<VersionId> {
+    /// The versions that a stamp names: those of one transaction share it.
+    pub(crate) fn versions_of(&self, stamp: Stamp) -> std::ops::Range<VersionId> {
         match self.dots.get(&stamp) {
-            Some(&Dot::User(id)) => Some(id),
-            Some(Dot::System(_)) | None => None,
+            Some(&Dot::User(first, count)) => first..first + count,
+            Some(Dot::System(_)) | None => 0..0,
         }
+    }
+
+    /// The version of an item that a stamp names.
+    pub(crate) fn version_of(&self, stamp: Stamp, key: KeyId) -> Option<VersionId> {
+        self.versions_of(stamp).find(|&id| self.versions[id].key == key)
+    }
+
+    /// The versions that rows name, in the order of their items.
+    pub(crate) fn received<'r>(
+        &self,
+        rows: impl Iterator<Item = (&'r ItemKey, Stamp)>,
+    ) -> Vec<(KeyId, VersionId)> {
+        let known = rows.filter_map(|(key, stamp)| {
+            let key = self.key_id(key)?;
+            Some((key, self.version_of(stamp, key)?))
+        });
+        let mut received: Vec<(KeyId, VersionId)> = known.collect();
+        received.sort_unstable();
+        received
     }
 
     pub(crate) fn dot(&self, stamp: Stamp) -> Option<Dot> {
@@ -193,22 +213,25 @@ impl Oracle {
         write: &mut Write,
     ) -> Checked<Rc<Held>> {
         let before = site.disk.visible.rows.get(key).map(|held| held.absorbed).unwrap_or_default();
-        if let Some((_, stamp)) = source.received.iter().find(|(received, _)| *received == **key) {
-            let incoming = self.version_of(*stamp).ok_or_else(|| {
-                Broken::new(Invariant::SingleWriter, format!("{stamp} was never issued"))
-            })?;
-            let absorbed = before.union(self.versions[incoming].past());
+        let incoming = self.key_id(key).map(|id| of_key(source.received, id)).unwrap_or_default();
+        if !incoming.is_empty() {
+            let pasts = incoming.iter().map(|&(_, id)| self.versions[id].past());
+            let absorbed = pasts.fold(before, Bits::union);
             return Ok(Rc::new(Held { stored, absorbed }));
         }
         let stamp = stored.greatest().stamp;
         single_writer::issued_by(source.me, stamp)?;
-        identity::issued(self, site, floor, stamp)?;
+        // Rows of one transaction share their stamp; it is new with the first of them.
+        let shared = stored.greatest().origins.rows > 1 && write.stamps.last() == Some(&stamp);
+        if !shared {
+            identity::issued(self, site, floor, stamp)?;
+            write.stamps.push(stamp);
+        }
         let seen = self.newest(key, before);
         identity::exceeds_seen(stamp, seen)?;
         let id = self.record(source.region, key, stored, before);
         site.issued = site.issued.max(stamp.hlc);
         write.issued.push(id);
-        write.stamps.push(stamp);
         Ok(Rc::clone(&self.versions[id].held))
     }
 
@@ -255,7 +278,12 @@ impl Oracle {
         let nth = self.items[key_id].versions.len();
         assert!(nth < VERSIONS_MAX, "the workload bounds the versions of an item");
         self.items[key_id].versions.push(id);
-        self.dots.insert(stored.greatest().stamp, Dot::User(id));
+        match self.dots.get_mut(&stored.greatest().stamp) {
+            Some(Dot::User(_, count)) => *count += 1,
+            _ => {
+                self.dots.insert(stored.greatest().stamp, Dot::User(id, 1));
+            }
+        }
         self.by_region[region].push(id);
         let held = Rc::new(Held { stored, absorbed: before.with(nth) });
         let (durable, acked, lost) = (false, false, false);
@@ -293,6 +321,13 @@ impl Oracle {
     pub(crate) fn items_of(&self, table: TableId) -> impl Iterator<Item = (KeyId, &Item)> {
         self.items.iter().enumerate().filter(move |(_, item)| item.key.table == table)
     }
+}
+
+/// The entries of one item.
+fn of_key(received: &[(KeyId, VersionId)], key: KeyId) -> &[(KeyId, VersionId)] {
+    let start = received.partition_point(|entry| entry.0 < key);
+    let end = received.partition_point(|entry| entry.0 <= key);
+    &received[start..end]
 }
 
 pub(crate) fn key_digest(key: &ItemKey) -> u64 {

@@ -1,8 +1,10 @@
 //! Clients at work: what they ask, and what they make of the answers.
 
-use pangea_core::id::RequestId;
+use pangea_core::id::{RequestId, TableId};
+use pangea_core::item::ItemKey;
 use pangea_core::node::{Change, Event as NodeEvent, Outcome};
 use pangea_core::table::WriteOp;
+use pangea_core::time::Stamp;
 
 use super::{Event, Phase, WARM_US, World};
 use crate::invariants::Checked;
@@ -14,7 +16,8 @@ impl World {
     pub(super) fn found(&mut self) -> Checked {
         for table in 0..self.swarm.tables {
             let region = self.gaps.index(self.regions.len());
-            self.define(region, create(format!("w{table}")))?;
+            let change = create(format!("w{table}"), self.swarm.policy);
+            self.define(region, change)?;
         }
         let warm_us = if self.swarm.warm { WARM_US } else { self.gaps.range(0, WARM_US / 2) };
         self.queue.push(warm_us, Event::Break);
@@ -31,6 +34,7 @@ impl World {
         for operation in self.workload.draw().into_iter().filter(|_| !skipped) {
             match operation {
                 Operation::Write { region, table, op } => self.write(region, table, op)?,
+                Operation::Transact { region, ops } => self.transact(region, ops)?,
                 Operation::Define { region, change } => self.define(region, change)?,
             }
         }
@@ -40,24 +44,42 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, region: usize, table: pangea_core::id::TableId, op: WriteOp) -> Checked {
+    fn write(&mut self, region: usize, table: TableId, op: WriteOp) -> Checked {
         let key = item_key(table, &op);
         if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
             return Ok(());
         }
-        let shown = self.sites[region].disk.visible.rows.get(&key);
-        let shown = shown.map(|held| held.stored.greatest().stamp);
-        let request = self.ask(Asked { region, write: Some((key, shown)) });
+        let writes = vec![self.with_shown(region, key)];
+        let request = self.ask(Asked { region, writes });
         self.counts.writes += 1;
         self.note(region, || format!("is asked ({}) {:?} in {table}", request.0, op.key.partition));
         self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
+    }
+
+    fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
+        let shown = self.sites[region].disk.visible.rows.get(&key);
+        let shown = shown.map(|held| held.stored.greatest().stamp);
+        (key, shown)
+    }
+
+    fn transact(&mut self, region: usize, ops: Vec<(TableId, WriteOp)>) -> Checked {
+        let keys: Vec<ItemKey> = ops.iter().map(|(table, op)| item_key(*table, op)).collect();
+        let room = keys.iter().all(|key| self.oracle.has_room(key));
+        if self.regions[region].node.is_none() || !room {
+            return Ok(());
+        }
+        let writes = keys.into_iter().map(|key| self.with_shown(region, key)).collect();
+        let request = self.ask(Asked { region, writes });
+        self.counts.transactions += 1;
+        self.note(region, || format!("is asked ({}) a transaction of {}", request.0, ops.len()));
+        self.deliver(region, NodeEvent::Transact { request, ops })
     }
 
     fn define(&mut self, region: usize, change: Change) -> Checked {
         if self.regions[region].node.is_none() {
             return Ok(());
         }
-        let request = self.ask(Asked { region, write: None });
+        let request = self.ask(Asked { region, writes: Vec::new() });
         self.counts.changes += 1;
         self.note(region, || format!("is asked ({}) {change:?}", request.0));
         self.deliver(region, NodeEvent::Define { request, change: Box::new(change) })

@@ -10,14 +10,14 @@ use crate::disk::Write;
 use crate::invariants::{
     Broken, Checked, Invariant, applied, durable_ack, index, nothing_vanishes,
 };
-use crate::oracle::Source;
+use crate::oracle::{KeyId, Source, VersionId};
 
 impl World {
     /// Lets a region's node handle an event, if the process lives.
     pub(super) fn deliver(&mut self, region: usize, event: node::Event) -> Checked {
         let here = &mut self.regions[region];
         let Some(node) = &mut here.node else { return Ok(()) };
-        let received = received(&event);
+        let received = self.oracle.received(received(&event));
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         node.handle(now, event, &self.sites[region].disk.visible, &mut effects);
@@ -29,7 +29,12 @@ impl World {
         Ok(())
     }
 
-    fn effect(&mut self, region: usize, effect: Effect, received: &[(ItemKey, Stamp)]) -> Checked {
+    fn effect(
+        &mut self,
+        region: usize,
+        effect: Effect,
+        received: &[(KeyId, VersionId)],
+    ) -> Checked {
         match effect {
             Effect::Persist { token, batch } => self.persist(region, token, batch, received),
             Effect::Reply { request, outcome } => self.reply(region, request.0, outcome),
@@ -52,7 +57,7 @@ impl World {
         region: usize,
         token: Token,
         batch: Batch,
-        received: &[(ItemKey, Stamp)],
+        received: &[(KeyId, VersionId)],
     ) -> Checked {
         let site = &mut self.sites[region];
         let source = Source { region, me: site.origin, received };
@@ -215,10 +220,13 @@ impl World {
 }
 
 /// The user rows of the frame, if the event is one.
-fn received(event: &node::Event) -> Vec<(ItemKey, Stamp)> {
-    let node::Event::Received { frame, .. } = event else { return Vec::new() };
-    let rows = durable_ack::rows(frame).iter().filter(|row| !row.key.table.is_system());
-    rows.map(|row| (row.key.clone(), row.version.stamp)).collect()
+fn received(event: &node::Event) -> impl Iterator<Item = (&ItemKey, Stamp)> {
+    let rows = match event {
+        node::Event::Received { frame, .. } => durable_ack::rows(frame),
+        _ => &[],
+    };
+    let rows = rows.iter().filter(|row| !row.key.table.is_system());
+    rows.map(|row| (&row.key, row.version.stamp))
 }
 
 fn describe(write: &Write) -> String {
