@@ -41,6 +41,13 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
 pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
 /// A receiver that saw a gap, or a held stream, asks again this often, ms.
 pub const RESUBSCRIBE_INTERVAL_MS: u64 = 200;
+/// Conflicts of one item in a minute that have a ledger row each; above, they share rows. A person
+/// may read that many; ten an hour over 30 days of retention are 7,200 rows an item at most.
+pub const LEDGER_ROWS_PER_MINUTE_MAX: u32 = 60;
+/// Conflicts that share one ledger row, which is written anew for each: 64 of 20 bytes.
+pub const LEDGER_PAIRS_MAX: usize = 64;
+/// Items whose conflicts are counted at a time: a few hundred bytes each.
+pub const LEDGER_HOT_ITEMS_MAX: usize = 4096;
 /// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole,
 /// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;

@@ -39,6 +39,8 @@ pub(crate) struct Swarm {
     pub(crate) churn: u64,
     /// Merge policy of the tables at first.
     pub(crate) policy: &'static str,
+    /// Conflicts of an item in a minute that have a ledger row each.
+    pub(crate) ledger_per_minute: u32,
     /// Per mille of operations that change a table's merge policy.
     pub(crate) switches: u64,
     /// Per mille of operations that are transactions.
@@ -101,6 +103,7 @@ impl Swarm {
             burst: rng.pick(&[0, 100, 400]),
             churn: rng.pick(&[0, 0, 50, 250]),
             policy: rng.pick(&["lww", "lww", "siblings"]),
+            ledger_per_minute: rng.pick(&[60, 60, 0, 1, 3]),
             switches: rng.pick(&[0, 0, 0, 60]),
             transactions: rng.pick(&[0, 0, 200]),
             conditions: rng.pick(&[0, 0, 300]),

@@ -70,6 +70,11 @@ fn a_skipped_ledger_entry_is_found() {
 }
 
 #[test]
+fn conflicts_that_are_dropped_in_a_flood_are_found() {
+    check(Bug::FloodDropped, 50, &[Invariant::NothingVanishes]);
+}
+
+#[test]
 fn settings_that_are_not_waited_for_are_found() {
     check(Bug::EpochIgnored, 2_000, &[Invariant::Convergence, Invariant::NothingVanishes]);
 }
@@ -102,6 +107,7 @@ fn survey() {
         Bug::ClockForgotten,
         Bug::LedgerSkipped,
         Bug::EpochIgnored,
+        Bug::FloodDropped,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..Options::default() };

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use super::{Effect, Link, Node, Trace, Txn, advance};
 use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
-use crate::ledger;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Frame, Request, Row, Rows, Snapshot};
@@ -246,27 +245,6 @@ impl Node {
 
     fn settings_of(&self, table: TableId) -> Settings {
         self.catalog.get(table).map(|entry| entry.settings.clone()).unwrap_or_default()
-    }
-
-    fn record<S: Snapshot>(
-        &mut self,
-        now: Now,
-        txn: &mut Txn<'_, S>,
-        item: &crate::item::ItemKey,
-        conflict: &Conflict,
-        policy: &Policy,
-        effects: &mut Vec<Effect>,
-    ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LedgerSkipped) {
-            return;
-        }
-        let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
-        let key = ledger::key(item, loser, winner);
-        if txn.item(&key).is_none() {
-            self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
-        }
-        effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
     }
 
     /// Neither applied (it would win for as long as the skew) nor dropped (it was acknowledged):

@@ -11,6 +11,7 @@
 mod apply;
 mod copy;
 mod define;
+mod record;
 mod write;
 
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
@@ -23,6 +24,8 @@ use alloc::vec::Vec;
 use crate::catalog::{Catalog, TableEntry};
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
+use crate::ledger::flood::Flood;
+use crate::limits::LEDGER_ROWS_PER_MINUTE_MAX;
 use crate::merge::{Order, Stored};
 use crate::replica::{Applied, Batch, Distrust, Durable, Frame, Progress, Request, Snapshot};
 use crate::table;
@@ -42,6 +45,8 @@ pub struct Config {
     pub slot: RegionSlot,
     /// How far ahead of local time a stamp may be before its stream is held, ms.
     pub skew_ms_max: u64,
+    /// Conflicts of one item in a minute that have a ledger row each.
+    pub ledger_per_minute: u32,
     /// A bug to plant, for the simulator to find.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -54,6 +59,7 @@ impl Config {
         Self {
             slot,
             skew_ms_max,
+            ledger_per_minute: LEDGER_ROWS_PER_MINUTE_MAX,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -76,6 +82,8 @@ pub enum Bug {
     ContextForgotten,
     /// The clock's high-water mark does not survive a restart.
     ClockForgotten,
+    /// Conflicts above the rate are not kept.
+    FloodDropped,
     /// Versions of settings that are not known yet are merged under the old ones.
     EpochIgnored,
     /// Concurrent losers are dropped without a ledger entry, as common stores do.
@@ -279,6 +287,7 @@ pub struct Node {
     copies: BTreeMap<(TableId, RegionSlot), copy::Copy>,
     leaving: BTreeMap<TableId, copy::Leaving>,
     reconciled: bool,
+    flood: Flood,
     tick_us: u64,
 }
 
@@ -321,6 +330,7 @@ impl Node {
             copies: BTreeMap::new(),
             leaving: BTreeMap::new(),
             reconciled: false,
+            flood: Flood::default(),
             tick_us: 0,
             config,
         }

@@ -88,6 +88,7 @@ impl Region {
         let config = Config {
             slot: slot(index),
             skew_ms_max: 500,
+            ledger_per_minute: 60,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         };

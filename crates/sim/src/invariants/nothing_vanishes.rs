@@ -10,10 +10,11 @@
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
 use pangea_core::ledger;
 use pangea_core::merge::Stored;
+use pangea_core::time::Stamp;
 
 use super::{Broken, Checked, Invariant, demand};
 use crate::bits::Bits;
-use crate::oracle::{KeyId, Oracle, Site};
+use crate::oracle::{Issued, KeyId, Oracle, Site};
 
 const BROKEN: Invariant = Invariant::NothingVanishes;
 
@@ -36,32 +37,51 @@ pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &It
     })
 }
 
-/// A row of the ledger is committed; returns what it keeps.
+/// A row of the ledger is committed; returns what it keeps of which item.
 pub(crate) fn ledger_row(
     oracle: &Oracle,
     key: &ItemKey,
     stored: &Stored,
-) -> Checked<(KeyId, Bits)> {
-    let unknown = || Broken::new(BROKEN, format!("ledger entry {key:?} names no known pair"));
-    let (loser, winner) = ledger::stamps_of(&key.primary).ok_or_else(unknown)?;
+) -> Checked<Vec<(KeyId, Bits)>> {
+    let empty = Attributes::new();
+    let row = stored.greatest().body.attributes().unwrap_or(&empty);
+    let pairs = ledger::pairs(&key.primary, row);
+    demand(BROKEN, !pairs.is_empty(), || format!("ledger entry {key:?} names no pair"))?;
+    let mut kept = Vec::new();
+    for (loser, winner) in pairs {
+        let issued = concurrent_pair(oracle, key, loser, winner)?;
+        if !ledger::is_shared(&key.primary) {
+            let image = loser_image(row);
+            demand(BROKEN, image == issued.version().body.attributes(), || {
+                format!("{loser} lost to {winner}: image differs")
+            })?;
+        }
+        kept.push((issued.key, issued.past()));
+    }
+    Ok(kept)
+}
+
+/// The loser of a pair that a row names; the two were truly concurrent.
+fn concurrent_pair<'o>(
+    oracle: &'o Oracle,
+    row: &ItemKey,
+    loser: Stamp,
+    winner: Stamp,
+) -> Checked<&'o Issued> {
+    let pair = || format!("{loser} lost to {winner}");
+    let unknown = || Broken::new(BROKEN, format!("{}: no known pair", pair()));
     // Of transactions that met, the items that both wrote.
-    let names = |id: &KeyId| ledger::key(&oracle.items[*id].key, loser, winner) == *key;
+    let partition = |id: &KeyId| ledger::key(&oracle.items[*id].key, loser, winner).primary;
+    let names = |id: &KeyId| partition(id).partition == row.primary.partition;
     let id = oracle.versions_of(loser).map(|id| oracle.versions[id].key).find(names);
     let id = id.ok_or_else(unknown)?;
-    let loser = &oracle.versions[oracle.version_of(loser, id).ok_or_else(unknown)?];
-    let winner = &oracle.versions[oracle.version_of(winner, id).ok_or_else(unknown)?];
-    let pair = || format!("{} lost to {}", loser.version().stamp, winner.version().stamp);
-    demand(BROKEN, loser.durable && winner.durable, || format!("{}: not durable", pair()))?;
-    let ordered = winner.past().has(loser.nth) || loser.past().has(winner.nth);
+    let lost = &oracle.versions[oracle.version_of(loser, id).ok_or_else(unknown)?];
+    let won = &oracle.versions[oracle.version_of(winner, id).ok_or_else(unknown)?];
+    demand(BROKEN, lost.durable && won.durable, || format!("{}: not durable", pair()))?;
+    let ordered = won.past().has(lost.nth) || lost.past().has(won.nth);
     demand(BROKEN, !ordered, || format!("{}, and one had seen the other", pair()))?;
-    demand(BROKEN, loser.version().stamp < winner.version().stamp, || {
-        format!("{}, and is newer", pair())
-    })?;
-    let kept = stored.greatest().body.attributes().and_then(loser_image);
-    demand(BROKEN, kept == loser.version().body.attributes(), || {
-        format!("{}: image differs", pair())
-    })?;
-    Ok((loser.key, loser.past()))
+    demand(BROKEN, loser < winner, || format!("{}, and is newer", pair()))?;
+    Ok(lost)
 }
 
 fn loser_image(entry: &Attributes) -> Option<&Attributes> {

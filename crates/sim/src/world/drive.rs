@@ -151,9 +151,10 @@ impl World {
                 catalog_changed |=
                     site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
             } else if key.table == pangea_core::id::TableId::LEDGER {
-                let kept = nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)?;
-                let bits = site.ledgered.entry(kept.0).or_default();
-                *bits = bits.union(kept.1);
+                for (id, kept) in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {
+                    let bits = site.ledgered.entry(id).or_default();
+                    *bits = bits.union(kept);
+                }
             }
         }
         if catalog_changed { self.newly_whole(region) } else { Ok(()) }

@@ -195,6 +195,7 @@ impl World {
         let config = Config {
             slot: slot(region),
             skew_ms_max: pangea_core::limits::CLOCK_SKEW_MS_MAX,
+            ledger_per_minute: self.swarm.ledger_per_minute,
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,
         };

@@ -2,7 +2,13 @@
 //!
 //! An entry's key is a function of the conflict alone, so every region that detects a conflict
 //! writes the same entry; its table merges as insert-only. The losing image is kept whole, because
-//! the entry is the only place where it still exists; the winning image is capped.
+//! the entry is the only place where it still exists; the winning image is capped. In a [`flood`]
+//! of conflicts of one item, entries share rows. What an operator decided about a conflict is a row
+//! beside it.
+
+pub mod flood;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -16,16 +22,50 @@ use crate::merge::{Body, Conflict, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
 
 const STAMP_BYTES: usize = 10;
+/// What sort keys of shared rows begin with: no stamp of the next few thousand years does.
+const AGGREGATE: u8 = 0xff;
+/// What sort keys of resolutions begin with.
+const RESOLUTION: u8 = 0xfe;
 
 /// The ledger's row key of a conflict over `item` between two stamps.
 #[must_use]
 pub fn key(item: &ItemKey, loser: Stamp, winner: Stamp) -> ItemKey {
+    let sort = [stamp_bytes(loser), stamp_bytes(winner)].concat();
+    let partition = KeyValue::B(partition(item));
+    let primary = PrimaryKey { partition, sort: Some(KeyValue::B(sort)) };
+    ItemKey { table: TableId::LEDGER, primary }
+}
+
+/// What the ledger's rows about an item begin with.
+fn partition(item: &ItemKey) -> Vec<u8> {
     let mut partition = Vec::from(stamp_bytes(item.table.0));
     item.primary.write_canonical(&mut partition);
-    let mut sort = Vec::from(stamp_bytes(loser));
-    sort.extend_from_slice(&stamp_bytes(winner));
-    let primary = PrimaryKey { partition: KeyValue::B(partition), sort: Some(KeyValue::B(sort)) };
-    ItemKey { table: TableId::LEDGER, primary }
+    partition
+}
+
+/// The key of the row that says what was decided about the conflict of this row.
+#[must_use]
+pub fn resolution_key(row: &PrimaryKey) -> Option<ItemKey> {
+    let Some(KeyValue::B(sort)) = &row.sort else { return None };
+    let sort = [&[RESOLUTION], sort.as_slice()].concat();
+    let primary = PrimaryKey { sort: Some(KeyValue::B(sort)), ..row.clone() };
+    Some(ItemKey { table: TableId::LEDGER, primary })
+}
+
+/// Whether the row says what was decided about a conflict.
+#[must_use]
+pub fn is_resolution(row: &PrimaryKey) -> bool {
+    begins_with(row, RESOLUTION)
+}
+
+/// Whether the row is shared by many conflicts.
+#[must_use]
+pub fn is_shared(row: &PrimaryKey) -> bool {
+    begins_with(row, AGGREGATE)
+}
+
+fn begins_with(row: &PrimaryKey, kind: u8) -> bool {
+    matches!(&row.sort, Some(KeyValue::B(sort)) if sort.first() == Some(&kind))
 }
 
 /// The table whose conflict a ledger row describes: its entry may only go where that table goes.
@@ -35,11 +75,32 @@ pub fn table_of(row: &PrimaryKey) -> Option<TableId> {
     read_stamp(partition.get(..STAMP_BYTES)?).map(TableId)
 }
 
-/// The loser's and the winner's stamp of a ledger row.
+/// The loser's and the winner's stamp of a row that is about one conflict.
 #[must_use]
 pub fn stamps_of(row: &PrimaryKey) -> Option<(Stamp, Stamp)> {
     let Some(KeyValue::B(sort)) = &row.sort else { return None };
-    Some((read_stamp(sort.get(..STAMP_BYTES)?)?, read_stamp(sort.get(STAMP_BYTES..)?)?))
+    if is_shared(row) || is_resolution(row) {
+        return None;
+    }
+    pair(sort)
+}
+
+fn pair(bytes: &[u8]) -> Option<(Stamp, Stamp)> {
+    Some((read_stamp(bytes.get(..STAMP_BYTES)?)?, read_stamp(bytes.get(STAMP_BYTES..)?)?))
+}
+
+/// Every loser and its winner that a row names; none of a resolution.
+#[must_use]
+pub fn pairs(row: &PrimaryKey, entry: &Attributes) -> Vec<(Stamp, Stamp)> {
+    if let Some(pair) = stamps_of(row) {
+        return Vec::from([pair]);
+    }
+    match entry.get("pairs") {
+        Some(AttributeValue::B(pairs)) if is_shared(row) => {
+            pairs.chunks(2 * STAMP_BYTES).filter_map(pair).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// How grave it is that a write lost.
@@ -52,6 +113,12 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Of a conflict.
+    #[must_use]
+    pub const fn of(conflict: &Conflict) -> Self {
+        if conflict.loser.origins.conditional { Self::High } else { Self::Normal }
+    }
+
     /// The word in entries and output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -65,15 +132,13 @@ impl Severity {
 /// The attributes of the entry for `conflict` over `item`; the same wherever it is detected.
 #[must_use]
 pub fn entry(item: &ItemKey, conflict: &Conflict, policy: &Policy) -> Attributes {
-    let severity =
-        if conflict.loser.origins.conditional { Severity::High } else { Severity::Normal };
     BTreeMap::from([
         text("table", item.table.to_string()),
         ("key".to_string(), key_value(&item.primary)),
         ("loser".to_string(), side(&conflict.loser, usize::MAX)),
         ("winner".to_string(), side(&conflict.winner, LEDGER_WINNER_BYTES_MAX)),
         text("policy", policy.as_str().to_string()),
-        text("severity", severity.as_str().to_string()),
+        text("severity", Severity::of(conflict).as_str().to_string()),
     ])
 }
 
@@ -112,6 +177,23 @@ fn side(version: &Version, cap: usize) -> AttributeValue {
 fn context_value(context: &VersionVector) -> AttributeValue {
     let stamp = |(origin, hlc)| AttributeValue::B(stamp_bytes(Stamp { hlc, origin }).into());
     AttributeValue::L(context.iter().map(stamp).collect())
+}
+
+/// The inverse of [`context_value`].
+fn read_context(value: &AttributeValue) -> Option<VersionVector> {
+    let AttributeValue::L(stamps) = value else { return None };
+    let stamp = |value: &AttributeValue| match value {
+        AttributeValue::B(bytes) => read_stamp(bytes),
+        _ => None,
+    };
+    let stamps = stamps.iter().map(stamp).collect::<Option<Vec<Stamp>>>()?;
+    Some(VersionVector::from_entries(stamps.into_iter().map(|stamp| (stamp.origin, stamp.hlc))))
+}
+
+/// The context of one side of an entry.
+fn side_context(side: &AttributeValue) -> Option<VersionVector> {
+    let AttributeValue::M(side) = side else { return None };
+    side.get("context").and_then(read_context)
 }
 
 /// A stamp as ledger rows spell it: reading, then origin, both big-endian.

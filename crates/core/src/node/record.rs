@@ -1,0 +1,71 @@
+//! Losers into the ledger, in the batch that decided so.
+
+use super::{Effect, Node, Trace, Txn};
+use crate::catalog::Policy;
+use crate::item::ItemKey;
+use crate::ledger;
+use crate::ledger::flood::{self, Appended};
+use crate::merge::Conflict;
+use crate::replica::Snapshot;
+use crate::time::Now;
+
+impl Node {
+    pub(super) fn record<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &ItemKey,
+        conflict: &Conflict,
+        policy: &Policy,
+        effects: &mut alloc::vec::Vec<Effect>,
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LedgerSkipped) {
+            return;
+        }
+        let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
+        effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
+        let key = ledger::key(item, loser, winner);
+        if txn.item(&key).is_some() {
+            return;
+        }
+        match self.flood.note(now.wall_ms, item, self.config.ledger_per_minute) {
+            None => {
+                self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
+            }
+            Some(minute) => self.share(now, txn, item, conflict, policy, minute),
+        }
+    }
+
+    /// Appends to the first row of the minute that has room.
+    fn share<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &ItemKey,
+        conflict: &Conflict,
+        policy: &Policy,
+        minute: u64,
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::FloodDropped) {
+            return;
+        }
+        for nth in 0..=u8::MAX {
+            let key = flood::key(item, minute, self.me, nth);
+            let stored = txn.item(&key);
+            let row = stored.as_ref().and_then(|stored| stored.greatest().body.attributes());
+            match flood::append(row, item, conflict, policy) {
+                Appended::Known => return,
+                Appended::Full => {}
+                Appended::Row(row) => {
+                    self.put_system(now, txn, key, row);
+                    return;
+                }
+            }
+        }
+        // 256 full rows in one minute: back to rows of their own, rather than losing one.
+        let key = ledger::key(item, conflict.loser.stamp, conflict.winner.stamp);
+        self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
+    }
+}
