@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use pangea_core::item::{AttributeValue, Attributes, PrimaryKey};
-use pangea_core::ledger::{read_stamp, stamps_of, table_of};
+use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use pangea_core::ledger::{flood, is_shared, pairs, read_stamp, stamps_of, table_of};
 use pangea_core::merge::VersionVector;
+use pangea_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::versions::{VersionReport, format_stamp};
+use crate::versions::{VersionReport, format_stamp, format_vector};
 
 /// One page of a region's ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,21 @@ pub struct ConflictReport {
     pub severity: String,
     /// The merge policy that decided.
     pub policy: String,
+    /// `conflict`, or what else brought the entry here.
+    #[serde(default = "conflict_class")]
+    pub class: String,
+    /// The attribute that lost, where the policy merges attributes; none if the whole item did.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Conflicts that share this entry: more than one in a flood; `loser` is then the last of them.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// Losing images of a flood that are not kept.
+    #[serde(default)]
+    pub dropped_images: u64,
+    /// What an operator decided about it.
+    #[serde(default)]
+    pub resolved: Option<String>,
     /// What is not shown.
     pub loser: SideReport,
     /// What was shown instead when the conflict was found.
@@ -58,19 +74,72 @@ pub struct SideReport {
 impl ConflictReport {
     /// From a row of the ledger; `None` if it is not one.
     #[must_use]
-    pub fn of(row: &PrimaryKey, entry: &Attributes, names: &Names) -> Option<Self> {
-        let (loser, winner) = stamps_of(row)?;
+    pub fn of(
+        row: &PrimaryKey,
+        entry: &Attributes,
+        decision: Option<&Attributes>,
+        names: &Names,
+    ) -> Option<Self> {
         let AttributeValue::L(key) = entry.get("key")? else { return None };
         let table = table_of(row)?;
+        let pairs = pairs(row, entry);
+        let (loser, winner) = if is_shared(row) {
+            let (_, winner) = pairs.last()?;
+            let mut last = side(entry.get("last")?, names)?;
+            // What all of the losers had seen: an auditor asks for no less.
+            last.version.context = format_vector(&flood::context(entry));
+            (last, SideReport::bare(*winner, names))
+        } else {
+            (side(entry.get("loser")?, names)?, side(entry.get("winner")?, names)?)
+        };
         Some(Self {
-            id: format!("{}-{}", format_stamp(loser), format_stamp(winner)),
+            id: Self::id_of(row)?,
+            class: text(entry, "class").unwrap_or_else(conflict_class),
+            path: text(entry, "path"),
+            count: pairs.len() as u64,
+            dropped_images: number(entry, "dropped_images"),
+            resolved: decision.and_then(|decision| text(decision, "kept")),
             table: names.tables.get(&table).cloned().unwrap_or_else(|| table.to_string()),
             key: key.iter().map(value_json).collect(),
             severity: text(entry, "severity")?,
             policy: text(entry, "policy")?,
-            loser: side(entry.get("loser")?, names)?,
-            winner: side(entry.get("winner")?, names)?,
+            loser,
+            winner,
         })
+    }
+
+    /// What names the entry of a row: its pair, or the row itself where conflicts share it.
+    #[must_use]
+    pub fn id_of(row: &PrimaryKey) -> Option<String> {
+        if let Some((loser, winner)) = stamps_of(row) {
+            return Some(format!("{}-{}", format_stamp(loser), format_stamp(winner)));
+        }
+        let Some(KeyValue::B(sort)) = &row.sort else { return None };
+        is_shared(row).then(|| sort.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl SideReport {
+    /// A version of which the entry keeps the identity alone.
+    fn bare(stamp: Stamp, names: &Names) -> Self {
+        let version = VersionReport::from_parts(stamp, &VersionVector::default());
+        let region_name = names.regions.get(&version.region).cloned().unwrap_or_default();
+        Self { version, region_name, conditional: false, deleted: false, image: None }
+    }
+}
+
+fn conflict_class() -> String {
+    "conflict".to_string()
+}
+
+const fn one() -> u64 {
+    1
+}
+
+fn number(entry: &Attributes, name: &str) -> u64 {
+    match entry.get(name) {
+        Some(AttributeValue::N(number)) => number.to_string().parse().unwrap_or_default(),
+        _ => 0,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::limits::{LEDGER_HOT_ITEMS_MAX, LEDGER_PAIRS_MAX, LEDGER_WINNER_BYTES_
 use crate::merge::{Conflict, VersionVector};
 
 /// Milliseconds of the time that is counted over.
-const MINUTE_MS: u64 = 60_000;
+pub(super) const MINUTE_MS: u64 = 60_000;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]

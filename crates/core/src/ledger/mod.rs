@@ -75,6 +75,19 @@ pub fn table_of(row: &PrimaryKey) -> Option<TableId> {
     read_stamp(partition.get(..STAMP_BYTES)?).map(TableId)
 }
 
+/// When the conflict of a row was decided by the stamps, milliseconds since 1970; zero if the row is
+/// none of the ledger's.
+#[must_use]
+pub fn wall_ms(row: &PrimaryKey) -> u64 {
+    let Some(KeyValue::B(sort)) = &row.sort else { return 0 };
+    let word = |at: usize| Some(u64::from_be_bytes(sort.get(at..at + 8)?.try_into().ok()?));
+    match sort.first() {
+        Some(&AGGREGATE) => word(1).unwrap_or_default().saturating_mul(flood::MINUTE_MS),
+        Some(&RESOLUTION) => word(1).map_or(0, |bits| Hlc::from_bits(bits).wall_ms()),
+        _ => pair(sort).map_or(0, |(_, winner)| winner.hlc.wall_ms()),
+    }
+}
+
 /// The loser's and the winner's stamp of a row that is about one conflict.
 #[must_use]
 pub fn stamps_of(row: &PrimaryKey) -> Option<(Stamp, Stamp)> {

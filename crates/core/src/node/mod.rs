@@ -12,9 +12,13 @@ mod apply;
 mod copy;
 mod define;
 mod record;
+mod resolve;
+mod retain;
 mod write;
 
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
+pub use resolve::Resolution;
+pub use retain::Retention;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -47,6 +51,8 @@ pub struct Config {
     pub skew_ms_max: u64,
     /// Conflicts of one item in a minute that have a ledger row each.
     pub ledger_per_minute: u32,
+    /// How much of the ledger is kept.
+    pub retention: Retention,
     /// A bug to plant, for the simulator to find.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -60,6 +66,7 @@ impl Config {
             slot,
             skew_ms_max,
             ledger_per_minute: LEDGER_ROWS_PER_MINUTE_MAX,
+            retention: Retention::UNBOUNDED,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -108,6 +115,13 @@ pub enum Event {
         request: RequestId,
         /// What to do, each item once; at most [`crate::limits::TRANSACTION_ITEMS_MAX`].
         ops: Vec<(TableId, table::WriteOp)>,
+    },
+    /// An operator decides about a conflict.
+    Resolve {
+        /// Whom to answer.
+        request: RequestId,
+        /// What was decided.
+        resolution: Box<Resolution>,
     },
     /// A client changes the catalog.
     Define {
@@ -212,6 +226,13 @@ pub enum Trace {
         /// What it knows.
         known: Hlc,
     },
+    /// Rows of the ledger went, for their age or the ledger's size.
+    LedgerTrimmed {
+        /// How many, since the last such word.
+        rows: u64,
+        /// Bytes that were there.
+        bytes: u64,
+    },
     /// This region's replica of a table serves.
     ReplicaActive(TableId),
     /// This region cannot hold a replica of a table.
@@ -288,6 +309,7 @@ pub struct Node {
     leaving: BTreeMap<TableId, copy::Leaving>,
     reconciled: bool,
     flood: Flood,
+    round: retain::Round,
     tick_us: u64,
 }
 
@@ -331,6 +353,7 @@ impl Node {
             leaving: BTreeMap::new(),
             reconciled: false,
             flood: Flood::default(),
+            round: retain::Round::default(),
             tick_us: 0,
             config,
         }
@@ -350,6 +373,9 @@ impl Node {
             }
             Event::Transact { request, ops } => {
                 self.transact(now, request, &ops, store, effects);
+            }
+            Event::Resolve { request, resolution } => {
+                self.resolve(now, request, *resolution, store, effects);
             }
             Event::Define { request, change } => {
                 self.define(now, request, *change, store, effects);
@@ -401,6 +427,7 @@ impl Node {
         self.reconcile(now, store, effects);
         self.drive_copies(now, effects);
         self.drive_leaving(now, store, effects);
+        self.drive_retention(now, store, effects);
     }
 
     /// A stamp greater than everything issued or seen here.

@@ -89,6 +89,7 @@ impl Region {
             slot: slot(index),
             skew_ms_max: 500,
             ledger_per_minute: 60,
+            retention: Retention::UNBOUNDED,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         };

@@ -14,7 +14,7 @@ use crate::time::{Hlc, Now, Stamp};
 use crate::view::view;
 
 /// A client's write of one item that may be done.
-struct Planned {
+pub(super) struct Planned {
     key: ItemKey,
     stored: Option<Stored>,
     /// `None` if there is nothing to write.
@@ -27,7 +27,7 @@ struct Planned {
 }
 
 /// Why a write of one item is not done.
-enum Unplanned {
+pub(super) enum Unplanned {
     NotServing,
     Refused(Refusal),
 }
@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// What a client's write comes to, against what the transaction sees.
-    fn plan<S: Snapshot>(
+    pub(super) fn plan<S: Snapshot>(
         &self,
         txn: &Txn<'_, S>,
         table: TableId,
@@ -130,11 +130,16 @@ impl Node {
 
     /// What the stamp of the write must exceed.
     #[expect(clippy::unused_self, reason = "collected tombstones will be asked here")]
-    fn floor(&self, planned: &Planned) -> Hlc {
+    pub(super) fn floor(&self, planned: &Planned) -> Hlc {
         planned.stored.as_ref().map(|stored| stored.seen.newest()).unwrap_or_default()
     }
 
-    fn execute<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, planned: Planned, stamp: Stamp) {
+    pub(super) fn execute<S: Snapshot>(
+        &mut self,
+        txn: &mut Txn<'_, S>,
+        planned: Planned,
+        stamp: Stamp,
+    ) {
         let Planned { key, stored, body, origins, context, .. } = planned;
         let Some(body) = body else { return };
         self.put(txn, key, stored, Write { stamp, body, origins, context });

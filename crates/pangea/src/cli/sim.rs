@@ -69,7 +69,8 @@ pub fn run_command(context: &Context, args: &SimArgs) -> anyhow::Result<ExitCode
     let options = args.options()?;
     let first = args.seed.unwrap_or(1);
     let all = if args.seed.is_some() { 1 } else { 1000 };
-    let seeds = args.seeds.unwrap_or(if args.seconds.is_some() { u64::MAX } else { all });
+    let all = if args.seconds.is_some() { u64::MAX } else { all };
+    let seeds = args.seeds.unwrap_or(all);
     if seeds == 1 {
         return if args.shrink {
             smaller(context, first, &options)

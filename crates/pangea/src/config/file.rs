@@ -33,6 +33,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) record: Vec<Record>,
     #[serde(default)]
+    pub(super) ledger: Ledger,
+    #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
     pub(super) objectives: Objectives,
@@ -115,6 +117,13 @@ pub(super) struct Record {
     pub(super) service: Text,
     pub(super) routing: Option<Text>,
     pub(super) ttl_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    pub(super) retention_days: Option<Whole>,
+    pub(super) size_mb_max: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use topology::{
-    Edge, Health, Link, Network, Objectives, Record, Region, Restart, Routing, Service, Table,
-    Topology, Zone,
+    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Service,
+    Table, Topology, Zone,
 };
 
 /// The document behind `pangea up` without a file.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use pangea_core::catalog::{PREFIX, Tags};
 use pangea_core::id::RegionSlot;
+use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
 use super::Cidr;
@@ -39,6 +40,8 @@ pub struct Topology {
     /// The names in those zones.
     #[serde(rename = "record", skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
+    /// How much of the conflict ledger each region keeps.
+    pub ledger: Ledger,
     /// How regions and services are probed.
     pub health: Health,
     /// What experiments are judged against.
@@ -171,6 +174,27 @@ pub struct Record {
     pub routing: Routing,
     /// Lifetime of an answer, in s. Default: the zone's.
     pub ttl_s: u32,
+}
+
+/// How much of the conflict ledger each region keeps; what goes is counted and logged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ledger {
+    /// Age of an entry, in days. Default: 30.
+    pub retention_days: u64,
+    /// Size of all entries, in MB; the oldest go first. Default: 1024.
+    pub size_mb_max: u64,
+}
+
+impl Ledger {
+    /// As the node wants it.
+    #[must_use]
+    pub const fn retention(&self) -> Retention {
+        let day_ms = 24 * 60 * 60 * 1000;
+        Retention {
+            age_ms: self.retention_days.saturating_mul(day_ms),
+            bytes: self.size_mb_max.saturating_mul(1024 * 1024),
+        }
+    }
 }
 
 /// How regions and services are probed.

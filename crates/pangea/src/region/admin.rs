@@ -1,7 +1,8 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
-//! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`, `/v1/tables`,
-//! `/v1/faults`, `/metrics`; `POST /v1/tables`, `/v1/faults`.
+//! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`,
+//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/faults`, `/metrics`; `POST /v1/conflicts/resolve`,
+//! `/v1/tables`, `/v1/faults`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,14 +12,12 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use pangea_core::id::Origin;
 use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
-use pangea_core::ledger;
 use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Region, health, settings};
-use crate::conflicts::{ConflictPage, ConflictReport, Names};
+use super::{Region, conflicts, health, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::wan::{Cut, Direction};
@@ -29,8 +28,6 @@ use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 
 /// Largest request body: a fault is a few words.
 const BODY_BYTES_MAX: usize = 4096;
-/// Entries of one page of conflicts, at most.
-const CONFLICTS_MAX: usize = 1000;
 /// Backlogs are counted no further than this.
 const BACKLOG_MAX: usize = 10_000;
 
@@ -39,6 +36,9 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     let path = request.uri().path().to_string();
     if request.method() == Method::POST && path == "/v1/faults" {
         return inject(&region, request).await;
+    }
+    if request.method() == Method::POST && path == "/v1/conflicts/resolve" {
+        return conflicts::resolve(&region, request.into_body()).await;
     }
     if request.method() == Method::POST && path == "/v1/tables" {
         return settings::change(&region, request.into_body()).await;
@@ -51,7 +51,8 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         status::PATH => json_reply(StatusCode::OK, &report(&region)),
         "/v1/vector" => json_reply(StatusCode::OK, &vector(&region)),
         "/v1/item" => item(&region, &query),
-        "/v1/conflicts" => reads(region, move |region| conflicts(region, &query)).await,
+        "/v1/conflicts" => reads(region, move |region| conflicts::page(region, &query)).await,
+        "/v1/conflicts/stream" => conflicts::stream(region, &query).await,
         "/v1/tables" => settings::list(&region),
         "/v1/faults" => json_reply(StatusCode::OK, &faults(&region)),
         "/metrics" => {
@@ -62,15 +63,18 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     }
 }
 
-fn problem(status: StatusCode, text: &str) -> Reply {
+pub(super) fn problem(status: StatusCode, text: &str) -> Reply {
     json_reply(status, &json!({"error": text}))
 }
 
-fn fault(fault: &Fault) -> Reply {
+pub(super) fn fault(fault: &Fault) -> Reply {
     problem(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string())
 }
 
-async fn reads(region: Arc<Region>, read: impl FnOnce(&Region) -> Reply + Send + 'static) -> Reply {
+pub(super) async fn reads(
+    region: Arc<Region>,
+    read: impl FnOnce(&Region) -> Reply + Send + 'static,
+) -> Reply {
     let answered = tokio::task::spawn_blocking(move || read(&region)).await;
     answered
         .unwrap_or_else(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the read was cancelled"))
@@ -170,63 +174,6 @@ fn parse(kind: KeyKind, text: &str) -> Option<KeyValue> {
     }
 }
 
-fn names(region: &Region) -> Names {
-    let catalog = region.catalog();
-    let tables = catalog.tables().map(|entry| (entry.id, entry.name.clone())).collect();
-    let regions = region.topology.regions.iter();
-    Names { tables, regions: regions.map(|it| (it.id.get(), it.name.clone())).collect() }
-}
-
-/// `?table=` by name, `?id=` for one, `?limit=`, `?after=` from the page before.
-fn conflicts(region: &Region, query: &Query) -> Reply {
-    let names = names(region);
-    let limit = query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(100);
-    let limit: usize = limit.clamp(1, CONFLICTS_MAX);
-    let after = match query.get("after").map(parse_place) {
-        None => None,
-        Some(Some(place)) => Some(place),
-        Some(None) => return problem(StatusCode::BAD_REQUEST, "`after` is not from a page"),
-    };
-    let wanted = |key: &PrimaryKey| {
-        let table = ledger::table_of(key).and_then(|table| names.tables.get(&table));
-        let id = ledger::stamps_of(key)
-            .map(|(loser, winner)| format!("{}-{}", format_stamp(loser), format_stamp(winner)));
-        query.get("table").is_none_or(|name| table.is_some_and(|table| table == name))
-            && query.get("id").is_none_or(|wanted| id.is_some_and(|id| id.starts_with(wanted)))
-    };
-    let rows = region.store.snapshot().and_then(|view| view.ledger(wanted, after.as_ref(), limit));
-    match rows {
-        Err(error) => fault(&error),
-        Ok(rows) => {
-            let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(&row.key));
-            let reports = rows.iter();
-            let reports =
-                reports.filter_map(|row| ConflictReport::of(&row.key, &row.entry, &names));
-            let conflicts = reports.collect();
-            json_reply(StatusCode::OK, &ConflictPage { conflicts, next })
-        }
-    }
-}
-
-/// A ledger row's key as text: both of its parts are binary.
-fn place(key: &PrimaryKey) -> String {
-    let hex = |value: Option<&KeyValue>| match value {
-        Some(KeyValue::B(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        _ => String::new(),
-    };
-    format!("{}.{}", hex(Some(&key.partition)), hex(key.sort.as_ref()))
-}
-
-fn parse_place(text: &str) -> Option<PrimaryKey> {
-    let bytes = |hex: &str| -> Option<Vec<u8>> {
-        let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-        (0..hex.len()).step_by(2).map(digit).collect()
-    };
-    let (partition, sort) = text.split_once('.')?;
-    let (partition, sort) = (KeyValue::B(bytes(partition)?), KeyValue::B(bytes(sort)?));
-    Some(PrimaryKey { partition, sort: Some(sort) })
-}
-
 /// A fault of this region's links, as it is asked for and listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -307,6 +254,9 @@ fn metrics(region: &Region) -> String {
     scrape.counter("pangea_replication_holds", holds, plain(observed.counts.holds));
     let distrusted = "Frames that were not believed";
     scrape.counter("pangea_replication_distrusted", distrusted, plain(observed.counts.distrusted));
+    let trimmed = "Ledger rows removed for their age or the ledger's size";
+    let rows = plain(observed.counts.ledger_trimmed);
+    scrape.counter("pangea_data_ledger_trimmed", trimmed, rows);
     let faults = "Commits that failed";
     scrape.counter("pangea_storage_faults", faults, plain(observed.counts.faults));
     let links = links(region);

@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod conflicts;
 mod feed;
 mod health;
 mod observe;
@@ -155,7 +156,8 @@ fn open(
         incarnation,
     };
     let links = Links::new(local, peers_of(&topology, known));
-    let node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
+    let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
+    node.retention = topology.ledger.retention();
     let writer =
         Writer::start(node, Arc::clone(&store), durable, clock, feed::Asker(links.clone()))?;
     let source = feed::Source { store: Arc::clone(&store), progress: writer.progress(), clock };

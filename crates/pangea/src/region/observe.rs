@@ -39,6 +39,8 @@ pub(crate) struct Counts {
     pub holds: u64,
     /// Frames not believed.
     pub distrusted: u64,
+    /// Ledger rows removed for their age or the ledger's size.
+    pub ledger_trimmed: u64,
     /// Failed commits.
     pub faults: u64,
 }
@@ -89,6 +91,10 @@ impl Observer {
                 tracing::warn!(%peer, %reason, "frame refused");
             }
             Trace::LogLost { .. } => {}
+            Trace::LedgerTrimmed { rows, bytes } => {
+                self.counts.ledger_trimmed += rows;
+                tracing::warn!(rows, bytes, "ledger rows removed: beyond its age or size");
+            }
             Trace::ReplicaActive(table) => tracing::info!(%table, "replica is active"),
             Trace::ReplicaFailed(table) => {
                 tracing::warn!(%table, "replica refused: a table of this name exists here");

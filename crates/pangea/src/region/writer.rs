@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pangea_core::id::{RegionSlot, RequestId, TableId};
-use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Token, Trace};
+use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Resolution, Token, Trace};
 use pangea_core::replica::{Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
@@ -33,6 +33,8 @@ const QUEUE_COMMANDS_MAX: usize = 4096;
 pub(crate) enum Command {
     /// Write one item.
     Write { table: TableId, op: Box<WriteOp>, reply: oneshot::Sender<Answer> },
+    /// Decide about a conflict.
+    Resolve { resolution: Box<Resolution>, reply: oneshot::Sender<Answer> },
     /// Change the catalog.
     Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
     /// A peer's stream opened or closed.
@@ -120,6 +122,12 @@ impl Writer {
     pub(crate) async fn define(&self, change: Change) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Define { change: Box::new(change), reply }, answer).await
+    }
+
+    /// Decides about a conflict; returns once the decision is durable here or refused.
+    pub(crate) async fn resolve(&self, resolution: Resolution) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Resolve { resolution: Box::new(resolution), reply }, answer).await
     }
 
     /// Hands over what a link has to say; waits while the writer is behind.
@@ -286,6 +294,9 @@ impl<P: Peers> Task<P> {
             Command::Write { table, op, reply } => {
                 Event::Write { request: self.wait(reply), table, op }
             }
+            Command::Resolve { resolution, reply } => {
+                Event::Resolve { request: self.wait(reply), resolution }
+            }
             Command::Define { change, reply } => {
                 Event::Define { request: self.wait(reply), change }
             }
@@ -342,7 +353,9 @@ impl<P: Peers> Task<P> {
     fn refuse(&mut self, commands: &mut Vec<Command>, why: &str) {
         for command in commands.drain(..) {
             match command {
-                Command::Write { reply, .. } | Command::Define { reply, .. } => {
+                Command::Write { reply, .. }
+                | Command::Resolve { reply, .. }
+                | Command::Define { reply, .. } => {
                     let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
                 }
                 Command::Link { peer, up } => {

@@ -186,6 +186,29 @@ impl StoreView {
         Ok((count, bytes))
     }
 
+    /// The items of up to `limit` versions of `origin` in `(after, through]`, in order, and how far
+    /// they reach: to `through`, unless there are more.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn changed_keys(
+        &self,
+        origin: Origin,
+        after: Hlc,
+        through: Hlc,
+        limit: usize,
+    ) -> Result<(Vec<ItemKey>, Hlc), Fault> {
+        let entries = self.changed_items(origin, after, through, limit)?;
+        let cut = entries.last().filter(|_| entries.len() >= limit).map(|entry| entry.hlc);
+        // The rows of one transaction may be parted by the limit: take them all next time.
+        let whole = |entry: &&Entry| cut.is_none_or(|cut| entry.hlc < cut);
+        let reached = match cut {
+            None => through.max(after),
+            Some(_) => entries.iter().filter(whole).map(|entry| entry.hlc).max().unwrap_or(after),
+        };
+        Ok((entries.into_iter().filter(|it| whole(&it)).map(|entry| entry.key).collect(), reached))
+    }
+
     /// How many versions of `origin` after a reading there are, counting no further than `limit`.
     ///
     /// # Errors

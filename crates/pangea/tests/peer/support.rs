@@ -237,7 +237,7 @@ impl World {
     }
 
     pub(crate) async fn region(&mut self, index: usize) -> Region {
-        let config = Config { slot: slot(index), skew_ms_max: 500 };
+        let config = Config::new(slot(index), 500);
         let (incarnation, last) = (1, Hlc::ZERO);
         let (applied, catalog) = (Applied::new(), Catalog::default());
         let node = Node::new(config, Durable { incarnation, last, applied, catalog });

@@ -195,7 +195,10 @@ impl World {
                 let text = format!("r{region} lost what it had told: {trace:?}");
                 return Err(Broken::new(Invariant::DurableAck, text));
             }
-            Trace::ReplicaActive(_) | Trace::ReplicaFailed(_) | Trace::ReplicaRemoved(_) => {}
+            Trace::LedgerTrimmed { .. }
+            | Trace::ReplicaActive(_)
+            | Trace::ReplicaFailed(_)
+            | Trace::ReplicaRemoved(_) => {}
         }
         Ok(())
     }

@@ -196,6 +196,7 @@ impl World {
             slot: slot(region),
             skew_ms_max: pangea_core::limits::CLOCK_SKEW_MS_MAX,
             ledger_per_minute: self.swarm.ledger_per_minute,
+            retention: pangea_core::node::Retention::UNBOUNDED,
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,
         };

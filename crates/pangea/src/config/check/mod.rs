@@ -16,8 +16,8 @@ use pangea_core::id::RegionSlot;
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Health, Link, Network, Objectives, Record, Region, Restart, Routing, Table, Topology,
-    Zone,
+    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Table,
+    Topology, Zone,
 };
 use super::{Cidr, Error};
 pub(super) use services::placeholders;
@@ -49,6 +49,7 @@ impl<'a> Checker<'a> {
         let zones = self.zones(&document.zone);
         let services_named: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
         let records = self.records(&document.record, &zones, &services_named);
+        let ledger = self.ledger(&document.ledger);
         let health = self.health(&document.health);
         let objectives = self.objectives(&document.objectives);
         if !self.problems.is_empty() {
@@ -65,6 +66,7 @@ impl<'a> Checker<'a> {
             networks,
             zones,
             records,
+            ledger,
             health,
             objectives,
         })
@@ -312,6 +314,13 @@ impl<'a> Checker<'a> {
             });
         }
         records
+    }
+
+    fn ledger(&mut self, ledger: &file::Ledger) -> Ledger {
+        Ledger {
+            retention_days: self.number(ledger.retention_days.as_ref(), 30, 1..=36_500),
+            size_mb_max: self.number(ledger.size_mb_max.as_ref(), 1024, 1..=1_000_000),
+        }
     }
 
     fn health(&mut self, health: &file::Health) -> Health {

@@ -1,5 +1,9 @@
 //! `pangea conflicts`: the ledger of writes that lost.
 
+mod export;
+mod report;
+mod resolve;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -41,6 +45,19 @@ pub enum ConflictsCommand {
         /// Its id, as listed, or enough of its beginning to be the only one
         id: String,
     },
+    /// Decide about a conflict: the kept version is written as one that has seen both
+    Resolve(resolve::ResolveArgs),
+    /// Print every conflict as JSON, one a line
+    Export(export::ExportArgs),
+    /// Which tables and keys conflict most, and which policy would have kept the updates
+    Report {
+        /// Only conflicts of this table [default: all tables]
+        #[arg(long)]
+        table: Option<String>,
+        /// Tables and keys to show at most
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
+    },
 }
 
 /// Runs the command.
@@ -63,6 +80,13 @@ pub fn run(context: &Context, command: &ConflictsCommand) -> anyhow::Result<Exit
             let id = id.trim_end_matches('…');
             let found = runtime.block_on(collect(&regions, None, Some(id)))?;
             show(context, id, &found)
+        }
+        ConflictsCommand::Resolve(args) => runtime.block_on(resolve::run(context, &topology, args)),
+        ConflictsCommand::Export(args) => runtime.block_on(export::run(&topology, args)),
+        ConflictsCommand::Report { table, limit } => {
+            let regions = chosen(&topology, None)?;
+            let found = runtime.block_on(collect(&regions, table.as_deref(), None))?;
+            report::run(context, &found, *limit)
         }
     }
 }
@@ -131,15 +155,18 @@ fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode>
         out::note("no conflicts");
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = vec![["ID", "TABLE", "KEY", "SEVERITY", "LOST IN", "WON BY"].map(String::from)];
+    let head = ["ID", "TABLE", "KEY", "COUNT", "SEVERITY", "LOST IN", "WON BY", "RESOLVED"];
+    let mut rows = vec![head.map(String::from)];
     for conflict in found {
         rows.push([
             format!("{}…", conflict.id.get(..SHORT_ID).unwrap_or(&conflict.id)),
             conflict.table.clone(),
-            conflict.key.iter().map(plain).collect::<Vec<_>>().join(" / "),
+            key_of(conflict),
+            conflict.count.to_string(),
             conflict.severity.clone(),
             conflict.loser.region_name.clone(),
             conflict.winner.region_name.clone(),
+            conflict.resolved.as_ref().map_or_else(String::new, |kept| format!("kept {kept}")),
         ]);
     }
     out::line(&out::columns(&rows));
@@ -156,11 +183,20 @@ fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result
         out::json(conflict)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let key: Vec<String> = conflict.key.iter().map(plain).collect();
     out::line(&format!("conflict  {}", conflict.id));
     out::line(&format!("table     {}", conflict.table));
-    out::line(&format!("key       {}", key.join(" / ")));
+    out::line(&format!("key       {}", key_of(conflict)));
+    if let Some(path) = &conflict.path {
+        out::line(&format!("attribute {path}"));
+    }
     out::line(&format!("severity  {}, merged by {}", conflict.severity, conflict.policy));
+    if conflict.count > 1 {
+        let (count, dropped) = (conflict.count, conflict.dropped_images);
+        out::line(&format!("count     {count} in one minute, {dropped} images not kept"));
+    }
+    if let Some(kept) = &conflict.resolved {
+        out::line(&format!("resolved  kept {kept}"));
+    }
     side("lost", &conflict.loser)?;
     side("won", &conflict.winner)?;
     Ok(ExitCode::SUCCESS)
@@ -183,6 +219,10 @@ fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
         None => out::line("(the image is too large to be kept twice: read the item)"),
     }
     Ok(())
+}
+
+fn key_of(conflict: &ConflictReport) -> String {
+    conflict.key.iter().map(plain).collect::<Vec<_>>().join(" / ")
 }
 
 /// A DynamoDB value as people would write it.

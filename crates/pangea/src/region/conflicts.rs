@@ -1,0 +1,301 @@
+//! The conflict ledger for the admin API: pages, its own stream, resolutions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use pangea_core::catalog::{Policy, TableEntry};
+use pangea_core::id::{Origin, TableId};
+use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
+use pangea_core::ledger;
+use pangea_core::merge::VersionVector;
+use pangea_core::node::{Outcome, Resolution};
+use pangea_core::table::{Action, WriteOp};
+use pangea_core::time::{Hlc, Stamp};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Region;
+use super::admin::{fault, problem};
+use crate::conflicts::{ConflictPage, ConflictReport, Names};
+use crate::http::{self, Reply, json as json_reply};
+use crate::query::Query;
+use crate::storage::{Fault, StoreView};
+use crate::versions::{format_stamp, format_vector, parse_stamp};
+
+/// Entries of one page, at most.
+const CONFLICTS_MAX: usize = 1000;
+/// Changes that one look of the stream goes over, so that it never holds a view for long.
+const LOOK_MAX: usize = 4096;
+/// How long the stream may be asked to wait for something to tell.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Largest request body: an item in DynamoDB JSON.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+fn names(region: &Region) -> Names {
+    let catalog = region.catalog();
+    let tables = catalog.tables().map(|entry| (entry.id, entry.name.clone())).collect();
+    let regions = region.topology.regions.iter();
+    Names { tables, regions: regions.map(|it| (it.id.get(), it.name.clone())).collect() }
+}
+
+/// `?table=` by name, `?id=` for one, `?limit=`, `?after=` from the page before.
+pub(super) fn page(region: &Region, query: &Query) -> Reply {
+    let names = names(region);
+    let limit = query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(100);
+    let limit: usize = limit.clamp(1, CONFLICTS_MAX);
+    let after = match query.get("after").map(parse_place) {
+        None => None,
+        Some(Some(place)) => Some(place),
+        Some(None) => return problem(StatusCode::BAD_REQUEST, "`after` is not from a page"),
+    };
+    let wanted = |key: &PrimaryKey| {
+        let table = ledger::table_of(key).and_then(|table| names.tables.get(&table));
+        if ledger::is_resolution(key) {
+            return false;
+        }
+        let id = ConflictReport::id_of(key);
+        query.get("table").is_none_or(|name| table.is_some_and(|table| table == name))
+            && query.get("id").is_none_or(|wanted| id.is_some_and(|id| id.starts_with(wanted)))
+    };
+    let rows = region.store.snapshot().and_then(|view| view.ledger(wanted, after.as_ref(), limit));
+    match rows {
+        Err(error) => fault(&error),
+        Ok(rows) => {
+            let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(&row.key));
+            let reports = rows.iter();
+            let view = region.store.snapshot();
+            let report = |row: &crate::storage::LedgerRow| {
+                let decided = view.as_ref().ok().and_then(|view| decision(view, &row.key));
+                ConflictReport::of(&row.key, &row.entry, decided.as_ref(), &names)
+            };
+            let conflicts = reports.filter_map(report).collect();
+            json_reply(StatusCode::OK, &ConflictPage { conflicts, next })
+        }
+    }
+}
+
+/// A ledger row's key as text: both of its parts are binary.
+fn place(key: &PrimaryKey) -> String {
+    let hex = |value: Option<&KeyValue>| match value {
+        Some(KeyValue::B(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => String::new(),
+    };
+    format!("{}.{}", hex(Some(&key.partition)), hex(key.sort.as_ref()))
+}
+
+fn parse_place(text: &str) -> Option<PrimaryKey> {
+    let bytes = |hex: &str| -> Option<Vec<u8>> {
+        let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        (0..hex.len()).step_by(2).map(digit).collect()
+    };
+    let (partition, sort) = text.split_once('.')?;
+    let (partition, sort) = (KeyValue::B(bytes(partition)?), KeyValue::B(bytes(sort)?));
+    Some(PrimaryKey { partition, sort: Some(sort) })
+}
+
+/// What was decided about the conflict of a row.
+fn decision(view: &StoreView, row: &PrimaryKey) -> Option<Attributes> {
+    let key = ledger::resolution_key(row)?;
+    view.get_item(&key, &Policy::Lww).ok().flatten()
+}
+
+/// `?after=` a place from the answer before, `?wait_ms=`: the ledger's entries in the order in which
+/// each origin's reach this region. The place is a vector, one reading to an origin: no entry is
+/// skipped, however late its origin is heard. An entry may come again, with the same id.
+pub(super) async fn stream(region: Arc<Region>, query: &Query) -> Reply {
+    let Some(mut place) = parse_place_of_stream(query.get("after").unwrap_or_default()) else {
+        return problem(StatusCode::BAD_REQUEST, "`after` is not from a stream");
+    };
+    let wait_ms = query.get("wait_ms").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let until = tokio::time::Instant::now() + Duration::from_millis(wait_ms).min(WAIT_MAX);
+    let mut progress = region.writer.progress();
+    loop {
+        progress.borrow_and_update();
+        let told = Arc::clone(&region);
+        let looked = tokio::task::spawn_blocking(move || look(&told, place)).await;
+        let (conflicts, next) = match looked {
+            Ok(Ok(looked)) => looked,
+            Ok(Err(error)) => return fault(&error),
+            Err(_) => return problem(StatusCode::INTERNAL_SERVER_ERROR, "the read was cancelled"),
+        };
+        place = next;
+        let waited = tokio::time::timeout_at(until, progress.changed());
+        if !conflicts.is_empty() || !matches!(waited.await, Ok(Ok(()))) {
+            let next = Some(format_vector(&place).join("."));
+            return json_reply(StatusCode::OK, &ConflictPage { conflicts, next });
+        }
+    }
+}
+
+fn parse_place_of_stream(text: &str) -> Option<VersionVector> {
+    let stamps = text.split('.').filter(|stamp| !stamp.is_empty()).map(parse_stamp);
+    let stamps = stamps.collect::<Option<Vec<Stamp>>>()?;
+    Some(VersionVector::from_entries(stamps.into_iter().map(|stamp| (stamp.origin, stamp.hlc))))
+}
+
+/// Entries behind a place, and the place behind them.
+fn look(
+    region: &Region,
+    mut place: VersionVector,
+) -> Result<(Vec<ConflictReport>, VersionVector), Fault> {
+    let names = names(region);
+    // Before the view: what is told to be durable is in it.
+    let heads: BTreeMap<Origin, Hlc> = {
+        let progress = region.writer.progress();
+        let progress = progress.borrow();
+        let own = Origin::new(region.slot, region.incarnation);
+        let others = progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
+        others.chain([(own, progress.closed)]).collect()
+    };
+    let view = region.store.snapshot()?;
+    let mut found = Vec::new();
+    for (origin, head) in heads {
+        let (keys, reached) = view.changed_keys(origin, place.get(origin), head, LOOK_MAX)?;
+        let of_ledger = keys.into_iter().filter(|key| key.table == TableId::LEDGER);
+        for key in of_ledger.filter(|key| !ledger::is_resolution(&key.primary)) {
+            let entry = view.get_item(&key, &Policy::Lww)?;
+            let decided = decision(&view, &key.primary);
+            let report = entry.and_then(|entry| {
+                ConflictReport::of(&key.primary, &entry, decided.as_ref(), &names)
+            });
+            found.extend(report);
+        }
+        place.record(Stamp { hlc: reached, origin });
+    }
+    Ok((found, place))
+}
+
+/// A decision, as it is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    /// The conflict.
+    id: String,
+    /// `winner`, `loser`, or `item` with one.
+    keep: String,
+    /// The whole item in DynamoDB JSON, with `keep: "item"`.
+    #[serde(default)]
+    item: Option<serde_json::Value>,
+    /// Why, for the ledger.
+    #[serde(default)]
+    note: String,
+}
+
+/// Decides about a conflict: writes what shall be kept, and the decision beside the conflict.
+pub(super) async fn resolve(region: &Arc<Region>, body: Incoming) -> Reply {
+    let Ok(body) = http::body(body, BODY_BYTES_MAX).await else {
+        return problem(StatusCode::BAD_REQUEST, "no body, or too large a one");
+    };
+    let wish: Wish = match serde_json::from_slice(&body) {
+        Ok(wish) => wish,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let told = Arc::clone(region);
+    let planned = tokio::task::spawn_blocking(move || plan(&told, &wish)).await;
+    let resolution = match planned {
+        Ok(Ok(resolution)) => resolution,
+        Ok(Err((status, text))) => return problem(status, &text),
+        Err(_) => return problem(StatusCode::INTERNAL_SERVER_ERROR, "the read was cancelled"),
+    };
+    match region.writer.resolve(resolution).await {
+        Ok(Outcome::Written { stamp, .. }) => {
+            json_reply(StatusCode::OK, &json!({"version": stamp.map(format_stamp)}))
+        }
+        Ok(Outcome::Refused(refusal)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
+        Ok(_) => problem(StatusCode::CONFLICT, "this region does not serve the table"),
+        Err(fault) => problem(StatusCode::SERVICE_UNAVAILABLE, &fault.to_string()),
+    }
+}
+
+type Refused = (StatusCode, String);
+
+fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
+    let broken = |fault: Fault| (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string());
+    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_string());
+    let view = region.store.snapshot().map_err(broken)?;
+    let named = |key: &PrimaryKey| {
+        ConflictReport::id_of(key).is_some_and(|id| id.starts_with(&wish.id))
+            && !ledger::is_shared(key)
+    };
+    let rows = view.ledger(named, None, 2).map_err(broken)?;
+    let [row] = &rows[..] else {
+        let text = format!("{} conflicts have an id that begins with {}", rows.len(), wish.id);
+        return Err((StatusCode::NOT_FOUND, text));
+    };
+    let catalog = region.catalog();
+    let entry = ledger::table_of(&row.key).and_then(|table| catalog.get(table));
+    let entry = entry.ok_or_else(|| bad("the conflict's table is not here any more"))?;
+    let primary = item_of(&row.entry).ok_or_else(|| bad("the entry names no item"))?;
+    let op = match wish.keep.as_str() {
+        "winner" => None,
+        "loser" => Some(keep_loser(entry, &primary, &row.entry)?),
+        "item" => Some(keep_item(entry, &primary, wish.item.as_ref())?),
+        _ => return Err(bad("`keep` is winner, loser, or item with an `item`")),
+    };
+    let item = ItemKey { table: entry.id, primary };
+    let stored = view.get_stored(&item).map_err(broken)?;
+    let now_ms = i64::try_from(region.clock.now().wall_ms).unwrap_or(i64::MAX);
+    let decision = Attributes::from([
+        ("kept".to_string(), AttributeValue::S(wish.keep.clone())),
+        ("note".to_string(), AttributeValue::S(wish.note.clone())),
+        ("region".to_string(), AttributeValue::S(region.name.clone())),
+        ("decided_ms".to_string(), AttributeValue::N(Number::from(now_ms))),
+    ]);
+    let seen = stored.map(|stored| stored.stamps().collect()).unwrap_or_default();
+    Ok(Resolution { row: row.key.clone(), item, seen, op, decision })
+}
+
+/// The key of the item that an entry is about.
+fn item_of(entry: &Attributes) -> Option<PrimaryKey> {
+    let AttributeValue::L(parts) = entry.get("key")? else { return None };
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => Some(KeyValue::S(text.clone())),
+        AttributeValue::N(number) => Some(KeyValue::N(*number)),
+        AttributeValue::B(bytes) => Some(KeyValue::B(bytes.clone())),
+        _ => None,
+    };
+    let mut parts = parts.iter().map(value);
+    let partition = parts.next()??;
+    let sort = match parts.next() {
+        Some(sort) => Some(sort?),
+        None => None,
+    };
+    Some(PrimaryKey { partition, sort })
+}
+
+fn keep_loser(
+    entry: &TableEntry,
+    primary: &PrimaryKey,
+    row: &Attributes,
+) -> Result<WriteOp, Refused> {
+    let lost = || (StatusCode::CONFLICT, "the losing image is not a whole item".to_string());
+    let Some(AttributeValue::M(side)) = row.get("loser") else { return Err(lost()) };
+    if side.get("deleted") == Some(&AttributeValue::Bool(true)) {
+        return Ok(WriteOp::new(primary.clone(), Action::Delete));
+    }
+    let Some(AttributeValue::M(image)) = side.get("image") else { return Err(lost()) };
+    let same = entry.schema.key_of(image).is_ok_and(|key| key == *primary);
+    if !same {
+        return Err(lost());
+    }
+    Ok(WriteOp::new(primary.clone(), Action::Put(image.clone())))
+}
+
+fn keep_item(
+    entry: &TableEntry,
+    primary: &PrimaryKey,
+    item: Option<&serde_json::Value>,
+) -> Result<WriteOp, Refused> {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let item = item.ok_or_else(|| bad("`keep: item` needs an `item`".to_string()))?;
+    let image = pangea_codec::dynamo::decode_attributes(item.to_string().as_bytes());
+    let image = image.map_err(|error| bad(error.to_string()))?;
+    match entry.schema.key_of(&image) {
+        Ok(key) if key == *primary => Ok(WriteOp::new(key, Action::Put(image))),
+        Ok(_) => Err(bad("the item has another key than the conflict".to_string())),
+        Err(refusal) => Err(bad(refusal.to_string())),
+    }
+}
