@@ -1,346 +1,246 @@
-//! Power cuts, and every IO failing in its turn.
+//! Engines on disks that fail: every IO call in its turn, power cuts, flipped bits.
 //!
-//! The disk here is memory that remembers which writes no sync has covered. A power cut keeps a
-//! random subset of those, each perhaps torn at a sector, whatever their order was.
+//! `PANGEA_STORAGE_SEEDS` multiplies what is tried; the counts are printed with `--nocapture`.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, Mutex, MutexGuard};
+mod disk;
+mod kill;
 
-use pangea::storage::redb::{Medium, Options, Redb};
-use pangea::storage::{Change, Engine, Fault, Space};
-use redb::StorageBackend;
+use std::ops::Range;
+use std::path::Path;
 
-const SECTOR_BYTES: usize = 512;
-const CUTS: u64 = 200;
+use pangea::storage::conformance::{
+    FailingDisk, Random, Rows, Script, Verdict, check_flipped, check_recovered, cut_power,
+    fail_each_call, flip_bits, read_all,
+};
+use pangea::storage::memory::Memory;
+use pangea::storage::redb::{self, Redb};
+use pangea::storage::{Engine, Fault};
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+use disk::{Disk, Image};
 
-/// Splitmix64: the same cuts in every run.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("below a usize")
-    }
+/// How many times as much is tried as in the default build.
+fn seeds() -> u64 {
+    let asked = std::env::var("PANGEA_STORAGE_SEEDS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-#[derive(Clone, Debug)]
-enum Unsynced {
-    Write(u64, Vec<u8>),
-    Resize(u64),
+#[expect(clippy::print_stdout, reason = "what was tried is worth nothing unsaid")]
+fn say(subject: &str, what: &dyn std::fmt::Display) {
+    println!("{subject}: {what}");
 }
 
-#[derive(Debug, Default)]
-struct Disk {
-    synced: Vec<u8>,
-    current: Vec<u8>,
-    changes: Vec<Unsynced>,
-    /// Calls that may change the disk so far.
-    calls: u64,
-    /// The call from which on every such call fails.
-    fail_from: Option<u64>,
-    read_only: bool,
-    full: bool,
-}
-
-/// See the file. Clones are handles on the same disk.
-#[derive(Clone, Debug, Default)]
-struct PowerCut(Arc<Mutex<Disk>>);
-
-impl PowerCut {
-    fn holding(bytes: Vec<u8>) -> Self {
-        let disk = Disk { synced: bytes.clone(), current: bytes, ..Disk::default() };
-        Self(Arc::new(Mutex::new(disk)))
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().expect("no holder panics")
-    }
-
-    fn changing(&self) -> io::Result<MutexGuard<'_, Disk>> {
-        let mut disk = self.disk();
-        disk.calls += 1;
-        if disk.fail_from.is_some_and(|from| disk.calls > from) {
-            return Err(io::Error::other("injected"));
+/// An engine in a directory of the real file system.
+fn open_directory(engine: &str, directory: &Path) -> Box<dyn Engine> {
+    match engine {
+        "redb" => {
+            let options = redb::Options { cache_bytes: 1 << 20, ..redb::Options::default() };
+            Box::new(Redb::open_directory(directory, options).expect("nothing is damaged"))
         }
-        Ok(disk)
+        other => panic!("no engine {other}"),
+    }
+}
+
+#[test]
+fn redb_survives_kills() {
+    let kills = kill::survive("redb");
+    say("redb", &format!("{kills} processes killed, 0 commits lost"));
+    assert!(kills > 5, "{kills}");
+}
+
+impl FailingDisk for MemoryDisk {
+    type Engine = Memory;
+
+    fn new() -> Self {
+        Self(Memory::new())
     }
 
-    /// What is on the disk when the power comes back.
-    fn cut(&self, random: &mut Random) -> Self {
-        let disk = self.disk();
-        let mut bytes = disk.synced.clone();
-        let mut len = bytes.len() as u64;
-        let mut writes = Vec::new();
-        for change in &disk.changes {
-            if random.next().is_multiple_of(3) {
-                continue;
-            }
-            match change {
-                Unsynced::Resize(to) => len = *to,
-                Unsynced::Write(offset, data) => {
-                    len = len.max(offset + data.len() as u64);
-                    writes.extend(torn(*offset, data, random));
-                }
-            }
+    fn open(&self) -> Result<Memory, Fault> {
+        Ok(self.0.clone())
+    }
+
+    fn calls(&self) -> u64 {
+        self.0.calls()
+    }
+
+    fn fail(&self, calls: Range<u64>) {
+        self.0.fail_calls(calls);
+    }
+
+    fn cut(&self, _seed: u64) -> Self {
+        Self(self.0.reopen())
+    }
+}
+
+/// Memory as its own disk: what begins anew is what was published.
+struct MemoryDisk(Memory);
+
+#[test]
+fn memory_survives_every_failed_call() {
+    for gone in [false, true] {
+        let script = Script::new(1, 6);
+        let failed = fail_each_call::<MemoryDisk>(&script, gone);
+        say("memory", &failed);
+        assert!(failed.calls > 50 && failed.reported == failed.calls, "{failed}");
+    }
+}
+
+#[test]
+fn redb_survives_every_failed_call() {
+    for seed in 0..seeds() {
+        let script = Script::new(seed, 6);
+        for gone in [false, true] {
+            let failed = fail_each_call::<Disk<false>>(&script, gone);
+            say("redb", &failed);
+            assert!(failed.calls > 50 && failed.reported * 2 > failed.calls, "{failed}");
         }
-        for at in (1..writes.len()).rev() {
-            writes.swap(at, random.below(at + 1));
-        }
-        let len = usize::try_from(len).expect("a small file");
-        bytes.resize(len, 0);
-        for (offset, data) in writes {
-            let start = usize::try_from(offset).expect("a small file").min(len);
-            let end = (start + data.len()).min(len);
-            bytes[start..end].copy_from_slice(&data[..end - start]);
-        }
-        Self::holding(bytes)
+        let failed = fail_each_call::<Disk<true>>(&script, false);
+        say("redb with quick repair", &failed);
     }
 }
 
-/// A write whole, or only some of its sectors.
-fn torn(offset: u64, data: &[u8], random: &mut Random) -> Vec<(u64, Vec<u8>)> {
-    if !random.next().is_multiple_of(4) {
-        return vec![(offset, data.to_vec())];
-    }
-    let sectors = data.chunks(SECTOR_BYTES).enumerate();
-    let kept = sectors.filter(|_| random.next().is_multiple_of(2));
-    kept.map(|(at, sector)| (offset + (at * SECTOR_BYTES) as u64, sector.to_vec())).collect()
-}
-
-#[derive(Debug)]
-struct Handle(PowerCut);
-
-impl StorageBackend for Handle {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.disk().current.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.disk();
-        let start = usize::try_from(offset).expect("a small file");
-        let bytes = disk.current.get(start..start + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.0.changing()?;
-        disk.current.resize(usize::try_from(len).expect("a small file"), 0);
-        disk.changes.push(Unsynced::Resize(len));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.changing()?;
-        disk.synced = disk.current.clone();
-        disk.changes.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut disk = self.0.changing()?;
-        let start = usize::try_from(offset).expect("a small file");
-        let end = start + data.len();
-        if disk.current.len() < end {
-            disk.current.resize(end, 0);
-        }
-        disk.current[start..end].copy_from_slice(data);
-        disk.changes.push(Unsynced::Write(offset, data.to_vec()));
-        Ok(())
+#[test]
+fn redb_survives_a_power_cut_at_every_call() {
+    for seed in 0..seeds() {
+        let script = Script::new(seed, 8);
+        let cuts = cut_power::<Disk<false>>(&script, 3);
+        say("redb", &cuts);
+        // Both outcomes of a commit in flight were met.
+        assert!(cuts.kept > 0 && cuts.kept < cuts.disks, "{cuts}");
+        say("redb with quick repair", &cut_power::<Disk<true>>(&script, 1));
     }
 }
 
-impl Medium for PowerCut {
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        if self.disk().read_only {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
-        }
-        Ok(Box::new(Handle(self.clone())))
+/// A disk after the script, closed in order or not.
+fn written(script: &Script, in_order: bool) -> Image {
+    let disk = Disk::<false>::new();
+    let engine = disk.open().expect("an empty disk opens");
+    for changes in &script.commits {
+        engine.commit(changes).expect("no fault yet");
     }
-
-    fn open_read_only(&self) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(Handle(self.clone())))
+    if in_order {
+        drop(engine);
+        return disk.state().current.clone();
     }
-
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(if self.disk().full { 1 << 20 } else { 1 << 40 })
-    }
+    let image = disk.state().current.clone();
+    drop(engine);
+    image
 }
 
-fn open(disk: &PowerCut, quick_repair: bool) -> Result<Redb, Fault> {
-    let options = Options { cache_bytes: 1 << 20, quick_repair, ..Options::default() };
-    Redb::open(Arc::new(disk.clone()), options)
+/// Bits of the header, and others: half of them where there is something.
+fn bits(image: &Image, count: u64, random: &mut Random) -> Vec<u64> {
+    let used: Vec<u64> =
+        (0_u64..).zip(&image.bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+    let mut bits: Vec<u64> = (0..count / 4).map(|_| random.below(320 * 8)).collect();
+    bits.extend((0..count / 2).map(|_| {
+        let at = usize::try_from(random.below(used.len() as u64)).expect("small");
+        used[at] * 8 + random.below(8)
+    }));
+    bits.extend((0..count / 4).map(|_| random.below(image.bytes.len() as u64 * 8)));
+    bits
 }
 
-/// The rows of a commit: some new, some over old ones, some removed, one of several pages.
-fn random_ops(random: &mut Random) -> Vec<Change> {
-    let mut rows = BTreeMap::new();
-    for _ in 0..=random.below(12) {
-        let key = random.below(80).to_be_bytes().to_vec();
-        let len = if random.below(9) == 0 { 20_000 } else { random.below(700) };
-        let value = (random.below(4) > 0).then(|| vec![random.next() as u8; len]);
-        rows.insert(key, value);
-    }
-    rows.into_iter().map(|(key, value)| (Space::Items, key, value)).collect()
+fn open_flipped(image: &Image, bit: u64) -> Result<Redb, Fault> {
+    let mut image = image.clone();
+    image.bytes[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
+    Disk::<false>::holding(image).open()
 }
 
-fn apply(rows: &mut Rows, ops: &[Change]) {
-    for (_, key, value) in ops {
-        match value {
-            Some(value) => rows.insert(key.clone(), value.clone()),
-            None => rows.remove(key),
-        };
-    }
+fn survey(script: &Script, image: &Image, name: &str) {
+    let expected: &Rows = script.states.last().expect("begun with one");
+    let sound = Disk::<false>::holding(image.clone()).open();
+    assert_eq!(check_flipped(sound, expected, name), Verdict::Harmless, "{name}");
+    let bits = bits(image, 600 * seeds(), &mut Random(9));
+    let flips = flip_bits(bits, expected, |bit| open_flipped(image, bit));
+    say(name, &flips);
+    assert!(flips.count(Verdict::FileNamed) > 20, "{flips}");
 }
 
-fn rows(engine: &Redb) -> Rows {
-    let mut rows = Rows::new();
-    let view = engine.view().expect("reads go on");
-    let all = (Bound::Unbounded, Bound::Unbounded);
-    let visited = view.scan(Space::Items, all, false, &mut |key, value| {
-        rows.insert(key.to_vec(), value.to_vec());
-        ControlFlow::Continue(())
+#[test]
+fn redb_names_what_a_flipped_bit_damages() {
+    let script = Script::new(3, 12);
+    survey(&script, &written(&script, true), "redb, closed in order");
+    survey(&script, &written(&script, false), "redb, killed");
+}
+
+#[test]
+fn a_note_that_is_damaged_or_gone_does_no_harm() {
+    let script = Script::new(4, 3);
+    let image = written(&script, true);
+    let note = image.note.clone().expect("commits were acknowledged");
+    let flipped = (0..note.len() as u64 * 8).map(|bit| {
+        let mut note = note.clone();
+        note[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
+        Some(note)
     });
-    visited.expect("reads go on");
-    rows
+    for note in flipped.chain([None, Some(Vec::new())]) {
+        let disk = Disk::<false>::holding(Image { note, ..image.clone() });
+        let engine = disk.open().expect("the file is sound");
+        check_recovered(&engine, &script, 3, "without a note");
+    }
 }
 
 #[test]
-fn a_power_cut_loses_nothing_acknowledged_and_tears_nothing() {
-    let mut in_flight_kept = 0;
-    for seed in 0..CUTS {
-        in_flight_kept += u32::from(survive_one_cut(seed));
-    }
-    // Both outcomes of a commit in flight were met: the cuts were neither too early nor too late.
-    assert!(in_flight_kept > 0 && u64::from(in_flight_kept) < CUTS, "{in_flight_kept}");
-}
-
-/// Whether a commit in flight, if there was one, was found whole.
-fn survive_one_cut(seed: u64) -> bool {
-    let mut random = Random(seed);
-    let (disk, quick_repair) = (PowerCut::default(), seed.is_multiple_of(2));
-    let engine = open(&disk, quick_repair).expect("an empty disk opens");
-    let mut acknowledged = Rows::new();
-    for _ in 0..random.below(25) {
-        let ops = random_ops(&mut random);
-        engine.commit(&ops).expect("no fault yet");
-        apply(&mut acknowledged, &ops);
-    }
-    let ops = random_ops(&mut random);
-    let mut attempted = acknowledged.clone();
-    apply(&mut attempted, &ops);
-    let until = disk.disk().calls + random.next() % 14;
-    disk.disk().fail_from = Some(until);
-    if engine.commit(&ops).is_ok() {
-        acknowledged = attempted.clone();
-    }
-    assert_eq!(rows(&engine), acknowledged, "seed {seed}: reads of the process that lives");
-    let found = reopened_after(&disk, quick_repair, &mut random, seed);
-    assert!(found == acknowledged || found == attempted, "seed {seed}");
-    found == attempted && attempted != acknowledged
-}
-
-/// Cuts, opens, cuts again while it is open, and opens once more: recovery is crash-safe too.
-fn reopened_after(disk: &PowerCut, quick_repair: bool, random: &mut Random, seed: u64) -> Rows {
-    let after = disk.cut(random);
-    let engine =
-        open(&after, quick_repair).unwrap_or_else(|fault| panic!("seed {seed}: {fault:?}"));
-    let found = rows(&engine);
-    let again = after.cut(random);
-    let engine =
-        open(&again, quick_repair).unwrap_or_else(|fault| panic!("seed {seed}: {fault:?}"));
-    assert_eq!(rows(&engine), found, "seed {seed}: opening changed what is there");
-    engine.commit(&random_ops(random)).expect("a recovered disk takes commits");
-    found
+fn a_file_older_than_what_was_acknowledged_is_refused_by_name() {
+    let script = Script::new(4, 3);
+    let (before, after) = (written(&Script::new(4, 2), true), written(&script, true));
+    let mixed = Image { bytes: before.bytes, note: after.note };
+    let fault = Disk::<false>::holding(mixed).open().expect_err("a commit is missing");
+    let text = fault.to_string();
+    assert!(text.contains("/disk/region.redb") && text.contains("1 newest of 3"), "{text}");
 }
 
 #[test]
-fn every_io_fails_in_its_turn_and_reads_go_on() {
-    let mut failures = 0;
+fn a_failed_engine_reads_on_and_writes_nothing() {
+    let script = Script::new(5, 4);
     for call in 0.. {
-        let (disk, mut random) = (PowerCut::default(), Random(call));
-        let engine = open(&disk, call.is_multiple_of(2)).expect("an empty disk opens");
-        let mut acknowledged = Rows::new();
-        for _ in 0..3 {
-            let ops = random_ops(&mut random);
-            engine.commit(&ops).expect("no fault yet");
-            apply(&mut acknowledged, &ops);
+        let disk = Disk::<false>::new();
+        let engine = disk.open().expect("an empty disk opens");
+        for changes in &script.commits[..3] {
+            engine.commit(changes).expect("no fault yet");
         }
-        let before = engine.view().expect("no fault yet");
-        let until = disk.disk().calls + call;
-        disk.disk().fail_from = Some(until);
-        let ops = random_ops(&mut random);
-        let Err(fault) = engine.commit(&ops) else { break };
-        failures += 1;
+        disk.fail(disk.calls() + call..u64::MAX);
+        let Err(fault) = engine.commit(&script.commits[3]) else {
+            assert!(call > 5, "{call} calls of a commit failed");
+            return;
+        };
         assert!(matches!(fault, Fault::Write(_)) && !fault.nothing_written());
-        drop(before);
-        check_poisoned(&engine, &disk, &acknowledged, &ops);
+        disk.fail(0..0);
+        let image = disk.state().current.bytes.clone();
+        assert!(matches!(engine.commit(&script.commits[3]), Err(Fault::ReadOnly(_))));
+        assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
+        let rows = read_all(&engine).expect("reads go on");
+        assert!(rows == script.states[3]);
+        drop(engine);
+        assert!(disk.state().current.bytes == image, "a failed engine wrote");
     }
-    assert!(failures > 5, "{failures} calls of a commit failed");
-}
-
-fn check_poisoned(engine: &Redb, disk: &PowerCut, acknowledged: &Rows, ops: &[Change]) {
-    disk.disk().fail_from = None;
-    let image = disk.disk().current.clone();
-    assert!(matches!(engine.commit(ops), Err(Fault::ReadOnly(_))));
-    assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
-    assert_eq!(rows(engine), *acknowledged);
-    assert!(disk.disk().current == image, "a poisoned engine wrote");
-    let reopened = open(disk, true).expect("the disk is sound again");
-    let found = rows(&reopened);
-    let mut attempted = acknowledged.clone();
-    apply(&mut attempted, ops);
-    assert!(found == *acknowledged || found == attempted);
 }
 
 #[test]
 fn a_read_only_disk_serves_what_it_has() {
-    for clean in [true, false] {
-        let (disk, mut random, mut expected) = (PowerCut::default(), Random(5), Rows::new());
-        let engine = open(&disk, false).expect("an empty disk opens");
-        let ops = random_ops(&mut random);
-        engine.commit(&ops).expect("no fault yet");
-        apply(&mut expected, &ops);
-        let disk = if clean {
-            drop(engine);
-            disk
-        } else {
-            disk.cut(&mut random)
-        };
-        disk.disk().read_only = true;
-        let image = disk.disk().current.clone();
-        let engine = open(&disk, false).expect("readable");
-        assert_eq!(rows(&engine), expected);
-        assert!(matches!(engine.commit(&ops), Err(Fault::ReadOnly(_))));
+    let script = Script::new(6, 3);
+    for in_order in [true, false] {
+        let disk = Disk::<false>::holding(written(&script, in_order));
+        disk.state().read_only = true;
+        let image = disk.state().current.bytes.clone();
+        let engine = disk.open().expect("readable");
+        assert!(read_all(&engine).expect("readable") == script.states[3]);
+        assert!(matches!(engine.commit(&script.commits[0]), Err(Fault::ReadOnly(_))));
         drop(engine);
-        assert!(disk.disk().current == image, "a read-only disk was written");
+        assert!(disk.state().current.bytes == image, "a read-only disk was written");
     }
-    let empty = PowerCut::default();
-    empty.disk().read_only = true;
-    assert!(matches!(open(&empty, false), Err(Fault::Read(_))));
+    let empty = Disk::<false>::new();
+    empty.state().read_only = true;
+    assert!(matches!(empty.open(), Err(Fault::Read(_))));
 }
 
 #[test]
 fn a_full_disk_refuses_and_takes_commits_again_when_there_is_room() {
-    let (disk, mut random) = (PowerCut::default(), Random(6));
-    let engine = open(&disk, false).expect("an empty disk opens");
-    disk.disk().full = true;
-    let ops = random_ops(&mut random);
-    assert!(matches!(engine.commit(&ops), Err(Fault::DiskFull { .. })));
+    let (disk, script) = (Disk::<false>::new(), Script::new(7, 1));
+    let engine = disk.open().expect("an empty disk opens");
+    disk.state().full = true;
+    assert!(matches!(engine.commit(&script.commits[0]), Err(Fault::DiskFull { .. })));
     assert!(engine.health().is_err_and(|fault| fault.is_passing()));
-    assert_eq!(rows(&engine), Rows::new());
-    disk.disk().full = false;
-    engine.commit(&ops).expect("there is room again");
+    assert!(read_all(&engine).expect("readable").is_empty());
+    disk.state().full = false;
+    engine.commit(&script.commits[0]).expect("there is room again");
 }
