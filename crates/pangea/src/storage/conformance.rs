@@ -208,7 +208,7 @@ fn conditions_see_the_commit_before(engine: &impl Engine) {
         let expected = round.checked_sub(1).map(|before| vec![before]);
         let condition = Condition { place: Place::new(Space::Items, PARTITION), expected };
         let changes = [put(Space::Items, PARTITION, &[round])];
-        let outcome = engine.commit_if(&[condition.clone()], &changes);
+        let outcome = engine.commit_if(std::slice::from_ref(&condition), &changes);
         assert_eq!(outcome.expect("a sound engine commits"), Outcome::Committed);
         let again = engine.commit_if(&[condition], &changes).expect("a sound engine decides");
         assert_eq!(again, Outcome::Refused(Place::new(Space::Items, PARTITION)));

@@ -17,6 +17,9 @@ use pangea_codec::disk::meta;
 
 use super::Fault;
 
+/// What to do about a damaged file.
+pub(super) const REMEDY: &str = "put a sound copy of the region's directory in its place, or \
+                                 replace the region: see docs/operating.md, damaged data";
 /// Name of the note.
 const NOTE: &str = "acknowledged";
 
@@ -134,9 +137,8 @@ impl Acknowledged {
             return Ok(Self(found));
         }
         let why = format!(
-            "the {} newest of {noted} acknowledged commits are missing or damaged. To have this \
-             region copied from its peers, move its data directory away; to go on without those \
-             commits, remove the file `{NOTE}` beside it",
+            "the {} newest of {noted} acknowledged commits are missing or damaged; to go on without \
+             them, remove the file `{NOTE}` beside it; {REMEDY}",
             noted - found
         );
         Err(Fault::Damaged { file: file.to_owned(), why })

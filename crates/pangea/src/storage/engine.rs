@@ -65,8 +65,7 @@ impl EngineOptions {
         for (name, other) in EngineKind::ALL {
             if other != self.kind && directory.join(other.data()).exists() {
                 return Err(Fault::Read(format!(
-                    "{} has the data of the engine `{name}`: set storage.engine = \"{name}\", or \
-                     move the directory away to have the region copied from its peers",
+                    "{} has the data of the engine `{name}`: set storage.engine = \"{name}\"",
                     directory.display()
                 )));
             }

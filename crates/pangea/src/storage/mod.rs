@@ -27,7 +27,7 @@ pub use directory::Directory;
 pub use engine::{EngineKind, EngineOptions};
 pub use fault::{Fault, Place};
 pub use overlay::Overlay;
-pub use scrub::{OnDamage, ScannedRow, ScannedRows};
+pub use scrub::{KeyRange, OnDamage, ScannedRow, ScannedRows, Scrubbed, scrub};
 pub use store::{OpenError, Store};
 pub use view::{GroupView, LedgerRow, StoreView};
 

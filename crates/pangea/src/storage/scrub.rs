@@ -1,13 +1,14 @@
 //! Scans that go on past damage, for those who repair.
 
 use std::ops::{Bound, ControlFlow};
+use std::path::Path;
 
 use pangea_codec::disk::{self, RowError, key};
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
 use pangea_core::merge::Stored;
 
-use super::{Fault, Place, Space, StoreView};
+use super::{EngineOptions, Fault, Place, Space, StoreView};
 
 /// What a scan does where it meets damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct ScannedRow {
     pub row: Result<(ItemKey, Stored), RowError>,
 }
 
+/// A range of raw row keys.
+pub type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// A stretch of a table's rows.
 #[derive(Clone, Debug, Default)]
 pub struct ScannedRows {
@@ -34,12 +38,55 @@ pub struct ScannedRows {
     pub rows: Vec<ScannedRow>,
     /// Ranges of row keys that the engine cannot read at all: rows may be there that are not in
     /// [`Self::rows`]. An end is open where the table ends.
-    pub unreadable: Vec<(Bound<Vec<u8>>, Bound<Vec<u8>>)>,
+    pub unreadable: Vec<KeyRange>,
     /// Where to go on; `None` at the table's end.
     pub next: Option<Bound<Vec<u8>>>,
 }
 
+/// What a whole store has.
+#[derive(Clone, Debug, Default)]
+pub struct Scrubbed {
+    /// Rows that were read, by space in the order of [`Space::ALL`].
+    pub rows: [u64; 3],
+    /// What is damaged: rows by their keys, and what could not be read.
+    pub damage: Vec<Fault>,
+}
+
+/// Reads every row of the store in `directory`, which no process may have open.
+///
+/// # Errors
+///
+/// [`Fault::Damaged`] if it cannot be opened for its damage, [`Fault::Read`] if it cannot be read.
+pub fn scrub(directory: &Path, engine: EngineOptions) -> Result<Scrubbed, Fault> {
+    let engine = engine.open(directory)?;
+    StoreView::new(engine.view()?).scrub()
+}
+
 impl StoreView {
+    /// Reads every row there is.
+    fn scrub(&self) -> Result<Scrubbed, Fault> {
+        let mut found = Scrubbed::default();
+        for space in Space::ALL {
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            let scanned = self.view.scan(space, all, false, &mut |key, row| {
+                found.rows[space as usize] += 1;
+                let error = (space == Space::Items).then(|| disk::decode_at(key, row).err());
+                found.damage.extend(
+                    error
+                        .flatten()
+                        .map(|error| Fault::Corrupt { place: Place::new(space, key), error }),
+                );
+                ControlFlow::Continue(())
+            });
+            match scanned {
+                Ok(()) => {}
+                Err(fault @ Fault::Damaged { .. }) => found.damage.push(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+
     /// Up to `limit` rows of a table from a bound of raw row keys, tombstones included; of a row
     /// that is damaged it tells the key. `from` is unbounded for the table's beginning.
     ///

@@ -4,6 +4,8 @@
 
 mod disk;
 mod kill;
+#[cfg(feature = "rocksdb")]
+mod rocks;
 
 use std::ops::Range;
 use std::path::Path;
@@ -30,12 +32,14 @@ fn say(subject: &str, what: &dyn std::fmt::Display) {
 }
 
 /// An engine in a directory of the real file system.
-fn open_directory(engine: &str, directory: &Path) -> Box<dyn Engine> {
+fn open_directory(engine: &str, directory: &Path) -> Result<Box<dyn Engine>, Fault> {
     match engine {
         "redb" => {
             let options = redb::Options { cache_bytes: 1 << 20, ..redb::Options::default() };
-            Box::new(Redb::open_directory(directory, options).expect("nothing is damaged"))
+            Ok(Box::new(Redb::open_directory(directory, options)?))
         }
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => Ok(Box::new(rocks::open(directory)?)),
         other => panic!("no engine {other}"),
     }
 }

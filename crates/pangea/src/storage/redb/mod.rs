@@ -29,7 +29,7 @@ use redb::{
 
 use self::medium::{Seam, Shadow};
 use self::view::RedbView;
-use super::directory::Acknowledged;
+use super::directory::{Acknowledged, REMEDY};
 use super::overlay::Overlay;
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, Space, View,
@@ -410,8 +410,7 @@ fn open_fault(file: &str, error: DatabaseError) -> Fault {
 
 /// A file that is not believed.
 fn damaged(file: &str, why: &str) -> Fault {
-    let remedy = "to have this region copied from its peers, move its data directory away";
-    Fault::Damaged { file: file.to_owned(), why: format!("{why}; {remedy}") }
+    Fault::Damaged { file: file.to_owned(), why: format!("{why}; {REMEDY}") }
 }
 
 /// Whether an error is one of a disk that can be read but not written.

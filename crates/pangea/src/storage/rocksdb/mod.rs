@@ -22,7 +22,7 @@ use rocksdb::{
 };
 
 use self::view::RocksView;
-use super::directory::Acknowledged;
+use super::directory::{Acknowledged, REMEDY};
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Space, View,
     assert_well_formed, first_refused,
@@ -248,7 +248,7 @@ fn prepare(directory: &Directory, place: &Path) -> Result<(), Fault> {
     if has_tables && !place.join("CURRENT").exists() {
         // RocksDB would take the directory for a new one.
         let file = place.join("CURRENT").display().to_string();
-        return Err(Fault::Damaged { file, why: "it is missing".to_owned() });
+        return Err(Fault::Damaged { file, why: format!("it is missing; {REMEDY}") });
     }
     Ok(())
 }
@@ -305,7 +305,10 @@ fn families(options: Options) -> Vec<ColumnFamilyDescriptor> {
 fn fault(place: &Path, error: &Error) -> Fault {
     let why = error.to_string();
     match error.kind() {
-        ErrorKind::Corruption => Fault::Damaged { file: named(place, &why), why },
+        ErrorKind::Corruption => {
+            let file = named(place, &why);
+            Fault::Damaged { file, why: format!("{why}; {REMEDY}") }
+        }
         _ => Fault::Read(format!("{}: {why}", place.display())),
     }
 }

@@ -91,6 +91,17 @@ fn a_row_under_the_key_of_another_is_damaged() {
     assert!(found.rows[1].row.is_ok());
 }
 
+#[test]
+fn a_scrub_counts_rows_and_names_damage() {
+    let (engine, keys) = engine();
+    let found = view(&engine).scrub().expect("memory reads");
+    assert_eq!((found.rows, found.damage.len()), ([ROWS + 6, 0, 0], 0));
+    assert!(engine.corrupt(Space::Items, &keys[7], |row| row[9] ^= 4));
+    let found = view(&engine).scrub().expect("memory reads");
+    let place = Place::new(Space::Items, &keys[7]);
+    assert!(matches!(&found.damage[..], [Fault::Corrupt { place: at, .. }] if *at == place));
+}
+
 /// A view of whose keys some cannot be read, as those in a damaged block.
 #[derive(Debug)]
 struct Holey(Arc<dyn View>, std::ops::Range<Vec<u8>>);
