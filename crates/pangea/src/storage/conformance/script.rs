@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 use pangea_codec::disk::{self, key, meta};
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, Number, PrimaryKey};
-use pangea_core::merge::{Body, overwrite};
+use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::storage::{Change, Engine, Fault, Space};
@@ -99,7 +99,7 @@ fn change(
     }
     let row = (random.below(5) > 0).then(|| {
         let stamp = Stamp { hlc: Hlc::from_parts(ms, 0), origin: Origin::from_bits(1) };
-        disk::encode_row(&primary, &overwrite(None, stamp, Body::Live(body(random)), false))
+        disk::encode_row(&primary, &Stored::single(Version::first(stamp, Body::live(body(random)))))
     });
     if row.is_some() {
         let entry = [&[0, 1], &ms.to_be_bytes()[..], &row_key].concat();

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use pangea_codec::disk::{self, key};
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{Attributes, KeyValue, PrimaryKey};
-use pangea_core::merge::{Body, overwrite};
+use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::time::{Hlc, Stamp};
 
 use super::*;
@@ -92,7 +92,7 @@ fn a_damaged_block_is_named_by_its_file_and_scanned_past() {
     let mut changes: Vec<Change> = Vec::new();
     for number in 0..ROWS {
         let primary = PrimaryKey { partition: KeyValue::S(format!("p{number}")), sort: None };
-        let stored = overwrite(None, TABLE.0, Body::Live(Attributes::new()), false);
+        let stored = Stored::single(Version::first(TABLE.0, Body::live(Attributes::new())));
         let row = disk::encode_row(&primary, &stored);
         changes.push((Space::Items, key::row_in(TABLE, &primary), Some(row)));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pangea_core::id::Origin;
 use pangea_core::item::{Attributes, KeyValue, PrimaryKey};
-use pangea_core::merge::{Body, overwrite};
+use pangea_core::merge::{Body, Version};
 use pangea_core::time::{Hlc, Stamp};
 
 use super::*;
@@ -22,7 +22,7 @@ fn engine() -> (Memory, Vec<Vec<u8>>) {
         for number in 0..count {
             let stamp = Stamp { hlc: Hlc::from_bits(table), ..TABLE.0 };
             let primary = PrimaryKey { partition: KeyValue::S(format!("p{number}")), sort: None };
-            let stored = overwrite(None, stamp, Body::Live(Attributes::new()), false);
+            let stored = Stored::single(Version::first(stamp, Body::live(Attributes::new())));
             let row = disk::encode_row(&primary, &stored);
             changes.push((Space::Items, key::row_in(TableId(stamp), &primary), Some(row)));
         }
