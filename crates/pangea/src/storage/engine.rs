@@ -95,6 +95,7 @@ impl EngineOptions {
 }
 
 /// What to do about an engine that this binary lacks.
-pub(crate) const NOT_BUILT_IN: &str = "this binary was built without RocksDB: build it with `cargo \
+#[cfg(not(feature = "rocksdb"))]
+const NOT_BUILT_IN: &str = "this binary was built without RocksDB: build it with `cargo \
                                        build --release -p pangea --features rocksdb`, or set \
                                        storage.engine = \"redb\"";

@@ -55,18 +55,19 @@ fn is_log(name: &Path) -> bool {
     name.extension().is_some_and(|extension| extension == "log")
 }
 
-/// The directory after every commit; a flush of what is in memory now and then.
-fn images(script: &Script) -> Vec<Image> {
+/// The directory after every commit, and after a flush of what is in memory now and then; beside
+/// each the commits that are acknowledged.
+fn images(script: &Script) -> Vec<(usize, Image)> {
     let scratch = Scratch::new("rocks-images");
     let engine = open(&scratch.0).expect("a new directory opens");
-    let mut images = vec![copy(&scratch.0)];
-    for (number, changes) in script.commits.iter().enumerate() {
-        if number % 7 == 6 {
-            engine.flush().expect("no fault yet");
-            *images.last_mut().expect("begun with one") = copy(&scratch.0);
-        }
+    let mut images = vec![(0, copy(&scratch.0))];
+    for (acknowledged, changes) in (1..).zip(&script.commits) {
         engine.commit(changes).expect("no fault yet");
-        images.push(copy(&scratch.0));
+        images.push((acknowledged, copy(&scratch.0)));
+        if acknowledged % 7 == 6 {
+            engine.flush().expect("no fault yet");
+            images.push((acknowledged, copy(&scratch.0)));
+        }
     }
     images
 }
@@ -86,9 +87,15 @@ fn cut(before: &Image, after: &Image, random: &mut Random) -> Image {
         if unsynced == 0 {
             continue;
         }
-        if random.below(2) == 0 {
-            bytes.truncate(synced + usize::try_from(random.below(unsynced + 1)).expect("small"));
-            continue;
+        match random.below(3) {
+            // All of it was on its way, and arrived.
+            0 => continue,
+            1 => {
+                let kept = usize::try_from(random.below(unsynced + 1)).expect("small");
+                bytes.truncate(synced + kept);
+                continue;
+            }
+            _ => {}
         }
         let sectors = (synced as u64 / SECTOR_BYTES..).map(|sector| sector * SECTOR_BYTES);
         for start in sectors.take_while(|&start| start < bytes.len() as u64).collect::<Vec<_>>() {
@@ -107,14 +114,17 @@ fn rocksdb_survives_power_cuts_between_and_in_commits() {
     let (script, scratch) = (Script::new(21, 24), Scratch::new("rocks-cuts"));
     let images = images(&script);
     let (mut cuts, mut random) = (Cuts::default(), Random(5));
-    for (acknowledged, image) in images.iter().enumerate() {
+    for (at, (acknowledged, image)) in images.iter().enumerate() {
         cuts.calls += 1;
-        let mut after = vec![(image.clone(), acknowledged)];
-        if let Some(next) = images.get(acknowledged + 1) {
-            let torn = (0..4 * seeds()).map(|_| (cut(image, next, &mut random), acknowledged));
-            after.extend(torn);
+        let mut after = vec![image.clone()];
+        match images.get(at + 1) {
+            Some((next, image_after)) if next > acknowledged => {
+                after.extend((0..4 * seeds()).map(|_| cut(image, image_after, &mut random)));
+            }
+            _ => {}
         }
-        for (image, acknowledged) in after {
+        let acknowledged = *acknowledged;
+        for image in after {
             cuts.disks += 1;
             lay(&image, &scratch.0);
             let why = format!("cut after commit {acknowledged}");
@@ -135,7 +145,7 @@ fn rocksdb_survives_power_cuts_between_and_in_commits() {
 fn rocksdb_names_what_a_flipped_bit_damages() {
     let (script, scratch) = (Script::new(22, 24), Scratch::new("rocks-flips"));
     let expected = script.states.last().expect("begun with one");
-    let killed = images(&script).pop().expect("one a commit");
+    let (_, killed) = images(&script).pop().expect("one a commit");
     let (mut random, mut per_file) = (Random(6), BTreeMap::<String, Flips>::new());
     let mut all = Flips::default();
     for (name, bytes) in killed.iter().filter(|(_, bytes)| !bytes.is_empty()) {
@@ -165,7 +175,7 @@ fn rocksdb_names_what_a_flipped_bit_damages() {
 #[test]
 fn damage_in_the_middle_of_rocksdbs_log_is_no_power_cut() {
     let (script, scratch) = (Script::new(23, 6), Scratch::new("rocks-middle"));
-    let mut image = images(&script).pop().expect("one a commit");
+    let (_, mut image) = images(&script).pop().expect("one a commit");
     let (name, bytes) = image.iter_mut().find(|(name, _)| is_log(name)).expect("a log");
     let (name, middle) = (name.display().to_string(), bytes.len() / 2);
     bytes[middle] ^= 1;
