@@ -129,7 +129,7 @@ impl Acknowledged {
                 0
             }),
             Err(error) => {
-                tracing::error!(%error, "unreadable file {NOTE} beside {file}: going on without it");
+                tracing::error!(%error, "cannot read {NOTE} beside {file}: going on without it");
                 0
             }
         };

@@ -16,8 +16,8 @@ use pangea_core::id::RegionSlot;
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Storage, Table,
-    Topology, Zone,
+    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Storage,
+    Table, Topology, Zone,
 };
 use super::{Cidr, Error};
 use crate::storage::EngineKind;

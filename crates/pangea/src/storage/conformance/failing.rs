@@ -131,8 +131,8 @@ fn run<D: FailingDisk>(disk: &D, script: &Script) -> Run {
     run
 }
 
-/// Reads fail, or tell what was acknowledged. They may tell a commit whose outcome is unknown, if it
-/// is durable: what was read must not be lost either.
+/// Reads fail, or tell what was acknowledged. They may tell a commit whose outcome is unknown, if
+/// it is durable: what was read must not be lost either.
 fn check_reads(engine: &impl Engine, script: &Script, run: &mut Run) {
     match read_all(engine) {
         Ok(rows) if rows == script.states[run.acknowledged] => {}
