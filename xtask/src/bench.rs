@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::say;
+use crate::setup;
 use crate::shell::{self, Failure, cargo};
 
 /// A benchmark by name.
@@ -18,7 +19,7 @@ struct Bench {
     run: fn(&[&str]) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "api",
         about: "GetItem and durable PutItem over HTTP beside a bare hyper server",
@@ -42,6 +43,12 @@ const BENCHES: [Bench; 6] = [
         about: "durable commits and reads of the engine alone",
         asked_only: false,
         run: |arguments| example("bench_storage", arguments),
+    },
+    Bench {
+        name: "storage-rocksdb",
+        about: "the same of RocksDB, which takes minutes to build",
+        asked_only: true,
+        run: rocksdb,
     },
     Bench { name: "sim", about: "simulated seeds per second", asked_only: false, run: sim },
     Bench {
@@ -173,8 +180,18 @@ fn quoted(text: &str) -> String {
 
 /// Builds an example and the program that it measures, and takes its figures.
 fn example(name: &str, arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+    example_with(name, &[], arguments)
+}
+
+fn rocksdb(arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+    setup::rocksdb()?;
+    let arguments = [&["--engine", "rocksdb"], arguments].concat();
+    example_with("bench_storage", &["--features", "rocksdb"], &arguments)
+}
+
+fn example_with(name: &str, features: &[&str], arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
     let build = ["build", "--release", "--locked", "-p", "pangea", "--bin", "pangea", "--example"];
-    built(cargo(&build).arg(name))?;
+    built(cargo(&build).arg(name).args(features))?;
     let program = shell::target()?.join("release/examples").join(name);
     let mut command = Command::new(&program);
     let text = shell::data(command.args(arguments))?;

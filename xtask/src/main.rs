@@ -22,13 +22,15 @@ usage: cargo xtask COMMAND
 
   test [--only unit|sim|e2e] [-- PYTEST-ARGUMENTS]
                         install what the tests need, run all of them
+  test --engine redb|rocksdb
+                        the storage tests, with an engine that the default build may lack
   ci [STEP]             every gate, then every test; STEP is one of
                         fmt, clippy, tidy, docs, floors, sim-smoke, test, or `gates` for
                         all but the tests
   tidy                  house rules that a program can check
   bench [NAME] [--output json] [-- ARGUMENTS]
-                        api, replication, accelerator, storage, sim or build; `all` or no
-                        name means all but build
+                        api, replication, accelerator, storage, storage-rocksdb, sim or
+                        build; `all` or no name means all but storage-rocksdb and build
   fix                   format, and apply what clippy can repair";
 
 fn main() -> ExitCode {

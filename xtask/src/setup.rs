@@ -20,12 +20,32 @@ const TOOLS: [Tool; 4] = [
     Tool { probe: &["python3", "-c", "import ensurepip, venv"], package: "python3-venv" },
 ];
 
+/// Where Debian's packages put the library by which RocksDB's header is read; a user's own is named
+/// by `LIBCLANG_PATH`.
+const LIBCLANG: &str = "test -n \"$LIBCLANG_PATH\" || ls /usr/lib/llvm-*/lib/libclang.so";
+
+/// What compiles RocksDB, and lets its system calls fail.
+const ROCKSDB_TOOLS: [Tool; 3] = [
+    Tool { probe: &["c++", "--version"], package: "g++" },
+    Tool { probe: &["sh", "-c", LIBCLANG], package: "libclang-dev" },
+    Tool { probe: &["strace", "--version"], package: "strace" },
+];
+
 const REQUIREMENTS: &str = "tests/e2e/requirements.txt";
 
-/// Installs the missing Debian packages.
+/// Installs the missing Debian packages of the end-to-end tests.
 pub(crate) fn packages() -> Result<(), Failure> {
+    install(&TOOLS)
+}
+
+/// Installs the missing Debian packages of the feature `rocksdb` and its tests.
+pub(crate) fn rocksdb() -> Result<(), Failure> {
+    install(&ROCKSDB_TOOLS)
+}
+
+fn install(tools: &[Tool]) -> Result<(), Failure> {
     let missing: Vec<&str> =
-        TOOLS.iter().filter(|tool| !present(tool.probe)).map(|tool| tool.package).collect();
+        tools.iter().filter(|tool| !present(tool.probe)).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -33,7 +53,7 @@ pub(crate) fn packages() -> Result<(), Failure> {
     let by_hand = format!("apt-get update && apt-get install -y {}", missing.join(" "));
     let install = [&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat();
     let done = apt(&["update"])? && apt(&install)?;
-    if done && TOOLS.iter().all(|tool| present(tool.probe)) {
+    if done && tools.iter().all(|tool| present(tool.probe)) {
         return Ok(());
     }
     Err(Failure::new(format!("the tests need {}; as root: {by_hand}", missing.join(", "))))

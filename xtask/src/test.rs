@@ -29,8 +29,11 @@ struct Binaries {
     shop: PathBuf,
 }
 
-/// Runs the tiers that `arguments` select.
+/// Runs the tiers that `arguments` select, or the storage tests alone, with an engine.
 pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
+    if let ["--engine", engine] = arguments {
+        return storage(engine);
+    }
     let (tiers, pytest) = select(arguments)?;
     let mut total = Tally::default();
     for tier in tiers {
@@ -53,12 +56,36 @@ fn select<'a>(arguments: &[&'a str]) -> Result<(Vec<Tier>, Vec<&'a str>), Failur
             let tier = tier.ok_or_else(|| Failure::new("--only takes unit, sim or e2e"))?;
             Ok((vec![tier.1], pytest))
         }
-        _ => Err(Failure::new("usage: cargo xtask test [--only unit|sim|e2e] [-- PYTEST…]")),
+        _ => Err(Failure::new(
+            "usage: cargo xtask test [--only unit|sim|e2e] [-- PYTEST…] | --engine redb|rocksdb",
+        )),
     }
 }
 
 fn unit() -> Result<Tally, Failure> {
     cargo_tests("unit tests", &["test", "--workspace", "--no-fail-fast"])
+}
+
+/// The storage trait's conformance and the disks that fail, with an engine that the default build
+/// may not have.
+fn storage(engine: &str) -> Result<Tally, Failure> {
+    let features: &[&str] = match engine {
+        "redb" => &[],
+        "rocksdb" => {
+            let started = begin("tools for RocksDB");
+            setup::rocksdb()?;
+            say::done("tools for RocksDB", true, started.elapsed());
+            &["--features", "rocksdb"]
+        }
+        _ => return Err(Failure::new("--engine takes redb or rocksdb")),
+    };
+    let mut total = Tally::default();
+    for target in [&["--lib", "storage::"], &["--test", "storage_crash"]] {
+        let arguments = [&["test", "-p", "pangea", "--no-fail-fast"], features, target].concat();
+        let shown = [&arguments[..], &["--", "--nocapture"]].concat();
+        total.add(cargo_tests(&format!("storage tests, {engine}"), &shown)?);
+    }
+    Ok(total)
 }
 
 fn planted_bugs() -> Result<Tally, Failure> {

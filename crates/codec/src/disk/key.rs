@@ -11,7 +11,7 @@ use crate::binary::Reader;
 
 /// Bytes of the hash of a partition key.
 const HASH_BYTES: usize = 16;
-/// Bytes of a stamp.
+/// Bytes of a stamp; a table is named by one.
 const STAMP_BYTES: usize = 10;
 /// Decimal exponents run from -130 - 37 to 125; this makes them positive.
 const EXPONENT_BIAS: i32 = 1 << 14;
@@ -57,6 +57,12 @@ pub fn partition(of: TableId, key: &KeyValue) -> Vec<u8> {
     PrimaryKey { partition: key.clone(), sort: None }.write_canonical(&mut canonical);
     bytes.extend_from_slice(&blake3::hash(&canonical).as_bytes()[..HASH_BYTES]);
     bytes
+}
+
+/// The part of an item's row key that names its partition; all of a key that is shorter.
+#[must_use]
+pub fn partition_of(row_key: &[u8]) -> &[u8] {
+    row_key.get(..STAMP_BYTES + HASH_BYTES).unwrap_or(row_key)
 }
 
 /// The least key above every key that begins with `prefix`; `None` if there is none.

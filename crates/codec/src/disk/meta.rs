@@ -90,3 +90,22 @@ pub fn parse_hlc(bytes: &[u8]) -> Result<Hlc, RowError> {
     reader.finish()?;
     Ok(Hlc::from_bits(bits))
 }
+
+/// How many commits a store has acknowledged, as its note and its engine hold it.
+#[must_use]
+pub fn commits(count: u64) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.u64(count);
+    sealed(writer)
+}
+
+/// The inverse of [`commits`].
+///
+/// # Errors
+/// See [`RowError`].
+pub fn parse_commits(bytes: &[u8]) -> Result<u64, RowError> {
+    let mut reader = Reader::new(checked(bytes)?.1);
+    let count = reader.u64()?;
+    reader.finish()?;
+    Ok(count)
+}

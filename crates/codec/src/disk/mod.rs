@@ -46,6 +46,9 @@ pub enum RowError {
         /// What its bytes give.
         found: u32,
     },
+    /// Whole, but under the key of another row: the key is damaged.
+    #[error("row belongs under another key")]
+    Misplaced,
     /// Whole, but not a row: a bug.
     #[error("row cannot be decoded: {0}")]
     Malformed(#[from] DecodeError),
@@ -128,6 +131,16 @@ pub fn decode_key(bytes: &[u8]) -> Result<PrimaryKey, RowError> {
 /// [`RowError`] if the row is damaged or of another format.
 pub fn item_key(row_key: &[u8], row: &[u8]) -> Result<ItemKey, RowError> {
     Ok(ItemKey { table: key::table_of(row_key)?, primary: decode_key(row)? })
+}
+
+/// An item's row, given its row key, unless one of the two is damaged.
+///
+/// # Errors
+/// [`RowError`], [`RowError::Misplaced`] if the row says that it belongs elsewhere.
+pub fn decode_at(row_key: &[u8], row: &[u8]) -> Result<(ItemKey, Stored), RowError> {
+    let (primary, stored) = decode_row(row)?;
+    let key = ItemKey { table: key::table_of(row_key)?, primary };
+    if key::row(&key) == row_key { Ok((key, stored)) } else { Err(RowError::Misplaced) }
 }
 
 /// The bytes of a writer that began with a marker and room for a checksum, which is filled in.

@@ -78,6 +78,35 @@ fn metadata_of_a_cold_item_is_sixteen_bytes() {
 }
 
 #[test]
+fn a_row_under_another_key_is_noticed() {
+    let table = TableId(Stamp { hlc: Hlc::from_parts(9, 0), origin: origin(1) });
+    let (row_key, row) = (key::row_in(table, &key()), encode_row(&key(), &stored()));
+    let item = ItemKey { table, primary: key() };
+    assert_eq!(decode_at(&row_key, &row), Ok((item, stored())));
+    // The table is known from the row key alone, so damage there is the reader's to find.
+    for at in 10..row_key.len() {
+        let mut damaged = row_key.clone();
+        damaged[at] ^= 1;
+        assert_eq!(decode_at(&damaged, &row), Err(RowError::Misplaced), "byte {at}");
+    }
+    assert_eq!(key::partition_of(&row_key), key::partition(table, &key().partition));
+    assert_eq!(key::partition_of(b"short"), b"short");
+}
+
+#[test]
+fn the_count_of_commits_is_frozen_and_sealed() {
+    let bytes = meta::commits(0x0102);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "2093edc6600000000000000102");
+    assert_eq!(meta::parse_commits(&bytes), Ok(0x0102));
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(meta::parse_commits(&damaged).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_is_noticed() {
     let row = encode_row(&key(), &stored());
     for at in 0..row.len() {

@@ -13,6 +13,7 @@ mod process;
 pub(crate) mod screen;
 pub mod sim;
 mod status;
+mod storage;
 pub mod table;
 
 use std::ffi::OsString;
@@ -88,6 +89,9 @@ enum Command {
     /// Run a game day against a running topology and judge it by its objectives
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),
+    /// Look for damage in the data of regions that do not run
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Run the replication machines under simulated faults
     Sim(sim::SimArgs),
     /// Check a topology file, or print it with every default filled in
@@ -162,6 +166,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Table(command) => table::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
+        Command::Storage(command) => storage::run(&context, &command),
         Command::Sim(args) => sim::run_command(&context, &args),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions(args) => Ok(completions::run(&args)),

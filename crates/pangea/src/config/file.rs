@@ -17,6 +17,8 @@ pub(super) type Texts = Spanned<Vec<Text>>;
 pub(super) struct Document {
     pub(super) cluster: Option<Text>,
     #[serde(default)]
+    pub(super) storage: Storage,
+    #[serde(default)]
     pub(super) region: Vec<Spanned<Region>>,
     #[serde(default)]
     pub(super) link: Vec<Spanned<Link>>,
@@ -51,6 +53,16 @@ pub(super) struct Region {
     pub(super) peer: Option<Text>,
     pub(super) restart: Option<Text>,
     pub(super) clock_offset_ms: Option<Whole>,
+    #[serde(default)]
+    pub(super) storage: Storage,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Storage {
+    pub(super) engine: Option<Text>,
+    pub(super) cache_mb: Option<Whole>,
+    pub(super) verify: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

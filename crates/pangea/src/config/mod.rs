@@ -25,7 +25,7 @@ pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use topology::{
     Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Service,
-    Table, Topology, Zone,
+    Storage, Table, Topology, Zone,
 };
 
 /// The document behind `pangea up` without a file.

@@ -84,3 +84,29 @@ fn home_arguments_and_placeholders_reach_the_command() {
     );
     assert_eq!(argv("eu-west-1")[1..], ["--listen", "127.0.2.1:8000", "--region", "eu-west-1"]);
 }
+
+#[test]
+fn a_region_keeps_rows_as_the_topology_says_or_otherwise() {
+    let text = "[storage]\ncache_mb = 64\nverify = false\n[[region]]\nname = 'a'\n\
+                [[region]]\nname = 'b'\nstorage.cache_mb = 32\n[[region]]\nname = 'c'\n\
+                [region.storage]\nengine = 'redb'\nverify = true";
+    let topology = parse("t", text, &["/srv".into()]).expect("a valid document");
+    let of = |cache_mb, verify| Storage { cache_mb, verify, ..Storage::default() };
+    let found: Vec<Storage> = topology.regions.iter().map(|region| region.storage).collect();
+    assert_eq!(found, [of(64, false), of(32, false), of(64, true)]);
+    let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
+    assert_eq!(topology, again);
+}
+
+#[test]
+fn an_engine_that_is_not_built_in_is_refused_with_what_builds_it() {
+    let text = "[[region]]\nname = 'a'\nstorage.engine = 'rocksdb'";
+    let parsed = parse("t", text, &["/srv".into()]);
+    if cfg!(feature = "rocksdb") {
+        let kind = parsed.expect("a valid document").regions[0].storage.engine;
+        assert_eq!(kind, crate::storage::EngineKind::RocksDb);
+    } else {
+        let error = parsed.expect_err("it is not built in").to_string();
+        assert!(error.contains("t:3:") && error.contains("--features rocksdb"), "{error}");
+    }
+}

@@ -11,12 +11,15 @@ use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
 use super::Cidr;
+use crate::storage::{EngineKind, EngineOptions};
 
 /// A whole deployment. See the [module](super) for what is always true of one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Topology {
     /// Name of the cluster. Default: `pangea`.
     pub cluster: String,
+    /// How regions keep their rows, unless a region says otherwise.
+    pub storage: Storage,
     /// The regions, in the order of the file.
     #[serde(rename = "region")]
     pub regions: Vec<Region>,
@@ -69,6 +72,19 @@ pub struct Region {
     pub restart: Restart,
     /// Added to the region's wall clock, in ms, to stage skew. Default: 0.
     pub clock_offset_ms: i64,
+    /// How it keeps its rows. Default: as the topology says.
+    pub storage: Storage,
+}
+
+/// How a region keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Storage {
+    /// The engine; it cannot be changed under data that is there. Default: redb.
+    pub engine: EngineKind,
+    /// Memory for what was read last, in MiB. Default: 256.
+    pub cache_mb: u64,
+    /// Whether redb's file is compared with its checksums when it is opened. Default: true.
+    pub verify: bool,
 }
 
 /// The simulated distance between two regions.
@@ -287,6 +303,19 @@ impl Topology {
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a topology holds only strings, numbers, lists and tables")
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { engine: EngineKind::Redb, cache_mb: 256, verify: true }
+    }
+}
+
+impl From<Storage> for EngineOptions {
+    fn from(storage: Storage) -> Self {
+        let cache_bytes = usize::try_from(storage.cache_mb << 20).unwrap_or(usize::MAX);
+        Self { kind: storage.engine, cache_bytes, verify: storage.verify }
     }
 }
 

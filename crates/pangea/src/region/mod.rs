@@ -144,7 +144,7 @@ fn open(
         slot: known.id.get(),
         incarnation: first_incarnation()?,
     };
-    let (store, durable) = Store::open(&data_dir.join(&known.name), wanted)?;
+    let (store, durable) = Store::open(&data_dir.join(&known.name), known.storage.into(), wanted)?;
     let store = Arc::new(store);
     let clock = Clock::new(known.clock_offset_ms);
     let incarnation = durable.incarnation;

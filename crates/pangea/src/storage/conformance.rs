@@ -1,26 +1,55 @@
-//! What every engine must do, as tests that take an engine.
+//! What every engine must do, as tests that take an engine and do not know whose it is.
+//!
+//! [`suite`] is about a sound disk. The others run a [`Script`] of real rows on a disk that fails
+//! its calls one by one ([`fail_each_call`]), loses its power ([`cut_power`]) or its bits
+//! ([`flip_bits`]); each gives the counts of what was tried.
+
+mod cutting;
+mod failing;
+mod flipping;
+mod script;
 
 use std::ops::{Bound, ControlFlow};
 
-use super::{Bounds, Change, Engine, Space, View};
+pub use cutting::{Cuts, RecordedDisk, check_recovered, cut_power};
+pub use failing::{Failed, FailingDisk, fail_each_call};
+pub use flipping::{Flips, Verdict, check_flipped, flip_bits};
+pub use script::{Random, Rows, Script, read_all};
+
+use super::{Bounds, Change, Condition, Engine, Outcome, Place, Space, View, partition_of};
 
 type Row = (Vec<u8>, Vec<u8>);
 
 const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
 
+/// A key of the form of row keys: table, hash of the partition key, and no sort key.
+const PARTITION: &[u8] = b"table-idenhash-of-the-part";
+
+/// A key of that partition.
+fn key_in_partition(sort: u8) -> Vec<u8> {
+    [PARTITION, &[sort]].concat()
+}
+
 /// Runs the suite on engines from `make`, each empty and its own; `reopen` ends an engine and gives
 /// what a process finds that begins anew.
+///
+/// An engine that commits inside one partition alone is given one commit a partition.
 ///
 /// # Panics
 ///
 /// The engine does not do what it must.
 pub fn suite<E: Engine>(make: impl Fn() -> E, reopen: impl Fn(E) -> E) {
     rows_are_put_replaced_and_removed(&make());
-    spaces_are_apart(&make());
+    if make().capabilities().whole_node_batches {
+        spaces_are_apart(&make());
+    }
     scans_are_in_byte_order(&make());
     ranges_have_exact_ends(&make());
     visitors_stop_when_they_like(&make());
     views_do_not_change(&make());
+    conditions_hold_or_nothing_happens(&make());
+    conditions_see_the_commit_before(&make());
+    one_of_many_writers_wins_each_round(&make());
     big_values_and_empty_ones(&make());
     commits_outlive_the_process(make(), &reopen);
     many_commits_agree_with_a_map(make(), &reopen);
@@ -30,9 +59,16 @@ fn put(space: Space, key: &[u8], value: &[u8]) -> Change {
     (space, key.to_vec(), Some(value.to_vec()))
 }
 
+/// All at once, or a partition at a time where the engine can do no more.
 fn commit(engine: &impl Engine, mut ops: Vec<Change>) {
     ops.sort();
-    engine.commit(&ops).expect("a sound engine commits");
+    if engine.capabilities().whole_node_batches {
+        return engine.commit(&ops).expect("a sound engine commits");
+    }
+    let same = |a: &Change, b: &Change| partition_of(a.0, &a.1) == partition_of(b.0, &b.1);
+    for ops in ops.chunk_by(same) {
+        engine.commit(ops).expect("a sound engine commits");
+    }
 }
 
 fn rows(view: &dyn View, space: Space, range: Bounds<'_>, reverse: bool) -> Vec<Row> {
@@ -135,6 +171,77 @@ fn views_do_not_change(engine: &impl Engine) {
     assert_eq!(get(engine, Space::Items, b"a"), Some(b"new".to_vec()));
     assert_eq!(get(engine, Space::Items, b"b"), None);
     assert_eq!(before.get(Space::Items, b"c").expect("a sound engine reads"), None);
+}
+
+fn conditions_hold_or_nothing_happens(engine: &impl Engine) {
+    let place = |key: &[u8]| Place::new(Space::Items, key);
+    let is =
+        |key: &[u8], value: &[u8]| Condition { place: place(key), expected: Some(value.to_vec()) };
+    let is_not = |key: &[u8]| Condition { place: place(key), expected: None };
+    commit(engine, vec![put(Space::Items, PARTITION, b"1")]);
+    let (one, two) = (key_in_partition(1), key_in_partition(2));
+    let changes = [put(Space::Items, PARTITION, b"2"), put(Space::Items, &one, b"new")];
+    for (conditions, refused) in [
+        (vec![is(PARTITION, b"2")], PARTITION),
+        (vec![is_not(PARTITION)], PARTITION),
+        (vec![is(PARTITION, b"1"), is(&one, b"")], &one),
+        (vec![is_not(&one), is_not(&two), is(PARTITION, b"1"), is(&two, b"x")], &two),
+        // The first that does not hold is named.
+        (vec![is(&two, b"x"), is(PARTITION, b"0")], &two),
+    ] {
+        let outcome = engine.commit_if(&conditions, &changes).expect("a sound engine decides");
+        assert_eq!(outcome, Outcome::Refused(place(refused)), "{conditions:?}");
+        assert_eq!(get(engine, Space::Items, PARTITION), Some(b"1".to_vec()));
+        assert_eq!(get(engine, Space::Items, &one), None, "a refused commit changed a row");
+        engine.health().expect("a refusal is no fault");
+    }
+    let conditions = [is(PARTITION, b"1"), is_not(&one)];
+    let outcome = engine.commit_if(&conditions, &changes).expect("a sound engine commits");
+    assert_eq!(outcome, Outcome::Committed);
+    assert_eq!(get(engine, Space::Items, PARTITION), Some(b"2".to_vec()));
+    assert_eq!(get(engine, Space::Items, &one), Some(b"new".to_vec()));
+}
+
+fn conditions_see_the_commit_before(engine: &impl Engine) {
+    let before = engine.view().expect("a sound engine gives views");
+    for round in 0..20_u8 {
+        let expected = round.checked_sub(1).map(|before| vec![before]);
+        let condition = Condition { place: Place::new(Space::Items, PARTITION), expected };
+        let changes = [put(Space::Items, PARTITION, &[round])];
+        let outcome = engine.commit_if(std::slice::from_ref(&condition), &changes);
+        assert_eq!(outcome.expect("a sound engine commits"), Outcome::Committed);
+        let again = engine.commit_if(&[condition], &changes).expect("a sound engine decides");
+        assert_eq!(again, Outcome::Refused(Place::new(Space::Items, PARTITION)));
+    }
+    let seen = before.get(Space::Items, PARTITION).expect("a sound engine reads");
+    assert_eq!(seen, None, "a condition changed a view");
+}
+
+/// Threads that each add one to a number, by its value before: none is lost.
+fn one_of_many_writers_wins_each_round(engine: &impl Engine) {
+    const WRITERS: u64 = 4;
+    const ROUNDS: u64 = 8;
+    let add = || {
+        for _ in 0..ROUNDS {
+            loop {
+                let expected = get(engine, Space::Items, PARTITION);
+                let number = expected.as_deref().map_or(0, number);
+                let change = put(Space::Items, PARTITION, &(number + 1).to_be_bytes());
+                let place = Place::new(Space::Items, PARTITION);
+                let outcome = engine.commit_if(&[Condition { place, expected }], &[change]);
+                if outcome.expect("a sound engine decides") == Outcome::Committed {
+                    break;
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..WRITERS).for_each(|_| drop(scope.spawn(add))));
+    let found = get(engine, Space::Items, PARTITION).map(|bytes| number(&bytes));
+    assert_eq!(found, Some(WRITERS * ROUNDS));
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes.try_into().expect("eight bytes"))
 }
 
 fn big_values_and_empty_ones(engine: &impl Engine) {

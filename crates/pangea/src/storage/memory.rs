@@ -1,35 +1,61 @@
 //! Rows in memory, for tests: the same promises as an engine on disk, and faults on demand.
 //!
-//! The "disk" is what a commit publishes at its end; a failed commit leaves it as it was.
+//! The "disk" is what a commit publishes at its end; a failed commit leaves it as it was. Its IO
+//! calls are a write for each row of a commit, a sync at its end, and a read for each row read.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{
-    Bounds, Capabilities, Change, Engine, Fault, Space, View, Visit, assert_sorted, is_empty,
+    Bounds, Capabilities, Change, Condition, Engine, Fault, Outcome, Space, View, Visit,
+    assert_well_formed, first_refused, is_empty,
 };
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// See the module. Clones are handles on the same rows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
+    plan: Arc<Mutex<Plan>>,
+    capabilities: Capabilities,
 }
 
 #[derive(Debug, Default)]
 struct State {
     disk: Arc<Disk>,
-    /// Writes and syncs left before one fails.
-    ios_left: Option<u64>,
-    full: bool,
     poisoned: Option<String>,
+}
+
+/// Which calls fail, and why.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Calls so far.
+    calls: u64,
+    /// Numbers of the calls that fail.
+    failing: Range<u64>,
+    /// Writes and syncs left before one fails.
+    writes_left: Option<u64>,
+    full: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Disk {
     spaces: [Rows; 3],
+}
+
+#[derive(Debug)]
+struct MemoryView {
+    disk: Arc<Disk>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let capabilities = Capabilities { whole_node_batches: true, ordered_feed: true };
+        Self { state: Arc::default(), plan: Arc::default(), capabilities }
+    }
 }
 
 impl Memory {
@@ -39,97 +65,134 @@ impl Memory {
         Self::default()
     }
 
+    /// An empty engine that is atomic inside a partition alone, as distributed ones are.
+    #[must_use]
+    pub fn partitioned() -> Self {
+        let capabilities = Capabilities { whole_node_batches: false, ordered_feed: true };
+        Self { capabilities, ..Self::default() }
+    }
+
     /// Lets `ios` more writes and syncs succeed, and the next fail; `None` lets all succeed.
-    ///
-    /// A commit is one write per row and a sync.
     pub fn fail_after(&self, ios: Option<u64>) {
-        self.lock().ios_left = ios;
+        self.plan().writes_left = ios;
+    }
+
+    /// Lets the calls of these numbers fail, counted from the engine's first.
+    pub fn fail_calls(&self, failing: Range<u64>) {
+        self.plan().failing = failing;
+    }
+
+    /// Calls so far, failed ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.plan().calls
     }
 
     /// Lets the disk have no room, or have some again.
     pub fn set_full(&self, full: bool) {
-        self.lock().full = full;
+        self.plan().full = full;
     }
 
     /// What a process that begins anew finds: the rows of every commit that returned `Ok`.
     #[must_use]
     pub fn reopen(&self) -> Self {
-        let disk = Arc::clone(&self.lock().disk);
-        Self { state: Arc::new(Mutex::new(State { disk, ..State::default() })) }
+        let state = State { disk: Arc::clone(&self.state().disk), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), plan: Arc::default(), ..self.clone() }
     }
 
     /// Changes a row behind the engine's back; `false` if there is no such row.
     pub fn corrupt(&self, space: Space, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state();
         let row = Arc::make_mut(&mut state.disk).spaces[space as usize].get_mut(key);
         row.map(change).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().expect("no holder panics")
     }
 }
 
 impl State {
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self, plan: &Plan) -> Result<(), Fault> {
         match &self.poisoned {
             Some(why) => Err(Fault::ReadOnly(why.clone())),
-            None if self.full => Err(Fault::DiskFull { available: 0, reserve: 1 }),
+            None if plan.full => Err(Fault::DiskFull { available: 0, reserve: 1 }),
             None => Ok(()),
         }
     }
+}
 
-    fn io(&mut self) -> Result<(), Fault> {
-        match &mut self.ios_left {
-            None => Ok(()),
-            Some(0) => {
-                self.poisoned = Some("injected".to_owned());
-                Err(Fault::Write("injected".to_owned()))
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-        }
+impl Plan {
+    /// Whether a call succeeds.
+    fn call(&mut self) -> bool {
+        self.calls += 1;
+        !self.failing.contains(&(self.calls - 1))
+    }
+
+    fn write(&mut self) -> Result<(), Fault> {
+        let left = self.writes_left;
+        self.writes_left = left.map(|left| left.saturating_sub(1));
+        if self.call() && left != Some(0) { Ok(()) } else { Err(Fault::Write("injected".into())) }
+    }
+
+    fn read(&mut self) -> Result<(), Fault> {
+        if self.call() { Ok(()) } else { Err(Fault::Read("injected".into())) }
     }
 }
 
 impl Engine for Memory {
     fn view(&self) -> Result<Arc<dyn View>, Fault> {
-        Ok(Arc::clone(&self.lock().disk) as Arc<dyn View>)
+        let (disk, plan) = (Arc::clone(&self.state().disk), Arc::clone(&self.plan));
+        Ok(Arc::new(MemoryView { disk, plan }))
     }
 
-    fn commit(&self, changes: &[Change]) -> Result<(), Fault> {
-        assert_sorted(changes);
-        let mut state = self.lock();
-        state.check()?;
+    fn commit_if(&self, conditions: &[Condition], changes: &[Change]) -> Result<Outcome, Fault> {
+        assert_well_formed(conditions, changes, self.capabilities);
+        let (mut state, mut plan) = (self.state(), self.plan());
+        state.check(&plan)?;
+        let refused = first_refused(conditions, |place| {
+            plan.read()?;
+            Ok(state.disk.spaces[place.space as usize].get(&place.key).cloned())
+        })?;
+        if let Some(place) = refused {
+            return Ok(Outcome::Refused(place));
+        }
         let mut disk = Arc::clone(&state.disk);
         let next = Arc::make_mut(&mut disk);
-        for (space, key, value) in changes {
-            state.io()?;
+        let written = changes.iter().try_for_each(|(space, key, value)| {
             let rows = &mut next.spaces[*space as usize];
             match value {
                 Some(value) => rows.insert(key.clone(), value.clone()),
                 None => rows.remove(key),
             };
+            plan.write()
+        });
+        if let Err(fault) = written.and_then(|()| plan.write()) {
+            state.poisoned = Some("injected".to_owned());
+            return Err(fault);
         }
-        state.io()?;
         state.disk = disk;
-        Ok(())
+        Ok(Outcome::Committed)
     }
 
     fn health(&self) -> Result<(), Fault> {
-        self.lock().check()
+        let state = self.state();
+        state.check(&self.plan())
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { whole_node_batches: true, ordered_feed: true }
+        self.capabilities
     }
 }
 
-impl View for Disk {
+impl View for MemoryView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.spaces[space as usize].get(key).cloned())
+        self.plan.lock().expect("no holder panics").read()?;
+        Ok(self.disk.spaces[space as usize].get(key).cloned())
     }
 
     fn scan(
@@ -142,8 +205,10 @@ impl View for Disk {
         if is_empty(bounds) {
             return Ok(());
         }
-        let mut rows = self.spaces[space as usize].range::<[u8], Bounds<'_>>(bounds);
+        let mut rows = self.disk.spaces[space as usize].range::<[u8], Bounds<'_>>(bounds);
         while let Some((key, value)) = if reverse { rows.next_back() } else { rows.next() } {
+            // Not held while the visitor is called: it may read, too.
+            self.plan.lock().expect("no holder panics").read()?;
             if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }

@@ -1,22 +1,33 @@
 //! A region's storage: engines behind one trait, and typed rows on top.
 //!
-//! An engine keeps three sorted spaces of bytes. A commit is atomic over all of them and durable
-//! when it returns; a view never changes. An engine that cannot say what is on its disk any more
-//! refuses further commits and goes on serving the last durable state.
+//! An engine keeps three sorted spaces of bytes. A commit is atomic and durable when it returns,
+//! and may rest on conditions; a view never changes. An engine that cannot say what is on its disk any
+//! more refuses further commits and goes on serving the last durable state. Damage is never passed
+//! over: what is damaged is named, a row by its key, else the file.
 
 pub mod conformance;
+mod directory;
+mod engine;
+mod fault;
 pub mod memory;
 mod overlay;
 pub mod redb;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
+mod scrub;
 mod store;
 mod view;
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use pangea_codec::disk::RowError;
+use pangea_codec::disk::key;
 
+pub use directory::Directory;
+pub use engine::{EngineKind, EngineOptions};
+pub use fault::{Fault, Place};
 pub use overlay::Overlay;
+pub use scrub::{KeyRange, OnDamage, ScannedRow, ScannedRows, Scrubbed, scrub};
 pub use store::{OpenError, Store};
 pub use view::{GroupView, LedgerRow, StoreView};
 
@@ -45,49 +56,23 @@ pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 /// What the caller of a scan is given, key and value, and says whether to go on.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// Why the store did not do what it was asked to.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Fault {
-    /// Too little room on the disk: nothing was written; try again when there is room.
-    #[error("the disk is full: {available} bytes are left, {reserve} are kept in reserve")]
-    DiskFull {
-        /// Bytes left.
-        available: u64,
-        /// Bytes that no write may touch.
-        reserve: u64,
-    },
-    /// The engine refuses commits since an earlier fault: nothing was written. Reads go on.
-    #[error("the store is read-only since: {0}")]
-    ReadOnly(String),
-    /// A commit failed: it may or may not be durable. Reads go on from the last durable state.
-    #[error("the store failed to write: {0}")]
-    Write(String),
-    /// A read failed.
-    #[error("the store failed to read: {0}")]
-    Read(String),
-    /// A row is damaged.
-    #[error("damaged row {key}: {error}")]
-    Corrupt {
-        /// Its row key, in hexadecimal digits.
-        key: String,
-        /// How it is damaged.
-        error: RowError,
-    },
+/// What a commit rests on: the value of a key when it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The key.
+    pub place: Place,
+    /// Its value; `None` if it must not be there.
+    pub expected: Option<Vec<u8>>,
 }
 
-impl Fault {
-    /// Whether it is certain that the commit left no trace.
-    #[must_use]
-    pub const fn nothing_written(&self) -> bool {
-        // Reads come before the commit: where one fails, there is none.
-        !matches!(self, Self::Write(_))
-    }
-
-    /// Whether the same commit may succeed later in this process.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
-    }
+/// What became of a commit that rests on conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// It is durable.
+    Committed,
+    /// The key named does not have its expected value: nothing was changed.
+    Refused(Place),
 }
 
 /// What an engine can do beyond the minimum; nothing may be assumed of one that cannot.
@@ -101,19 +86,34 @@ pub struct Capabilities {
 
 /// An engine.
 pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
-    /// A view of the newest durable state: never of a commit that has not returned `Ok`.
+    /// A view of the newest durable state: never of anything that may still be lost.
     ///
     /// # Errors
     /// [`Fault::Read`].
     fn view(&self) -> Result<Arc<dyn View>, Fault>;
 
-    /// Applies `changes`, sorted by space and key and each once, all or none; durable when it
-    /// returns. After a [`Fault::Write`] every other is refused, because what is on the disk is
-    /// unknown until the process begins anew.
+    /// Applies `changes`, sorted by space and key and each once, all or none, if every condition
+    /// holds; durable when it returns [`Outcome::Committed`]. Conditions are checked in order, and
+    /// nothing comes between them and the changes. After a [`Fault::Write`] every other commit is
+    /// refused, because what is on the disk is unknown until the process begins anew.
+    ///
+    /// All conditions are in one partition, see [`partition_of`]. So are all changes, unless
+    /// [`Capabilities::whole_node_batches`] says otherwise.
     ///
     /// # Errors
-    /// [`Fault::DiskFull`], [`Fault::ReadOnly`] if nothing was written, else [`Fault::Write`].
-    fn commit(&self, changes: &[Change]) -> Result<(), Fault>;
+    /// [`Fault::DiskFull`], [`Fault::ReadOnly`], [`Fault::Read`] or [`Fault::Damaged`] if nothing
+    /// was written, else [`Fault::Write`].
+    fn commit_if(&self, conditions: &[Condition], changes: &[Change]) -> Result<Outcome, Fault>;
+
+    /// Applies `changes` whatever was there.
+    ///
+    /// # Errors
+    /// See [`Engine::commit_if`].
+    fn commit(&self, changes: &[Change]) -> Result<(), Fault> {
+        self.commit_if(&[], changes).map(|outcome| {
+            assert_eq!(outcome, Outcome::Committed, "there was no condition to refuse for");
+        })
+    }
 
     /// Why commits are refused, if they are.
     fn health(&self) -> Result<(), Fault>;
@@ -143,10 +143,46 @@ pub trait View: std::fmt::Debug + Send + Sync {
     ) -> Result<(), Fault>;
 }
 
-/// Asserts the order that [`Engine::commit`] asks for.
-fn assert_sorted(changes: &[Change]) {
+/// The partition that a key is in: the unit inside which every engine is atomic.
+///
+/// That of an item is its table and the hash of its partition key; see [`key::partition_of`]. The
+/// changelog and the meta space are one partition each.
+#[must_use]
+pub fn partition_of(space: Space, key: &[u8]) -> (Space, &[u8]) {
+    match space {
+        Space::Items => (space, key::partition_of(key)),
+        Space::Changelog | Space::Meta => (space, &[]),
+    }
+}
+
+/// Asserts what [`Engine::commit_if`] asks of its caller.
+fn assert_well_formed(conditions: &[Condition], changes: &[Change], capabilities: Capabilities) {
     let ascends = |pair: &[Change]| (pair[0].0, &pair[0].1) < (pair[1].0, &pair[1].1);
     assert!(changes.windows(2).all(ascends), "the keys of a commit ascend, each once");
+    let places = conditions.iter().map(|condition| (condition.place.space, &condition.place.key));
+    assert!(one_partition(places.clone()), "the conditions of a commit are in one partition");
+    if !capabilities.whole_node_batches {
+        let all = places.chain(changes.iter().map(|change| (change.0, &change.1)));
+        assert!(one_partition(all), "this engine commits inside one partition alone");
+    }
+}
+
+fn one_partition<'k>(mut places: impl Iterator<Item = (Space, &'k Vec<u8>)>) -> bool {
+    let Some((space, key)) = places.next() else { return true };
+    places.all(|place| partition_of(place.0, place.1) == partition_of(space, key))
+}
+
+/// The first condition that does not hold, by what `get` finds.
+fn first_refused(
+    conditions: &[Condition],
+    mut get: impl FnMut(&Place) -> Result<Option<Vec<u8>>, Fault>,
+) -> Result<Option<Place>, Fault> {
+    for condition in conditions {
+        if get(&condition.place)? != condition.expected {
+            return Ok(Some(condition.place.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether no key can be within the bounds; engines may not like such ranges.

@@ -11,8 +11,7 @@ use pangea_core::id::TableId;
 use pangea_core::replica::{Applied, Batch, Durable};
 use pangea_core::time::Hlc;
 
-use super::redb::{Options, Redb};
-use super::{Change, Engine, Fault, Space, StoreView, View};
+use super::{Change, Engine, EngineOptions, Fault, Place, Space, StoreView, View};
 
 /// Why a directory is not this region's store.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +48,17 @@ impl Store {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(directory: &Path, wanted: Identity) -> Result<(Self, Durable), OpenError> {
+    pub fn open(
+        directory: &Path,
+        engine: EngineOptions,
+        wanted: Identity,
+    ) -> Result<(Self, Durable), OpenError> {
         if let Err(error) = std::fs::create_dir_all(directory)
             && !directory.is_dir()
         {
             return Err(OpenError::Directory(directory.display().to_string(), error));
         }
-        Self::with_engine(Redb::open_directory(directory, Options::default())?, wanted)
+        Self::with_boxed(engine.open(directory)?, wanted)
     }
 
     /// On an engine.
@@ -66,7 +69,14 @@ impl Store {
         engine: impl Engine,
         wanted: Identity,
     ) -> Result<(Self, Durable), OpenError> {
-        let mut store = Self { engine: Box::new(engine), incarnation: wanted.incarnation };
+        Self::with_boxed(Box::new(engine), wanted)
+    }
+
+    fn with_boxed(engine: Box<dyn Engine>, wanted: Identity) -> Result<(Self, Durable), OpenError> {
+        let capabilities = engine.capabilities();
+        assert!(capabilities.whole_node_batches, "a batch is rows, changelog and progress at once");
+        assert!(capabilities.ordered_feed, "feeds are read by range");
+        let mut store = Self { engine, incarnation: wanted.incarnation };
         let found = store.engine.view()?.get(Space::Meta, meta::IDENTITY)?;
         let found = found.map(|found| known(meta::IDENTITY, Identity::decode(&found)));
         match found.transpose()? {
@@ -155,7 +165,7 @@ fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>
 
 /// What a node begins with is believed or refused: a stamp taken for none would be issued again.
 fn known<T>(name: &[u8], value: Result<T, RowError>) -> Result<T, Fault> {
-    value.map_err(|error| Fault::Corrupt { key: format!("meta/{}", name.escape_ascii()), error })
+    value.map_err(|error| Fault::Corrupt { place: Place::new(Space::Meta, name), error })
 }
 
 fn applied(view: &dyn View) -> Result<Applied, Fault> {

@@ -44,8 +44,8 @@ impl Engine for Scratched {
     fn view(&self) -> Result<Arc<dyn View>, Fault> {
         self.0.view()
     }
-    fn commit(&self, ops: &[Change]) -> Result<(), Fault> {
-        self.0.commit(ops)
+    fn commit_if(&self, conditions: &[Condition], ops: &[Change]) -> Result<Outcome, Fault> {
+        self.0.commit_if(conditions, ops)
     }
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
@@ -58,6 +58,57 @@ impl Engine for Scratched {
 #[test]
 fn memory_conforms() {
     conformance::suite(Memory::new, |engine| engine.reopen());
+}
+
+#[test]
+fn an_engine_of_partitions_conforms() {
+    conformance::suite(Memory::partitioned, |engine| engine.reopen());
+}
+
+#[test]
+#[should_panic(expected = "inside one partition alone")]
+fn an_engine_of_partitions_takes_no_batch_of_the_whole_node() {
+    let meta = (Space::Meta, b"m".to_vec(), Some(Vec::new()));
+    let _ = Memory::partitioned().commit(&[put(b"a", b"1"), meta]);
+}
+
+#[test]
+#[should_panic(expected = "conditions of a commit are in one partition")]
+fn conditions_are_in_one_partition() {
+    let place = |key: u8| Place::new(Space::Items, &[key; 26]);
+    let conditions = [1, 2].map(|key| Condition { place: place(key), expected: None });
+    let _ = Memory::new().commit_if(&conditions, &[]);
+}
+
+#[test]
+fn a_directory_is_opened_with_the_engine_that_made_it() {
+    let scratch = Scratch::new();
+    drop(EngineOptions::default().open(&scratch.0).expect("a new directory opens"));
+    let other = EngineOptions { kind: EngineKind::RocksDb, ..EngineOptions::default() };
+    let refused = |options: EngineOptions| options.open(&scratch.0).expect_err("not its engine");
+    let text = refused(other).to_string();
+    assert!(text.contains("storage.engine = \"redb\""), "{text}");
+    std::fs::remove_file(scratch.0.join("region.redb")).expect("it is there");
+    std::fs::create_dir(scratch.0.join("rocksdb")).expect("there is room");
+    let text = refused(EngineOptions::default()).to_string();
+    assert!(text.contains("storage.engine = \"rocksdb\""), "{text}");
+    if !EngineKind::RocksDb.is_built_in() {
+        let text = refused(other).to_string();
+        assert!(text.contains("--features rocksdb"), "{text}");
+    }
+}
+
+#[test]
+fn a_lost_file_is_not_taken_for_a_new_one() {
+    let scratch = Scratch::new();
+    let engine = scratch.open().expect("a new directory opens");
+    engine.commit(&[put(b"a", b"1")]).expect("there is room");
+    drop(engine);
+    std::fs::remove_file(scratch.0.join("region.redb")).expect("it is there");
+    let fault = scratch.open().expect_err("what was acknowledged is gone");
+    assert!(matches!(&fault, Fault::Damaged { file, .. } if file.ends_with("region.redb")));
+    std::fs::remove_file(scratch.0.join("acknowledged")).expect("it is there");
+    scratch.open().expect("the operator said so");
 }
 
 #[test]

@@ -13,14 +13,14 @@ use pangea_core::replica::{Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use pangea_core::view::view;
 
-use super::{Fault, Space, View};
+use super::{Fault, Place, Space, View};
 
 /// An unchanging state of a region's rows.
 ///
 /// As a [`Snapshot`] it cannot report faults: it keeps the first one, answers as if nothing were
 /// there, and whoever used it must [`StoreView::check`] before acting on the answers.
 pub struct StoreView {
-    view: Arc<dyn View>,
+    pub(super) view: Arc<dyn View>,
     fault: OnceLock<Fault>,
 }
 
@@ -60,8 +60,7 @@ impl StoreView {
         let row_key = key::row(item);
         let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
         let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
-        // Another partition key of the same hash is another item.
-        Ok(shown(policy, stored).filter(|_| found == item.primary))
+        Ok(if is_of(item, &found, &row_key)? { shown(policy, stored) } else { None })
     }
 
     /// An item's versions, tombstones included.
@@ -72,7 +71,7 @@ impl StoreView {
         let row_key = key::row(item);
         let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
         let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
-        Ok(Some(stored).filter(|_| found == item.primary))
+        Ok(if is_of(item, &found, &row_key)? { Some(stored) } else { None })
     }
 
     /// Visits the items of a range of a partition in the order of their sort keys, or in reverse,
@@ -306,11 +305,19 @@ fn shown(policy: &Policy, mut stored: Stored) -> Option<Attributes> {
     view(policy, &stored).map(std::borrow::Cow::into_owned)
 }
 
-fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
-    move |error| {
-        let key = row_key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Fault::Corrupt { key, error }
+/// Whether the row of `found` under `row_key` is that of `item`.
+///
+/// Another partition key of the same hash is another item; any other key there is damage.
+fn is_of(item: &ItemKey, found: &PrimaryKey, row_key: &[u8]) -> Result<bool, Fault> {
+    if *found == item.primary {
+        return Ok(true);
     }
+    let same_place = key::row_in(item.table, found) == row_key;
+    if same_place { Ok(false) } else { Err(corrupt(row_key)(RowError::Misplaced)) }
+}
+
+fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
+    move |error| Fault::Corrupt { place: Place::new(Space::Items, row_key), error }
 }
 
 impl Snapshot for StoreView {

@@ -16,10 +16,11 @@ use pangea_core::id::RegionSlot;
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Table,
-    Topology, Zone,
+    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Storage,
+    Table, Topology, Zone,
 };
 use super::{Cidr, Error};
+use crate::storage::EngineKind;
 pub(super) use services::placeholders;
 use values::UNBOUNDED;
 
@@ -40,7 +41,8 @@ impl<'a> Checker<'a> {
     /// The topology that `document` means.
     pub(super) fn check(mut self, document: Document) -> Result<Topology, Error> {
         let cluster = document.cluster.map_or_else(|| "pangea".to_owned(), |n| self.name(&n));
-        let regions = self.regions(&document.region);
+        let storage = self.storage(&document.storage, Storage::default());
+        let regions = self.regions(&document.region, storage);
         let links = self.links(&document.link, &regions);
         let edge = self.edge(&document.edge, &regions);
         let services = self.services(&document.service, &regions);
@@ -58,6 +60,7 @@ impl<'a> Checker<'a> {
         }
         Ok(Topology {
             cluster,
+            storage,
             regions,
             links,
             edge,
@@ -93,7 +96,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn regions(&mut self, written: &[toml::Spanned<file::Region>]) -> Vec<Region> {
+    fn regions(
+        &mut self,
+        written: &[toml::Spanned<file::Region>],
+        storage: Storage,
+    ) -> Vec<Region> {
         let most = usize::from(RegionSlot::COUNT);
         if written.is_empty() {
             self.report(&(0..0), "there is no region", "add `[[region]]` with a `name`");
@@ -106,7 +113,8 @@ impl<'a> Checker<'a> {
         let mut regions = Vec::new();
         for (position, region) in written.iter().take(most).enumerate() {
             self.unique(&mut names, &region.get_ref().name, "region");
-            regions.push(self.region(position, region, &mut ids));
+            let storage = self.storage(&region.get_ref().storage, storage);
+            regions.push(Region { storage, ..self.region(position, region, &mut ids) });
         }
         regions
     }
@@ -130,6 +138,7 @@ impl<'a> Checker<'a> {
             peer: self.address(&region.peer, 8121 + port, &place, of("peer")),
             restart: self.restart(&region.restart, Restart::Never),
             clock_offset_ms: self.clock_offset(&region.clock_offset_ms),
+            storage: Storage::default(),
             name,
         }
     }
@@ -156,6 +165,23 @@ impl<'a> Checker<'a> {
             ids.insert(slot.get(), format!("`{name}` (line {line})"));
         }
         slot
+    }
+
+    /// What is written, else what `default` says.
+    fn storage(&mut self, written: &file::Storage, default: Storage) -> Storage {
+        let engine = self.one_of(&written.engine, &EngineKind::ALL, "storage engine");
+        let engine = engine.unwrap_or(default.engine);
+        if let Some(word) = written.engine.as_ref().filter(|_| !engine.is_built_in()) {
+            let message = "this binary was built without RocksDB";
+            let remedy = "build it with `cargo build --release -p pangea --features rocksdb`, or \
+                          write engine = \"redb\"";
+            self.report(&word.span(), message, remedy);
+        }
+        Storage {
+            engine,
+            cache_mb: self.number(written.cache_mb.as_ref(), default.cache_mb, 8..=CACHE_MB_MAX),
+            verify: written.verify.unwrap_or(default.verify),
+        }
     }
 
     /// Reports `name` unless it is one of `known`.
@@ -345,5 +371,7 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// A tebibyte.
+const CACHE_MB_MAX: u64 = 1 << 20;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const ROUTINGS: [(&str, Routing); 1] = [("latency", Routing::Latency)];

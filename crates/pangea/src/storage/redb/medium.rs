@@ -1,19 +1,19 @@
 //! Where a database lives, and the seam between redb and that place.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use crate::storage::Fault;
+use crate::storage::Directory;
 
-const FILE_NAME: &str = "region.redb";
+/// Name of the file in its directory.
+pub(in crate::storage) const FILE_NAME: &str = "region.redb";
 /// Bytes at the file's start that hold its header (redb 4: 320), generously.
 pub(super) const HEADER_BYTES: usize = 512;
 
@@ -39,59 +39,56 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     ///
     /// The place does not tell.
     fn free_bytes(&self) -> io::Result<u64>;
-}
 
-/// A file in a directory that this process has to itself.
-#[derive(Debug)]
-pub struct Directory {
-    path: PathBuf,
-    /// Locked for as long as it is open.
-    handle: File,
-}
+    /// What people call it.
+    fn name(&self) -> String;
 
-impl Directory {
-    /// Takes the directory, making it if it is not there.
+    /// The note of what was acknowledged, kept beside the file; see [`Directory`].
     ///
     /// # Errors
     ///
-    /// [`Fault::Read`] if another process has it, or it is not to be had at all.
-    pub fn take(path: &Path) -> Result<Self, Fault> {
-        let failed = |error: &dyn fmt::Display| Fault::Read(format!("{}: {error}", path.display()));
-        let open = || -> io::Result<File> {
-            if !path.is_dir() {
-                std::fs::create_dir_all(path)?;
-            }
-            File::open(path)
-        };
-        let handle = open().map_err(|error| failed(&error))?;
-        match handle.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), handle }),
-            Err(TryLockError::WouldBlock) => Err(failed(&"in use by another process")),
-            Err(TryLockError::Error(error)) => Err(failed(&error)),
-        }
-    }
+    /// It cannot be read.
+    fn note(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Replaces the note, without a sync.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    fn set_note(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
 impl Medium for Directory {
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let path = self.path.join(FILE_NAME);
+        let path = self.join(FILE_NAME);
         let is_new = !path.exists();
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         if is_new {
             // A file without a synced directory entry may be gone after a power cut.
-            self.handle.sync_all()?;
+            self.sync()?;
         }
         backend(file)
     }
 
     fn open_read_only(&self) -> io::Result<Box<dyn StorageBackend>> {
-        backend(File::open(self.path.join(FILE_NAME))?)
+        backend(File::open(self.join(FILE_NAME))?)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let stat = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Self::free_bytes(self)
+    }
+
+    fn name(&self) -> String {
+        self.join(FILE_NAME).display().to_string()
+    }
+
+    fn note(&self) -> io::Result<Option<Vec<u8>>> {
+        Self::note(self)
+    }
+
+    fn set_note(&self, bytes: &[u8]) -> io::Result<()> {
+        Self::set_note(self, bytes)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use redb::{ReadOnlyTable, ReadTransaction, StorageError, TableError};
 
-use super::table_of;
+use super::{read_fault, table_of};
 use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -17,11 +17,17 @@ pub(super) struct RedbView {
     tables: [OnceLock<Option<Rows>>; 3],
     /// Tells the engine that redb has seen a failure and refuses everything from now on.
     failed: Arc<AtomicBool>,
+    /// What people call the file.
+    file: Arc<str>,
 }
 
 impl RedbView {
-    pub(super) fn new(transaction: ReadTransaction, failed: Arc<AtomicBool>) -> Self {
-        Self { transaction, tables: [const { OnceLock::new() }; 3], failed }
+    pub(super) fn new(
+        transaction: ReadTransaction,
+        failed: Arc<AtomicBool>,
+        file: Arc<str>,
+    ) -> Self {
+        Self { transaction, tables: [const { OnceLock::new() }; 3], failed, file }
     }
 
     /// The rows of a space; `None` if nothing was ever written there.
@@ -34,7 +40,7 @@ impl RedbView {
             Ok(table) => Some(table),
             Err(TableError::TableDoesNotExist(_)) => None,
             Err(TableError::Storage(error)) => return Err(self.fault(&error)),
-            Err(error) => return Err(Fault::Read(error.to_string())),
+            Err(error) => return Err(Fault::Read(format!("{}: {error}", self.file))),
         };
         Ok(slot.get_or_init(|| table).as_ref())
     }
@@ -43,7 +49,7 @@ impl RedbView {
     /// view, so asking again may succeed.
     fn fault(&self, error: &StorageError) -> Fault {
         self.failed.store(true, Ordering::SeqCst);
-        Fault::Read(error.to_string())
+        read_fault(&self.file, error)
     }
 }
 

@@ -1,0 +1,250 @@
+//! Engines on disks that fail: every IO call in its turn, power cuts, flipped bits.
+//!
+//! `PANGEA_STORAGE_SEEDS` multiplies what is tried; the counts are printed with `--nocapture`.
+
+mod disk;
+mod kill;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+
+use std::ops::Range;
+use std::path::Path;
+
+use pangea::storage::conformance::{
+    FailingDisk, Random, Rows, Script, Verdict, check_flipped, check_recovered, cut_power,
+    fail_each_call, flip_bits, read_all,
+};
+use pangea::storage::memory::Memory;
+use pangea::storage::redb::{self, Redb};
+use pangea::storage::{Engine, Fault};
+
+use disk::{Disk, Image};
+
+/// How many times as much is tried as in the default build.
+fn seeds() -> u64 {
+    let asked = std::env::var("PANGEA_STORAGE_SEEDS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+#[expect(clippy::print_stdout, reason = "what was tried is worth nothing unsaid")]
+fn say(subject: &str, what: &dyn std::fmt::Display) {
+    println!("{subject}: {what}");
+}
+
+/// An engine in a directory of the real file system.
+fn open_directory(engine: &str, directory: &Path) -> Result<Box<dyn Engine>, Fault> {
+    match engine {
+        "redb" => {
+            let options = redb::Options { cache_bytes: 1 << 20, ..redb::Options::default() };
+            Ok(Box::new(Redb::open_directory(directory, options)?))
+        }
+        #[cfg(feature = "rocksdb")]
+        "rocksdb" => Ok(Box::new(rocks::open(directory)?)),
+        other => panic!("no engine {other}"),
+    }
+}
+
+#[test]
+fn redb_survives_kills() {
+    let kills = kill::survive("redb");
+    say("redb", &format!("{kills} processes killed, 0 commits lost"));
+    assert!(kills > 5, "{kills}");
+}
+
+impl FailingDisk for MemoryDisk {
+    type Engine = Memory;
+
+    fn new() -> Self {
+        Self(Memory::new())
+    }
+
+    fn open(&self) -> Result<Memory, Fault> {
+        Ok(self.0.clone())
+    }
+
+    fn calls(&self) -> u64 {
+        self.0.calls()
+    }
+
+    fn fail(&self, calls: Range<u64>) {
+        self.0.fail_calls(calls);
+    }
+
+    fn cut(&self, _seed: u64) -> Self {
+        Self(self.0.reopen())
+    }
+}
+
+/// Memory as its own disk: what begins anew is what was published.
+struct MemoryDisk(Memory);
+
+#[test]
+fn memory_survives_every_failed_call() {
+    for gone in [false, true] {
+        let script = Script::new(1, 6);
+        let failed = fail_each_call::<MemoryDisk>(&script, gone);
+        say("memory", &failed);
+        assert!(failed.calls > 50 && failed.reported == failed.calls, "{failed}");
+    }
+}
+
+#[test]
+fn redb_survives_every_failed_call() {
+    for seed in 0..seeds() {
+        let script = Script::new(seed, 6);
+        for gone in [false, true] {
+            let failed = fail_each_call::<Disk<false>>(&script, gone);
+            say("redb", &failed);
+            assert!(failed.calls > 50 && failed.reported * 2 > failed.calls, "{failed}");
+        }
+        let failed = fail_each_call::<Disk<true>>(&script, false);
+        say("redb with quick repair", &failed);
+    }
+}
+
+#[test]
+fn redb_survives_a_power_cut_at_every_call() {
+    for seed in 0..seeds() {
+        let script = Script::new(seed, 8);
+        let cuts = cut_power::<Disk<false>>(&script, 3);
+        say("redb", &cuts);
+        // Both outcomes of a commit in flight were met.
+        assert!(cuts.kept > 0 && cuts.kept < cuts.disks, "{cuts}");
+        say("redb with quick repair", &cut_power::<Disk<true>>(&script, 1));
+    }
+}
+
+/// A disk after the script, closed in order or not.
+fn written(script: &Script, in_order: bool) -> Image {
+    let disk = Disk::<false>::new();
+    let engine = disk.open().expect("an empty disk opens");
+    for changes in &script.commits {
+        engine.commit(changes).expect("no fault yet");
+    }
+    if in_order {
+        drop(engine);
+        return disk.state().current.clone();
+    }
+    let image = disk.state().current.clone();
+    drop(engine);
+    image
+}
+
+/// Bits of the header, and others: half of them where there is something.
+fn bits(image: &Image, count: u64, random: &mut Random) -> Vec<u64> {
+    let used: Vec<u64> =
+        (0_u64..).zip(&image.bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+    let mut bits: Vec<u64> = (0..count / 4).map(|_| random.below(320 * 8)).collect();
+    bits.extend((0..count / 2).map(|_| {
+        let at = usize::try_from(random.below(used.len() as u64)).expect("small");
+        used[at] * 8 + random.below(8)
+    }));
+    bits.extend((0..count / 4).map(|_| random.below(image.bytes.len() as u64 * 8)));
+    bits
+}
+
+fn open_flipped(image: &Image, bit: u64) -> Result<Redb, Fault> {
+    let mut image = image.clone();
+    image.bytes[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
+    Disk::<false>::holding(image).open()
+}
+
+fn survey(script: &Script, image: &Image, name: &str) {
+    let expected: &Rows = script.states.last().expect("begun with one");
+    let sound = Disk::<false>::holding(image.clone()).open();
+    assert_eq!(check_flipped(sound, expected, name), Verdict::Harmless, "{name}");
+    let bits = bits(image, 600 * seeds(), &mut Random(9));
+    let flips = flip_bits(bits, expected, |bit| open_flipped(image, bit));
+    say(name, &flips);
+    assert!(flips.count(Verdict::FileNamed) > 20, "{flips}");
+}
+
+#[test]
+fn redb_names_what_a_flipped_bit_damages() {
+    let script = Script::new(3, 12);
+    survey(&script, &written(&script, true), "redb, closed in order");
+    survey(&script, &written(&script, false), "redb, killed");
+}
+
+#[test]
+fn a_note_that_is_damaged_or_gone_does_no_harm() {
+    let script = Script::new(4, 3);
+    let image = written(&script, true);
+    let note = image.note.clone().expect("commits were acknowledged");
+    let flipped = (0..note.len() as u64 * 8).map(|bit| {
+        let mut note = note.clone();
+        note[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
+        Some(note)
+    });
+    for note in flipped.chain([None, Some(Vec::new())]) {
+        let disk = Disk::<false>::holding(Image { note, ..image.clone() });
+        let engine = disk.open().expect("the file is sound");
+        check_recovered(&engine, &script, 3, "without a note");
+    }
+}
+
+#[test]
+fn a_file_older_than_what_was_acknowledged_is_refused_by_name() {
+    let script = Script::new(4, 3);
+    let (before, after) = (written(&Script::new(4, 2), true), written(&script, true));
+    let mixed = Image { bytes: before.bytes, note: after.note };
+    let fault = Disk::<false>::holding(mixed).open().expect_err("a commit is missing");
+    let text = fault.to_string();
+    assert!(text.contains("/disk/region.redb") && text.contains("1 newest of 3"), "{text}");
+}
+
+#[test]
+fn a_failed_engine_reads_on_and_writes_nothing() {
+    let script = Script::new(5, 4);
+    for call in 0.. {
+        let disk = Disk::<false>::new();
+        let engine = disk.open().expect("an empty disk opens");
+        for changes in &script.commits[..3] {
+            engine.commit(changes).expect("no fault yet");
+        }
+        disk.fail(disk.calls() + call..u64::MAX);
+        let Err(fault) = engine.commit(&script.commits[3]) else {
+            assert!(call > 5, "{call} calls of a commit failed");
+            return;
+        };
+        assert!(matches!(fault, Fault::Write(_)) && !fault.nothing_written());
+        disk.fail(0..0);
+        let image = disk.state().current.bytes.clone();
+        assert!(matches!(engine.commit(&script.commits[3]), Err(Fault::ReadOnly(_))));
+        assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
+        let rows = read_all(&engine).expect("reads go on");
+        assert!(rows == script.states[3]);
+        drop(engine);
+        assert!(disk.state().current.bytes == image, "a failed engine wrote");
+    }
+}
+
+#[test]
+fn a_read_only_disk_serves_what_it_has() {
+    let script = Script::new(6, 3);
+    for in_order in [true, false] {
+        let disk = Disk::<false>::holding(written(&script, in_order));
+        disk.state().read_only = true;
+        let image = disk.state().current.bytes.clone();
+        let engine = disk.open().expect("readable");
+        assert!(read_all(&engine).expect("readable") == script.states[3]);
+        assert!(matches!(engine.commit(&script.commits[0]), Err(Fault::ReadOnly(_))));
+        drop(engine);
+        assert!(disk.state().current.bytes == image, "a read-only disk was written");
+    }
+    let empty = Disk::<false>::new();
+    empty.state().read_only = true;
+    assert!(matches!(empty.open(), Err(Fault::Read(_))));
+}
+
+#[test]
+fn a_full_disk_refuses_and_takes_commits_again_when_there_is_room() {
+    let (disk, script) = (Disk::<false>::new(), Script::new(7, 1));
+    let engine = disk.open().expect("an empty disk opens");
+    disk.state().full = true;
+    assert!(matches!(engine.commit(&script.commits[0]), Err(Fault::DiskFull { .. })));
+    assert!(engine.health().is_err_and(|fault| fault.is_passing()));
+    assert!(read_all(&engine).expect("readable").is_empty());
+    disk.state().full = false;
+    engine.commit(&script.commits[0]).expect("there is room again");
+}
