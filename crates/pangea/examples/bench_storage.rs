@@ -3,7 +3,8 @@
 //! Hypothesis (`engine.md`, 2 cores): one sync takes 150 to 300 us and a row some 30 us of B-tree,
 //! so groups of 64 rows take about 2.5 ms: 20 000 commits/s or more; a get takes about 2 us.
 //! `--quick-repair` measures the option that is off by default, `--engine rocksdb` the other
-//! engine: a log-structured tree writes a row without looking for its place, so three times as many.
+//! engine: a log-structured tree writes a row without looking for its place, so three times as
+//! many.
 
 mod support;
 

@@ -1,9 +1,9 @@
 //! A region's storage: engines behind one trait, and typed rows on top.
 //!
 //! An engine keeps three sorted spaces of bytes. A commit is atomic and durable when it returns,
-//! and may rest on conditions; a view never changes. An engine that cannot say what is on its disk any
-//! more refuses further commits and goes on serving the last durable state. Damage is never passed
-//! over: what is damaged is named, a row by its key, else the file.
+//! and may rest on conditions; a view never changes. An engine that cannot say what is on its disk
+//! any more refuses further commits and goes on serving the last durable state. Damage is never
+//! passed over: what is damaged is named, a row by its key, else the file.
 
 pub mod conformance;
 mod directory;

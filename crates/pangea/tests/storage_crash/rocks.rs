@@ -174,7 +174,7 @@ fn rocksdb_names_what_a_flipped_bit_damages() {
 
 #[test]
 fn damage_in_the_middle_of_rocksdbs_log_is_no_power_cut() {
-    let (script, scratch) = (Script::new(23, 6), Scratch::new("rocks-middle"));
+    let (script, scratch) = (Script::new(23, 5), Scratch::new("rocks-middle"));
     let (_, mut image) = images(&script).pop().expect("one a commit");
     let (name, bytes) = image.iter_mut().find(|(name, _)| is_log(name)).expect("a log");
     let (name, middle) = (name.display().to_string(), bytes.len() / 2);

@@ -323,8 +323,11 @@ fn named(place: &Path, why: &str) -> String {
         letter.is_whitespace() || matches!(letter, ',' | ';' | ':' | '\'' | '"' | '(' | ')')
     });
     let found = words.find(is_file).and_then(|word| Path::new(word).file_name());
-    let path = found.map_or_else(|| place.to_owned(), |name| place.join(name));
-    path.display().to_string()
+    match found {
+        Some(name) => place.join(name).display().to_string(),
+        None if why.contains("WAL") => logs(place),
+        None => place.display().to_string(),
+    }
 }
 
 /// The database and the files of its log, which is where commits go missing.
