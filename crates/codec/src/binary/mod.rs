@@ -5,6 +5,7 @@
 //! LEB128 varints unless fixed width matters; stamps are big-endian, so that their bytes sort as
 //! they do. A decoder never allocates more than a constant multiple of the bytes it was given.
 
+mod crdt;
 mod reader;
 mod writer;
 
@@ -53,6 +54,9 @@ pub enum DecodeError {
     /// Not a number in its normal form.
     #[error("malformed number")]
     Number,
+    /// Parts of a CRDT state that do not belong together.
+    #[error("malformed state")]
+    State,
 }
 
 mod tag {

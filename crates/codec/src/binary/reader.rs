@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `depth` more levels may open.
-    fn value_below(&mut self, depth: usize) -> Result<AttributeValue> {
+    pub(super) fn value_below(&mut self, depth: usize) -> Result<AttributeValue> {
         let inner = || depth.checked_sub(1).ok_or(DecodeError::Depth);
         Ok(match self.u8()? {
             tag::S => AttributeValue::S(self.text()?.to_owned()),
@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
         Ok(set)
     }
 
-    fn key_value(&mut self) -> Result<Option<KeyValue>> {
+    pub(super) fn key_value(&mut self) -> Result<Option<KeyValue>> {
         Ok(Some(match self.u8()? {
             tag::NONE => return Ok(None),
             tag::S => KeyValue::S(self.text()?.to_owned()),

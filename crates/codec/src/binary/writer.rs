@@ -222,7 +222,7 @@ impl Writer {
         }
     }
 
-    fn key_value(&mut self, key: &KeyValue) {
+    pub(super) fn key_value(&mut self, key: &KeyValue) {
         match key {
             KeyValue::S(text) => {
                 self.u8(tag::S);

@@ -26,6 +26,7 @@ pub use key::{KeyCondition, KeyRange, SortRange};
 pub use path::{Path, Step};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
+pub(crate) use update::{Change, Target};
 pub use update::{Update, UpdateError};
 
 /// Operators and functions of one expression (DynamoDB).

@@ -1,6 +1,7 @@
 //! Update expressions: the tree and its parser.
 
 mod apply;
+mod targets;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -14,6 +15,7 @@ use super::{ExprError, Kind, Placeholders};
 use crate::item::{AttributeValue, Attributes};
 
 pub use apply::UpdateError;
+pub(crate) use targets::{Change, Target};
 
 /// A parsed `UpdateExpression`, names and values substituted; its paths do not overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

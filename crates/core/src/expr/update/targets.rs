@@ -1,0 +1,108 @@
+//! What an update touches, for merge policies that treat some changes as operations.
+
+use alloc::vec::Vec;
+
+use super::{SetOperand, SetValue, Update};
+use crate::expr::path::Path;
+use crate::item::AttributeValue;
+
+/// One target of an update.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// What is changed.
+    pub(crate) path: &'a Path,
+    /// How.
+    pub(crate) change: Change<'a>,
+}
+
+/// The shape of a change, as far as its text tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    /// `SET` of whatever the right side comes to.
+    Assign,
+    /// `SET a = a + :n`, or `- :n`; `if_not_exists(a, :initial)` in place of the `a` on the right.
+    Count {
+        /// What an absent attribute counts as.
+        initial: Option<&'a AttributeValue>,
+    },
+    /// `SET a = list_append(a, ...)`, or `list_append(if_not_exists(a, ...), ...)`.
+    Append,
+    /// `REMOVE`.
+    Remove,
+    /// `ADD` of a number or a set.
+    Add(&'a AttributeValue),
+    /// `DELETE` of a set.
+    Delete(&'a AttributeValue),
+}
+
+impl Update {
+    /// Every target, each once, in no particular order.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+        let set = self.set.iter().map(|(path, value)| (path, set_change(path, value)));
+        let remove = self.remove.iter().map(|path| (path, Change::Remove));
+        let add = self.add.iter().map(|(path, value)| (path, Change::Add(&**value)));
+        let delete = self.delete.iter().map(|(path, value)| (path, Change::Delete(&**value)));
+        let all = set.chain(remove).chain(add).chain(delete);
+        all.map(|(path, change)| Target { path, change })
+    }
+
+    /// The attributes that the update changes or reads, ascending, each once.
+    pub(crate) fn roots(&self) -> Vec<&str> {
+        let mut roots: Vec<&str> = self.targets().map(|target| target.path.root.as_str()).collect();
+        for (_, value) in &self.set {
+            match value {
+                SetValue::Plain(operand) => operand_roots(operand, &mut roots),
+                SetValue::Plus(left, right) | SetValue::Minus(left, right) => {
+                    operand_roots(left, &mut roots);
+                    operand_roots(right, &mut roots);
+                }
+            }
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+fn operand_roots<'a>(operand: &'a SetOperand, roots: &mut Vec<&'a str>) {
+    match operand {
+        SetOperand::Path(path) => roots.push(&path.root),
+        SetOperand::Value(_) => {}
+        SetOperand::IfNotExists(path, other) => {
+            roots.push(&path.root);
+            operand_roots(other, roots);
+        }
+        SetOperand::ListAppend(first, second) => {
+            operand_roots(first, roots);
+            operand_roots(second, roots);
+        }
+    }
+}
+
+fn set_change<'a>(target: &Path, value: &'a SetValue) -> Change<'a> {
+    let count = |base: &'a SetOperand, step: &SetOperand| {
+        if !matches!(step, SetOperand::Value(_)) {
+            return None;
+        }
+        match base {
+            SetOperand::Path(path) if path == target => Some(Change::Count { initial: None }),
+            SetOperand::IfNotExists(path, other) if path == target => match &**other {
+                SetOperand::Value(initial) => Some(Change::Count { initial: Some(initial) }),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    let change = match value {
+        SetValue::Plus(left, right) => count(left, right).or_else(|| count(right, left)),
+        SetValue::Minus(left, right) => count(left, right),
+        SetValue::Plain(SetOperand::ListAppend(first, _)) => match &**first {
+            SetOperand::Path(path) | SetOperand::IfNotExists(path, _) if path == target => {
+                Some(Change::Append)
+            }
+            _ => None,
+        },
+        SetValue::Plain(_) => None,
+    };
+    change.unwrap_or(Change::Assign)
+}
