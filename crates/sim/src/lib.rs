@@ -10,6 +10,7 @@
 
 mod bits;
 mod clock;
+mod deed;
 mod digest;
 mod disk;
 mod invariants;

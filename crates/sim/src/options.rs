@@ -38,13 +38,15 @@ pub(crate) struct Swarm {
     /// Per mille of operations that change the catalog.
     pub(crate) churn: u64,
     /// Merge policy of the tables at first.
-    pub(crate) policy: &'static str,
+    pub(crate) policy: String,
     /// Conflicts of an item in a minute that have a ledger row each.
     pub(crate) ledger_per_minute: u32,
     /// Per mille of operations that change a table's merge policy.
     pub(crate) switches: u64,
     /// Per mille of operations that are transactions.
     pub(crate) transactions: u64,
+    /// Per mille of writes that change parts of an item.
+    pub(crate) updates: u64,
     /// Per mille of writes that carry a condition.
     pub(crate) conditions: u64,
     pub(crate) net: NetFaults,
@@ -102,7 +104,8 @@ impl Swarm {
             gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
             burst: rng.pick(&[0, 100, 400]),
             churn: rng.pick(&[0, 0, 50, 250]),
-            policy: rng.pick(&["lww", "lww", "siblings"]),
+            policy: rng.pick(&["lww", "lww", "lww", "siblings", "crdt", "crdt"]).to_string(),
+            updates: rng.pick(&[0, 300, 800]),
             ledger_per_minute: rng.pick(&[60, 60, 0, 1, 3]),
             switches: rng.pick(&[0, 0, 0, 60]),
             transactions: rng.pick(&[0, 0, 200]),
@@ -118,6 +121,10 @@ impl Swarm {
             slow_disks: rng.chance(300),
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
         };
+        #[cfg(feature = "planted-bugs")]
+        if let (Some(pangea_core::node::Bug::Crdt(bug)), "crdt") = (options.bug, &*swarm.policy) {
+            swarm.policy = format!("crdt bug={bug:?}");
+        }
         options.trim.apply(&mut swarm);
         swarm
     }

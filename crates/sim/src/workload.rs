@@ -10,6 +10,7 @@ use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
+use crate::deed::Deed;
 use crate::options::Swarm;
 use crate::rng::Rng;
 
@@ -40,6 +41,8 @@ pub(crate) struct Workload {
     churn: u64,
     swarm: Swarm,
     values: u64,
+    /// What updates do.
+    deeds: Vec<(Action, Deed)>,
     rng: Rng,
 }
 
@@ -54,6 +57,7 @@ impl Workload {
             churn: swarm.churn,
             swarm: swarm.clone(),
             values: 0,
+            deeds: Vec::new(),
             rng,
         }
     }
@@ -61,6 +65,7 @@ impl Workload {
     /// What clients do at one instant.
     pub(crate) fn draw(&mut self) -> Vec<Operation> {
         self.left = self.left.saturating_sub(1);
+        self.deeds.clear();
         if self.rng.chance(self.churn) {
             return vec![self.define()];
         }
@@ -91,12 +96,45 @@ impl Workload {
     fn op(&mut self, key: u64) -> WriteOp {
         let delete = self.rng.chance(200);
         let conditional = self.rng.chance(self.swarm.conditions);
-        let mut op = match delete {
-            true => WriteOp::new(primary_key(key), Action::Delete),
-            false => self.put(key),
+        let update = self.rng.chance(self.swarm.updates);
+        let mut op = match (delete, update) {
+            (true, _) => WriteOp::new(primary_key(key), Action::Delete),
+            (false, true) => WriteOp::new(primary_key(key), self.update_item()),
+            (false, false) => self.put(key),
         };
         op.condition = conditional.then(|| self.condition());
         op
+    }
+
+    /// A part of the item; two elements are enough for additions and removals to meet.
+    fn update_item(&mut self) -> Action {
+        self.values += 1;
+        let element = self.rng.pick(&["x", "y"]).to_string();
+        let deed = match self.rng.below(7) {
+            0 => Deed::Set(self.values.to_string()),
+            6 => Deed::Reset(self.rng.range(0, 100) as i64),
+            1 | 2 => Deed::Add(self.rng.range(0, 8) as i64 - 3),
+            3 | 4 => Deed::Join(element),
+            _ => Deed::Leave(element),
+        };
+        let action = deed.update(self.rng.chance(300)).expect("an update");
+        self.deeds.push((action.clone(), deed));
+        action
+    }
+
+    /// What an operation of this instant does to its item.
+    pub(crate) fn deed(&self, action: &Action) -> Deed {
+        match action {
+            Action::Delete => Deed::Delete,
+            Action::Put(item) => match item.get("v") {
+                Some(AttributeValue::S(value)) => Deed::Put(value.clone()),
+                _ => unreachable!("every item has a value"),
+            },
+            Action::Update(_) => {
+                let known = self.deeds.iter().find(|(known, _)| known == action);
+                known.map(|(_, deed)| deed.clone()).expect("an update of this instant")
+            }
+        }
     }
 
     /// Holds only of an item that is there, or only of one that is not.
@@ -124,14 +162,14 @@ impl Workload {
     /// A table's merge policy changes where it is at home; from siblings it does not go back.
     fn switch(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
-        let policy = self.rng.pick(&["siblings", "siblings", "lww"]);
+        let policy = self.rng.pick(&["siblings", "crdt", "crdt list_append", "lww"]);
         let tags = [(MERGE.to_string(), Some(policy.to_string()))].into();
         let update = TableUpdate { name: table.name, tags, ..TableUpdate::default() };
         Operation::Define { region: table.home, change: Change::Update(update) }
     }
 
     fn create(&self, name: String) -> Change {
-        create(name, self.swarm.policy)
+        create(name, &self.swarm.policy)
     }
 
     pub(crate) fn put(&mut self, key: u64) -> WriteOp {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use pangea_core::crdt;
 use pangea_core::node::Bug;
 use pangea_sim::{Invariant, Options, Report, run, run_many, shrink};
 
@@ -75,6 +76,13 @@ fn conflicts_that_are_dropped_in_a_flood_are_found() {
 }
 
 #[test]
+fn bugs_of_merging_attributes_are_found() {
+    for bug in crdt::Bug::ALL {
+        check(Bug::Crdt(bug), 1_000, &[Invariant::Merged]);
+    }
+}
+
+#[test]
 fn settings_that_are_not_waited_for_are_found() {
     check(Bug::EpochIgnored, 2_000, &[Invariant::Convergence, Invariant::NothingVanishes]);
 }
@@ -108,6 +116,10 @@ fn survey() {
         Bug::LedgerSkipped,
         Bug::EpochIgnored,
         Bug::FloodDropped,
+        Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
+        Bug::Crdt(crdt::Bug::SetWithoutBase),
+        Bug::Crdt(crdt::Bug::AdditiveMerge),
+        Bug::Crdt(crdt::Bug::ReAddWithoutDot),
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..Options::default() };

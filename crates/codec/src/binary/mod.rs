@@ -77,6 +77,7 @@ mod tag {
     pub(super) const BODY: u8 = 0b11;
     pub(super) const TOMBSTONE: u8 = 0;
     pub(super) const LIVE: u8 = 1;
+    pub(super) const CRDT: u8 = 2;
     /// The write carried a condition.
     pub(super) const CONDITIONAL: u8 = 1 << 2;
     /// The context has entries beside the version itself.

@@ -1,6 +1,7 @@
 //! Bytes to values.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use pangea_core::id::{Origin, Place, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
@@ -184,6 +185,7 @@ impl<'a> Reader<'a> {
         let body = match head & tag::BODY {
             tag::TOMBSTONE => Body::Tombstone,
             tag::LIVE => Body::live(self.attributes()?),
+            tag::CRDT => Body::Crdt(Arc::new(self.crdt_state(stamp)?)),
             _ => return Err(unknown),
         };
         let origins = Origins { conditional: has(tag::CONDITIONAL), rows, epoch, place };

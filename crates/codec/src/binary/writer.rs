@@ -194,6 +194,7 @@ impl Writer {
         let head = match body {
             Body::Live(_) => tag::LIVE,
             Body::Tombstone => tag::TOMBSTONE,
+            Body::Crdt(_) => tag::CRDT,
         } | flag(origins.conditional, tag::CONDITIONAL)
             | flag(others, tag::CONTEXT)
             | flag(origins.rows != 1, tag::ROWS)
@@ -217,8 +218,10 @@ impl Writer {
         if origins.place != Place::ANYWHERE {
             self.u8(origins.place.0);
         }
-        if let Body::Live(attributes) = body {
-            self.attributes(attributes);
+        match body {
+            Body::Live(attributes) => self.attributes(attributes),
+            Body::Tombstone => {}
+            Body::Crdt(state) => self.crdt_state(state, *stamp),
         }
     }
 

@@ -11,7 +11,7 @@ mod row;
 mod settings;
 
 pub use row::{entry_key, status_key};
-pub use settings::{MERGE, PREFIX, Policy, SettingError, Settings, Tags};
+pub use settings::{Crdt, MERGE, PREFIX, Policy, SettingError, Settings, Tags};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -83,17 +83,17 @@ impl TableEntry {
 
 fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
     let tags = decode_tags(fields)?;
+    let schema = Schema {
+        partition: decode_key_attribute(fields.0.get("partition")?)?,
+        sort: match fields.0.get("sort") {
+            Some(sort) => Some(decode_key_attribute(sort)?),
+            None => None,
+        },
+    };
     Some(TableEntry {
         id,
         name: fields.text("name")?.to_string(),
         home: RegionSlot::new(fields.number("home")?)?,
-        schema: Schema {
-            partition: decode_key_attribute(fields.0.get("partition")?)?,
-            sort: match fields.0.get("sort") {
-                Some(sort) => Some(decode_key_attribute(sort)?),
-                None => None,
-            },
-        },
         created_ms: fields.hlc("created_ms")?.to_bits(),
         stream: match fields.text("stream") {
             Some(view) => Some(StreamView::parse(view)?),
@@ -103,8 +103,9 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
         deletion_protection: fields.flag("deletion_protection")?,
         replicas: fields.list("replicas")?.iter().map(decode_spec).collect::<Option<_>>()?,
         deleted: fields.flag("deleted")?,
-        settings: decode_settings(fields, &tags)?,
+        settings: decode_settings(fields, &tags, &schema)?,
         tags,
+        schema,
     })
 }
 
@@ -118,8 +119,8 @@ fn decode_tags(fields: &Fields<'_>) -> Option<Tags> {
     tags.iter().map(|(tag, value)| Some((tag.clone(), text(value)?))).collect()
 }
 
-fn decode_settings(fields: &Fields<'_>, tags: &Tags) -> Option<Settings> {
-    let mut settings = Settings::parse(tags).ok()?;
+fn decode_settings(fields: &Fields<'_>, tags: &Tags, schema: &Schema) -> Option<Settings> {
+    let mut settings = Settings::parse(tags, schema).ok()?;
     if let Some(AttributeValue::L(epochs)) = fields.0.get("epochs") {
         let epoch = |at: usize| u16::try_from(as_hlc(epochs.get(at)?)?.to_bits()).ok();
         (settings.epoch, settings.since) = (epoch(0)?, epoch(1)?);

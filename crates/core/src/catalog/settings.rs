@@ -8,8 +8,12 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use crate::crdt;
 use crate::merge::Rule;
+use crate::table::Schema;
 
 /// What every tag that is a setting begins with.
 pub const PREFIX: &str = "pangea:";
@@ -19,19 +23,38 @@ pub const MERGE: &str = "pangea:merge";
 /// Tags by name.
 pub type Tags = BTreeMap<String, String>;
 
+/// How the items of a table with the policy `crdt` merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crdt {
+    /// What merges how.
+    pub options: crdt::Options,
+    /// The key attributes, which never change.
+    pub key_names: Vec<String>,
+}
+
+impl Crdt {
+    /// The names of the key attributes.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        self.key_names.iter().map(String::as_str).collect()
+    }
+}
+
 /// What becomes of concurrent versions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// The greatest stamp wins, whole items at a time; what DynamoDB does.
     #[default]
     Lww,
     /// All maximal versions are kept; readers see the greatest stamp and how many there are.
     Siblings,
+    /// Attribute by attribute: numbers that are added to, sets, registers.
+    Crdt(Arc<Crdt>),
 }
 
 impl Policy {
     /// The words of every policy.
-    pub const WORDS: [&'static str; 2] = ["lww", "siblings"];
+    pub const WORDS: [&'static str; 3] = ["lww", "siblings", "crdt"];
 
     /// The word in tags, ledger entries and output.
     #[must_use]
@@ -39,13 +62,14 @@ impl Policy {
         match self {
             Self::Lww => "lww",
             Self::Siblings => "siblings",
+            Self::Crdt(_) => "crdt",
         }
     }
 
     /// Whether all maximal versions are kept.
     #[must_use]
     pub const fn keeps_all(&self) -> bool {
-        matches!(self, Self::Siblings)
+        matches!(self, Self::Siblings | Self::Crdt(_))
     }
 }
 
@@ -93,11 +117,11 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingError`] for a `pangea:` tag that is none, or has a wrong value.
-    pub fn parse(tags: &Tags) -> Result<Self, SettingError> {
+    pub fn parse(tags: &Tags, schema: &Schema) -> Result<Self, SettingError> {
         let mut settings = Self::default();
         for (tag, value) in tags.iter().filter(|(tag, _)| tag.starts_with(PREFIX)) {
             match tag.as_str() {
-                MERGE => settings.policy = policy(value)?,
+                MERGE => settings.policy = policy(value, schema)?,
                 other => return Err(SettingError::Unknown(other.to_string())),
             }
         }
@@ -108,8 +132,9 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingError`], also for a change that is not safe while the table is in use.
-    pub fn changed(&self, tags: &Tags) -> Result<Self, SettingError> {
-        let mut next = Self { epoch: self.epoch, since: self.since, ..Self::parse(tags)? };
+    pub fn changed(&self, tags: &Tags, schema: &Schema) -> Result<Self, SettingError> {
+        let parsed = Self::parse(tags, schema)?;
+        let mut next = Self { epoch: self.epoch, since: self.since, ..parsed };
         if next == *self {
             return Ok(next);
         }
@@ -128,24 +153,67 @@ impl Settings {
     }
 }
 
-fn policy(value: &str) -> Result<Policy, SettingError> {
-    match value {
-        "lww" => Ok(Policy::Lww),
-        "siblings" => Ok(Policy::Siblings),
-        _ => Err(SettingError::Value {
-            tag: MERGE.to_string(),
-            value: value.to_string(),
-            wanted: format!("a policy is one of {}", Policy::WORDS.join(", ")),
-        }),
+fn policy(value: &str, schema: &Schema) -> Result<Policy, SettingError> {
+    let mut words = value.split_ascii_whitespace();
+    match (words.next(), words.clone().next()) {
+        (Some("lww"), None) => Ok(Policy::Lww),
+        (Some("siblings"), None) => Ok(Policy::Siblings),
+        (Some("crdt"), _) => {
+            let mut options = crdt::Options::default();
+            for word in words {
+                option(&mut options, word).ok_or_else(|| wrong(value, OPTIONS.to_string()))?;
+            }
+            let key_names = schema.key_names().map(ToString::to_string).collect();
+            Ok(Policy::Crdt(Arc::new(Crdt { options, key_names })))
+        }
+        _ => Err(wrong(value, format!("a policy is one of {}", Policy::WORDS.join(", ")))),
     }
+}
+
+const OPTIONS: &str = "options of crdt are remove_wins, deep_maps, list_append, plain_set (SET a = a + \
+                       :n is no ADD) and group=a+b (attributes that are one register)";
+
+fn option(options: &mut crdt::Options, word: &str) -> Option<()> {
+    match word {
+        "remove_wins" => options.remove_wins = true,
+        "deep_maps" => options.deep_maps = true,
+        "list_append" => options.list_append = true,
+        "plain_set" => options.recognise_add = false,
+        #[cfg(feature = "planted-bugs")]
+        _ if word.starts_with("bug=") => {
+            let bugs = crdt::Bug::ALL.into_iter();
+            options.bug = bugs.into_iter().find(|bug| word == format!("bug={bug:?}"));
+        }
+        _ => {
+            let names: Vec<String> =
+                word.strip_prefix("group=")?.split('+').map(ToString::to_string).collect();
+            if names.len() < 2 || names.iter().any(String::is_empty) {
+                return None;
+            }
+            options.groups.push(names);
+        }
+    }
+    Some(())
+}
+
+fn wrong(value: &str, wanted: String) -> SettingError {
+    SettingError::Value { tag: MERGE.to_string(), value: value.to_string(), wanted }
 }
 
 /// A switch is safe where regions that hear of it late end in the same state.
 fn may_switch(from: &Policy, to: &Policy) -> Result<(), SettingError> {
+    let refuse = |why| Err(SettingError::Unsafe { from: from.as_str(), to: to.as_str(), why });
     if from.keeps_all() && !to.keeps_all() {
-        let why = "versions that are kept side by side would be dropped, by each region others; \
-                   make a new table and copy";
-        return Err(SettingError::Unsafe { from: from.as_str(), to: to.as_str(), why });
+        return refuse(
+            "versions that are kept side by side would be dropped, by each region others; make a \
+             new table and copy",
+        );
+    }
+    if *from == Policy::Siblings && matches!(to, Policy::Crdt(_)) {
+        return refuse(
+            "versions that are kept side by side would be merged as if they had been written to \
+             merge; collapse them and copy to a new table",
+        );
     }
     Ok(())
 }

@@ -106,6 +106,17 @@ pub enum Bug {
     VectorAhead,
 }
 
+#[cfg(feature = "planted-bugs")]
+impl Bug {
+    /// Those that a table's options can plant.
+    pub const ALL: [Self; 4] = [
+        Self::TallyDroppedOnRemove,
+        Self::SetWithoutBase,
+        Self::AdditiveMerge,
+        Self::ReAddWithoutDot,
+    ];
+}
+
 /// Everything that a region knows of an item. The default knows of nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State(Parts);

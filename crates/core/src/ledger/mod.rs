@@ -15,10 +15,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::catalog::Policy;
+use crate::crdt::{Loser, LoserKind};
 use crate::id::{Origin, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use crate::limits::LEDGER_WINNER_BYTES_MAX;
-use crate::merge::{Body, Conflict, Version, VersionVector};
+use crate::merge::{Conflict, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
 
 const STAMP_BYTES: usize = 10;
@@ -34,6 +35,41 @@ pub fn key(item: &ItemKey, loser: Stamp, winner: Stamp) -> ItemKey {
     let partition = KeyValue::B(partition(item));
     let primary = PrimaryKey { partition, sort: Some(KeyValue::B(sort)) };
     ItemKey { table: TableId::LEDGER, primary }
+}
+
+/// The ledger's row key of an attribute's value that a merge does not show.
+#[must_use]
+pub fn attribute_key(item: &ItemKey, lost: &Loser) -> ItemKey {
+    let mut key = key(item, lost.loser, lost.winner);
+    if let Some(KeyValue::B(sort)) = &mut key.primary.sort {
+        sort.extend_from_slice(lost.path.as_bytes());
+    }
+    key
+}
+
+/// The attributes of the entry for it; the same wherever it is detected.
+#[must_use]
+pub fn attribute_entry(item: &ItemKey, lost: &Loser) -> Attributes {
+    let side = |stamp: Stamp, value: &AttributeValue| {
+        let stamp = ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into()));
+        AttributeValue::M(BTreeMap::from([stamp, ("value".to_string(), value.clone())]))
+    };
+    let why = match lost.kind {
+        LoserKind::Register => "register",
+        LoserKind::HiddenSubtree => "hidden",
+        LoserKind::Overflow => "overflow",
+        LoserKind::Removed => "removed",
+    };
+    BTreeMap::from([
+        text("table", item.table.to_string()),
+        ("key".to_string(), key_value(&item.primary)),
+        text("path", lost.path.clone()),
+        text("why", why.to_string()),
+        ("loser".to_string(), side(lost.loser, &lost.value)),
+        ("winner".to_string(), side(lost.winner, &lost.winning)),
+        text("policy", "crdt".to_string()),
+        text("severity", Severity::Normal.as_str().to_string()),
+    ])
 }
 
 /// What the ledger's rows about an item begin with.
@@ -99,7 +135,8 @@ pub fn stamps_of(row: &PrimaryKey) -> Option<(Stamp, Stamp)> {
 }
 
 fn pair(bytes: &[u8]) -> Option<(Stamp, Stamp)> {
-    Some((read_stamp(bytes.get(..STAMP_BYTES)?)?, read_stamp(bytes.get(STAMP_BYTES..)?)?))
+    let (loser, winner) = bytes.get(..2 * STAMP_BYTES)?.split_at(STAMP_BYTES);
+    Some((read_stamp(loser)?, read_stamp(winner)?))
 }
 
 /// Every loser and its winner that a row names; none of a resolution.
@@ -171,7 +208,7 @@ fn side(version: &Version, cap: usize) -> AttributeValue {
         ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into())),
         ("context".to_string(), context_value(&version.context)),
         ("conditional".to_string(), AttributeValue::Bool(version.origins.conditional)),
-        ("deleted".to_string(), AttributeValue::Bool(version.body == Body::Tombstone)),
+        ("deleted".to_string(), AttributeValue::Bool(version.body.is_deletion())),
     ]);
     if let Some(image) = version.body.attributes() {
         let bytes = crate::item::item_size(image);

@@ -17,8 +17,9 @@ pub use vector::VersionVector;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::crdt::State;
 use crate::id::Place;
-use crate::item::Attributes;
+use crate::item::{Attributes, item_size};
 use crate::time::Stamp;
 
 /// What a version says of the item.
@@ -29,6 +30,9 @@ pub enum Body {
     Live(Arc<Attributes>),
     /// The item was deleted; a value like any other, because an older write may still arrive.
     Tombstone,
+    /// Everything that the writer knew of an item whose table merges attribute by attribute; it may
+    /// say that the item does not exist.
+    Crdt(Arc<State>),
 }
 
 impl Body {
@@ -38,12 +42,33 @@ impl Body {
         Self::Live(Arc::new(attributes))
     }
 
-    /// The attributes, unless deleted.
+    /// The attributes of a whole item; none of a deletion, or of a state that has to be read by
+    /// [`crate::view`].
     #[must_use]
     pub fn attributes(&self) -> Option<&Attributes> {
         match self {
             Self::Live(attributes) => Some(attributes),
-            Self::Tombstone => None,
+            Self::Tombstone | Self::Crdt(_) => None,
+        }
+    }
+
+    /// About how many bytes it takes, names and values together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Live(attributes) => item_size(attributes),
+            Self::Tombstone => 0,
+            Self::Crdt(state) => state.view().map_or(0, |view| item_size(&view)),
+        }
+    }
+
+    /// Whether the version says that the item does not exist.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        match self {
+            Self::Live(_) => false,
+            Self::Tombstone => true,
+            Self::Crdt(state) => !state.exists(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
+use crate::view::joined;
 
 impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
@@ -226,7 +227,14 @@ impl Node {
         let settings = self.settings_of(key.table);
         let rule = if key.table == TableId::LEDGER { Rule::InsertOnly } else { settings.rule() };
         let arrived = version.stamp;
-        let merged = merge(txn.item(&key), version, rule, self.order());
+        let before = txn.item(&key);
+        // Only where versions stay beside each other can more be hidden than was.
+        let meets = |stored: &Stored| stored.stamps().any(|it| !version.context.covers(it));
+        let known = match (&settings.policy, &before) {
+            (Policy::Crdt(crdt), Some(stored)) if meets(stored) => joined(crdt, stored).losers(),
+            _ => Vec::new(),
+        };
+        let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
             let attributes = stored.greatest().body.attributes();
@@ -234,12 +242,22 @@ impl Node {
             self.reconciled = false;
         }
         let added = stored.version(arrived).map(|version| version.stamp);
-        if settings.policy == Policy::Siblings {
-            conflicts.extend(siblings(&stored, arrived));
+        let mut lost = Vec::new();
+        match &settings.policy {
+            Policy::Lww => {}
+            Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
+            Policy::Crdt(crdt) if stored.versions.len() > 1 => {
+                lost = joined(crdt, &stored).losers();
+                lost.retain(|loser| !known.contains(loser));
+            }
+            Policy::Crdt(_) => {}
         }
         txn.batch.put(key.clone(), stored, added, replaced);
         for conflict in conflicts {
             self.record(now, txn, &key, &conflict, &settings.policy, effects);
+        }
+        for loser in lost {
+            self.record_attribute(now, txn, &key, &loser, effects);
         }
     }
 

@@ -138,7 +138,7 @@ impl Node {
         if self.catalog.find(home, &new.name).is_some() {
             return Err(DefineRefusal::Exists(new.name));
         }
-        let settings = Settings::parse(&new.tags)?;
+        let settings = Settings::parse(&new.tags, &new.schema)?;
         Ok(TableEntry {
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
@@ -181,7 +181,7 @@ impl Node {
                 None => entry.tags.remove(tag),
             };
         }
-        entry.settings = entry.settings.changed(&entry.tags)?;
+        entry.settings = entry.settings.changed(&entry.tags, &entry.schema)?;
         entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
         entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);
         Ok(entry)

@@ -89,6 +89,8 @@ pub enum Bug {
     ContextForgotten,
     /// The clock's high-water mark does not survive a restart.
     ClockForgotten,
+    /// One of the merging of attributes.
+    Crdt(crate::crdt::Bug),
     /// Conflicts above the rate are not kept.
     FloodDropped,
     /// Versions of settings that are not known yet are merged under the old ones.

@@ -2,6 +2,7 @@
 
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
+use crate::crdt::Loser;
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
@@ -34,6 +35,27 @@ impl Node {
                 self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
+        }
+    }
+
+    /// What an attribute had in a write that is not shown there any more.
+    pub(super) fn record_attribute<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &ItemKey,
+        loser: &Loser,
+        effects: &mut alloc::vec::Vec<Effect>,
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LedgerSkipped) {
+            return;
+        }
+        let trace = Trace::Conflict { table: item.table, loser: loser.loser, winner: loser.winner };
+        effects.push(Effect::Trace(trace));
+        let key = ledger::attribute_key(item, loser);
+        if txn.item(&key).is_none() {
+            self.put_system(now, txn, key, ledger::attribute_entry(item, loser));
         }
     }
 

@@ -1,29 +1,39 @@
 //! Local writes: a client's items, and the region's own rows.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
-use crate::catalog::TableEntry;
+use crate::catalog::{Crdt, Policy, TableEntry};
+use crate::crdt::State;
 use crate::id::{Place, RequestId, TableId};
-use crate::item::{Attributes, ItemKey, item_size};
+use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
 use crate::replica::Snapshot;
-use crate::table::{self, Refusal, WriteOp};
+use crate::table::{self, Action, Refusal, WriteOp};
 use crate::time::{Hlc, Now, Stamp};
-use crate::view::view;
+use crate::view::{joined, view};
 
 /// A client's write of one item that may be done.
 pub(super) struct Planned {
     key: ItemKey,
     stored: Option<Stored>,
     /// `None` if there is nothing to write.
-    body: Option<Body>,
+    body: Option<Draft>,
     origins: Origins,
     context: Option<VersionVector>,
     returned: Option<Attributes>,
     /// Size of the item before or after, whichever is larger.
     bytes: usize,
+}
+
+/// What a write makes of its item.
+enum Draft {
+    /// A whole item.
+    Whole(Body),
+    /// A change of what is known of the item; its stamp becomes part of it.
+    Merging(Arc<Crdt>, Action),
 }
 
 /// Why a write of one item is not done.
@@ -116,12 +126,17 @@ impl Node {
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         drop(shown);
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
-        let next = applied.next.map_or(Body::Tombstone, Body::live);
+        let draft = match &entry.settings.policy {
+            Policy::Crdt(crdt) => Draft::Merging(Arc::clone(crdt), op.action.clone()),
+            Policy::Lww | Policy::Siblings => {
+                Draft::Whole(applied.next.map_or(Body::Tombstone, Body::live))
+            }
+        };
         Ok(Planned {
             origins: origins(entry, op),
             context: op.context.clone(),
             returned: applied.returned,
-            body: applied.changed.then_some(next),
+            body: applied.changed.then_some(draft),
             bytes,
             key,
             stored,
@@ -141,8 +156,41 @@ impl Node {
         stamp: Stamp,
     ) {
         let Planned { key, stored, body, origins, context, .. } = planned;
-        let Some(body) = body else { return };
+        let body = match body {
+            None => return,
+            Some(Draft::Whole(body)) => body,
+            Some(Draft::Merging(crdt, action)) => {
+                let key = &key.primary;
+                Body::Crdt(Arc::new(self.change(&crdt, stored.as_ref(), key, &action, stamp)))
+            }
+        };
         self.put(txn, key, stored, Write { stamp, body, origins, context });
+    }
+
+    /// What is known of the item after the change.
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn change(
+        &self,
+        crdt: &Crdt,
+        stored: Option<&Stored>,
+        key: &PrimaryKey,
+        action: &Action,
+        stamp: Stamp,
+    ) -> State {
+        let mut state = stored.map(|stored| joined(crdt, stored)).unwrap_or_default();
+        match action {
+            Action::Put(item) => state.put(stamp, &crdt.keys(), item, &crdt.options),
+            Action::Delete => state.delete(stamp, &crdt.options),
+            Action::Update(update) => {
+                let key = key_attributes(crdt, key);
+                let updated = state.update(stamp, &key, update, &crdt.options);
+                assert!(
+                    updated.is_ok(),
+                    "an update was checked against what is shown: {updated:?}"
+                );
+            }
+        }
+        state
     }
 
     /// Writes one of the region's own rows: catalog or ledger.
@@ -193,6 +241,11 @@ impl Node {
         }
         (next, replaced)
     }
+}
+
+fn key_attributes(crdt: &Crdt, key: &PrimaryKey) -> Attributes {
+    let values = [Some(key.partition.clone()), key.sort.clone()].into_iter().flatten();
+    crdt.key_names.iter().cloned().zip(values.map(Into::into)).collect()
 }
 
 fn origins(entry: &TableEntry, op: &WriteOp) -> Origins {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
-use crate::item::{PrimaryKey, item_size};
+use crate::item::PrimaryKey;
 use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS};
 use crate::merge::Version;
 use crate::time::{Hlc, Now, Stamp};
@@ -185,5 +185,5 @@ fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {
 }
 
 fn version_bytes(version: &Version) -> usize {
-    version.body.attributes().map_or(0, item_size) + 64
+    version.body.size() + 64
 }

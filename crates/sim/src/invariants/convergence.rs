@@ -13,7 +13,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::{Rule, Version};
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, demand, merged};
 use crate::disk::Image;
 use crate::oracle::{Item, KeyId, Oracle, Site};
 
@@ -27,7 +27,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     for entry in sites[0].catalog.tables() {
         for site in sites {
             if site.is_whole(entry.id) {
-                holds(oracle, site, entry.id)?;
+                holds(oracle, sites, site, entry.id)?;
                 same_ledger(&sites[entry.home.index()], site, entry.id)?;
             } else if !entry.is_held_by(site.slot) {
                 let row = site.disk.durable.table(entry.id).next();
@@ -41,8 +41,9 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
 }
 
 /// The region shows of the table what the history demands, and nothing else.
-fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
-    let rule = site.catalog.get(table).map_or(Rule::Greatest, |entry| entry.settings.rule());
+fn holds(oracle: &Oracle, sites: &[Site], site: &Site, table: TableId) -> Checked {
+    let settings = site.catalog.get(table).map(|entry| entry.settings.clone()).unwrap_or_default();
+    let rule = settings.rule();
     let mut expected_rows = 0;
     for (id, item) in oracle.items_of(table) {
         let expected = expected(oracle, id, item, rule);
@@ -60,6 +61,8 @@ fn holds(oracle: &Oracle, site: &Site, table: TableId) -> Checked {
             let (kept, expected) = (kept.as_deref().map(stamps), stamps(&expected));
             format!("{slot} keeps {kept:?} of {key:?} instead of {expected:?}")
         })?;
+        merged::at_rest(oracle, site, &settings, id, item)?;
+        merged::losers_are_kept(sites, site, &settings, item)?;
     }
     let rows = site.disk.durable.table(table).count();
     demand(BROKEN, rows == expected_rows, || {

@@ -7,6 +7,7 @@ pub(crate) mod identity;
 pub(crate) mod index;
 pub(crate) mod liveness;
 pub(crate) mod merge_laws;
+pub(crate) mod merged;
 pub(crate) mod nothing_vanishes;
 pub(crate) mod single_writer;
 
@@ -29,6 +30,8 @@ pub enum Invariant {
     NothingVanishes,
     /// 7: after healing all regions have the state that the history demands.
     Convergence,
+    /// 7, of merging tables: readers see what the history demands, counters conserve additions.
+    Merged,
     /// 9: the changelog index is a function of the rows, at every commit.
     Index,
     /// After healing the regions come to rest within bounded time.
@@ -47,6 +50,7 @@ impl Invariant {
             Self::DurableAck => "5-durable-ack",
             Self::NothingVanishes => "6-nothing-vanishes",
             Self::Convergence => "7-convergence",
+            Self::Merged => "7-merged",
             Self::Index => "9-index",
             Self::Liveness => "liveness",
         }

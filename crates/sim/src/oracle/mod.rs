@@ -19,6 +19,7 @@ use pangea_core::replica::Batch;
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::{Bits, VERSIONS_MAX};
+use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
 use crate::invariants::{Checked, identity, single_writer};
@@ -35,6 +36,8 @@ pub(crate) struct Issued {
     /// Place in the item's own history.
     pub(crate) nth: usize,
     pub(crate) region: usize,
+    /// What it does.
+    pub(crate) deed: Deed,
     /// The row as its region wrote it.
     pub(crate) held: Rc<Held>,
     pub(crate) durable: bool,
@@ -97,6 +100,8 @@ pub(crate) struct Oracle {
     /// What each region issued, in order, without what crashes took.
     pub(crate) by_region: Vec<Vec<VersionId>>,
     pub(crate) asked: BTreeMap<u64, Asked>,
+    /// What the write under way does to which items.
+    pub(crate) deeds: Vec<(ItemKey, Deed)>,
 }
 
 impl Oracle {
@@ -108,6 +113,7 @@ impl Oracle {
             dots: BTreeMap::new(),
             by_region: vec![Vec::new(); regions],
             asked: BTreeMap::new(),
+            deeds: Vec::new(),
         }
     }
 
@@ -286,8 +292,10 @@ impl Oracle {
         }
         self.by_region[region].push(id);
         let held = Rc::new(Held { stored, absorbed: before.with(nth) });
+        let deed = self.deeds.iter().find(|(asked, _)| *asked == **key);
+        let deed = deed.map_or(Deed::Delete, |(_, deed)| deed.clone());
         let (durable, acked, lost) = (false, false, false);
-        self.versions.push(Issued { key: key_id, nth, region, held, durable, acked, lost });
+        self.versions.push(Issued { key: key_id, nth, region, deed, held, durable, acked, lost });
         id
     }
 

@@ -16,7 +16,7 @@ impl World {
     pub(super) fn found(&mut self) -> Checked {
         for table in 0..self.swarm.tables {
             let region = self.gaps.index(self.regions.len());
-            let change = create(format!("w{table}"), self.swarm.policy);
+            let change = create(format!("w{table}"), &self.swarm.policy);
             self.define(region, change)?;
         }
         let warm_us = if self.swarm.warm { WARM_US } else { self.gaps.range(0, WARM_US / 2) };
@@ -49,6 +49,7 @@ impl World {
         if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
             return Ok(());
         }
+        self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
         let writes = vec![self.with_shown(region, key)];
         let request = self.ask(Asked { region, writes });
         self.counts.writes += 1;
@@ -68,6 +69,8 @@ impl World {
         if self.regions[region].node.is_none() || !room {
             return Ok(());
         }
+        let deeds = ops.iter().map(|(_, op)| self.workload.deed(&op.action));
+        self.oracle.deeds = keys.iter().cloned().zip(deeds).collect();
         let writes = keys.into_iter().map(|key| self.with_shown(region, key)).collect();
         let request = self.ask(Asked { region, writes });
         self.counts.transactions += 1;

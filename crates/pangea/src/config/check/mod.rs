@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use pangea_core::catalog::{PREFIX, Settings, Tags};
 use pangea_core::id::RegionSlot;
+use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
@@ -281,11 +282,14 @@ impl<'a> Checker<'a> {
                 pairs.map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone()));
             let checked =
                 Table { name: table.name.get_ref().clone(), settings: settings.collect() };
+            // Any schema: the settings' values do not depend on it.
+            let partition = KeyAttribute { name: "pk".to_owned(), kind: KeyKind::S };
+            let schema = Schema { partition, sort: None };
             // One at a time, so that the problem has its line.
             for (key, value) in &table.settings {
                 let tag = format!("{PREFIX}{}", key.get_ref());
                 let alone = Tags::from([(tag, value.get_ref().clone())]);
-                if let Err(error) = Settings::parse(&alone) {
+                if let Err(error) = Settings::parse(&alone, &schema) {
                     let remedy = "the settings are listed in docs/reference/tables.md";
                     self.report(&value.span(), error.to_string(), remedy);
                 }

@@ -1,0 +1,138 @@
+//! Invariants 7 and 18 of merging tables: what readers see is what the history demands, and counters
+//! conserve every addition that nobody had seen when they removed the item.
+//!
+//! Source: data-plane.md 2.3 to 2.5 and 3.3, 16 and 18. The specification knows the deeds of all
+//! durable versions and who had truly seen whom, and nothing of dots, vectors or tallies. A deed is
+//! undone by a later one that had seen it: everything by `PutItem` and `DeleteItem`, a register's
+//! value by the next one, a set's element by its `DELETE`. What is not undone is there: of register
+//! values the greatest stamp, of additions the sum.
+
+use std::collections::BTreeSet;
+
+use pangea_core::catalog::{Policy, Settings};
+use pangea_core::item::{AttributeValue, Attributes, Number};
+use pangea_core::ledger;
+use pangea_core::view::{joined, view};
+
+use super::{Checked, Invariant, demand};
+use crate::deed::Deed;
+use crate::oracle::{Issued, Item, KeyId, Oracle, Site};
+
+const BROKEN: Invariant = Invariant::Merged;
+
+/// Everything is at rest: of one item, in one region.
+pub(crate) fn at_rest(
+    oracle: &Oracle,
+    site: &Site,
+    settings: &Settings,
+    id: KeyId,
+    item: &Item,
+) -> Checked {
+    let Policy::Crdt(_) = &settings.policy else { return Ok(()) };
+    let durable: Vec<&Issued> = oracle.named(id, oracle.durable(item)).collect();
+    // Versions from before the table merged are images, of which the specification knows nothing.
+    if durable.iter().any(|issued| issued.version().origins.epoch < settings.since) {
+        return Ok(());
+    }
+    let expected = expected(item, &durable);
+    let held = site.disk.durable.rows.get(&item.key);
+    let shown = held.and_then(|held| view(&settings.policy, &held.stored));
+    let shown = shown.map(std::borrow::Cow::into_owned);
+    demand(BROKEN, shown == expected, || {
+        let (slot, key) = (site.slot, &item.key.primary);
+        format!("{slot} shows {shown:?} of {key:?} instead of {expected:?}")
+    })
+}
+
+/// Whatever value is hidden in the joined state is in some ledger.
+pub(crate) fn losers_are_kept(
+    sites: &[Site],
+    site: &Site,
+    settings: &Settings,
+    item: &Item,
+) -> Checked {
+    let Policy::Crdt(crdt) = &settings.policy else { return Ok(()) };
+    let Some(held) = site.disk.durable.rows.get(&item.key) else { return Ok(()) };
+    if held.stored.versions.len() < 2 {
+        return Ok(());
+    }
+    for lost in joined(crdt, &held.stored).losers() {
+        let key = ledger::attribute_key(&item.key, &lost);
+        let kept = sites.iter().any(|site| site.disk.durable.rows.contains_key(&key));
+        demand(BROKEN, kept, || format!("{lost:?} of {:?} is in no ledger", item.key.primary))?;
+    }
+    Ok(())
+}
+
+/// The winning value that was set, and every addition that neither it nor a removal had seen.
+fn counter(
+    durable: &[&Issued],
+    undone: &dyn Fn(&&&Issued, &dyn Fn(&Deed) -> bool) -> bool,
+) -> Option<i64> {
+    let whole = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete);
+    let by_reset = |deed: &Deed| whole(deed) || matches!(deed, Deed::Reset(_));
+    let resets = durable.iter().filter(|it| matches!(it.deed, Deed::Reset(_)));
+    let resets = resets.filter(|issued| !undone(issued, &by_reset));
+    let winner = resets.max_by_key(|issued| issued.version().stamp);
+    let set = winner.and_then(|winner| match winner.deed {
+        Deed::Reset(value) => Some(value),
+        _ => None,
+    });
+    let counts = durable.iter().filter(|issued| {
+        let seen = winner.is_some_and(|winner| winner.past().has(issued.nth));
+        !seen && !undone(issued, &whole)
+    });
+    let additions: Vec<i64> = counts
+        .filter_map(|issued| match issued.deed {
+            Deed::Add(by) => Some(by),
+            _ => None,
+        })
+        .collect();
+    if set.is_none() && additions.is_empty() {
+        return None;
+    }
+    Some(set.unwrap_or(0) + additions.iter().sum::<i64>())
+}
+
+/// What readers must see.
+fn expected(item: &Item, durable: &[&Issued]) -> Option<Attributes> {
+    let undone = |issued: &&&Issued, by: &dyn Fn(&Deed) -> bool| {
+        durable
+            .iter()
+            .any(|later| later.nth != issued.nth && later.past().has(issued.nth) && by(&later.deed))
+    };
+    let whole = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete);
+    let of_register = |deed: &Deed| whole(deed) || matches!(deed, Deed::Set(_));
+    let there = durable.iter().filter(|issued| issued.deed != Deed::Delete);
+    // What only takes away keeps nothing alive.
+    let adds = |issued: &&&Issued| !matches!(issued.deed, Deed::Leave(_));
+    if !there.clone().filter(adds).any(|issued| !undone(&issued, &whole)) {
+        return None;
+    }
+    let id = AttributeValue::from(item.key.primary.partition.clone());
+    let mut expected = Attributes::from([("id".to_string(), id)]);
+    let values = there.clone().filter(|issued| !undone(issued, &of_register));
+    let value = values.filter_map(|issued| match &issued.deed {
+        Deed::Put(value) | Deed::Set(value) => Some((issued.version().stamp, value)),
+        _ => None,
+    });
+    if let Some((_, value)) = value.max_by_key(|(stamp, _)| *stamp) {
+        expected.insert("v".to_string(), AttributeValue::S(value.clone()));
+    }
+    if let Some(sum) = counter(durable, &undone) {
+        expected.insert("c".to_string(), AttributeValue::N(Number::from(sum)));
+    }
+    let elements: BTreeSet<String> = there
+        .filter_map(|issued| match &issued.deed {
+            Deed::Join(element) => {
+                let by = |deed: &Deed| whole(deed) || *deed == Deed::Leave(element.clone());
+                (!undone(&issued, &by)).then(|| element.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    if !elements.is_empty() {
+        expected.insert("s".to_string(), AttributeValue::Ss(elements));
+    }
+    Some(expected)
+}
