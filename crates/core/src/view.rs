@@ -11,7 +11,7 @@ use crate::merge::{Body, Stored, Version, VersionVector};
 #[must_use]
 pub fn view<'a>(policy: &Policy, stored: &'a Stored) -> Option<Cow<'a, Attributes>> {
     match policy {
-        Policy::Lww | Policy::Siblings => match &stored.greatest().body {
+        Policy::Lww | Policy::Siblings | Policy::Owner => match &stored.greatest().body {
             Body::Live(attributes) => Some(Cow::Borrowed(attributes)),
             Body::Tombstone => None,
             Body::Crdt(state) => state.view().map(Cow::Owned),

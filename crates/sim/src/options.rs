@@ -45,6 +45,8 @@ pub(crate) struct Swarm {
     pub(crate) switches: u64,
     /// Per mille of operations that are transactions.
     pub(crate) transactions: u64,
+    /// Per mille of writes to items that only the first regions may have.
+    pub(crate) restricted: u64,
     /// Per mille of writes that change parts of an item.
     pub(crate) updates: u64,
     /// Per mille of writes that carry a condition.
@@ -104,10 +106,13 @@ impl Swarm {
             gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
             burst: rng.pick(&[0, 100, 400]),
             churn: rng.pick(&[0, 0, 50, 250]),
-            policy: rng.pick(&["lww", "lww", "lww", "siblings", "crdt", "crdt"]).to_string(),
+            policy: rng
+                .pick(&["lww", "lww", "lww", "siblings", "crdt", "crdt", "owner"])
+                .to_string(),
+            restricted: rng.pick(&[0, 0, 0, 300]),
             updates: rng.pick(&[0, 300, 800]),
             ledger_per_minute: rng.pick(&[60, 60, 0, 1, 3]),
-            switches: rng.pick(&[0, 0, 0, 60]),
+            switches: rng.pick(&[0, 0, 60, 200]),
             transactions: rng.pick(&[0, 0, 200]),
             conditions: rng.pick(&[0, 0, 300]),
             net: draw_net(rng),

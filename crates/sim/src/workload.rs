@@ -11,6 +11,7 @@ use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
 use crate::deed::Deed;
+use crate::invariants::residency::MARK;
 use crate::options::Swarm;
 use crate::rng::Rng;
 
@@ -80,7 +81,7 @@ impl Workload {
             return vec![self.transact()];
         }
         let table = self.tables[self.rng.index(self.tables.len())].id;
-        let key = self.rng.below(self.keys);
+        let key = self.key(self.keys);
         if self.rng.chance(self.burst) {
             return (0..self.regions).map(|region| self.write(region, table, key)).collect();
         }
@@ -93,13 +94,18 @@ impl Workload {
         Operation::Write { region, table, op: self.op(key) }
     }
 
+    fn key(&mut self, keys: u64) -> u64 {
+        let key = self.rng.below(keys);
+        if self.rng.chance(self.swarm.restricted) { RESTRICTED + key } else { key }
+    }
+
     fn op(&mut self, key: u64) -> WriteOp {
         let delete = self.rng.chance(200);
         let conditional = self.rng.chance(self.swarm.conditions);
         let update = self.rng.chance(self.swarm.updates);
         let mut op = match (delete, update) {
             (true, _) => WriteOp::new(primary_key(key), Action::Delete),
-            (false, true) => WriteOp::new(primary_key(key), self.update_item()),
+            (false, true) => WriteOp::new(primary_key(key), self.update_item(key)),
             (false, false) => self.put(key),
         };
         op.condition = conditional.then(|| self.condition());
@@ -107,11 +113,11 @@ impl Workload {
     }
 
     /// A part of the item; two elements are enough for additions and removals to meet.
-    fn update_item(&mut self) -> Action {
+    fn update_item(&mut self, key: u64) -> Action {
         self.values += 1;
-        let element = self.rng.pick(&["x", "y"]).to_string();
+        let element = marked(key, self.rng.pick(&["x", "y"]).to_string());
         let deed = match self.rng.below(7) {
-            0 => Deed::Set(self.values.to_string()),
+            0 => Deed::Set(marked(key, self.values.to_string())),
             6 => Deed::Reset(self.rng.range(0, 100) as i64),
             1 | 2 => Deed::Add(self.rng.range(0, 8) as i64 - 3),
             3 | 4 => Deed::Join(element),
@@ -150,7 +156,7 @@ impl Workload {
         let mut ops: Vec<(TableId, WriteOp)> = Vec::new();
         for _ in 0..self.rng.range(2, 3) {
             let table = self.tables[self.rng.index(self.tables.len())].id;
-            let key = self.rng.below(self.keys.max(3));
+            let key = self.key(self.keys.max(3));
             let op = self.op(key);
             if !ops.iter().any(|(other, it)| *other == table && it.key == op.key) {
                 ops.push((table, op));
@@ -162,7 +168,7 @@ impl Workload {
     /// A table's merge policy changes where it is at home; from siblings it does not go back.
     fn switch(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
-        let policy = self.rng.pick(&["siblings", "crdt", "crdt list_append", "lww"]);
+        let policy = self.rng.pick(&["siblings", "crdt", "crdt list_append", "owner", "lww"]);
         let tags = [(MERGE.to_string(), Some(policy.to_string()))].into();
         let update = TableUpdate { name: table.name, tags, ..TableUpdate::default() };
         Operation::Define { region: table.home, change: Change::Update(update) }
@@ -176,7 +182,7 @@ impl Workload {
         self.values += 1;
         let item = [
             ("id".to_string(), AttributeValue::S(key_text(key))),
-            ("v".to_string(), AttributeValue::S(self.values.to_string())),
+            ("v".to_string(), AttributeValue::S(marked(key, self.values.to_string()))),
         ];
         WriteOp::new(primary_key(key), Action::Put(item.into()))
     }
@@ -224,7 +230,12 @@ pub(crate) fn create(name: String, policy: &str) -> Change {
         stream: None,
         on_demand: true,
         deletion_protection: false,
-        tags: Tags::from([(MERGE.to_string(), policy.to_string())]),
+        tags: Tags::from([
+            (MERGE.to_string(), policy.to_string()),
+            // Not the whole mark: the rule itself is everywhere.
+            ("pangea:placement".to_string(), "restricted=near".to_string()),
+            ("pangea:owner".to_string(), "k1=r1 k2=r0".to_string()),
+        ]),
     })
 }
 
@@ -234,8 +245,16 @@ pub(crate) fn replicate(name: String, home: usize, regions: usize) -> Change {
     Change::Update(TableUpdate { name, add, ..TableUpdate::default() })
 }
 
+/// Keys from here on are restricted.
+const RESTRICTED: u64 = 1_000_000;
+
 fn key_text(key: u64) -> String {
-    format!("k{key}")
+    marked(key, format!("k{key}"))
+}
+
+/// Marks what belongs to a restricted item.
+fn marked(key: u64, text: String) -> String {
+    if key >= RESTRICTED { format!("{MARK}{text}") } else { text }
 }
 
 fn primary_key(key: u64) -> PrimaryKey {

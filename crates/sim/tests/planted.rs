@@ -83,6 +83,11 @@ fn bugs_of_merging_attributes_are_found() {
 }
 
 #[test]
+fn restricted_bytes_in_the_ledger_are_found() {
+    check(Bug::LedgerUnplaced, 500, &[Invariant::Residency]);
+}
+
+#[test]
 fn settings_that_are_not_waited_for_are_found() {
     check(Bug::EpochIgnored, 2_000, &[Invariant::Convergence, Invariant::NothingVanishes]);
 }
@@ -116,6 +121,7 @@ fn survey() {
         Bug::LedgerSkipped,
         Bug::EpochIgnored,
         Bug::FloodDropped,
+        Bug::LedgerUnplaced,
         Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
         Bug::Crdt(crdt::Bug::SetWithoutBase),
         Bug::Crdt(crdt::Bug::AdditiveMerge),

@@ -7,17 +7,20 @@
 //! State: entries by table identity and statuses by table and region. Every change arrives as a row
 //! (from the local node or from a peer) through [`Catalog::observe`].
 
+mod place;
 mod row;
 mod settings;
 
+pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, status_key};
-pub use settings::{Crdt, MERGE, PREFIX, Policy, SettingError, Settings, Tags};
+pub use settings::{Crdt, Foreign, MERGE, PREFIX, Policy, SettingError, Settings, Tags};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::id::{RegionSlot, TableId};
+use crate::id::{Place, RegionSlot, TableId};
 use crate::item::{Attributes, PrimaryKey};
 use crate::ledger;
 use crate::table::Schema;
@@ -139,9 +142,17 @@ pub enum ReplicaView {
 pub struct Catalog {
     tables: BTreeMap<TableId, TableEntry>,
     statuses: BTreeMap<(TableId, RegionSlot), ReplicaStatus>,
+    /// The regions, as rules name them: from the topology, not from rows.
+    pub directory: Arc<Directory>,
 }
 
 impl Catalog {
+    /// Of nothing but the topology's regions.
+    #[must_use]
+    pub fn of(directory: Arc<Directory>) -> Self {
+        Self { directory, ..Self::default() }
+    }
+
     /// Takes in a row of the catalog table; a row that does not decode is ignored and `false`.
     pub fn observe(&mut self, key: &PrimaryKey, attributes: Option<&Attributes>) -> bool {
         match row::decode(key, attributes) {
@@ -222,8 +233,19 @@ impl Catalog {
 
     /// Whether a row may be sent to region `to`: filtered at the source.
     #[must_use]
-    pub fn may_receive(&self, to: RegionSlot, table: TableId, key: &PrimaryKey) -> bool {
-        let held = |id| self.get(id).is_some_and(|entry| entry.is_held_by(to));
+    pub fn may_receive(
+        &self,
+        to: RegionSlot,
+        table: TableId,
+        key: &PrimaryKey,
+        place: Place,
+    ) -> bool {
+        let held = |id| {
+            self.get(id).is_some_and(|entry| {
+                let placement = &entry.settings.placement;
+                entry.is_held_by(to) && placement.allows(&self.directory, place, to)
+            })
+        };
         match table {
             TableId::CATALOG => true,
             TableId::LEDGER => ledger::table_of(key).is_some_and(held),

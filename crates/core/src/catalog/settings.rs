@@ -11,6 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::{Directory, Ownership, Placement};
 use crate::crdt;
 use crate::merge::Rule;
 use crate::table::Schema;
@@ -19,6 +20,12 @@ use crate::table::Schema;
 pub const PREFIX: &str = "pangea:";
 /// The merge policy.
 pub const MERGE: &str = "pangea:merge";
+/// Which region writes which keys, with the policy `owner`.
+const OWNER: &str = "pangea:owner";
+/// What becomes of a write in a region that may not do it.
+const FOREIGN: &str = "pangea:foreign-writes";
+/// Where which items may be.
+const PLACEMENT: &str = "pangea:placement";
 
 /// Tags by name.
 pub type Tags = BTreeMap<String, String>;
@@ -50,11 +57,23 @@ pub enum Policy {
     Siblings,
     /// Attribute by attribute: numbers that are added to, sets, registers.
     Crdt(Arc<Crdt>),
+    /// One region writes each partition key, so that nothing is written concurrently; as `lww` else.
+    Owner,
+}
+
+/// What becomes of a write in a region that does not own the item, or may not have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreign {
+    /// It is sent on to a region that may do it: the caller waits for that region.
+    #[default]
+    Forward,
+    /// It is refused, and the region that may do it is named.
+    Refuse,
 }
 
 impl Policy {
     /// The words of every policy.
-    pub const WORDS: [&'static str; 3] = ["lww", "siblings", "crdt"];
+    pub const WORDS: [&'static str; 4] = ["lww", "siblings", "crdt", "owner"];
 
     /// The word in tags, ledger entries and output.
     #[must_use]
@@ -63,6 +82,7 @@ impl Policy {
             Self::Lww => "lww",
             Self::Siblings => "siblings",
             Self::Crdt(_) => "crdt",
+            Self::Owner => "owner",
         }
     }
 
@@ -78,6 +98,12 @@ impl Policy {
 pub struct Settings {
     /// How concurrent versions merge.
     pub policy: Policy,
+    /// Which region writes which keys, with the policy `owner`.
+    pub ownership: Ownership,
+    /// What becomes of writes elsewhere.
+    pub foreign: Foreign,
+    /// Where which items may be.
+    pub placement: Placement,
     /// Counts the changes of the settings.
     pub epoch: u16,
     /// The first epoch whose versions are all kept, where the policy keeps all.
@@ -88,7 +114,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     /// No such setting.
-    #[error("there is no setting {0}; settings are {MERGE}")]
+    #[error("there is no setting {0}; settings are {MERGE}, {OWNER}, {FOREIGN} and {PLACEMENT}")]
     Unknown(String),
     /// The value is none of the setting's.
     #[error("{tag} is {value:?}, but {wanted}")]
@@ -100,6 +126,14 @@ pub enum SettingError {
         /// What is allowed.
         wanted: String,
     },
+    /// Rules of placement were changed or taken away.
+    #[error(
+        "rules of {PLACEMENT} can only be added at the end: items keep the number of their rule"
+    )]
+    Placement,
+    /// A rule names what is not in the topology.
+    #[error("{0} is neither a region nor a jurisdiction of the topology")]
+    NoRegion(String),
     /// The change would lose or tear what is stored.
     #[error("the merge policy cannot go from {from} to {to} on a table that exists: {why}")]
     Unsafe {
@@ -122,6 +156,27 @@ impl Settings {
         for (tag, value) in tags.iter().filter(|(tag, _)| tag.starts_with(PREFIX)) {
             match tag.as_str() {
                 MERGE => settings.policy = policy(value, schema)?,
+                OWNER => {
+                    let wanted = "it is PREFIX=REGION, with spaces between";
+                    settings.ownership = Ownership::parse(value)
+                        .ok_or_else(|| wrong_value(OWNER, value, wanted.to_string()))?;
+                }
+                FOREIGN => {
+                    settings.foreign = match value.as_str() {
+                        "forward" => Foreign::Forward,
+                        "refuse" => Foreign::Refuse,
+                        _ => {
+                            let wanted = "it is forward or refuse".to_string();
+                            return Err(wrong_value(FOREIGN, value, wanted));
+                        }
+                    }
+                }
+                PLACEMENT => {
+                    let wanted = "it is PREFIX=REGIONS or @ATTRIBUTE:VALUE=REGIONS, with spaces \
+                                  between; regions are names or jurisdictions with + between";
+                    settings.placement = Placement::parse(value)
+                        .ok_or_else(|| wrong_value(PLACEMENT, value, wanted.to_string()))?;
+                }
                 other => return Err(SettingError::Unknown(other.to_string())),
             }
         }
@@ -140,10 +195,25 @@ impl Settings {
         }
         next.epoch = self.epoch.saturating_add(1);
         may_switch(&self.policy, &next.policy)?;
+        if !self.placement.is_extended_by(&next.placement) {
+            return Err(SettingError::Placement);
+        }
         if next.policy.keeps_all() && !self.policy.keeps_all() {
             next.since = next.epoch;
         }
         Ok(next)
+    }
+
+    /// Whether every region and jurisdiction that the rules name exists.
+    ///
+    /// # Errors
+    /// [`SettingError::NoRegion`].
+    pub fn check(&self, directory: &Directory) -> Result<(), SettingError> {
+        let placed = self.placement.0.iter().flat_map(|rule| &rule.regions);
+        let unknown = placed.clone().find(|word| !directory.knows(word));
+        let owners = self.ownership.0.iter().map(|(_, region)| region);
+        let unknown = unknown.or_else(|| owners.clone().find(|it| directory.slot(it).is_none()));
+        unknown.map_or(Ok(()), |word| Err(SettingError::NoRegion(word.clone())))
     }
 
     /// Which concurrent versions of the table's items stay.
@@ -158,6 +228,7 @@ fn policy(value: &str, schema: &Schema) -> Result<Policy, SettingError> {
     match (words.next(), words.clone().next()) {
         (Some("lww"), None) => Ok(Policy::Lww),
         (Some("siblings"), None) => Ok(Policy::Siblings),
+        (Some("owner"), None) => Ok(Policy::Owner),
         (Some("crdt"), _) => {
             let mut options = crdt::Options::default();
             for word in words {
@@ -197,7 +268,11 @@ fn option(options: &mut crdt::Options, word: &str) -> Option<()> {
 }
 
 fn wrong(value: &str, wanted: String) -> SettingError {
-    SettingError::Value { tag: MERGE.to_string(), value: value.to_string(), wanted }
+    wrong_value(MERGE, value, wanted)
+}
+
+fn wrong_value(tag: &str, value: &str, wanted: String) -> SettingError {
+    SettingError::Value { tag: tag.to_string(), value: value.to_string(), wanted }
 }
 
 /// A switch is safe where regions that hear of it late end in the same state.

@@ -4,7 +4,7 @@ use super::flood::{Appended, Flood, append};
 use super::*;
 use crate::id::RegionSlot;
 use crate::limits::LEDGER_PAIRS_MAX;
-use crate::merge::Origins;
+use crate::merge::{Body, Origins};
 
 fn origin(slot: u8) -> Origin {
     Origin::new(RegionSlot::new(slot).expect("small slot"), 1)

@@ -221,7 +221,8 @@ impl Node {
     ) {
         let Row { key, version } = row;
         // A table that this region does not know to hold is copied whole once it does.
-        if !self.catalog.may_receive(self.config.slot, key.table, &key.primary) {
+        let place = version.origins.place;
+        if !self.catalog.may_receive(self.config.slot, key.table, &key.primary, place) {
             return;
         }
         let settings = self.settings_of(key.table);
@@ -244,7 +245,7 @@ impl Node {
         let added = stored.version(arrived).map(|version| version.stamp);
         let mut lost = Vec::new();
         match &settings.policy {
-            Policy::Lww => {}
+            Policy::Lww | Policy::Owner => {}
             Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
             Policy::Crdt(crdt) if stored.versions.len() > 1 => {
                 lost = joined(crdt, &stored).losers();
@@ -257,7 +258,7 @@ impl Node {
             self.record(now, txn, &key, &conflict, &settings.policy, effects);
         }
         for loser in lost {
-            self.record_attribute(now, txn, &key, &loser, effects);
+            self.record_attribute(now, txn, &key, (&loser, place), effects);
         }
     }
 

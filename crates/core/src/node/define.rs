@@ -10,7 +10,7 @@ use crate::catalog::{
     ReplicaSpec, ReplicaState, ReplicaView, SettingError, Settings, StreamView, TableEntry, Tags,
     entry_key,
 };
-use crate::id::{RegionSlot, RequestId, TableId};
+use crate::id::{Place, RegionSlot, RequestId, TableId};
 use crate::replica::Snapshot;
 use crate::table::Schema;
 use crate::time::{Hlc, Now};
@@ -86,6 +86,9 @@ pub enum DefineRefusal {
     /// The home region's copy is not a replica to add or remove.
     #[error("the home region's copy can not be added or removed")]
     ReplicaIsHome(RegionSlot),
+    /// Some items may be in no other region that holds the table.
+    #[error("items of the table may be in no other region that holds it: add a replica first")]
+    ReplicaNeeded(RegionSlot),
     /// A replica of an earlier life is still being deleted there.
     #[error("the region is still deleting its earlier replica")]
     ReplicaLeaving(RegionSlot),
@@ -139,6 +142,7 @@ impl Node {
             return Err(DefineRefusal::Exists(new.name));
         }
         let settings = Settings::parse(&new.tags, &new.schema)?;
+        settings.check(&self.config.directory)?;
         Ok(TableEntry {
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
@@ -182,6 +186,7 @@ impl Node {
             };
         }
         entry.settings = entry.settings.changed(&entry.tags, &entry.schema)?;
+        entry.settings.check(&self.config.directory)?;
         entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
         entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);
         Ok(entry)
@@ -209,6 +214,14 @@ impl Node {
         }
         if entry.replica(slot).is_none() {
             return Err(DefineRefusal::ReplicaMissing(slot));
+        }
+        let placement = &entry.settings.placement;
+        let allowed = |place, slot| placement.allows(&self.config.directory, place, slot);
+        for place in (1..=placement.0.len()).filter_map(|at| u8::try_from(at).ok()).map(Place) {
+            let others = entry.holders().any(|other| other != slot && allowed(place, other));
+            if allowed(place, slot) && !others {
+                return Err(DefineRefusal::ReplicaNeeded(slot));
+            }
         }
         for replica in &entry.replicas {
             match self.catalog.state(entry, replica.slot) {

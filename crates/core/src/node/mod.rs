@@ -25,7 +25,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::catalog::{Catalog, TableEntry};
+use crate::catalog::{Catalog, Directory, TableEntry};
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
@@ -53,6 +53,8 @@ pub struct Config {
     pub ledger_per_minute: u32,
     /// How much of the ledger is kept.
     pub retention: Retention,
+    /// The regions, as rules of placement and ownership name them.
+    pub directory: Arc<Directory>,
     /// A bug to plant, for the simulator to find.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -67,6 +69,7 @@ impl Config {
             skew_ms_max,
             ledger_per_minute: LEDGER_ROWS_PER_MINUTE_MAX,
             retention: Retention::UNBOUNDED,
+            directory: Arc::default(),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -91,6 +94,8 @@ pub enum Bug {
     ClockForgotten,
     /// One of the merging of attributes.
     Crdt(crate::crdt::Bug),
+    /// Rows of the ledger do not carry the placement of their item.
+    LedgerUnplaced,
     /// Conflicts above the rate are not kept.
     FloodDropped,
     /// Versions of settings that are not known yet are merged under the old ones.
@@ -184,10 +189,26 @@ pub enum Outcome {
     Cancelled(Vec<Option<table::Refusal>>),
     /// This region does not serve the table (any more).
     NotServing,
+    /// Another region has to do the write; nothing changed.
+    Elsewhere {
+        /// One that may, best first; never empty.
+        regions: Vec<RegionSlot>,
+        /// Why not here.
+        why: Elsewhere,
+    },
     /// The catalog change is durable in this region.
     Defined(TableEntry),
     /// The catalog change was refused; nothing changed.
     Denied(DefineRefusal),
+}
+
+/// Why another region has to do a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// Only one region writes the item.
+    Owned,
+    /// The item may not be here.
+    Placed,
 }
 
 /// What is worth telling an operator; each happens once per transition, not per event.
@@ -331,9 +352,9 @@ impl Node {
     #[must_use]
     pub fn new(config: Config, durable: Durable) -> Self {
         let me = Origin::new(config.slot, durable.incarnation);
-        let published = Arc::new(durable.catalog.clone());
-        #[cfg(feature = "planted-bugs")]
         let mut durable = durable;
+        durable.catalog.directory = Arc::clone(&config.directory);
+        let published = Arc::new(durable.catalog.clone());
         #[cfg(feature = "planted-bugs")]
         if config.bug == Some(Bug::ClockForgotten) {
             durable.last = Hlc::ZERO;

@@ -3,6 +3,7 @@
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
 use crate::crdt::Loser;
+use crate::id::Place;
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
@@ -32,7 +33,8 @@ impl Node {
         }
         match self.flood.note(now.wall_ms, item, self.config.ledger_per_minute) {
             None => {
-                self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
+                let place = conflict.loser.origins.place;
+                self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
         }
@@ -44,7 +46,7 @@ impl Node {
         now: Now,
         txn: &mut Txn<'_, S>,
         item: &ItemKey,
-        loser: &Loser,
+        (loser, place): (&Loser, Place),
         effects: &mut alloc::vec::Vec<Effect>,
     ) {
         #[cfg(feature = "planted-bugs")]
@@ -55,7 +57,7 @@ impl Node {
         effects.push(Effect::Trace(trace));
         let key = ledger::attribute_key(item, loser);
         if txn.item(&key).is_none() {
-            self.put_system(now, txn, key, ledger::attribute_entry(item, loser));
+            self.put_ledger(now, txn, key, ledger::attribute_entry(item, loser), place);
         }
     }
 
@@ -81,13 +83,14 @@ impl Node {
                 Appended::Known => return,
                 Appended::Full => {}
                 Appended::Row(row) => {
-                    self.put_system(now, txn, key, row);
+                    self.put_ledger(now, txn, key, row, conflict.loser.origins.place);
                     return;
                 }
             }
         }
         // 256 full rows in one minute: back to rows of their own, rather than losing one.
         let key = ledger::key(item, conflict.loser.stamp, conflict.winner.stamp);
-        self.put_system(now, txn, key, ledger::entry(item, conflict, policy));
+        let place = conflict.loser.origins.place;
+        self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
     }
 }

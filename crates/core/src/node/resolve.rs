@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::write::Unplanned;
 use super::{Effect, Node, Outcome, Txn};
-use crate::id::{RequestId, TableId};
+use crate::id::{Place, RequestId, TableId};
 use crate::item::{Attributes, ItemKey, PrimaryKey};
 use crate::ledger;
 use crate::replica::Snapshot;
@@ -64,6 +64,9 @@ impl Node {
             Some(op) => match self.plan(txn, item.table, &op) {
                 Err(Unplanned::NotServing) => return Outcome::NotServing,
                 Err(Unplanned::Refused(refusal)) => return Outcome::Refused(refusal),
+                Err(Unplanned::Elsewhere(regions, why)) => {
+                    return Outcome::Elsewhere { regions, why };
+                }
                 Ok(planned) => {
                     let stamp = self.issue(now, self.floor(&planned));
                     self.execute(txn, planned, stamp);
@@ -71,7 +74,8 @@ impl Node {
                 }
             },
         };
-        self.put_system(now, txn, decided, decision);
+        let place = txn.item(&key).map_or(Place::ANYWHERE, |row| row.greatest().origins.place);
+        self.put_ledger(now, txn, decided, decision, place);
         Outcome::Written { returned: None, stamp, bytes: 0 }
     }
 }

@@ -90,6 +90,7 @@ impl Region {
             skew_ms_max: 500,
             ledger_per_minute: 60,
             retention: Retention::UNBOUNDED,
+            directory: Arc::default(),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         };

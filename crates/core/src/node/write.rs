@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Effect, Node, Outcome, Txn};
+use super::{Effect, Elsewhere, Node, Outcome, Txn};
 use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
-use crate::id::{Place, RequestId, TableId};
+use crate::id::{Place, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
 use crate::replica::Snapshot;
@@ -40,6 +40,7 @@ enum Draft {
 pub(super) enum Unplanned {
     NotServing,
     Refused(Refusal),
+    Elsewhere(Vec<RegionSlot>, Elsewhere),
 }
 
 impl Node {
@@ -56,6 +57,7 @@ impl Node {
         let outcome = match self.plan(&txn, table, op) {
             Err(Unplanned::NotServing) => Outcome::NotServing,
             Err(Unplanned::Refused(refusal)) => Outcome::Refused(refusal),
+            Err(Unplanned::Elsewhere(regions, why)) => Outcome::Elsewhere { regions, why },
             Ok(mut planned) => {
                 let floor = self.floor(&planned);
                 let (returned, bytes) = (planned.returned.take(), planned.bytes);
@@ -81,13 +83,20 @@ impl Node {
         let mut txn = Txn::new(store);
         let planned: Vec<Result<Planned, Unplanned>> =
             ops.iter().map(|(table, op)| self.plan(&txn, *table, op)).collect();
-        if planned.iter().any(|it| matches!(it, Err(Unplanned::NotServing))) {
-            return self.reply_when_settled(vec![(request, Outcome::NotServing)], effects);
+        let unserved = planned.iter().find_map(|it| match it {
+            Err(Unplanned::NotServing) => Some(Outcome::NotServing),
+            Err(Unplanned::Elsewhere(regions, why)) => {
+                Some(Outcome::Elsewhere { regions: regions.clone(), why: *why })
+            }
+            Err(Unplanned::Refused(_)) | Ok(_) => None,
+        });
+        if let Some(outcome) = unserved {
+            return self.reply_when_settled(vec![(request, outcome)], effects);
         }
         if planned.iter().any(Result::is_err) {
             let reason = |planned: Result<Planned, Unplanned>| match planned {
                 Err(Unplanned::Refused(refusal)) => Some(refusal),
-                Err(Unplanned::NotServing) | Ok(_) => None,
+                Err(Unplanned::NotServing | Unplanned::Elsewhere(..)) | Ok(_) => None,
             };
             let reasons = planned.into_iter().map(reason).collect();
             return self.reply_when_settled(vec![(request, Outcome::Cancelled(reasons))], effects);
@@ -119,21 +128,23 @@ impl Node {
         let serving = serving.filter(|entry| self.catalog.is_serving(entry, self.config.slot));
         let entry = serving.ok_or(Unplanned::NotServing)?;
         let key = ItemKey { table, primary: op.key.clone() };
+        self.check_owner(entry, &key.primary)?;
         let stored = txn.item(&key);
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
         let before = shown.as_deref().map_or(0, item_size);
         let applied =
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         drop(shown);
+        let place = self.place(entry, &key.primary, stored.as_ref(), applied.next.as_ref())?;
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
         let draft = match &entry.settings.policy {
             Policy::Crdt(crdt) => Draft::Merging(Arc::clone(crdt), op.action.clone()),
-            Policy::Lww | Policy::Siblings => {
+            Policy::Lww | Policy::Siblings | Policy::Owner => {
                 Draft::Whole(applied.next.map_or(Body::Tombstone, Body::live))
             }
         };
         Ok(Planned {
-            origins: origins(entry, op),
+            origins: origins(entry, op, place),
             context: op.context.clone(),
             returned: applied.returned,
             body: applied.changed.then_some(draft),
@@ -141,6 +152,52 @@ impl Node {
             key,
             stored,
         })
+    }
+
+    /// Refuses what another region writes.
+    fn check_owner(&self, entry: &TableEntry, key: &PrimaryKey) -> Result<(), Unplanned> {
+        if entry.settings.policy != Policy::Owner {
+            return Ok(());
+        }
+        let owner = entry.settings.ownership.owner(&self.config.directory, key, entry.home);
+        if owner == self.config.slot {
+            return Ok(());
+        }
+        Err(Unplanned::Elsewhere(Vec::from([owner]), Elsewhere::Owned))
+    }
+
+    /// The placement rule of the item that the write leaves; refuses what may not be here, and an
+    /// item that would go elsewhere: its copies would stay where they are.
+    fn place(
+        &self,
+        entry: &TableEntry,
+        key: &PrimaryKey,
+        stored: Option<&Stored>,
+        next: Option<&Attributes>,
+    ) -> Result<Place, Unplanned> {
+        let placement = &entry.settings.placement;
+        let before = stored.map(|stored| stored.greatest().origins.place);
+        let nothing = Attributes::new();
+        let place = match (next, before) {
+            (None, Some(before)) => before,
+            (next, _) => placement.place(key, next.unwrap_or(&nothing)),
+        };
+        // A table that was given rules after it had rows keeps those where they are.
+        if before.is_some_and(|before| before != place && before != Place::ANYWHERE) {
+            let text = "the attribute that decides where an item may be cannot change: delete the \
+                        item and create it again";
+            return Err(Unplanned::Refused(Refusal::Validation(text.into())));
+        }
+        let allows = |slot| placement.allows(&self.config.directory, place, slot);
+        if allows(self.config.slot) {
+            return Ok(place);
+        }
+        let regions: Vec<RegionSlot> = entry.holders().filter(|&slot| allows(slot)).collect();
+        if regions.is_empty() {
+            let text = "no region that holds the table may have this item";
+            return Err(Unplanned::Refused(Refusal::Validation(text.into())));
+        }
+        Err(Unplanned::Elsewhere(regions, Elsewhere::Placed))
     }
 
     /// What the stamp of the write must exceed.
@@ -204,10 +261,35 @@ impl Node {
         if key.table == TableId::CATALOG {
             self.catalog_changed |= self.catalog.observe(&key.primary, Some(&row));
         }
+        self.put_row(now, txn, key, row, Place::ANYWHERE)
+    }
+
+    /// Writes a row of the ledger, which may be where its conflict's item may be.
+    pub(super) fn put_ledger<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        key: ItemKey,
+        row: Attributes,
+        place: Place,
+    ) -> Stamp {
+        #[cfg(feature = "planted-bugs")]
+        let place = if self.has_bug(super::Bug::LedgerUnplaced) { Place::ANYWHERE } else { place };
+        self.put_row(now, txn, key, row, place)
+    }
+
+    fn put_row<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        key: ItemKey,
+        row: Attributes,
+        place: Place,
+    ) -> Stamp {
         let stored = txn.item(&key);
         let floor = stored.as_ref().map(|stored| stored.seen.newest()).unwrap_or_default();
         let stamp = self.issue(now, floor);
-        let (body, origins) = (Body::live(row), Origins::PLAIN);
+        let (body, origins) = (Body::live(row), Origins { place, ..Origins::PLAIN });
         self.put(txn, key, stored, Write { stamp, body, origins, context: None });
         stamp
     }
@@ -248,11 +330,6 @@ fn key_attributes(crdt: &Crdt, key: &PrimaryKey) -> Attributes {
     crdt.key_names.iter().cloned().zip(values.map(Into::into)).collect()
 }
 
-fn origins(entry: &TableEntry, op: &WriteOp) -> Origins {
-    Origins {
-        conditional: op.had_condition(),
-        rows: 1,
-        epoch: entry.settings.epoch,
-        place: Place::ANYWHERE,
-    }
+fn origins(entry: &TableEntry, op: &WriteOp, place: Place) -> Origins {
+    Origins { conditional: op.had_condition(), rows: 1, epoch: entry.settings.epoch, place }
 }

@@ -121,7 +121,8 @@ impl Feed {
             span.through = hlc;
             let version = stored.versions.into_iter().find(|it| it.stamp == Stamp { hlc, origin });
             let Some(version) = version else { continue };
-            if progress.catalog.may_receive(self.peer, key.table, &key.primary) {
+            let place = version.origins.place;
+            if progress.catalog.may_receive(self.peer, key.table, &key.primary, place) {
                 bytes += version_bytes(&version);
                 span.rows.push(Row { key, version });
             }
@@ -157,11 +158,16 @@ impl Feed {
                 break;
             }
             next = Some(key.primary.clone());
-            if !progress.catalog.may_receive(self.peer, table, &key.primary) {
-                continue;
-            }
             for version in stored.versions {
-                if everything || version.stamp.origin.slot() == self.me.slot() {
+                let place = version.origins.place;
+                // The home region cannot pass on what it may not have.
+                let withheld = held.is_some_and(|entry| {
+                    let placement = &entry.settings.placement;
+                    !placement.allows(&progress.catalog.directory, place, entry.home)
+                });
+                let own = version.stamp.origin.slot() == self.me.slot();
+                let wanted = everything || withheld || own;
+                if wanted && progress.catalog.may_receive(self.peer, table, &key.primary, place) {
                     bytes += version_bytes(&version);
                     rows.push(Row { key: key.clone(), version });
                 }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use pangea_codec::disk::meta::Identity as StoreIdentity;
-use pangea_core::catalog::Catalog;
+use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::Config;
@@ -158,6 +158,12 @@ fn open(
     let links = Links::new(local, peers_of(&topology, known));
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
+    node.directory = Arc::new(Directory::new(
+        topology
+            .regions
+            .iter()
+            .map(|region| (region.id, region.name.clone(), region.jurisdiction.clone())),
+    ));
     let writer =
         Writer::start(node, Arc::clone(&store), durable, clock, feed::Asker(links.clone()))?;
     let source = feed::Source { store: Arc::clone(&store), progress: writer.progress(), clock };

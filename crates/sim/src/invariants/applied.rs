@@ -78,6 +78,12 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     if !issued.durable || !agree || !sites[region].is_whole(key.table) {
         return Ok(());
     }
+    let entry = sites[region].catalog.get(key.table);
+    let place = issued.version().origins.place;
+    let (directory, slot) = (&sites[region].catalog.directory, sites[region].slot);
+    if !entry.is_some_and(|entry| entry.settings.placement.allows(directory, place, slot)) {
+        return Ok(());
+    }
     let here = sites[region].disk.durable.rows.get(key);
     let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
     let there = sites[issued.region].disk.durable.rows.get(key);

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use pangea_core::id::TableId;
+use pangea_core::id::{Place, TableId};
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::{Rule, Version};
 
 use super::{Checked, Invariant, demand, merged};
-use crate::disk::Image;
+use crate::disk::{Held, Image};
 use crate::oracle::{Item, KeyId, Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Convergence;
@@ -46,7 +46,11 @@ fn holds(oracle: &Oracle, sites: &[Site], site: &Site, table: TableId) -> Checke
     let rule = settings.rule();
     let mut expected_rows = 0;
     for (id, item) in oracle.items_of(table) {
-        let expected = expected(oracle, id, item, rule);
+        let mut expected = expected(oracle, id, item, rule);
+        let placement = &settings.placement;
+        expected.retain(|version| {
+            placement.allows(&site.catalog.directory, version.origins.place, site.slot)
+        });
         if expected.is_empty() {
             continue;
         }
@@ -112,7 +116,11 @@ type Pair = Option<(pangea_core::time::Stamp, pangea_core::time::Stamp)>;
 
 /// The ledger's entries of one table.
 fn ledger_of(image: &Image, table: TableId) -> BTreeSet<(&ItemKey, Pair)> {
-    let rows = image.table(TableId::LEDGER).map(|(key, _)| key);
-    let of_table = rows.filter(|key| ledger::table_of(&key.primary) == Some(table));
+    let rows = image.table(TableId::LEDGER);
+    // Not every holder may have those of restricted items.
+    let open = |held: &Held| held.stored.greatest().origins.place == Place::ANYWHERE;
+    let of_table =
+        rows.filter(|(key, held)| ledger::table_of(&key.primary) == Some(table) && open(held));
+    let of_table = of_table.map(|(key, _)| key);
     of_table.map(|key| (key, ledger::stamps_of(&key.primary))).collect()
 }

@@ -73,6 +73,7 @@ fn counter(
     let by_reset = |deed: &Deed| whole(deed) || matches!(deed, Deed::Reset(_));
     let resets = durable.iter().filter(|it| matches!(it.deed, Deed::Reset(_)));
     let resets = resets.filter(|issued| !undone(issued, &by_reset));
+    let resets = resets.filter(|issued| !is_collapsed(durable, issued));
     let winner = resets.max_by_key(|issued| issued.version().stamp);
     let set = winner.and_then(|winner| match winner.deed {
         Deed::Reset(value) => Some(value),
@@ -92,6 +93,24 @@ fn counter(
         return None;
     }
     Some(set.unwrap_or(0) + additions.iter().sum::<i64>())
+}
+
+/// Whether an addition saw the value as one that had lost: a write drops what its place hides.
+fn is_collapsed(durable: &[&Issued], lost: &Issued) -> bool {
+    let ends = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete | Deed::Reset(_));
+    let additions = durable.iter().filter(|it| matches!(it.deed, Deed::Add(_)));
+    let saw = additions.map(|it| it.past()).filter(|past| past.has(lost.nth));
+    saw.into_iter().any(|past| {
+        let seen = || durable.iter().filter(|it| past.has(it.nth));
+        let live = |winner: &Issued| {
+            let by = |it: &&&Issued| ends(&it.deed) && it.nth != winner.nth;
+            !seen().filter(by).any(|later| later.past().has(winner.nth))
+        };
+        let greater = |it: &&&Issued| {
+            matches!(it.deed, Deed::Reset(_)) && it.version().stamp > lost.version().stamp
+        };
+        seen().filter(greater).any(|winner| live(winner))
+    })
 }
 
 /// What readers must see.

@@ -9,6 +9,7 @@ pub(crate) mod liveness;
 pub(crate) mod merge_laws;
 pub(crate) mod merged;
 pub(crate) mod nothing_vanishes;
+pub(crate) mod residency;
 pub(crate) mod single_writer;
 
 use std::fmt;
@@ -34,6 +35,8 @@ pub enum Invariant {
     Merged,
     /// 9: the changelog index is a function of the rows, at every commit.
     Index,
+    /// 10: a restricted item's bytes never reach a region that its placement forbids.
+    Residency,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -52,6 +55,7 @@ impl Invariant {
             Self::Convergence => "7-convergence",
             Self::Merged => "7-merged",
             Self::Index => "9-index",
+            Self::Residency => "10-residency",
             Self::Liveness => "liveness",
         }
     }

@@ -1,8 +1,9 @@
 //! What the oracle keeps of one region: its disk, and what it has told others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use pangea_core::catalog::Catalog;
+use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::time::Hlc;
 
@@ -30,12 +31,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(slot: RegionSlot, origin: Origin) -> Self {
+    pub(crate) fn new(slot: RegionSlot, origin: Origin, directory: Arc<Directory>) -> Self {
         Self {
             slot,
             origin,
             disk: Disk::default(),
-            catalog: Catalog::default(),
+            catalog: Catalog::of(directory),
             ledgered: BTreeMap::new(),
             issued: Hlc::ZERO,
             issued_durable: Hlc::ZERO,

@@ -53,7 +53,11 @@ impl World {
         let writes = vec![self.with_shown(region, key)];
         let request = self.ask(Asked { region, writes });
         self.counts.writes += 1;
-        self.note(region, || format!("is asked ({}) {:?} in {table}", request.0, op.key.partition));
+        if self.timeline.is_some() {
+            let (deed, key) = (self.workload.deed(&op.action), &op.key.partition);
+            let text = format!("is asked ({}) {deed:?} of {key:?} in {table}", request.0);
+            self.note(region, || text);
+        }
         self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
     }
 
@@ -115,6 +119,7 @@ impl World {
             }
             Outcome::Refused(_)
             | Outcome::Cancelled(_)
+            | Outcome::Elsewhere { .. }
             | Outcome::NotServing
             | Outcome::Denied(_) => {
                 self.counts.refused += 1;

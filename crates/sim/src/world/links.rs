@@ -4,7 +4,7 @@ use pangea_core::node;
 use pangea_core::replica::{Feed, Frame, Request};
 
 use super::{Event, World};
-use crate::invariants::{Checked, durable_ack};
+use crate::invariants::{Checked, durable_ack, residency};
 use crate::net::{ConnId, Fate, Way};
 use crate::workload::slot;
 
@@ -109,6 +109,7 @@ impl World {
             }
             let Some(frame) = self.pull(conn) else { return Ok(()) };
             durable_ack::sent(&self.oracle, &frame)?;
+            residency::sent(durable_ack::rows(&frame), self.net.ends(conn).0)?;
             self.net.conns[conn].busy_until_us = self.now_us + self.net.faults.send_us;
             self.send_frame(conn, frame);
         }

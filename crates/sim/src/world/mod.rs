@@ -11,12 +11,15 @@ mod links;
 mod queue;
 mod rest;
 
+use std::sync::Arc;
+
+use pangea_core::catalog::Directory;
 use pangea_core::node::{Config, Effect, Node};
 use pangea_core::replica::{Durable, Progress};
 
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::invariants::{Broken, Checked};
+use crate::invariants::{Broken, Checked, residency};
 use crate::net::Net;
 use crate::options::{Options, Swarm};
 use crate::oracle::{Oracle, Site};
@@ -64,6 +67,7 @@ pub(crate) struct World {
     regions: Vec<Region>,
     sites: Vec<Site>,
     net: Net,
+    directory: Arc<Directory>,
     oracle: Oracle,
     workload: Workload,
     requests: u64,
@@ -102,6 +106,10 @@ impl World {
             regions: regions.collect(),
             sites: Vec::new(),
             net: Net::new(swarm.regions, root.fork("net")),
+            directory: Arc::new(Directory::new((0..swarm.regions).map(|region| {
+                let jurisdiction = if region < residency::ALLOWED { "near" } else { "far" };
+                (slot(region), format!("r{region}"), Some(jurisdiction.to_string()))
+            }))),
             oracle: Oracle::new(swarm.regions),
             workload: Workload::new(&swarm, root.fork("workload")),
             requests: 0,
@@ -118,7 +126,7 @@ impl World {
         };
         for region in 0..world.swarm.regions {
             let origin = world.birth(region).origin();
-            world.sites.push(Site::new(slot(region), origin));
+            world.sites.push(Site::new(slot(region), origin, Arc::clone(&world.directory)));
         }
         world
     }
@@ -197,6 +205,7 @@ impl World {
             skew_ms_max: pangea_core::limits::CLOCK_SKEW_MS_MAX,
             ledger_per_minute: self.swarm.ledger_per_minute,
             retention: pangea_core::node::Retention::UNBOUNDED,
+            directory: Arc::clone(&self.directory),
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,
         };

@@ -12,10 +12,11 @@ use pangea_codec::dynamo::request::{
 };
 use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Policy, TableEntry};
+use pangea_core::id::RegionSlot;
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
-use pangea_core::node::Outcome;
+use pangea_core::node::{Elsewhere, Outcome};
 use pangea_core::table::{Page, WriteOp};
 use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
@@ -101,6 +102,19 @@ fn with(hints: Hints, op: WriteOp) -> WriteOp {
     WriteOp { context: hints.context, ..op }
 }
 
+/// Names the region that has to do the write.
+fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere) -> ApiError {
+    let names: Vec<String> = regions.iter().map(|slot| region.region_name(*slot)).collect();
+    let names = names.join(" or ");
+    ApiError::validation(match why {
+        Elsewhere::Owned => format!("The item is owned by {names}, which alone writes it"),
+        Elsewhere::Placed => format!(
+            "The item may not be in {}: its placement allows {names}; write it there",
+            region.name
+        ),
+    })
+}
+
 async fn write(
     region: &Region,
     entry: &TableEntry,
@@ -116,6 +130,7 @@ async fn write(
             Ok(Success { body, stamp, headers: Vec::new() })
         }
         Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Elsewhere { regions, why } => Err(elsewhere(region, &regions, why)),
         _ => Err(missing()),
     }
 }
@@ -221,6 +236,7 @@ pub(super) async fn batch_write(
                 *units.entry(name).or_default() += write_units(bytes);
             }
             Outcome::Refused(refusal) => return Err(refusal.into()),
+            Outcome::Elsewhere { regions, why } => return Err(elsewhere(region, &regions, why)),
             _ => return Err(missing()),
         }
     }

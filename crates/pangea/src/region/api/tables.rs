@@ -130,6 +130,11 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             "{} is the home region of table {name}; its copy cannot be added or removed",
             of(slot)
         )),
+        DefineRefusal::ReplicaNeeded(slot) => ApiError::validation(format!(
+            "{} can not give up its replica of table {name}: items of it may be in no other region \
+             that holds the table; add a replica there first",
+            of(slot)
+        )),
         DefineRefusal::ReplicaCreating(slot) => ApiError::new(
             ErrorKind::ResourceInUse,
             format!("{} is still creating its replica of table {name}", of(slot)),
