@@ -15,7 +15,7 @@ use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::PrimaryKey;
 use pangea_core::limits::{
     FEED_BYTES_MAX, FEED_ROWS_MAX, ITEM_BYTES_MAX, LEDGER_WINNER_BYTES_MAX,
-    PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX,
+    PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, TRANSACTION_BYTES_MAX,
 };
 use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
 
@@ -31,12 +31,15 @@ pub const PREFIX_BYTES: usize = 4;
 pub const HELLO_BYTES_MAX: usize = 1024;
 /// Greatest payload, in bytes.
 ///
-/// A frame holds items of `FEED_BYTES_MAX` and the one that crosses it, which may be a ledger entry
-/// with a whole loser and a capped winner. An empty text under a name of one byte is one byte of an
-/// item and four bytes here, which is the worst ratio. Every row has its key beside it, and a
-/// context of ten bytes for every life of every region that wrote the item: 1 KB has room for 100.
-pub const FRAME_BYTES_MAX: usize = 4 * (FEED_BYTES_MAX + ITEM_BYTES_MAX + LEDGER_WINNER_BYTES_MAX)
+/// A frame holds items of `FEED_BYTES_MAX` and what crosses it, which may be a ledger entry with a
+/// whole loser and a capped winner, or the items of a transaction, which are not parted. An empty
+/// text under a name of one byte is one byte of an item and four bytes here, which is the worst
+/// ratio. Every row has its key beside it, and a context of ten bytes for every life of every
+/// region that wrote the item: 1 KB has room for 100.
+pub const FRAME_BYTES_MAX: usize = 4 * (FEED_BYTES_MAX + TRANSACTION_BYTES_MAX)
     + FEED_ROWS_MAX * (PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX + 1024);
+
+const _: () = assert!(ITEM_BYTES_MAX + LEDGER_WINNER_BYTES_MAX < TRANSACTION_BYTES_MAX);
 
 const HELLO: u8 = 1;
 const HELLO_REPLY: u8 = 2;
