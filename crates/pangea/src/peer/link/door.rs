@@ -241,15 +241,14 @@ impl Door {
 
     async fn feed<S: FeedSource>(&self, opened: Opened, source: Arc<S>) {
         let links = Arc::clone(&opened.links);
-        links.feeder.opened();
-        let error = Box::pin(opened.run(&self.shared, source)).await;
+        let (was_open, error) = Box::pin(opened.run(&self.shared, source)).await;
         let reason = error.to_string();
         if let FeedError::Read(read) = &error
             && read.is_malformed()
         {
             self.throw(Garbage::Malformed, &reason);
         }
-        if links.feeder.closed(&reason, true) {
+        if links.feeder.closed(&reason, was_open) {
             let (peer, region) = (links.peer.slot, &links.peer.name);
             tracing::warn!(%peer, region, reason, "no longer feeding the peer");
         }

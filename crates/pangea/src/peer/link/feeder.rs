@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use pangea_codec::peer::{Compression, FRAME_BYTES_MAX, HELLO_BYTES_MAX, Message, Terms, encode};
@@ -105,31 +106,39 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Feeds the subscriber until something is wrong.
-    pub(super) async fn run<S: FeedSource>(self, shared: &Shared, source: Arc<S>) -> FeedError {
+    /// Feeds the subscriber until something is wrong: whether all its streams came, and what.
+    pub(super) async fn run<S: FeedSource>(
+        self,
+        shared: &Shared,
+        source: Arc<S>,
+    ) -> (bool, FeedError) {
         let Self { links, incarnation, terms, urgent, joined, replaced } = self;
         let slot = links.peer.slot;
         let line = shared.faults.line(slot, Direction::Out);
         let level = shared.options.compression.filter(|_| terms.compression == Compression::Zstd);
         let press = match Press::new(level) {
             Ok(press) => press,
-            Err(error) => return FeedError::Compress(error),
+            Err(error) => return (false, FeedError::Compress(error)),
         };
         let dealer = Dealer { feed: Feed::new(shared.origin(), slot), press, number: 0 };
+        let open = AtomicBool::new(false);
+        let streams = gather(joined, terms.streams, &open);
         let fed = Fed { links: Arc::clone(&links), line: line.clone(), source };
-        tokio::select! {
-            error = Box::pin(fed.run(dealer, urgent, gather(joined, terms.streams))) => error,
+        let error = tokio::select! {
+            error = Box::pin(fed.run(dealer, urgent, streams)) => error,
             () = line.refused() => FeedError::Cut,
             why = shared.expelled(&links, incarnation) => FeedError::Expelled(why),
             _ = replaced => FeedError::Replaced,
-        }
+        };
+        (open.into_inner(), error)
     }
 }
 
-/// All streams of a link, in whatever order they come.
+/// All streams of a link, in whatever order they come; says so once they are there.
 async fn gather(
     mut joined: mpsc::Receiver<Joined>,
     count: u8,
+    open: &AtomicBool,
 ) -> Result<Vec<Connection>, FeedError> {
     let mut streams = BTreeMap::new();
     while streams.len() < usize::from(count) {
@@ -138,6 +147,7 @@ async fn gather(
             return Err(ReadError::Misplaced.into());
         }
     }
+    open.store(true, Relaxed);
     Ok(streams.into_values().collect())
 }
 
@@ -169,6 +179,7 @@ impl<S: FeedSource> Fed<S> {
                 Err(_) => return FeedError::Streams,
             }
         };
+        links.feeder.opened();
         let (peer, region) = (links.peer.slot, &links.peer.name);
         tracing::info!(%peer, region, streams = streams.len(), "feeding the peer");
         let (outbox, outlets) = striped(line, streams.len());

@@ -260,11 +260,14 @@ impl Subscriber {
             tasks.spawn(self.clone().take_in(stream, Arc::clone(&reorder)));
         }
         tasks.spawn(self.clone().hand_over(reorder, unpress));
-        tokio::select! {
+        let error = tokio::select! {
             error = first_ended(&mut tasks, || LinkError::Panicked) => error,
             () = self.line.refused() => LinkError::Cut,
             why = self.shared.expelled(&self.links, incarnation) => LinkError::Expelled(why),
-        }
+        };
+        // No frame after `Down`.
+        tasks.shutdown().await;
+        error
     }
 
     /// Takes in pongs.
