@@ -28,7 +28,7 @@ const BENCHES: [Bench; 7] = [
     },
     Bench {
         name: "replication",
-        about: "lag at a stated rate over a link without latency and over one of 80 ms",
+        about: "lag at 70 % of the write capacity over 0, 80 and 200 ms; a backlog; memory",
         asked_only: false,
         run: |arguments| example("bench_replication", arguments),
     },

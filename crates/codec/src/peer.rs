@@ -4,31 +4,42 @@
 //! kind, the fields. [`Message::Hello`] and [`Message::Refused`] keep their form under every
 //! marker, so that regions of different releases can still tell each other why they part. There is
 //! no checksum: TLS has a better one.
+//!
+//! A link is one connection for what is urgent and several that carry frames. Every connection
+//! begins with a hello; the first opens a link with [`Message::Open`], the others take part in it
+//! with [`Message::Join`]. What the others then carry is in [`envelope`]s.
+
+pub mod envelope;
 
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::PrimaryKey;
 use pangea_core::limits::{
     FEED_BYTES_MAX, FEED_ROWS_MAX, ITEM_BYTES_MAX, LEDGER_WINNER_BYTES_MAX,
-    PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX,
+    PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, TRANSACTION_BYTES_MAX,
 };
 use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
 
 use crate::binary::{DecodeError, Reader, Writer};
 
 /// The protocol that this build speaks, and the marker of its messages.
-pub const PROTOCOL: u8 = 2;
+///
+/// 2: sets of versions. 3: links of several connections, frames in envelopes, compression.
+pub const PROTOCOL: u8 = 3;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
 pub const HELLO_BYTES_MAX: usize = 1024;
 /// Greatest payload, in bytes.
 ///
-/// A frame holds items of `FEED_BYTES_MAX` and the one that crosses it, which may be a ledger entry
-/// with a whole loser and a capped winner. An empty text under a name of one byte is one byte of an
-/// item and four bytes here, which is the worst ratio. Every row has its key beside it, and a
-/// context of ten bytes for every life of every region that wrote the item: 1 KB has room for 100.
-pub const FRAME_BYTES_MAX: usize = 4 * (FEED_BYTES_MAX + ITEM_BYTES_MAX + LEDGER_WINNER_BYTES_MAX)
+/// A frame holds items of `FEED_BYTES_MAX` and what crosses it, which may be a ledger entry with a
+/// whole loser and a capped winner, or the items of a transaction, which are not parted. An empty
+/// text under a name of one byte is one byte of an item and four bytes here, which is the worst
+/// ratio. Every row has its key beside it, and a context of ten bytes for every life of every
+/// region that wrote the item: 1 KB has room for 100.
+pub const FRAME_BYTES_MAX: usize = 4 * (FEED_BYTES_MAX + TRANSACTION_BYTES_MAX)
     + FEED_ROWS_MAX * (PARTITION_KEY_BYTES_MAX + SORT_KEY_BYTES_MAX + 1024);
+
+const _: () = assert!(ITEM_BYTES_MAX + LEDGER_WINNER_BYTES_MAX < TRANSACTION_BYTES_MAX);
 
 const HELLO: u8 = 1;
 const HELLO_REPLY: u8 = 2;
@@ -39,13 +50,27 @@ const ROWS: u8 = 6;
 const COPIED: u8 = 7;
 const PING: u8 = 8;
 const PONG: u8 = 9;
+const OPEN: u8 = 10;
+const JOIN: u8 = 11;
+const ALIVE: u8 = 12;
+/// See [`envelope`].
+const SEALED: u8 = 13;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The subscriber introduces itself.
+    /// The subscriber introduces itself, on every connection.
     Hello(Hello),
-    /// The feeder takes the subscriber in.
+    /// Behind a hello: this connection opens a link and carries what is urgent.
+    Open(Terms),
+    /// Behind a hello: this connection carries frames of a link that was opened.
+    Join {
+        /// Which link: [`HelloReply::link`] of the connection that opened it.
+        link: u64,
+        /// Which of its streams, from 0.
+        stream: u8,
+    },
+    /// The feeder takes the connection in.
     HelloReply(HelloReply),
     /// The feeder does not; the end of the connection.
     Refused {
@@ -66,6 +91,27 @@ pub enum Message {
         /// As it came.
         t_us: u64,
     },
+    /// A stream without frames is not dead.
+    Alive,
+}
+
+/// How the frames of a link travel: as the subscriber wishes in an [`Message::Open`], as it will
+/// be in a [`HelloReply`], which has no more of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Connections that carry frames, beside the one that opens the link; at least 1.
+    pub streams: u8,
+    /// How frames are compressed.
+    pub compression: Compression,
+}
+
+/// How frames are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// Zstandard frames (RFC 8878) of any level, where they make a message shorter.
+    Zstd,
 }
 
 /// Who dials.
@@ -90,6 +136,10 @@ pub struct HelloReply {
     pub slot: RegionSlot,
     /// Which of its lives it is in.
     pub incarnation: u16,
+    /// The link, for those that join it; drawn by the feeder.
+    pub link: u64,
+    /// How its frames travel.
+    pub terms: Terms,
 }
 
 /// Why a payload is not a message.
@@ -126,10 +176,21 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, MessageError> {
     out.u8(PROTOCOL);
     match message {
         Message::Hello(hello) => write_hello(&mut out, hello),
+        Message::Open(terms) => {
+            out.u8(OPEN);
+            write_terms(&mut out, *terms);
+        }
+        Message::Join { link, stream } => {
+            out.u8(JOIN);
+            out.u64(*link);
+            out.u8(*stream);
+        }
         Message::HelloReply(reply) => {
             out.u8(HELLO_REPLY);
             out.u8(reply.slot.get());
             out.u16(reply.incarnation);
+            out.u64(reply.link);
+            write_terms(&mut out, reply.terms);
         }
         Message::Refused { reason } => {
             out.u8(REFUSED);
@@ -146,6 +207,7 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, MessageError> {
             out.u8(PONG);
             out.u64(*t_us);
         }
+        Message::Alive => out.u8(ALIVE),
     }
     let mut bytes = out.into_bytes();
     let length = bytes.len() - PREFIX_BYTES;
@@ -176,8 +238,11 @@ fn read_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Message, DecodeError
         HELLO => Message::Hello(read_hello(reader)?),
         HELLO_REPLY => {
             let (slot, incarnation) = (read_slot(reader)?, reader.u16()?);
-            Message::HelloReply(HelloReply { slot, incarnation })
+            let (link, terms) = (reader.u64()?, read_terms(reader)?);
+            Message::HelloReply(HelloReply { slot, incarnation, link, terms })
         }
+        OPEN => Message::Open(read_terms(reader)?),
+        JOIN => Message::Join { link: reader.u64()?, stream: reader.u8()? },
         REFUSED => Message::Refused { reason: reader.text()?.to_owned() },
         SUBSCRIBE => Message::Request(Request::Subscribe { after: reader.hlc()? }),
         COPY => Message::Request(read_copy(reader)?),
@@ -185,6 +250,7 @@ fn read_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Message, DecodeError
         COPIED => Message::Frame(Frame::Copied(read_copied(reader)?)),
         PING => Message::Ping { t_us: reader.u64()? },
         PONG => Message::Pong { t_us: reader.u64()? },
+        ALIVE => Message::Alive,
         tag => return Err(DecodeError::Tag { what: "message", tag }),
     })
 }
@@ -204,6 +270,27 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
     cluster.copy_from_slice(reader.raw(16)?);
     let (slot, incarnation) = (read_slot(reader)?, reader.u16()?);
     Ok(Hello { protocol, cluster, slot, incarnation, region: reader.text()?.to_owned() })
+}
+
+fn write_terms(out: &mut Writer, terms: Terms) {
+    out.u8(terms.streams);
+    out.u8(match terms.compression {
+        Compression::Off => 0,
+        Compression::Zstd => 1,
+    });
+}
+
+fn read_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
+    let streams = reader.u8()?;
+    if streams == 0 {
+        return Err(DecodeError::Tag { what: "streams", tag: streams });
+    }
+    let compression = match reader.u8()? {
+        0 => Compression::Off,
+        1 => Compression::Zstd,
+        tag => return Err(DecodeError::Tag { what: "compression", tag }),
+    };
+    Ok(Terms { streams, compression })
 }
 
 fn read_slot(reader: &mut Reader<'_>) -> Result<RegionSlot, DecodeError> {

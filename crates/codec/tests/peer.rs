@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use pangea_codec::peer::envelope::{self, HEAD_BYTES, Head};
 use pangea_codec::peer::{
-    FRAME_BYTES_MAX, Hello, HelloReply, Message, MessageError, PREFIX_BYTES, PROTOCOL, decode,
-    encode, payload_length,
+    Compression, FRAME_BYTES_MAX, Hello, HelloReply, Message, MessageError, PREFIX_BYTES, PROTOCOL,
+    Terms, decode, encode, payload_length,
 };
 use pangea_core::id::{Origin, Place, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
@@ -177,10 +178,14 @@ fn samples() -> Vec<(&'static str, Message)> {
         rows: rows(dead),
         next: Some(primary.clone()),
     };
+    let terms = Terms { streams: 4, compression: Compression::Zstd };
+    let reply = HelloReply { slot: slot(2), incarnation: 5, link: 0x0123_4567_89ab_cdef, terms };
     let copy = Request::Copy { table: TableId(stamp), after: Some(primary) };
     vec![
         ("hello", Message::Hello(hello)),
-        ("hello_reply", Message::HelloReply(HelloReply { slot: slot(2), incarnation: 5 })),
+        ("open", Message::Open(Terms { compression: Compression::Off, ..terms })),
+        ("join", Message::Join { link: reply.link, stream: 3 }),
+        ("hello_reply", Message::HelloReply(reply)),
         ("refused", Message::Refused { reason: "who are you?".to_owned() }),
         ("subscribe", Message::Request(Request::Subscribe { after: stamp.hlc })),
         ("copy", Message::Request(copy)),
@@ -188,6 +193,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("copied", Message::Frame(Frame::Copied(copied))),
         ("ping", Message::Ping { t_us: 1_000_000 }),
         ("pong", Message::Pong { t_us: 1_000_000 }),
+        ("alive", Message::Alive),
     ]
 }
 
@@ -206,6 +212,49 @@ fn the_bytes_are_golden() {
         assert_eq!(std::fs::read_to_string(&path).ok(), Some(text), "{}", path.display());
         assert_eq!(decode(&bytes[PREFIX_BYTES..]), Ok(message), "{name}");
     }
+}
+
+#[test]
+fn the_head_of_an_envelope_is_golden() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/peer");
+    let heads = [
+        ("sealed", Head { number: 7, plain: None }),
+        ("sealed-zstd", Head { number: u64::MAX, plain: Some(1_000_000) }),
+    ];
+    for (name, head) in heads {
+        let bytes = envelope::head(head, b"message");
+        let text = data_encoding::HEXLOWER.encode(&bytes) + "\n";
+        let path = directory.join(name).with_extension("hex");
+        if std::env::var_os("PANGEA_BLESS").is_some() {
+            std::fs::write(&path, &text).expect("writable");
+        }
+        assert_eq!(std::fs::read_to_string(&path).ok(), Some(text), "{}", path.display());
+        let (prefix, rest) = bytes.split_first_chunk().expect("a prefix");
+        assert_eq!(payload_length(*prefix, 21), Ok(HEAD_BYTES + 7));
+        assert_eq!(envelope::parse_head(rest.try_into().expect("a head")), Ok(head));
+    }
+}
+
+#[test]
+fn the_head_of_an_envelope_is_checked() {
+    let head = envelope::head(Head { number: 1, plain: Some(9) }, b"");
+    let parse = |at: usize, byte: u8| {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes.copy_from_slice(&head[PREFIX_BYTES..]);
+        bytes[at] = byte;
+        envelope::parse_head(bytes)
+    };
+    assert_eq!(parse(0, PROTOCOL), Ok(Head { number: 1, plain: Some(9) }));
+    assert_eq!(parse(0, 1), Err(MessageError::Protocol(1)));
+    assert!(matches!(parse(1, 6), Err(MessageError::Malformed(_))));
+    assert!(matches!(parse(10, 0xff), Err(MessageError::TooLong { .. })));
+}
+
+#[test]
+fn a_link_has_a_stream_at_least() {
+    let terms = Terms { streams: 0, compression: Compression::Off };
+    let bytes = encode(&Message::Open(terms)).expect("short");
+    assert!(matches!(decode(&bytes[PREFIX_BYTES..]), Err(MessageError::Malformed(_))));
 }
 
 #[test]
@@ -257,6 +306,15 @@ fn another_protocol_is_named_but_may_still_introduce_itself() {
     };
     let samples = samples();
     assert!(matches!(decode(&payload(&samples[0].1)), Ok(Message::Hello(_))));
-    assert!(matches!(decode(&payload(&samples[2].1)), Ok(Message::Refused { .. })));
+    assert!(matches!(decode(&payload(&samples[4].1)), Ok(Message::Refused { .. })));
     assert_eq!(decode(&payload(&samples[3].1)), Err(MessageError::Protocol(9)));
+}
+
+/// What a build of protocol 1 sends first: it must be understood well enough to be refused.
+#[test]
+fn a_hello_of_an_older_protocol_is_read() {
+    let golden = include_str!("golden/peer/hello-v1.hex");
+    let bytes = data_encoding::HEXLOWER.decode(golden.trim().as_bytes()).expect("digits");
+    let Ok(Message::Hello(hello)) = decode(&bytes[PREFIX_BYTES..]) else { panic!("a hello") };
+    assert_eq!((hello.protocol, hello.region.as_str()), (1, "us-east-1"));
 }

@@ -31,6 +31,8 @@ pub const CLOCK_SKEW_MS_MAX: u64 = 500;
 pub const DROP_ROWS_MAX: usize = 256;
 /// Items of one transaction (DynamoDB).
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
+/// Bytes of all items of one transaction together (DynamoDB: 4 MB).
+pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows of one replication frame: bounds the receiver's write batch.
 pub const FEED_ROWS_MAX: usize = 512;
 /// Bytes of one replication frame, before the row that crosses it: one item may be 400 KB.

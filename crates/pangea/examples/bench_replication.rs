@@ -1,16 +1,24 @@
-//! `cargo xtask bench replication`: how long after its acknowledgement a write is seen elsewhere.
+//! `cargo xtask bench replication`: how far a region is behind another, and how it catches up.
 //!
-//! Two regions, 200 durable writes of 1 KB per second at one, on a schedule that does not wait for
-//! answers that are late. One writer in four rewrites a marker; a reader in the other region asks
-//! for it without pause. The lag of a write is from its acknowledgement to the first answer that
+//! *Lag.* Two regions and a generator share this machine. The write capacity is what 64 connections
+//! get when nothing holds them back; then 70 % of it is written on a schedule, over links of 0, 80
+//! and 200 ms, and beside it a marker 50 times a second. A reader in the other region asks for the
+//! marker without pause: the lag of a write is from its acknowledgement to the first answer that
 //! shows it or a later one, both seen by this process's one clock.
 //!
-//! Hypothesis (`data-plane.md` 4.3): RTT/2, up to 2 ms until the feed wakes, one commit there of 1
-//! to 5 ms, 1 ms to apply: RTT/2 + 5 ms; p99 RTT/2 + 15 ms on a machine that is busy otherwise.
+//! *Backlog.* One region is down while the other is written to; then both are started again, first
+//! over a link without bounds, which shows what the receiver can apply, then over 80 ms and a
+//! bandwidth. Rows are noise, and compression is off, so that a byte of row is a byte of link.
+//!
+//! *Memory.* What the feeder allocated before and after many writes that a dead peer misses.
+//!
+//! Hypothesis: the objectives of `data-plane.md` 4.3, RTT/2 + 15 ms at the median, RTT/2 + 100 ms
+//! at the 99th percentile; four fifths of the bandwidth or of the apply rate, whichever is lower.
 
 mod support;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,27 +27,109 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use support::dynamo::{self, Connection};
-use support::process::{pangea, start_pangea, wait_for, wait_until};
+use support::process::{Process, pangea, start_pangea, wait_for, wait_until};
+use support::writes::{self, Writes};
 use support::{Directory, figure, free, option, percentile, progress};
 
-const WRITERS: u64 = 4;
+const CONNECTIONS: u64 = 64;
+const KEYS: u64 = 10_000;
+const ITEM_BYTES: usize = 1024;
 const MARKER: &str = "marker";
+const MARKERS_PER_S: u32 = 50;
 /// Between two looks at the other region: far below what is measured, and leaves it some CPU.
-const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_millis(1);
+const MB: f64 = 1e6;
 
 /// When something was known of each write of the marker, by its sequence number from 1.
 type Times = Vec<Instant>;
 
-/// Writes on schedule; returns when each was acknowledged.
-fn write(
-    address: SocketAddr,
-    number: u64,
-    (rate, time): (u64, Duration),
-) -> JoinHandle<anyhow::Result<Times>> {
+/// Two regions, in processes of their own when they are started.
+struct Pair {
+    program: PathBuf,
+    directory: Directory,
+    dynamodb: [SocketAddr; 2],
+    admin: [SocketAddr; 2],
+    peer: [SocketAddr; 2],
+    /// The `[replication]` table.
+    replication: String,
+}
+
+impl Pair {
+    fn new(arguments: &[String], name: &str, replication: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            program: pangea(arguments)?,
+            directory: Directory::new(name)?,
+            dynamodb: [free()?, free()?],
+            admin: [free()?, free()?],
+            peer: [free()?, free()?],
+            replication: replication.to_owned(),
+        })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Says how far they are apart, for those that are started from now on.
+    fn place(&self, rtt_ms: u32) -> anyhow::Result<()> {
+        let mut text = format!("cluster = \"bench\"\n[replication]\n{}\n", self.replication);
+        for (at, name) in NAMES.iter().enumerate() {
+            let (dynamodb, admin, peer) = (self.dynamodb[at], self.admin[at], self.peer[at]);
+            text += &format!(
+                "[[region]]\nname = \"{name}\"\ndynamodb = \"{dynamodb}\"\nadmin = \"{admin}\"\n\
+                 peer = \"{peer}\"\n"
+            );
+        }
+        text += &format!("[[link]]\nbetween = [\"a\", \"b\"]\nrtt_ms = {rtt_ms}\n");
+        Ok(std::fs::write(self.directory.path().join("topology.toml"), text)?)
+    }
+
+    fn start(&self, at: usize) -> anyhow::Result<Process> {
+        let words = ["region", "--name", NAMES[at]];
+        let process = start_pangea(&self.program, self.directory.path(), &words)?;
+        wait_for(self.dynamodb[at])?;
+        Ok(process)
+    }
+
+    /// Both, with the table in both. The first makes the certificate authority of both.
+    fn start_new(&self, rtt_ms: u32) -> anyhow::Result<[Process; 2]> {
+        self.place(rtt_ms)?;
+        let both = [self.start(0)?, self.start(1)?];
+        dynamo::make_table(self.dynamodb[0], &[("b", self.dynamodb[1])])?;
+        Ok(both)
+    }
+
+    /// 1 KB items over many keys, as fast as may be or at a rate.
+    fn load(&self, seconds: f64, rate: f64) -> Writes {
+        let (address, connections) = (self.dynamodb[0], CONNECTIONS);
+        let (count, keys, bytes) = (u64::MAX, KEYS, ITEM_BYTES);
+        Writes { address, connections, seconds, count, rate, keys, bytes }
+    }
+
+    /// A figure of the first region's metrics, all labels together.
+    fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = http(self.admin[0], "GET /metrics", "")?;
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+}
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+/// A request to an admin API, and the body of its answer.
+fn http(address: SocketAddr, line: &str, body: &str) -> anyhow::Result<String> {
+    let length = body.len();
+    let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+    Ok(Connection::open(address)?.ask(&(head + body))?.to_owned())
+}
+
+/// Writes the marker on schedule; returns when each was acknowledged.
+fn mark(address: SocketAddr, time: Duration) -> JoinHandle<anyhow::Result<Times>> {
     std::thread::spawn(move || {
         let mut connection = Connection::open(address)?;
-        let period = Duration::from_secs(WRITERS) / u32::try_from(rate)?;
-        let began = Instant::now() + period / u32::try_from(WRITERS)? * u32::try_from(number)?;
+        let period = Duration::from_secs(1) / MARKERS_PER_S;
+        let began = Instant::now();
         let mut acknowledged = Times::new();
         for sequence in 1.. {
             let due = began + period * sequence;
@@ -47,10 +137,7 @@ fn write(
                 break;
             }
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let sequence = u64::from(sequence);
-            let key = format!("item-{number}-{}", sequence % 1000);
-            let key = if number == 0 { MARKER } else { &key };
-            connection.ask(&dynamo::put(key, sequence))?;
+            connection.ask(&dynamo::put(MARKER, sequence.into()))?;
             acknowledged.push(Instant::now());
         }
         Ok(acknowledged)
@@ -81,70 +168,174 @@ fn sequence(body: &str) -> usize {
     digits.and_then(|(digits, _)| digits.parse().ok()).unwrap_or(0)
 }
 
-fn topology(rtt_ms: u64, addresses: &[SocketAddr; 2]) -> anyhow::Result<String> {
-    let mut text = "cluster = \"bench\"\n".to_owned();
-    for (name, address) in ["a", "b"].iter().zip(addresses) {
-        text += &format!(
-            "[[region]]\nname = \"{name}\"\ndynamodb = \"{address}\"\nadmin = \"{}\"\n\
-             peer = \"{}\"\n",
-            free()?,
-            free()?
-        );
-    }
-    Ok(text + &format!("[[link]]\nbetween = [\"a\", \"b\"]\nrtt_ms = {rtt_ms}\n"))
+/// Writes per second that the region takes while another one applies them.
+fn capacity(arguments: &[String], seconds: f64) -> anyhow::Result<f64> {
+    let pair = Pair::new(arguments, "bench-capacity", "")?;
+    let _both = pair.start_new(0)?;
+    pair.load(seconds / 4.0, 0.0).run()?;
+    let measured = pair.load(seconds, 0.0).run()?;
+    Ok(measured.per_s)
 }
 
-/// Lags in microseconds.
-fn measure(arguments: &[String], rtt_ms: u64) -> anyhow::Result<Vec<u32>> {
-    let rate = option(arguments, "--rate", 200)?;
-    let time = Duration::from_secs(option(arguments, "--seconds", 15)?);
-    let directory = Directory::new(&format!("bench-replication-{rtt_ms}"))?;
-    let addresses = [free()?, free()?];
-    let text = topology(rtt_ms, &addresses)?;
-    std::fs::write(directory.path().join("topology.toml"), text)?;
-    let program = pangea(arguments)?;
-    // One after the other: the first makes the certificate authority of both.
-    let mut regions = Vec::new();
-    for (name, address) in ["a", "b"].iter().zip(addresses) {
-        regions.push(start_pangea(&program, directory.path(), &["region", "--name", name])?);
-        wait_for(address)?;
-    }
-    dynamo::make_table(addresses[0], &[("b", addresses[1])])?;
+/// Lags in microseconds, under a load.
+fn lags(
+    arguments: &[String],
+    rtt_ms: u32,
+    (rate, seconds): (f64, f64),
+) -> anyhow::Result<Vec<u32>> {
+    let pair = Pair::new(arguments, &format!("bench-lag-{rtt_ms}"), "")?;
+    let _both = pair.start_new(rtt_ms)?;
+    // The caches of both are as full as they will be.
+    pair.load(3.0, rate).run()?;
+    let time = Duration::try_from_secs_f64(seconds)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let watcher = watch(addresses[1], Arc::clone(&stop));
-    let writers: Vec<_> = (0..WRITERS).map(|at| write(addresses[0], at, (rate, time))).collect();
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.push(writer.join().ok().context("a writer panicked")??);
-    }
-    let last = acknowledged[0].len();
-    let mut connection = Connection::open(addresses[1])?;
+    let load = pair.load(seconds, rate).start()?;
+    let watcher = watch(pair.dynamodb[1], Arc::clone(&stop));
+    let acknowledged = mark(pair.dynamodb[0], time).join().ok().context("a writer panicked")??;
+    let load = writes::finish(load)?;
+    let last = acknowledged.len();
+    let mut connection = Connection::open(pair.dynamodb[1])?;
     wait_until("the last write has not arrived", || {
         connection.ask(&dynamo::get(MARKER)).is_ok_and(|body| sequence(body) >= last)
     })?;
     std::thread::sleep(Duration::from_millis(200));
     stop.store(true, Relaxed);
     let seen = watcher.join().ok().context("the reader panicked")??;
-    let all: usize = acknowledged.iter().map(Vec::len).sum();
-    let rate = all as f64 / time.as_secs_f64();
-    progress(&format!("RTT {rtt_ms} ms: {all} writes, {rate:.0}/s, {last} of them measured"));
-    let pairs = acknowledged[0].iter().zip(&seen);
+    progress(&format!(
+        "RTT {rtt_ms} ms: {:.0} writes/s of {rate:.0}, answered in {:.1} ms (p50) and {:.1} ms \
+         (p99); {last} markers",
+        load.per_s, load.p50_ms, load.p99_ms
+    ));
+    let pairs = acknowledged.iter().zip(&seen);
     let lag = |(ack, seen): (&Instant, &Instant)| seen.saturating_duration_since(*ack).as_micros();
     Ok(pairs.map(|pair| u32::try_from(lag(pair)).unwrap_or(u32::MAX)).collect())
 }
 
-fn run(arguments: &[String]) -> anyhow::Result<()> {
-    for rtt_ms in [0_u32, 80] {
-        let mut lags = measure(arguments, rtt_ms.into())?;
+fn lag(arguments: &[String]) -> anyhow::Result<()> {
+    let seconds = option(arguments, "--seconds", 15.0)?;
+    let mut rate = option(arguments, "--rate", 0.0)?;
+    let mut load = format!("{rate:.0}/s");
+    if rate <= 0.0 {
+        let capacity = capacity(arguments, seconds)?;
+        figure("durable 1 KB writes while another region applies them", capacity, "/s", "");
+        rate = 0.7 * capacity;
+        load = "70 %".to_owned();
+    }
+    for rtt_ms in [0_u32, 80, 200] {
+        let mut lags = lags(arguments, rtt_ms, (rate, seconds))?;
         let one_way = f64::from(rtt_ms) / 2.0;
-        for (name, per_mille, over) in [("p50", 500, 5.0), ("p99", 990, 15.0)] {
+        for (name, per_mille, over) in [("p50", 500, 15.0), ("p99", 990, 100.0)] {
             let lag = f64::from(percentile(&mut lags, per_mille)) / 1000.0;
-            let name = format!("lag, RTT {rtt_ms} ms, {name}");
-            figure(&name, lag, "ms", &format!("{}", one_way + over));
-            if rtt_ms > 0 {
-                figure(&format!("{name}, over RTT/2"), lag - one_way, "ms", &format!("{over}"));
-            }
+            let name = format!("lag at {load}, RTT {rtt_ms} ms, {name}, over RTT/2");
+            figure(&name, lag - one_way, "ms", &format!("{over} at most"));
         }
+    }
+    Ok(())
+}
+
+/// Copies a region's files, so that the same backlog can drain twice.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, name) = (entry.as_ref().ok().context("an entry")?.path(), entry?.file_name());
+        if path.is_dir() {
+            copy(&path, &to.join(name))?;
+        } else {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows per second that reach the second region, which lacks all `rows` of them, and bytes per
+/// second on the link meanwhile.
+fn drain(pair: &Pair, rtt_ms: u32, limit: Option<f64>, rows: u64) -> anyhow::Result<(f64, f64)> {
+    pair.place(rtt_ms)?;
+    let _feeder = pair.start(0)?;
+    if let Some(bytes_per_s) = limit {
+        let body = format!(r#"{{"peer":"b","action":"limit","bytes_per_s":{bytes_per_s:.0}}}"#);
+        http(pair.admin[0], "POST /v1/faults", &body)?;
+    }
+    let _receiver = pair.start(1)?;
+    let mut connection = Connection::open(pair.dynamodb[1])?;
+    let mut there = |key: u64| -> anyhow::Result<bool> {
+        Ok(connection.ask(&dynamo::get(&writes::key(key)))?.contains("noise"))
+    };
+    let (mut began, wire) = (None, "pangea_replication_bytes_total");
+    let patience = Instant::now() + Duration::from_secs(1800);
+    while !there(rows - 1)? {
+        if began.is_none() && there(0)? {
+            began = Some((Instant::now(), pair.metric(wire)?));
+        }
+        anyhow::ensure!(Instant::now() < patience, "the backlog does not drain");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (began, before) = began.context("the backlog was gone at once")?;
+    let took = began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a few million rows")]
+    let rate = rows as f64 / took;
+    Ok((rate, (pair.metric(wire)? - before) / took))
+}
+
+fn backlog(arguments: &[String]) -> anyhow::Result<()> {
+    let megabytes: u64 = option(arguments, "--backlog-mb", 256)?;
+    let bytes: usize = option(arguments, "--item-bytes", 4096)?;
+    let link = option(arguments, "--link-mb-s", 25.0)?;
+    let rows = megabytes * 1_000_000 / u64::try_from(bytes)?;
+    let pair = Pair::new(arguments, "bench-backlog", "compression = \"off\"")?;
+    drop(pair.start_new(0)?);
+    let feeder = pair.start(0)?;
+    let address = pair.dynamodb[0];
+    let (connections, seconds, rate, keys) = (CONNECTIONS, 3600.0, 0.0, 0);
+    let fill = Writes { address, connections, seconds, count: rows, rate, keys, bytes };
+    let filled = fill.run()?;
+    progress(&format!("{megabytes} MB in items of {bytes} bytes, {:.0}/s", filled.per_s));
+    drop(feeder);
+    let kept = pair.directory.path().join("kept");
+    copy(&pair.data(), &kept)?;
+    let megabytes_of = |rows_per_s: f64| rows_per_s * bytes as f64 / MB;
+    let apply = megabytes_of(drain(&pair, 0, None, rows)?.0);
+    figure("backlog, apply rate of the receiver, no bounds", apply, "MB/s", "");
+    std::fs::remove_dir_all(pair.data())?;
+    std::fs::rename(kept, pair.data())?;
+    let (drained, wire) = drain(&pair, 80, Some(link * MB), rows)?;
+    let (drained, wire) = (megabytes_of(drained), wire / MB);
+    let name = format!("backlog of {megabytes} MB over 80 ms and {link} MB/s");
+    let bound = 0.8 * apply.min(link);
+    figure(&name, drained, "MB/s", &format!("{bound:.1} at least: 80 % of link or receiver"));
+    figure(&format!("{name}, on the wire"), wire, "MB/s", &format!("{link} at most"));
+    Ok(())
+}
+
+/// A day of writes at 1 000/s is 86 million; what grows with them shows in a hundred thousand.
+fn memory(arguments: &[String]) -> anyhow::Result<()> {
+    let count: u64 = option(arguments, "--missed-writes", 100_000)?;
+    let pair = Pair::new(arguments, "bench-memory", "")?;
+    let [feeder, receiver] = pair.start_new(0)?;
+    drop(receiver);
+    let load = Writes { count, ..pair.load(3600.0, 0.0) };
+    // The store's cache and the allocator reach their size.
+    load.run()?;
+    let before = feeder.memory_mb()?;
+    load.run()?;
+    let grown = feeder.memory_mb()? - before;
+    let name = format!("memory of a feeder, {count} writes that a dead peer missed");
+    figure(&format!("{name}, before"), before, "MB", "");
+    figure(&format!("{name}, growth"), grown, "MB", "0, and the allocator's noise");
+    Ok(())
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let only: String = option(arguments, "--only", String::new())?;
+    let wanted = |name: &str| only.is_empty() || only == name;
+    if wanted("lag") {
+        lag(arguments)?;
+    }
+    if wanted("backlog") {
+        backlog(arguments)?;
+    }
+    if wanted("memory") {
+        memory(arguments)?;
     }
     Ok(())
 }

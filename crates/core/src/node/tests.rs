@@ -413,7 +413,8 @@ fn an_acknowledgement_travels_behind_every_row_written_before_it() {
     while let Some(Frame::Rows(page)) = feed.next(at(3_000), &progress, &region.store) {
         pages.push((page.caught_up, page.applied.len()));
     }
-    assert_eq!(pages, [(false, 0), (true, 1)]);
+    assert_eq!(pages.pop(), Some((true, 1)));
+    assert!(!pages.is_empty() && pages.iter().all(|page| *page == (false, 0)), "{pages:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::PrimaryKey;
-use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS};
+use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX};
 use crate::merge::Version;
 use crate::time::{Hlc, Now, Stamp};
 
@@ -23,13 +23,18 @@ pub struct Feed {
     copies: BTreeMap<TableId, Option<PrimaryKey>>,
     copied_last: bool,
     sent_us: Option<u64>,
+    /// Entries that the next frame reads: a frame of great rows has few, and reading what it
+    /// cannot take costs their memory.
+    entries: usize,
 }
 
 impl Feed {
     /// A feed of `me`'s rows to `peer`; silent until the peer subscribes.
     #[must_use]
     pub fn new(me: Origin, peer: RegionSlot) -> Self {
-        Self { me, peer, cursor: None, copies: BTreeMap::new(), copied_last: false, sent_us: None }
+        let (cursor, copies) = (None, BTreeMap::new());
+        let (copied_last, sent_us, entries) = (false, None, ENTRIES_MIN);
+        Self { me, peer, cursor, copies, copied_last, sent_us, entries }
     }
 
     /// Takes in what the peer asks for; asking again is harmless.
@@ -82,7 +87,9 @@ impl Feed {
     fn rows(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let after = self.cursor?;
         let end = progress.closed.max(after);
-        let Span { through, rows } = self.span(self.me, after, end, progress, store);
+        let Span { through, rows, full } = self.span(self.me, after, end, progress, store);
+        let taken = if full { rows.len() } else { self.entries };
+        self.entries = (2 * taken).clamp(ENTRIES_MIN, FEED_ROWS_MAX);
         self.cursor = Some(through);
         self.sent_us = Some(now.mono_us);
         Some(Frame::Rows(Rows {
@@ -107,15 +114,16 @@ impl Feed {
         progress: &Progress,
         store: &impl Snapshot,
     ) -> Span {
-        let mut changes = store.changes(origin, after, end, FEED_ROWS_MAX);
-        let whole = changes.len() < FEED_ROWS_MAX;
+        let mut changes = store.changes(origin, after, end, self.entries);
+        let whole = changes.len() < self.entries;
         if let (false, Some(last)) = (whole, changes.last().map(|change| change.hlc)) {
             changes.retain(|change| change.hlc < last);
         }
-        let mut span = Span { through: after, rows: Vec::new() };
+        let mut span = Span { through: after, rows: Vec::new(), full: false };
         let mut bytes = 0;
         for Entry { hlc, key, stored } in changes {
             if bytes >= FEED_BYTES_MAX && hlc > span.through {
+                span.full = true;
                 return span;
             }
             span.through = hlc;
@@ -184,7 +192,13 @@ impl Feed {
 struct Span {
     through: Hlc,
     rows: Vec<Row>,
+    /// It ended for its bytes.
+    full: bool,
 }
+
+/// Entries that a frame reads at least: rows of one stamp are not parted, and more than those of
+/// one transaction must come, or the feed would not get on.
+const ENTRIES_MIN: usize = TRANSACTION_ITEMS_MAX + 1;
 
 fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {
     progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect()
@@ -193,3 +207,6 @@ fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {
 fn version_bytes(version: &Version) -> usize {
     version.body.size() + 64
 }
+
+#[cfg(test)]
+mod tests;

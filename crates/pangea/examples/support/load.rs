@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{dynamo, percentile};
+use super::dynamo;
 
 /// Items that requests choose from: enough that writers rarely meet, few enough to stay cached.
 pub(crate) const KEYS: u64 = 10_000;
@@ -61,11 +61,7 @@ pub(crate) fn run(
         .stderr(Stdio::inherit())
         .output()?;
     anyhow::ensure!(output.status.success(), "the load on {address} failed");
-    let text = String::from_utf8(output.stdout)?;
-    let values: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let [requests, seconds, p50_us, p99_us] = values[..] else { anyhow::bail!("said {text}") };
-    let (p50_ms, p99_ms) = (p50_us / 1000.0, p99_us / 1000.0);
-    Ok(Measured { requests, per_s: requests / seconds, p50_ms, p99_ms })
+    Measured::parse(&String::from_utf8(output.stdout)?)
 }
 
 /// The process's main.
@@ -78,10 +74,7 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
     let time = Duration::try_from_secs_f64(seconds.parse()?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut times, took) = runtime.block_on(all(kind, address, connections, time))?;
-    let (p50, p99) = (percentile(&mut times, 500), percentile(&mut times, 990));
-    use std::io::Write as _;
-    writeln!(std::io::stdout(), "{} {} {p50} {p99}", times.len(), took.as_secs_f64())?;
-    Ok(())
+    Measured::print(&mut times, took)
 }
 
 async fn all(
@@ -94,8 +87,7 @@ async fn all(
     let began = Instant::now();
     for at in 0..connections {
         let keys = Keys { kind, next: at, step: connections, seed: at * 7919 + 1 };
-        let client = Client { stream: None, response: Vec::with_capacity(16 * 1024), address };
-        clients.spawn(client.run(keys, began + time));
+        clients.spawn(Client::new(address).run(keys, began + time));
     }
     let mut times = Vec::new();
     while let Some(done) = clients.join_next().await {
@@ -128,13 +120,19 @@ impl Keys {
     }
 }
 
-struct Client {
+/// A kept-alive connection, opened when it is needed.
+#[derive(Debug)]
+pub(crate) struct Client {
     stream: Option<TcpStream>,
     response: Vec<u8>,
     address: SocketAddr,
 }
 
 impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { stream: None, response: Vec::with_capacity(16 * 1024), address }
+    }
+
     async fn run(mut self, mut keys: Keys, end: Instant) -> anyhow::Result<Vec<u32>> {
         let kind = keys.kind;
         let (mut request, place) = template(kind);
@@ -156,7 +154,8 @@ impl Client {
         Ok(times)
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
+    /// Sends a request and waits for its good answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;

@@ -9,6 +9,7 @@ pub(crate) mod bare;
 pub(crate) mod dynamo;
 pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod writes;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -71,11 +72,12 @@ impl Drop for Directory {
     }
 }
 
-/// The main of a benchmark; `load` and `bare` are the processes that it starts of itself.
+/// The main of a benchmark; `load`, `writes` and `bare` are the processes that it starts of itself.
 pub(crate) fn main(benchmark: fn(&[String]) -> anyhow::Result<()>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some("load") => load::child(&arguments[1..]),
+        Some("writes") => writes::child(&arguments[1..]),
         Some("bare") => bare::child(&arguments[1..]),
         _ => benchmark(&arguments),
     };

@@ -50,6 +50,16 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Memory of it that is in RAM and is no file's, MB: what it allocated.
+    pub(crate) fn memory_mb(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kb = line.and_then(|line| line.split_whitespace().next()).context("RssAnon")?;
+        Ok(kb.parse::<f64>()? / 1024.0)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.0.kill());

@@ -23,6 +23,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) link: Vec<Spanned<Link>>,
     #[serde(default)]
+    pub(super) replication: Replication,
+    #[serde(default)]
     pub(super) edge: Edge,
     #[serde(default)]
     pub(super) service: Vec<Spanned<Service>>,
@@ -70,6 +72,14 @@ pub(super) struct Storage {
 pub(super) struct Link {
     pub(super) between: Texts,
     pub(super) rtt_ms: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replication {
+    pub(super) streams: Option<Whole>,
+    pub(super) compression: Option<Text>,
+    pub(super) compression_level: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -14,6 +14,7 @@ mod check;
 mod file;
 mod network;
 mod problem;
+mod replication;
 mod topology;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use network::Cidr;
 pub use problem::{Error, Problem};
+pub use replication::{Compression, Replication};
 pub use topology::{
     Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Service,
     Storage, Table, Topology, Zone,

@@ -99,6 +99,23 @@ fn a_region_keeps_rows_as_the_topology_says_or_otherwise() {
 }
 
 #[test]
+fn links_are_as_the_topology_says_or_otherwise() {
+    use crate::peer::link::Options;
+    let options = |text: &str| {
+        let text = format!("{text}\n[[region]]\nname = 'a'");
+        let topology = parse("t", &text, &["/srv".into()]).expect("a valid document");
+        let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
+        assert_eq!(topology, again);
+        Options::from(topology.replication)
+    };
+    assert_eq!(options(""), Options::default());
+    let off = options("[replication]\nstreams = 1\ncompression = 'off'");
+    assert_eq!(off, Options { streams: 1, compression: None });
+    let high = options("replication.compression_level = 19");
+    assert_eq!(high, Options { streams: 4, compression: Some(19) });
+}
+
+#[test]
 fn an_engine_that_is_not_built_in_is_refused_with_what_builds_it() {
     let text = "[[region]]\nname = 'a'\nstorage.engine = 'rocksdb'";
     let parsed = parse("t", text, &["/srv".into()]);

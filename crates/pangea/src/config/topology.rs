@@ -10,7 +10,7 @@ use pangea_core::id::RegionSlot;
 use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
-use super::Cidr;
+use super::{Cidr, Replication};
 use crate::storage::{EngineKind, EngineOptions};
 
 /// A whole deployment. See the [module](super) for what is always true of one.
@@ -26,6 +26,8 @@ pub struct Topology {
     /// One link for every pair of regions.
     #[serde(rename = "link", skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// How regions carry their rows to each other.
+    pub replication: Replication,
     /// The edge process.
     pub edge: Edge,
     /// The applications that the regions run.

@@ -1,31 +1,26 @@
 //! The wide area between regions: one-way delay, bandwidth, and cuts, on live links.
 //!
-//! State: one [`Condition`] per peer, shared by every link of the process through [`Faults`]; the
-//! topology sets its base, the operator API changes it, links obey at once. Delay is a queue: what
-//! is sent leaves after the delay, in order, however much is on its way, so that it costs latency
-//! and not bandwidth. It is applied by the sender of each direction.
+//! State: one [`Condition`] and one bottleneck per peer, shared by every connection of the process
+//! through [`Faults`]; the topology sets the base, the operator API changes it, links obey at once.
+//! Delay costs latency and not bandwidth: what is sent leaves after the delay, in order, however
+//! much is on its way. A cap on bandwidth is one for all that goes to the peer, over whatever
+//! connections. Both are applied by the sender of each direction.
 //!
 //! A cut is about the flow of rows, not about packets: [`Direction::In`] ends this region's
 //! subscription to the peer, [`Direction::Out`] the peer's subscription to this region. One region
 //! cutting both directions is a split between the two.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pangea_core::id::RegionSlot;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes on their way on one connection before its sender has to wait.
-///
-/// Round-trip time times bandwidth: 100 MB/s over 40 ms one way, twice what a redb region applies.
-const IN_FLIGHT_BYTES_MAX: u32 = 4 * 1024 * 1024;
-
-/// Bytes written at a time: a TLS record, and the grain of a capped bandwidth.
-const TRICKLE_BYTES: usize = 16 * 1024;
+/// What comes next is let into a bottleneck this much before it is free: a timer that fires late
+/// by the runtime's millisecond shall not leave it idle.
+const AHEAD: Duration = Duration::from_millis(5);
 
 /// How a link that is cut behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +49,7 @@ pub struct Condition {
     pub delay: Duration,
     /// The delay that the topology asks for; healing returns to it.
     pub base_delay: Duration,
-    /// Cap on what each connection sends to the peer, bytes per second.
+    /// Cap on all that this region sends to the peer, bytes per second.
     pub bytes_per_s: Option<u64>,
     /// Rows from the peer do not come.
     pub inbound: Option<Cut>,
@@ -73,15 +68,30 @@ type Conditions = BTreeMap<RegionSlot, Condition>;
 #[derive(Clone, Debug)]
 pub struct Faults {
     conditions: watch::Sender<Conditions>,
+    bottlenecks: Arc<Mutex<BTreeMap<RegionSlot, Arc<Bottleneck>>>>,
 }
 
 impl Faults {
     /// Healthy links to these peers, with the one-way delays of the topology.
     #[must_use]
     pub fn new(peers: impl IntoIterator<Item = (RegionSlot, Duration)>) -> Self {
-        let healthy = |delay| Condition { delay, base_delay: delay, ..Condition::default() };
         let conditions = peers.into_iter().map(|(peer, delay)| (peer, healthy(delay))).collect();
-        Self { conditions: watch::Sender::new(conditions) }
+        Self { conditions: watch::Sender::new(conditions), bottlenecks: Arc::default() }
+    }
+
+    /// A peer that was added, or whose distance is another one now: without faults.
+    pub(super) fn add(&self, peer: RegionSlot, delay: Duration) {
+        self.conditions.send_modify(|conditions| {
+            conditions.insert(peer, healthy(delay));
+        });
+    }
+
+    /// Forgets a peer.
+    pub(super) fn remove(&self, peer: RegionSlot) {
+        self.conditions.send_modify(|conditions| {
+            conditions.remove(&peer);
+        });
+        self.bottlenecks().remove(&peer);
     }
 
     /// Cuts the links with `peer`.
@@ -105,8 +115,7 @@ impl Faults {
     /// [`NotAPeer`].
     pub fn heal(&self, peer: RegionSlot) -> Result<(), NotAPeer> {
         self.change(peer, |condition| {
-            let base_delay = condition.base_delay;
-            *condition = Condition { delay: base_delay, base_delay, ..Condition::default() };
+            *condition = healthy(condition.base_delay);
         })
     }
 
@@ -118,7 +127,7 @@ impl Faults {
         self.change(peer, |condition| condition.delay = delay)
     }
 
-    /// Caps what each connection sends to `peer`, bytes per second; `None` ends the cap.
+    /// Caps all that is sent to `peer`, bytes per second; `None` ends the cap.
     ///
     /// # Errors
     /// [`NotAPeer`].
@@ -150,8 +159,17 @@ impl Faults {
 
     /// One flow of rows with `peer`; [`Direction::Both`] obeys the cut of either.
     pub(super) fn line(&self, peer: RegionSlot, direction: Direction) -> Line {
-        Line { faults: self.clone(), peer, direction }
+        let bottleneck = Arc::clone(self.bottlenecks().entry(peer).or_default());
+        Line { faults: self.clone(), peer, direction, bottleneck }
     }
+
+    fn bottlenecks(&self) -> MutexGuard<'_, BTreeMap<RegionSlot, Arc<Bottleneck>>> {
+        self.bottlenecks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn healthy(delay: Duration) -> Condition {
+    Condition { delay, base_delay: delay, ..Condition::default() }
 }
 
 /// One flow of rows, as the wide area treats it.
@@ -160,11 +178,16 @@ pub(super) struct Line {
     faults: Faults,
     peer: RegionSlot,
     direction: Direction,
+    bottleneck: Arc<Bottleneck>,
 }
 
 impl Line {
     pub(super) fn condition(&self) -> Condition {
         self.faults.conditions.borrow().get(&self.peer).copied().unwrap_or_default()
+    }
+
+    pub(super) fn bottleneck(&self) -> &Bottleneck {
+        &self.bottleneck
     }
 
     /// Returns when the flow is cut and its connections shall close.
@@ -192,94 +215,39 @@ impl Line {
     }
 }
 
-#[derive(Debug)]
-struct Parcel {
-    due: Instant,
-    cost: u32,
-    bytes: Vec<u8>,
+/// The narrowest place of the way to a peer: what is let in passes in order, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Bottleneck {
+    /// Whoever waits, in the order of coming.
+    turn: AsyncMutex<()>,
+    free_at: Mutex<Option<Instant>>,
 }
 
-/// The connection is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Closed;
-
-/// The sending end of one connection: what goes in leaves after the delay, in order.
-#[derive(Clone, Debug)]
-pub(super) struct Outbox {
-    queue: mpsc::UnboundedSender<Parcel>,
-    room: Arc<Semaphore>,
-    newest_due: Arc<Mutex<Instant>>,
-    line: Line,
-}
-
-/// What moves an [`Outbox`]'s bytes to the socket.
-#[derive(Debug)]
-pub(super) struct Outlet {
-    queue: mpsc::UnboundedReceiver<Parcel>,
-    room: Arc<Semaphore>,
-    line: Line,
-}
-
-/// The two ends of a connection's way through the wide area.
-pub(super) fn outbound(line: Line) -> (Outbox, Outlet) {
-    let (sender, queue) = mpsc::unbounded_channel();
-    let room = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX as usize));
-    let newest_due = Arc::new(Mutex::new(Instant::now()));
-    let outlet = Outlet { queue, room: Arc::clone(&room), line: line.clone() };
-    (Outbox { queue: sender, room, newest_due, line }, outlet)
-}
-
-impl Outbox {
-    /// Waits for room, then returns at once; the bytes leave when they are due.
-    pub(super) async fn send(&self, bytes: Vec<u8>) -> Result<(), Closed> {
-        let cost = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(IN_FLIGHT_BYTES_MAX);
-        self.room.acquire_many(cost).await.map_err(|_| Closed)?.forget();
-        let mut newest = self.newest_due.lock().unwrap_or_else(PoisonError::into_inner);
-        // A delay that shrinks does not let later bytes overtake.
-        *newest = (*newest).max(Instant::now() + self.line.condition().delay);
-        self.queue.send(Parcel { due: *newest, cost, bytes }).map_err(|_| Closed)
-    }
-}
-
-impl Outlet {
-    /// Runs until the socket fails or every [`Outbox`] is gone; `wrote` hears of bytes written.
-    pub(super) async fn run(
-        mut self,
-        mut socket: impl AsyncWrite + Unpin,
-        wrote: impl Fn(usize),
-    ) -> io::Result<()> {
+impl Bottleneck {
+    /// Waits for its turn, lets bytes in, and returns when the last of them will have passed.
+    /// Nothing was let in if the future is dropped.
+    pub(super) async fn pass(&self, bytes: usize, bytes_per_s: u64) -> Instant {
+        let _turn = self.turn.lock().await;
         loop {
-            let parcel = match self.queue.try_recv() {
-                Ok(parcel) => parcel,
-                Err(_) => {
-                    socket.flush().await?;
-                    let Some(parcel) = self.queue.recv().await else { return Ok(()) };
-                    parcel
-                }
-            };
-            if parcel.due > Instant::now() {
-                socket.flush().await?;
-                sleep_until(parcel.due).await;
+            let free_at = *self.free_at();
+            match free_at.filter(|at| *at > Instant::now() + AHEAD) {
+                Some(at) => sleep_until(at - AHEAD).await,
+                None => return self.push(bytes, bytes_per_s),
             }
-            self.line.passable().await;
-            self.write(&mut socket, &parcel.bytes).await?;
-            wrote(parcel.bytes.len());
-            self.room.add_permits(parcel.cost as usize);
         }
     }
 
-    /// Writes at once or, on a link of capped bandwidth, trickles: whoever listens shall see that
-    /// something comes.
-    async fn write(&self, socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
-        let mut free_at = Instant::now();
-        for chunk in bytes.chunks(TRICKLE_BYTES) {
-            socket.write_all(chunk).await?;
-            if let Some(rate) = self.line.condition().bytes_per_s {
-                free_at += Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate);
-                socket.flush().await?;
-                sleep_until(free_at).await;
-            }
-        }
-        Ok(())
+    /// Lets bytes in at once: those that wait come later.
+    pub(super) fn push(&self, bytes: usize, bytes_per_s: u64) -> Instant {
+        let mut free_at = self.free_at();
+        let now = Instant::now();
+        let begins = free_at.map_or(now, |at| at.max(now));
+        let ends = begins + Duration::from_micros(bytes as u64 * 1_000_000 / bytes_per_s);
+        *free_at = Some(ends);
+        ends
+    }
+
+    fn free_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.free_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

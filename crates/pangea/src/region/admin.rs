@@ -20,6 +20,7 @@ use serde_json::json;
 use super::{Region, conflicts, health, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
+use crate::peer::link::{LinkStats, Role};
 use crate::peer::wan::{Cut, Direction};
 use crate::query::Query;
 use crate::status::{self, LinkState, RegionReport, RegionState};
@@ -271,8 +272,31 @@ fn metrics(region: &Region) -> String {
     let backlog = backlogs(region).into_iter().map(|(name, count)| (peer(&name), count as f64));
     let help = "Own writes that the peer has not acknowledged in band, counted up to 10000";
     scrape.gauge("pangea_replication_backlog", help, backlog);
+    traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
     let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));
     scrape.counter("pangea_replication_garbage", "Connections refused on the peer port", garbage);
     scrape.finish()
+}
+
+/// What went over the links, in both directions.
+fn traffic(region: &Region, scrape: &mut Scrape) {
+    let stats = region.links.stats();
+    let labels = |link: &LinkStats, direction: &str| {
+        let direction = ("direction", direction.to_owned());
+        vec![("peer", region.region_name(link.peer)), direction]
+    };
+    let bytes = stats.iter().map(|link| match link.role {
+        Role::Subscriber => (labels(link, "in"), link.bytes_in),
+        Role::Feeder => (labels(link, "out"), link.bytes_out),
+    });
+    scrape.counter("pangea_replication_bytes", "Bytes of rows on their links", bytes);
+    let frames = stats.iter().map(|link| {
+        let direction = if link.role == Role::Subscriber { "in" } else { "out" };
+        (labels(link, direction), link.frame_bytes)
+    });
+    scrape.counter("pangea_replication_frame_bytes", "The same before compression", frames);
+    let peer = |link: &LinkStats| vec![("peer", region.region_name(link.peer))];
+    let rtts = stats.iter().filter_map(|link| Some((peer(link), link.rtt?.as_secs_f64() * 1e3)));
+    scrape.gauge("pangea_replication_rtt_ms", "The last round trip to the peer", rtts);
 }

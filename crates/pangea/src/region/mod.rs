@@ -28,7 +28,7 @@ use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::Config;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{self, Topology};
@@ -38,9 +38,6 @@ use crate::storage::Store;
 use crate::{http, process};
 use writer::{Command, Writer};
 
-/// Frames of peers that wait for the writer: clients must not wait behind a long catch-up, and a
-/// frame may be a quarter of a megabyte.
-const FRAMES_MAX: usize = 8;
 /// How long a table's approximate size is shown before it is counted again; AWS: six hours.
 const SIZE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -155,7 +152,7 @@ fn open(
         name: known.name.clone(),
         incarnation,
     };
-    let links = Links::new(local, peers_of(&topology, known));
+    let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
     node.directory = Arc::new(Directory::new(
@@ -208,7 +205,6 @@ fn peers_of(topology: &Topology, known: &config::Region) -> Vec<Peer> {
 
 /// Hands what links have to say to the writer; a writer that is behind makes the links wait.
 async fn pump(region: Arc<Region>, mut running: Running) {
-    let frames = Arc::new(Semaphore::new(FRAMES_MAX));
     while let Some(event) = running.events.recv().await {
         let command = match event {
             LinkEvent::Up { peer, incarnation } => {
@@ -219,8 +215,7 @@ async fn pump(region: Arc<Region>, mut running: Running) {
                 tracing::warn!(peer = region.region_name(peer), reason, "link is down");
                 Command::Link { peer, up: false }
             }
-            LinkEvent::Frame { peer, frame } => {
-                let Ok(room) = Arc::clone(&frames).acquire_owned().await else { return };
+            LinkEvent::Frame { peer, frame, room } => {
                 Command::Frame { from: peer, frame, _room: room }
             }
         };

@@ -13,10 +13,11 @@ use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Resolution
 use pangea_core::replica::{Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::observe::{Observed, Observer};
 use crate::clock::Clock;
+use crate::peer::link::Room;
 use crate::storage::{Fault, GroupView, Store};
 
 /// Commands of one group: bounds how long the first of them waits for the last.
@@ -40,7 +41,7 @@ pub(crate) enum Command {
     /// A peer's stream opened or closed.
     Link { peer: RegionSlot, up: bool },
     /// A peer's frame.
-    Frame { from: RegionSlot, frame: Frame, _room: OwnedSemaphorePermit },
+    Frame { from: RegionSlot, frame: Frame, _room: Room },
 }
 
 /// What a caller is told.

@@ -1,43 +1,14 @@
 //! Distance and splits on live links.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pangea::peer::link::{LinkEvent, Links, Role, Running};
 use pangea::peer::wan::{Cut, Direction};
-use pangea_core::catalog::{Catalog, entry_key};
-use pangea_core::id::{Origin, TableId};
-use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
-use pangea_core::merge::{Body, Stored, Version};
-use pangea_core::replica::{Applied, Batch, Frame, Progress, Request};
-use pangea_core::time::{Hlc, Stamp};
+use pangea_core::merge::Body;
+use pangea_core::replica::{Frame, Request};
+use pangea_core::time::Hlc;
 
-use crate::support::{PATIENCE, Store, World, eventually, now, slot};
-
-/// Takes events until one gives a value.
-async fn until<T>(running: &mut Running, mut wanted: impl FnMut(LinkEvent) -> Option<T>) -> T {
-    let search = async {
-        loop {
-            let event = running.events.recv().await.expect("the links run");
-            if let Some(found) = wanted(event) {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, search).await.expect("in time")
-}
-
-async fn up(running: &mut Running) {
-    until(running, |event| matches!(event, LinkEvent::Up { .. }).then_some(())).await;
-}
-
-async fn down(running: &mut Running) -> String {
-    until(running, |event| match event {
-        LinkEvent::Down { reason, .. } => Some(reason),
-        _ => None,
-    })
-    .await
-}
+use crate::support::{World, down, eventually, now, rows, rows_frame, slot, until, up};
 
 async fn heartbeat(running: &mut Running) -> u64 {
     until(running, |event| match event {
@@ -54,25 +25,6 @@ async fn pair(world: &mut World) -> ((Links, Running), (Links, Running)) {
     (a, b)
 }
 
-/// A store of region 1 with that many catalog rows, which go to everyone.
-fn rows(count: u64) -> (Store, Progress) {
-    let origin = Origin::new(slot(1), 1);
-    let mut batch = Batch::default();
-    for ms in 1..=count {
-        let stamp = Stamp { hlc: Hlc::from_parts(ms, 0), origin };
-        let partition = KeyValue::S(format!("row {ms}"));
-        let primary = PrimaryKey { partition, ..entry_key(TableId::LEDGER).primary };
-        let key = ItemKey { table: TableId::CATALOG, primary };
-        let stored = Stored::single(Version::first(stamp, Body::Tombstone));
-        batch.put(key, stored, Some(stamp), None);
-    }
-    let store = Store::default();
-    Arc::make_mut(&mut store.lock().expect("no panic")).apply(&batch);
-    let closed = Hlc::from_parts(count, 0);
-    let catalog = Arc::new(Catalog::default());
-    (store, Progress { closed, applied: Applied::new(), catalog })
-}
-
 /// 40 ms there and 40 ms back: one way takes 40 ms, and it does not take 80 ms per frame.
 #[tokio::test(flavor = "multi_thread")]
 async fn distance_costs_latency_and_not_throughput() {
@@ -80,23 +32,17 @@ async fn distance_costs_latency_and_not_throughput() {
     let one_way = Duration::from_millis(40);
     let mut world = World::new(2, one_way).await;
     let (links, mut running) = world.bare(0).await;
-    let (store, progress) = rows(FRAMES * 512);
+    let (store, progress) = rows(FRAMES * 512, |_| Body::Tombstone);
     let (_feeder, _running) = world.bare_with(1, store, progress).await;
     up(&mut running).await;
     assert!(links.ask(slot(1), Request::Subscribe { after: Hlc::ZERO }));
     let (mut first, mut received) = (None, 0);
     while received < FRAMES * 512 {
-        let (sent_ms, count) = until(&mut running, |event| match event {
-            LinkEvent::Frame { frame: Frame::Rows(rows), .. } => {
-                Some((rows.sent_wall_ms, rows.rows.len() as u64))
-            }
-            _ => None,
-        })
-        .await;
-        let took_ms = now().wall_ms.saturating_sub(sent_ms);
+        let frame = rows_frame(&mut running).await;
+        let took_ms = now().wall_ms.saturating_sub(frame.sent_wall_ms);
         assert!(took_ms >= 39, "a frame took {took_ms} ms");
         first.get_or_insert_with(Instant::now);
-        received += count;
+        received += frame.rows.len() as u64;
     }
     let took = first.expect("at least one").elapsed();
     let lockstep = one_way * 2 * u32::try_from(FRAMES).expect("few");
@@ -149,57 +95,4 @@ async fn one_direction_can_be_cut_alone() {
     }
     let listed = a.faults().list();
     assert_eq!((listed[0].1.inbound, listed[0].1.outbound), (Some(Cut::Refuse), None));
-}
-
-/// A frame of hundreds of kilobytes takes seconds here, and the link does not take it for silence.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_link_is_not_a_dead_link() {
-    let mut world = World::new(2, Duration::ZERO).await;
-    let (links, mut running) = world.bare(0).await;
-    let (store, progress) = rows(512 * 8);
-    let (feeder, _running) = world.bare_with(1, store, progress).await;
-    up(&mut running).await;
-    feeder.faults().limit(slot(0), Some(128 * 1024)).expect("a peer");
-    assert!(links.ask(slot(1), Request::Subscribe { after: Hlc::ZERO }));
-    let (begun, mut received) = (Instant::now(), 0);
-    while received < 512 * 8 {
-        received += until(&mut running, |event| match event {
-            LinkEvent::Frame { frame: Frame::Rows(rows), .. } => Some(rows.rows.len()),
-            LinkEvent::Down { reason, .. } => panic!("{reason}"),
-            _ => None,
-        })
-        .await;
-    }
-    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
-}
-
-/// A driver that does not read stops the feeder: what is in flight is bounded.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_is_behind_stops_the_feeder() {
-    let mut world = World::new(2, Duration::ZERO).await;
-    let (links, mut running) = world.bare(0).await;
-    let (store, progress) = rows(512 * 600);
-    let (feeder, _running) = world.bare_with(1, store, progress).await;
-    up(&mut running).await;
-    assert!(links.ask(slot(1), Request::Subscribe { after: Hlc::ZERO }));
-    let sent = || feeder.stats().iter().map(|link| link.rows).max().unwrap_or_default();
-    let mut before = 0;
-    // Steady for longer than the link's timeout: neither sending on nor given up.
-    eventually("the feeder waits", || {
-        let waits = sent() > 0 && sent() == before;
-        before = sent();
-        std::thread::sleep(Duration::from_millis(1500));
-        waits
-    })
-    .await;
-    assert!(sent() < 512 * 600, "everything went out: {}", sent());
-    let mut received = 0;
-    while received < 512 * 600 {
-        received += until(&mut running, |event| match event {
-            LinkEvent::Frame { frame: Frame::Rows(rows), .. } => Some(rows.rows.len()),
-            LinkEvent::Down { reason, .. } => panic!("{reason}"),
-            _ => None,
-        })
-        .await;
-    }
 }

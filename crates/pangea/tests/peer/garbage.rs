@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pangea::peer::identity::{Identity, region_dns_name};
 use pangea::peer::link::{Garbage, LinkEvent, Links, Running};
-use pangea_codec::peer::{FRAME_BYTES_MAX, Hello, Message, PREFIX_BYTES, PROTOCOL, decode, encode};
+use pangea_codec::peer::{
+    Compression, FRAME_BYTES_MAX, Hello, Message, PREFIX_BYTES, PROTOCOL, Terms, decode, encode,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -15,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::{Dir, NAMES, PATIENCE, World, eventually, slot};
+use crate::tools::log_lines;
 
 /// Region 0 listens; region 1 is for the test to play.
 struct Target {
@@ -73,6 +76,14 @@ fn hello() -> Hello {
         incarnation: 1,
         region: local.name,
     }
+}
+
+const TERMS: Terms = Terms { streams: 1, compression: Compression::Zstd };
+
+/// What a peer says that opens a link of one stream.
+fn introduction() -> Vec<u8> {
+    let messages = [Message::Hello(hello()), Message::Open(TERMS)];
+    messages.iter().flat_map(|message| encode(message).expect("short")).collect()
 }
 
 async fn closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
@@ -143,6 +154,7 @@ async fn who_shows_no_certificate_or_a_foreign_or_expired_one_is_refused() {
         }
         target.counted(Garbage::Untrusted, count).await;
     }
+    assert!(!log_lines(&["WARN", "peer port refused", "untrusted", "certificate"]).is_empty());
     target.still_serves().await;
 }
 
@@ -176,7 +188,7 @@ async fn a_hello_that_does_not_fit_is_told_why() {
     let other = Hello { region: NAMES[2].to_owned(), slot: slot(2), ..hello() };
     let unknown = Hello { slot: slot(2), ..hello() };
     let cases = [
-        (older, "protocol"),
+        (older, "speaks protocol 2, this region speaks 3"),
         (elsewhere, "another cluster"),
         (other, "the certificate is of region us-east-1"),
         (unknown, "not in this region's topology"),
@@ -189,6 +201,7 @@ async fn a_hello_that_does_not_fit_is_told_why() {
         assert!(reason.contains(why), "{reason}");
         closed(&mut stream).await;
         target.counted(Garbage::Stranger, count).await;
+        assert!(!log_lines(&["WARN", "peer port refused", "stranger", &reason]).is_empty());
     }
     // A certificate of the same authority for another cluster.
     let identity = target.world.dir.identity("elsewhere", "other");
@@ -203,7 +216,7 @@ async fn a_hello_that_does_not_fit_is_told_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_inside_tls_ends_the_connection() {
     let target = Target::new().await;
-    let introduction = encode(&Message::Hello(hello())).expect("short");
+    let introduction = introduction();
     let ping = encode(&Message::Ping { t_us: 1 }).expect("short");
     let reply = encode(&Message::Refused { reason: "you".to_owned() }).expect("short");
     let too_long = u32::try_from(FRAME_BYTES_MAX + 1).expect("fits").to_be_bytes();
@@ -212,7 +225,7 @@ async fn garbage_inside_tls_ends_the_connection() {
         (false, b"\x00\x00\x00\x05hello"),
         (false, &ping),
         (true, &too_long),
-        (true, b"\x00\x00\x00\x05\x01\x06\xff\xff\xff"),
+        (true, b"\x00\x00\x00\x05\x03\x06\xff\xff\xff"),
         (true, &reply),
     ];
     for (count, (introduced, bytes)) in (1..).zip(cases) {
@@ -232,7 +245,7 @@ async fn garbage_inside_tls_ends_the_connection() {
 async fn who_says_nothing_is_dropped_and_cannot_crowd_out_for_long() {
     let target = Target::new().await;
     let mut idle = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..128 {
         idle.push(target.dial().await);
     }
     eventually("the door is full", || {
@@ -248,15 +261,67 @@ async fn who_says_nothing_is_dropped_and_cannot_crowd_out_for_long() {
     for socket in &mut idle {
         closed(socket).await;
     }
-    target.counted(Garbage::Slow, 60).await;
+    target.counted(Garbage::Slow, 120).await;
     target.still_serves().await;
+}
+
+/// One line for each mistake of whoever runs the other region, however often it dials.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_is_logged_once_and_says_what_it_is() {
+    let target = Target::new().await;
+    let older = Hello { protocol: 0, ..hello() };
+    let mistaken = Hello { region: "mistaken".to_owned(), ..hello() };
+    for _ in 0..3 {
+        for hello in [&older, &mistaken] {
+            let mut stream = target.dial_peer().await;
+            let bytes = encode(&Message::Hello(hello.clone())).expect("short");
+            stream.write_all(&bytes).await.expect("sent");
+            let Message::Refused { .. } = read_message(&mut stream).await else { panic!("let in") };
+        }
+    }
+    target.counted(Garbage::Stranger, 6).await;
+    for why in ["region us-east-1 speaks protocol 0, this region speaks 3", "the hello of mistaken"]
+    {
+        let lines = log_lines(&["connection to the peer port refused", "stranger", why]);
+        assert_eq!(lines.len(), 1, "{why}: {lines:#?}");
+    }
+}
+
+/// What joins a link that is not open, or in a place that there is not, is not let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_joins_its_own_link_once() {
+    let target = Target::new().await;
+    let say = |messages: &[Message]| -> Vec<u8> {
+        messages.iter().flat_map(|message| encode(message).expect("short")).collect()
+    };
+    let join = |link, stream| say(&[Message::Hello(hello()), Message::Join { link, stream }]);
+    let mut stranger = target.dial_peer().await;
+    stranger.write_all(&join(5, 0)).await.expect("sent");
+    let Message::Refused { reason } = read_message(&mut stranger).await else { panic!("let in") };
+    assert!(reason.contains("not open"), "{reason}");
+    target.counted(Garbage::Stale, 1).await;
+    let mut kept = Vec::new();
+    for (stream, malformed) in [(0, 0), (1, 1), (0, 2)] {
+        let mut urgent = target.dial_peer().await;
+        let terms = Terms { streams: if malformed == 2 { 2 } else { 1 }, ..TERMS };
+        urgent.write_all(&say(&[Message::Hello(hello()), Message::Open(terms)])).await.ok();
+        let Message::HelloReply(reply) = read_message(&mut urgent).await else { panic!("refused") };
+        assert_eq!(reply.terms, terms);
+        for _ in 0..terms.streams {
+            let mut joined = target.dial_peer().await;
+            joined.write_all(&join(reply.link, stream)).await.expect("sent");
+            assert!(matches!(read_message(&mut joined).await, Message::HelloReply(_)));
+            kept.push(joined);
+        }
+        target.counted(Garbage::Malformed, malformed).await;
+    }
 }
 
 /// A peer that was killed returns before its old connection is known to be dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_connection_of_a_peer_replaces_the_older() {
     let target = Target::new().await;
-    let introduction = encode(&Message::Hello(hello())).expect("short");
+    let introduction = introduction();
     let mut older = target.dial_peer().await;
     older.write_all(&introduction).await.expect("sent");
     assert!(matches!(read_message(&mut older).await, Message::HelloReply(_)));

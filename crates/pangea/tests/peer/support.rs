@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pangea::peer::identity::{Identity, ensure_ca, ensure_region_cert};
-use pangea::peer::link::{FeedSource, LinkEvent, Links, Local, Peer, Role, Running};
-use pangea_core::catalog::Catalog;
+use pangea::peer::link::{FeedSource, LinkEvent, Links, Local, Options, Peer, Role, Running};
+use pangea_core::catalog::{Catalog, entry_key};
 use pangea_core::id::{Origin, RegionSlot, RequestId, TableId};
-use pangea_core::item::{ItemKey, PrimaryKey};
-use pangea_core::merge::Stored;
+use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
+use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::node::{Config, Effect, Event, Node, Outcome, Token};
-use pangea_core::replica::{Applied, Batch, Durable, Entry, Progress, Snapshot};
+use pangea_core::replica::{Applied, Batch, Durable, Entry, Frame, Progress, Rows, Snapshot};
 use pangea_core::time::{Hlc, Now, Stamp};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::tools;
 
 /// Conditions are waited for this long; a healthy run needs a fraction.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -153,6 +155,75 @@ impl FeedSource for Source {
     }
 }
 
+/// Takes events until one gives a value.
+pub(crate) async fn until<T>(
+    running: &mut Running,
+    mut wanted: impl FnMut(LinkEvent) -> Option<T>,
+) -> T {
+    let search = async {
+        loop {
+            let event = running.events.recv().await.expect("the links run");
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, search).await.expect("in time")
+}
+
+/// The life in which a peer came up.
+pub(crate) async fn up(running: &mut Running) -> u16 {
+    until(running, |event| match event {
+        LinkEvent::Up { incarnation, .. } => Some(incarnation),
+        _ => None,
+    })
+    .await
+}
+
+/// Why a link went down.
+pub(crate) async fn down(running: &mut Running) -> String {
+    until(running, |event| match event {
+        LinkEvent::Down { reason, .. } => Some(reason),
+        _ => None,
+    })
+    .await
+}
+
+/// The next frame of rows.
+pub(crate) async fn rows_frame(running: &mut Running) -> Rows {
+    until(running, |event| match event {
+        LinkEvent::Frame { frame: Frame::Rows(rows), .. } => Some(rows),
+        LinkEvent::Down { reason, .. } => panic!("{reason}"),
+        _ => None,
+    })
+    .await
+}
+
+/// A store of region 1 with that many catalog rows, which go to everyone, stamped 1 ms and up.
+pub(crate) fn rows(count: u64, body: impl Fn(u64) -> Body) -> (Store, Progress) {
+    let origin = Origin::new(slot(1), 1);
+    let mut batch = Batch::default();
+    for ms in 1..=count {
+        let stamp = Stamp { hlc: Hlc::from_parts(ms, 0), origin };
+        let partition = KeyValue::S(format!("row {ms}"));
+        let primary = PrimaryKey { partition, ..entry_key(TableId::LEDGER).primary };
+        let key = ItemKey { table: TableId::CATALOG, primary };
+        batch.put(key, Stored::single(Version::first(stamp, body(ms))), Some(stamp), None);
+    }
+    let store = Store::default();
+    Arc::make_mut(&mut store.lock().expect("no panic")).apply(&batch);
+    let closed = Hlc::from_parts(count, 0);
+    let catalog = Arc::new(Catalog::default());
+    (store, Progress { closed, applied: Applied::new(), catalog })
+}
+
+/// An item of so many bytes that does not become shorter by compression.
+pub(crate) fn noise(bytes: usize) -> Body {
+    let mut out = vec![0; bytes];
+    getrandom::fill(&mut out).expect("random");
+    Body::live([("noise".to_owned(), AttributeValue::B(out))].into())
+}
+
 /// Where regions listen, who they are, how far apart.
 pub(crate) struct World {
     pub(crate) dir: Dir,
@@ -161,17 +232,20 @@ pub(crate) struct World {
     /// Of regions without a node: a feed whose publisher is gone ends.
     publishers: Vec<watch::Sender<Progress>>,
     pub(crate) one_way: Duration,
+    pub(crate) options: Options,
 }
 
 impl World {
     pub(crate) async fn new(regions: usize, one_way: Duration) -> Self {
+        tools::log();
         let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
         for _ in 0..regions {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             addresses.push(listener.local_addr().expect("bound"));
             listeners.push(Some(listener));
         }
-        Self { dir: Dir::new(), addresses, listeners, publishers: Vec::new(), one_way }
+        let (publishers, options) = (Vec::new(), Options::default());
+        Self { dir: Dir::new(), addresses, listeners, publishers, one_way, options }
     }
 
     pub(crate) fn local(index: usize) -> Local {
@@ -186,28 +260,50 @@ impl World {
 
     pub(crate) fn links(&self, index: usize) -> Links {
         let others = (0..self.addresses.len()).filter(|&other| other != index);
-        let peers = others.map(|other| Peer {
-            slot: slot(other),
-            name: NAMES[other].to_owned(),
-            address: self.addresses[other].to_string(),
+        let peers = others.map(|other| self.peer(other)).collect();
+        Links::new(Self::local(index), peers, self.options)
+    }
+
+    /// A region as others know it.
+    pub(crate) fn peer(&self, index: usize) -> Peer {
+        Peer {
+            slot: slot(index),
+            name: NAMES[index].to_owned(),
+            address: self.addresses[index].to_string(),
             delay: self.one_way,
-        });
-        Links::new(Self::local(index), peers.collect())
+        }
     }
 
     /// The region's listener: bound in advance the first time, bound again later.
     pub(crate) async fn listener(&mut self, index: usize) -> TcpListener {
         match self.listeners[index].take() {
             Some(listener) => listener,
-            None => TcpListener::bind(self.addresses[index]).await.expect("the port again"),
+            // Whoever had it was dropped, and its task ends when the runtime comes to it.
+            None => loop {
+                match TcpListener::bind(self.addresses[index]).await {
+                    Ok(listener) => break listener,
+                    Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            },
         }
     }
 
     /// Starts the links of a region without a node, on an empty store.
     pub(crate) async fn bare(&mut self, index: usize) -> (Links, Running) {
-        let progress =
-            Progress { closed: Hlc::ZERO, applied: Applied::new(), catalog: Arc::default() };
-        self.bare_with(index, Store::default(), progress).await
+        let Source { store, progress } = self.empty_source();
+        self.start_links(index, store, progress).await
+    }
+
+    /// An empty store that nobody writes.
+    pub(crate) fn empty_source(&mut self) -> Source {
+        let (closed, applied, catalog) = (Hlc::ZERO, Applied::new(), Arc::default());
+        let publisher = watch::Sender::new(Progress { closed, applied, catalog });
+        let progress = publisher.subscribe();
+        self.publishers.push(publisher);
+        Source { store: Store::default(), progress }
     }
 
     pub(crate) async fn bare_with(
@@ -312,7 +408,9 @@ impl Driver {
                 event = running.events.recv() => match event {
                     Some(LinkEvent::Up { peer, .. }) => Event::Linked { peer },
                     Some(LinkEvent::Down { peer, .. }) => Event::Unlinked { peer },
-                    Some(LinkEvent::Frame { peer, frame }) => Event::Received { from: peer, frame },
+                    Some(LinkEvent::Frame { peer, frame, .. }) => {
+                        Event::Received { from: peer, frame }
+                    }
                     None => return,
                 },
                 Some((event, reply)) = inbox.recv() => {

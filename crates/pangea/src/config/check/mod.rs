@@ -3,6 +3,7 @@
 //! A problem does not stop the check: all of them are reported at once, in the order of the file.
 
 mod addresses;
+mod replication;
 mod services;
 mod values;
 
@@ -45,6 +46,7 @@ impl<'a> Checker<'a> {
         let storage = self.storage(&document.storage, Storage::default());
         let regions = self.regions(&document.region, storage);
         let links = self.links(&document.link, &regions);
+        let replication = self.replication(&document.replication);
         let edge = self.edge(&document.edge, &regions);
         let services = self.services(&document.service, &regions);
         let tables = self.tables(&document.table);
@@ -64,6 +66,7 @@ impl<'a> Checker<'a> {
             storage,
             regions,
             links,
+            replication,
             edge,
             services,
             tables,

@@ -1,19 +1,31 @@
-//! The dialled side of a link: pulls the feed and sends its frames.
+//! The dialled side of a link: pulls the feed and deals its frames out to the streams.
+//!
+//! State: the feed and the number of the next frame, in one task. What it reads from one view of
+//! the store, at most [`FILL_BYTES_MAX`] and a frame, it compresses and puts into the outbox, and
+//! waits there while the outbox is full: nothing is read ahead for a subscriber that is slow.
 
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use pangea_codec::peer::{FRAME_BYTES_MAX, Message, encode};
-use pangea_core::replica::{Feed, Frame, Progress, Request, Snapshot};
+use pangea_codec::peer::{Compression, FRAME_BYTES_MAX, HELLO_BYTES_MAX, Message, Terms, encode};
+use pangea_core::replica::{Feed, Progress, Request, Snapshot};
 use pangea_core::time::Now;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::stats::Meter;
-use super::wire::{Incoming, ReadError, send};
-use super::{FEEDER_SILENCE_MAX, REQUESTS_MAX};
-use crate::peer::wan::{Closed, Line, Outbox, outbound};
+use super::press::Press;
+use super::stats::FrameSize;
+use super::wire::{Connection, Incoming, ReadError, WriteSocket, send};
+use super::{
+    FEEDER_SILENCE_MAX, HANDSHAKE_TIMEOUT, PING_INTERVAL, PeerLinks, REQUESTS_MAX, Shared,
+    first_ended,
+};
+use crate::peer::outbox::{Class, Closed, Idle, Outbox, Outlet, single, striped};
+use crate::peer::wan::{Direction, Line};
 
 /// Frames of one view of the store, bytes: amortises opening it, bounds what is encoded ahead.
 const FILL_BYTES_MAX: usize = 1024 * 1024;
@@ -48,63 +60,167 @@ pub trait FeedSource: Send + Sync + 'static {
 pub(super) enum FeedError {
     #[error("the link is cut by an injected fault")]
     Cut,
-    #[error("a newer connection of the peer replaced it")]
+    #[error("a newer link of the peer replaced it")]
     Replaced,
+    #[error("{0}")]
+    Expelled(String),
+    #[error("the subscriber did not open all streams within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Streams,
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("cannot send: {0}")]
     Send(std::io::Error),
-    #[error("the subscriber sent a message that is not a subscriber's")]
-    Misplaced,
     #[error("the store cannot be read: {0:#}")]
     Source(anyhow::Error),
+    #[error("frames cannot be compressed: {0}")]
+    Compress(std::io::Error),
+    #[error("a task of the link panicked")]
+    Panicked,
     #[error("this region is stopping")]
     Stopping,
 }
 
-impl From<Closed> for FeedError {
-    fn from(Closed: Closed) -> Self {
-        Self::Stopping
-    }
+/// A link over which a peer is fed, as connections find it that want to join.
+#[derive(Debug)]
+pub(super) struct Feeding {
+    pub(super) link: u64,
+    pub(super) terms: Terms,
+    pub(super) joined: mpsc::Sender<Joined>,
+    /// Dropped when a newer link replaces this one.
+    pub(super) _replaced: oneshot::Sender<()>,
 }
 
-/// A subscriber that was taken in.
-pub(super) struct Fed<'a, S> {
-    pub(super) feed: Feed,
-    pub(super) source: Arc<S>,
-    pub(super) line: Line,
-    pub(super) meter: &'a Meter,
+/// The number of a stream, and the connection that becomes it.
+pub(super) type Joined = (u8, Connection);
+
+/// A link that a subscriber opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) links: Arc<PeerLinks>,
+    /// Which of its lives the subscriber is in.
+    pub(super) incarnation: u16,
+    pub(super) terms: Terms,
+    pub(super) urgent: Connection,
+    pub(super) joined: mpsc::Receiver<Joined>,
     pub(super) replaced: oneshot::Receiver<()>,
 }
 
-impl<S: FeedSource> Fed<'_, S> {
-    /// Feeds until something is wrong.
-    pub(super) async fn run(
+impl Opened {
+    /// Feeds the subscriber until something is wrong: whether all its streams came, and what.
+    pub(super) async fn run<S: FeedSource>(
         self,
-        incoming: Incoming<impl AsyncRead + Unpin>,
-        socket: impl AsyncWrite + Unpin,
-    ) -> FeedError {
-        let (outbox, outlet) = outbound(self.line.clone());
-        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-        let (line, meter, replaced) = (self.line.clone(), self.meter, self.replaced);
-        let pump = Pump { outbox: outbox.clone(), source: self.source, meter, asked };
-        tokio::select! {
-            error = listen(incoming, &line, meter, outbox, requests) => error,
-            error = pump.run(self.feed) => error,
-            ended = outlet.run(socket, |bytes| meter.wrote(bytes)) => {
-                ended.map_or_else(FeedError::Send, |()| FeedError::Stopping)
-            }
+        shared: &Shared,
+        source: Arc<S>,
+    ) -> (bool, FeedError) {
+        let Self { links, incarnation, terms, urgent, joined, replaced } = self;
+        let slot = links.peer.slot;
+        let line = shared.faults.line(slot, Direction::Out);
+        let level = shared.options.compression.filter(|_| terms.compression == Compression::Zstd);
+        let press = match Press::new(level) {
+            Ok(press) => press,
+            Err(error) => return (false, FeedError::Compress(error)),
+        };
+        let dealer = Dealer { feed: Feed::new(shared.origin(), slot), press, number: 0 };
+        let open = AtomicBool::new(false);
+        let streams = gather(joined, terms.streams, &open);
+        let fed = Fed { links: Arc::clone(&links), line: line.clone(), source };
+        let error = tokio::select! {
+            error = Box::pin(fed.run(dealer, urgent, streams)) => error,
             () = line.refused() => FeedError::Cut,
+            why = shared.expelled(&links, incarnation) => FeedError::Expelled(why),
             _ = replaced => FeedError::Replaced,
+        };
+        (open.into_inner(), error)
+    }
+}
+
+/// All streams of a link, in whatever order they come; says so once they are there.
+async fn gather(
+    mut joined: mpsc::Receiver<Joined>,
+    count: u8,
+    open: &AtomicBool,
+) -> Result<Vec<Connection>, FeedError> {
+    let mut streams = BTreeMap::new();
+    while streams.len() < usize::from(count) {
+        let (stream, connection) = joined.recv().await.ok_or(FeedError::Replaced)?;
+        if stream >= count || streams.insert(stream, connection).is_some() {
+            return Err(ReadError::Misplaced.into());
         }
+    }
+    open.store(true, Relaxed);
+    Ok(streams.into_values().collect())
+}
+
+/// A link under way.
+struct Fed<S> {
+    links: Arc<PeerLinks>,
+    line: Line,
+    source: Arc<S>,
+}
+
+impl<S: FeedSource> Fed<S> {
+    async fn run(
+        self,
+        dealer: Dealer,
+        urgent: Connection,
+        streams: impl Future<Output = Result<Vec<Connection>, FeedError>>,
+    ) -> FeedError {
+        let Self { links, line, source } = self;
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let (answers, outlet) = single(line.clone(), Class::Urgent);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(urgent.incoming, line.clone(), Arc::clone(&links), answers, requests));
+        tasks.spawn(drain(outlet, urgent.socket, None, Arc::clone(&links)));
+        let streams = tokio::select! {
+            error = first_ended(&mut tasks, || FeedError::Panicked) => return error,
+            streams = timeout(HANDSHAKE_TIMEOUT, streams) => match streams {
+                Ok(Ok(streams)) => streams,
+                Ok(Err(error)) => return error,
+                Err(_) => return FeedError::Streams,
+            }
+        };
+        links.feeder.opened();
+        let (peer, region) = (links.peer.slot, &links.peer.name);
+        tracing::info!(%peer, region, streams = streams.len(), "feeding the peer");
+        let (outbox, outlets) = striped(line, streams.len());
+        for (Connection { incoming, socket }, outlet) in streams.into_iter().zip(outlets) {
+            let alive = encode(&Message::Alive).expect("two bytes");
+            let idle = Some(Idle { after: PING_INTERVAL, message: alive });
+            tasks.spawn(drain(outlet, socket, idle, Arc::clone(&links)));
+            tasks.spawn(ended(incoming));
+        }
+        tasks.spawn(Pump { outbox, source, links, asked }.run(dealer));
+        first_ended(&mut tasks, || FeedError::Panicked).await
+    }
+}
+
+/// Moves what was put into an outbox to a socket.
+async fn drain(
+    outlet: Outlet,
+    socket: WriteSocket,
+    idle: Option<Idle>,
+    links: Arc<PeerLinks>,
+) -> FeedError {
+    match outlet.run(socket, idle, |bytes| links.feeder.wrote(bytes)).await {
+        // Whoever filled the outbox has ended, and tells why.
+        Ok(()) => pending().await,
+        Err(error) => FeedError::Send(error),
+    }
+}
+
+/// Returns when the other side ends a stream on which it has nothing to say.
+async fn ended(mut incoming: Incoming) -> FeedError {
+    match incoming.next(HELLO_BYTES_MAX, Duration::MAX).await {
+        Ok(_) => ReadError::Misplaced.into(),
+        Err(error) => error.into(),
     }
 }
 
 /// Takes in requests and answers pings.
 async fn listen(
-    mut incoming: Incoming<impl AsyncRead + Unpin>,
-    line: &Line,
-    meter: &Meter,
+    mut incoming: Incoming,
+    line: Line,
+    links: Arc<PeerLinks>,
     outbox: Outbox,
     requests: mpsc::Sender<Request>,
 ) -> FeedError {
@@ -116,47 +232,50 @@ async fn listen(
         if timeout(FEEDER_SILENCE_MAX, line.passable()).await.is_err() {
             return ReadError::Silent(FEEDER_SILENCE_MAX).into();
         }
-        meter.read(bytes);
-        match message {
-            Message::Request(request) => {
-                if requests.send(request).await.is_err() {
-                    return FeedError::Stopping;
-                }
-            }
-            Message::Ping { t_us } => {
-                if send(&outbox, &Message::Pong { t_us }).await.is_err() {
-                    return FeedError::Stopping;
-                }
-            }
-            _ => return FeedError::Misplaced,
+        links.feeder.read(bytes);
+        let done = match message {
+            Message::Request(request) => requests.send(request).await.map_err(|_| Closed),
+            Message::Ping { t_us } => send(&outbox, &Message::Pong { t_us }).await,
+            _ => return ReadError::Misplaced.into(),
+        };
+        if done.is_err() {
+            return pending().await;
         }
     }
 }
 
-struct Pump<'a, S> {
+/// Pulls the feed whenever the outbox has room.
+struct Pump<S> {
     outbox: Outbox,
     source: Arc<S>,
-    meter: &'a Meter,
+    links: Arc<PeerLinks>,
     asked: mpsc::Receiver<Request>,
+}
+
+/// What turns a view of the store into envelopes.
+struct Dealer {
+    feed: Feed,
+    press: Press,
+    /// Of the next frame.
+    number: u64,
 }
 
 /// What one view of the store gave.
 struct Fill {
-    feed: Feed,
-    frames: Vec<Frame>,
-    encoded: Vec<Vec<u8>>,
+    dealer: Dealer,
+    frames: Vec<(FrameSize, Vec<u8>)>,
     more: bool,
 }
 
-impl<S: FeedSource> Pump<'_, S> {
-    async fn run(mut self, mut feed: Feed) -> FeedError {
+impl<S: FeedSource> Pump<S> {
+    async fn run(mut self, mut dealer: Dealer) -> FeedError {
         let mut progress = self.source.progress();
         loop {
-            if let Err(error) = self.wait(&mut feed, &mut progress).await {
+            if let Err(error) = self.wait(&mut dealer.feed, &mut progress).await {
                 return error;
             }
-            feed = match self.drain(feed, &mut progress).await {
-                Ok(feed) => feed,
+            dealer = match self.send_all(dealer, &mut progress).await {
+                Ok(dealer) => dealer,
                 Err(error) => return error,
             };
         }
@@ -172,7 +291,10 @@ impl<S: FeedSource> Pump<'_, S> {
         let deadline = feed.deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us)));
         tokio::select! {
             request = self.asked.recv() => {
-                feed.receive(request.ok_or(FeedError::Stopping)?);
+                match request {
+                    Some(request) => feed.receive(request),
+                    None => pending().await,
+                }
                 Ok(())
             }
             changed = progress.changed() => changed.map_err(|_| FeedError::Stopping),
@@ -181,51 +303,55 @@ impl<S: FeedSource> Pump<'_, S> {
     }
 
     /// Sends all that there is now.
-    async fn drain(
+    async fn send_all(
         &mut self,
-        mut feed: Feed,
+        mut dealer: Dealer,
         progress: &mut watch::Receiver<Progress>,
-    ) -> Result<Feed, FeedError> {
+    ) -> Result<Dealer, FeedError> {
         loop {
             while let Ok(request) = self.asked.try_recv() {
-                feed.receive(request);
+                dealer.feed.receive(request);
             }
             // Before the view: a feed may only tell what its view has.
             let told = progress.borrow_and_update().clone();
             let source = Arc::clone(&self.source);
-            let filling = tokio::task::spawn_blocking(move || fill(feed, &told, &*source));
+            let filling = tokio::task::spawn_blocking(move || dealer.fill(&told, &*source));
             let filled = filling.await.map_err(anyhow::Error::new).and_then(|filled| filled);
             let filled = filled.map_err(FeedError::Source)?;
-            for (frame, bytes) in filled.frames.iter().zip(filled.encoded) {
-                self.outbox.send(bytes).await?;
-                self.meter.frame(frame);
+            for (size, envelope) in filled.frames {
+                if self.outbox.send(envelope).await.is_err() {
+                    return pending().await;
+                }
+                self.links.feeder.frame(size);
             }
-            feed = filled.feed;
+            dealer = filled.dealer;
             if !filled.more {
-                return Ok(feed);
+                return Ok(dealer);
             }
         }
     }
 }
 
-/// Reads and encodes frames of one view; blocks.
-fn fill<S: FeedSource>(mut feed: Feed, progress: &Progress, source: &S) -> anyhow::Result<Fill> {
-    let view = source.view()?;
-    let (mut frames, mut encoded, mut bytes, mut more) = (Vec::new(), Vec::new(), 0, true);
-    while more && bytes < FILL_BYTES_MAX {
-        match feed.next(source.now(), progress, &view) {
-            Some(frame) => {
-                let message = Message::Frame(frame);
-                let encoding = encode(&message)?;
-                bytes += encoding.len();
-                encoded.push(encoding);
-                if let Message::Frame(frame) = message {
-                    frames.push(frame);
-                }
+impl Dealer {
+    /// Reads, encodes and compresses frames of one view; blocks.
+    fn fill<S: FeedSource>(mut self, progress: &Progress, source: &S) -> anyhow::Result<Fill> {
+        let view = source.view()?;
+        let (mut frames, mut bytes, mut more) = (Vec::new(), 0, true);
+        while more && bytes < FILL_BYTES_MAX {
+            let Some(frame) = self.feed.next(source.now(), progress, &view) else {
+                more = false;
+                continue;
+            };
+            let message = Message::Frame(frame);
+            let encoding = encode(&message)?;
+            bytes += encoding.len();
+            if let Message::Frame(frame) = message {
+                let envelope = self.press.seal(self.number, &encoding)?;
+                frames.push((FrameSize::of(&frame, encoding.len()), envelope));
             }
-            None => more = false,
+            self.number += 1;
         }
+        source.check(&view)?;
+        Ok(Fill { dealer: self, frames, more })
     }
-    source.check(&view)?;
-    Ok(Fill { feed, frames, encoded, more })
 }

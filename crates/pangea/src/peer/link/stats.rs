@@ -10,6 +10,8 @@ use pangea_core::replica::Frame;
 
 /// Garbage of one kind is logged once per this.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Lines in that time: several for each of the regions of a topology, and memory is bounded.
+const LOGGED_MAX: usize = 256;
 
 /// This region's part in a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,10 +41,30 @@ pub struct LinkStats {
     pub frames: u64,
     /// Rows in those frames.
     pub rows: u64,
+    /// Bytes of those frames before compression.
+    pub frame_bytes: u64,
     /// The last round trip, simulated delay and queues included; only the subscriber measures it.
     pub rtt: Option<Duration>,
     /// Why the link was last closed or could not be opened.
     pub last_error: Option<String>,
+}
+
+/// What is counted of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameSize {
+    rows: usize,
+    bytes: usize,
+}
+
+impl FrameSize {
+    /// Of a frame that takes `bytes` when it is not compressed.
+    pub(super) fn of(frame: &Frame, bytes: usize) -> Self {
+        let rows = match frame {
+            Frame::Rows(rows) => rows.rows.len(),
+            Frame::Copied(copied) => copied.rows.len(),
+        };
+        Self { rows, bytes }
+    }
 }
 
 /// The live counters behind [`LinkStats`].
@@ -55,6 +77,7 @@ pub(super) struct Meter {
     bytes_out: AtomicU64,
     frames: AtomicU64,
     rows: AtomicU64,
+    frame_bytes: AtomicU64,
     rtt_us: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -83,13 +106,10 @@ impl Meter {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(super) fn frame(&self, frame: &Frame) {
-        let rows = match frame {
-            Frame::Rows(rows) => rows.rows.len(),
-            Frame::Copied(copied) => copied.rows.len(),
-        };
+    pub(super) fn frame(&self, size: FrameSize) {
         self.frames.fetch_add(1, Relaxed);
-        self.rows.fetch_add(rows as u64, Relaxed);
+        self.rows.fetch_add(size.rows as u64, Relaxed);
+        self.frame_bytes.fetch_add(size.bytes as u64, Relaxed);
     }
 
     pub(super) fn round_trip(&self, rtt: Duration) {
@@ -114,6 +134,7 @@ impl Meter {
             bytes_out: self.bytes_out.load(Relaxed),
             frames: self.frames.load(Relaxed),
             rows: self.rows.load(Relaxed),
+            frame_bytes: self.frame_bytes.load(Relaxed),
             rtt: self.rtt(),
             last_error,
         }
@@ -139,6 +160,10 @@ pub enum Garbage {
     Malformed,
     /// A hello that names another cluster, region or protocol than it may.
     Stranger,
+    /// A life of a region that was fenced off.
+    Fenced,
+    /// A connection for a link that has ended meanwhile: a race, unless there are many.
+    Stale,
 }
 
 impl Garbage {
@@ -154,35 +179,54 @@ impl Garbage {
             Self::Crowded => "crowded",
             Self::Malformed => "malformed",
             Self::Stranger => "stranger",
+            Self::Fenced => "fenced",
+            Self::Stale => "stale",
         }
     }
 }
 
-/// Garbage by kind: how often, and when it was last logged.
+/// Garbage by kind, and when it was last logged.
 #[derive(Debug, Default)]
 pub(super) struct Bin {
-    kinds: Mutex<BTreeMap<Garbage, (u64, Instant)>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    counts: BTreeMap<Garbage, u64>,
+    /// By kind and, of those that have a certificate of the authority, by reason: an operator
+    /// shall see each mistake of theirs.
+    logged: BTreeMap<(Garbage, String), Instant>,
 }
 
 impl Bin {
     /// Counts, and logs the first of its kind in a while.
     pub(super) fn throw(&self, kind: Garbage, from: &str, why: &str) {
-        let now = Instant::now();
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = !kinds.contains_key(&kind);
-        let (count, logged) = kinds.entry(kind).or_insert((0, now));
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = inner.counts.entry(kind).or_insert(0);
         *count += 1;
         let count = *count;
-        if first || now.duration_since(*logged) >= LOG_INTERVAL {
-            *logged = now;
-            drop(kinds);
+        let known = matches!(kind, Garbage::Stranger | Garbage::Fenced);
+        if inner.is_news((kind, if known { why.to_owned() } else { String::new() })) {
+            drop(inner);
             let kind = kind.as_str();
             tracing::warn!(kind, from, why, count, "connection to the peer port refused");
         }
     }
 
     pub(super) fn counts(&self) -> BTreeMap<Garbage, u64> {
-        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        kinds.iter().map(|(&kind, &(count, _))| (kind, count)).collect()
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
+    }
+}
+
+impl Inner {
+    fn is_news(&mut self, what: (Garbage, String)) -> bool {
+        let now = Instant::now();
+        self.logged.retain(|_, at| now.duration_since(*at) < LOG_INTERVAL);
+        let news = !self.logged.contains_key(&what) && self.logged.len() < LOGGED_MAX;
+        if news {
+            self.logged.insert(what, now);
+        }
+        news
     }
 }

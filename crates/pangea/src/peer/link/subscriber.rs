@@ -1,28 +1,36 @@
 //! The dialling side of a link.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pangea_codec::peer::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, Hello, Message, PROTOCOL, encode};
+use pangea_codec::peer::{
+    Compression, FRAME_BYTES_MAX, HELLO_BYTES_MAX, Hello, HelloReply, Message, PROTOCOL, Terms,
+    decode,
+};
 use pangea_core::id::RegionSlot;
 use pangea_core::limits::LINK_TIMEOUT_MS;
-use pangea_core::replica::Request;
+use pangea_core::replica::{Frame, Request};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::stats::Meter;
-use super::wire::{Incoming, ReadError, send};
+use super::press::Unpress;
+use super::reorder::{Reorder, Sealed};
+use super::stats::{FrameSize, Meter};
+use super::wire::{Connection, Incoming, ReadError, send};
 use super::{
-    HANDSHAKE_TIMEOUT, LinkEvent, PING_INTERVAL, PeerLinks, REQUESTS_MAX, ROUND_TRIP_MAX, Shared,
+    HANDSHAKE_TIMEOUT, LinkEvent, PING_INTERVAL, PeerLinks, ROUND_TRIP_MAX, Shared, first_ended,
 };
 use crate::peer::identity::region_dns_name;
-use crate::peer::wan::{Direction, Line, Outbox, outbound};
+use crate::peer::outbox::{Class, Outbox, Outlet, single};
+use crate::peer::wan::{Direction, Line};
 
 /// First wait before dialling again.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -30,14 +38,19 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Round trips until a hello is answered: TCP, TLS 1.3 and the hello itself.
 const ROUND_TRIPS_TO_OPEN: u32 = 3;
+/// Messages that are longer, decompressed, are decoded on a thread that may block: the hundred
+/// microseconds that this takes are about what a switch of threads costs.
+const DECODED_AT_ONCE: usize = 16 * 1024;
 
 /// Why a link is not open.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error("the link is cut by an injected fault")]
     Cut,
+    #[error("{0}")]
+    Expelled(String),
     #[error("cannot connect to {address}: {source}")]
-    Connect { address: String, source: std::io::Error },
+    Connect { address: String, source: io::Error },
     #[error("{0} is not a name for a certificate")]
     Name(String),
     #[error("no hello within {} s", HANDSHAKE_TIMEOUT.as_secs())]
@@ -49,47 +62,55 @@ enum LinkError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("cannot send: {0}")]
-    Send(std::io::Error),
-    #[error("the peer sent a message that is not a feeder's")]
-    Misplaced,
+    Send(io::Error),
+    #[error("a message cannot be decompressed: {0}")]
+    Decompress(io::Error),
+    #[error("a task of the link panicked")]
+    Panicked,
     #[error("the driver is gone")]
     NoDriver,
 }
 
-type Stream = TlsStream<TcpStream>;
-
-/// An open link.
+/// A link whose connections are all there.
 struct Session {
-    incoming: Incoming<ReadHalf<Stream>>,
-    socket: WriteHalf<Stream>,
+    urgent: Connection,
+    streams: Vec<Connection>,
     incarnation: u16,
 }
 
-pub(super) async fn run(
+/// Dials every peer, those that are added later included, until the driver is gone.
+pub(super) async fn run_all(
     shared: Arc<Shared>,
-    peer: RegionSlot,
     tls: Arc<ClientConfig>,
     events: mpsc::Sender<LinkEvent>,
 ) {
-    let Some(links) = shared.peers.get(&peer) else { return };
-    let line = shared.faults.line(peer, Direction::In);
-    let subscriber = Subscriber { shared: &shared, links, line, tls, events };
-    let mut backoff = BACKOFF_MIN;
+    let mut peers = shared.peers.subscribe();
+    let mut started: BTreeMap<RegionSlot, (Arc<PeerLinks>, Arc<Mutex<()>>)> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
     loop {
-        let (opened, error) = subscriber.session().await;
-        let reason = error.to_string();
-        let region = &links.peer.name;
-        if links.subscriber.closed(&reason, opened) {
-            tracing::warn!(%peer, region, reason, "no link from the peer; dialling on");
+        while tasks.try_join_next().is_some() {}
+        for (&slot, links) in peers.borrow_and_update().iter() {
+            let known = started.get(&slot);
+            if known.is_some_and(|(known, _)| Arc::ptr_eq(known, links)) {
+                continue;
+            }
+            // The driver hears `Down` of a peer that was replaced before `Up` of its successor.
+            let turn = known.map(|(_, turn)| Arc::clone(turn)).unwrap_or_default();
+            started.insert(slot, (Arc::clone(links), Arc::clone(&turn)));
+            let subscriber = Subscriber {
+                line: shared.faults.line(slot, Direction::In),
+                shared: Arc::clone(&shared),
+                links: Arc::clone(links),
+                tls: Arc::clone(&tls),
+                events: events.clone(),
+            };
+            tasks.spawn(async move {
+                let _turn = turn.lock().await;
+                subscriber.run().await;
+            });
         }
-        if opened && subscriber.events.send(LinkEvent::Down { peer, reason }).await.is_err() {
-            return;
-        }
-        if matches!(error, LinkError::NoDriver) {
-            return;
-        }
-        backoff = if opened { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
-        sleep(jitter(backoff)).await;
+        // The sender is in `shared`, so the channel cannot close.
+        let _ = peers.changed().await;
     }
 }
 
@@ -100,23 +121,48 @@ fn jitter(wait: Duration) -> Duration {
     wait / 2 + (wait / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
-struct Subscriber<'a> {
-    shared: &'a Shared,
-    links: &'a PeerLinks,
+#[derive(Clone)]
+struct Subscriber {
+    shared: Arc<Shared>,
+    links: Arc<PeerLinks>,
     line: Line,
     tls: Arc<ClientConfig>,
     events: mpsc::Sender<LinkEvent>,
 }
 
-impl Subscriber<'_> {
+impl Subscriber {
+    /// Dials until the driver is gone or the peer was removed.
+    async fn run(self) {
+        let (peer, region) = (self.links.peer.slot, self.links.peer.name.as_str());
+        let mut removed = self.links.removed.subscribe();
+        let mut backoff = BACKOFF_MIN;
+        while !*removed.borrow() {
+            let (opened, error) = self.session().await;
+            let reason = error.to_string();
+            if self.links.subscriber.closed(&reason, opened) {
+                tracing::warn!(%peer, region, reason, "no link from the peer; dialling on");
+            }
+            let down = LinkEvent::Down { peer, reason };
+            if matches!(error, LinkError::NoDriver)
+                || (opened && self.events.send(down).await.is_err())
+            {
+                return;
+            }
+            backoff = if opened { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
+            let _ = timeout(jitter(backoff), removed.wait_for(|removed| *removed)).await;
+        }
+    }
+
     /// Opens a link and runs it to its end: whether it was open, and why it is not any more.
     async fn session(&self) -> (bool, LinkError) {
+        let mut removed = self.links.removed.subscribe();
         let opening = async {
             tokio::select! {
                 () = self.line.refused() => Err(LinkError::Cut),
-                opened = timeout(HANDSHAKE_TIMEOUT, Box::pin(self.open())) => {
-                    opened.unwrap_or(Err(LinkError::Slow))
+                _ = removed.wait_for(|removed| *removed) => {
+                    Err(LinkError::Expelled("the peer was removed".to_owned()))
                 }
+                opened = Box::pin(self.open()) => opened,
             }
         };
         match opening.await {
@@ -126,6 +172,33 @@ impl Subscriber<'_> {
     }
 
     async fn open(&self) -> Result<Session, LinkError> {
+        let wished = self.shared.options;
+        let compression = wished.compression.map_or(Compression::Off, |_| Compression::Zstd);
+        let terms = Terms { streams: wished.streams, compression };
+        let (reply, urgent) = self.connect(Message::Open(terms)).await?;
+        let (peer, link) = (self.links.peer.slot, reply.link);
+        if let Some(why) = self.shared.fenced(peer, reply.incarnation) {
+            return Err(LinkError::Expelled(format!("fenced: {why}")));
+        }
+        let mut joining = JoinSet::new();
+        for stream in 0..reply.terms.streams {
+            let subscriber = self.clone();
+            joining.spawn(async move { subscriber.connect(Message::Join { link, stream }).await });
+        }
+        let mut streams = Vec::new();
+        while let Some(joined) = joining.join_next().await {
+            streams.push(joined.unwrap_or(Err(LinkError::Panicked))?.1);
+        }
+        Ok(Session { urgent, streams, incarnation: reply.incarnation })
+    }
+
+    /// One connection, as far as it is taken in.
+    async fn connect(&self, purpose: Message) -> Result<(HelloReply, Connection), LinkError> {
+        let connecting = timeout(HANDSHAKE_TIMEOUT, Box::pin(self.introduce(purpose)));
+        connecting.await.unwrap_or(Err(LinkError::Slow))
+    }
+
+    async fn introduce(&self, purpose: Message) -> Result<(HelloReply, Connection), LinkError> {
         self.line.passable().await;
         sleep(self.line.condition().delay * 2 * ROUND_TRIPS_TO_OPEN).await;
         let peer = &self.links.peer;
@@ -135,19 +208,15 @@ impl Subscriber<'_> {
         let name = region_dns_name(&peer.name, &self.shared.local.cluster);
         let name = ServerName::try_from(name.clone()).map_err(|_| LinkError::Name(name))?;
         let tls = TlsConnector::from(Arc::clone(&self.tls));
-        let stream = tls.connect(name, socket).await.map_err(failed)?;
-        let (read, mut write) = tokio::io::split(stream);
-        let hello = encode(&Message::Hello(self.hello())).map_err(ReadError::from)?;
-        write.write_all(&hello).await.map_err(LinkError::Send)?;
-        write.flush().await.map_err(LinkError::Send)?;
-        let mut incoming = Incoming::new(read);
-        let incarnation = match incoming.next(HELLO_BYTES_MAX, HANDSHAKE_TIMEOUT).await?.0 {
-            Message::HelloReply(reply) if reply.slot == peer.slot => reply.incarnation,
-            Message::HelloReply(reply) => return Err(LinkError::Mistaken(reply.slot)),
-            Message::Refused { reason } => return Err(LinkError::Refused(reason)),
-            _ => return Err(LinkError::Misplaced),
-        };
-        Ok(Session { incoming, socket: write, incarnation })
+        let mut connection = Connection::new(tls.connect(name, socket).await.map_err(failed)?);
+        let introduction = [Message::Hello(self.hello()), purpose];
+        connection.introduce(&introduction).await.map_err(LinkError::Send)?;
+        match connection.incoming.next(HELLO_BYTES_MAX, HANDSHAKE_TIMEOUT).await?.0 {
+            Message::HelloReply(reply) if reply.slot == peer.slot => Ok((reply, connection)),
+            Message::HelloReply(reply) => Err(LinkError::Mistaken(reply.slot)),
+            Message::Refused { reason } => Err(LinkError::Refused(reason)),
+            _ => Err(ReadError::Misplaced.into()),
+        }
     }
 
     fn hello(&self) -> Hello {
@@ -162,44 +231,49 @@ impl Subscriber<'_> {
     }
 
     async fn opened(&self, session: Session) -> LinkError {
-        let (peer, meter) = (self.links.peer.slot, &self.links.subscriber);
-        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-        *self.links.requests.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests);
-        meter.opened();
-        tracing::info!(%peer, region = self.links.peer.name, "link from the peer is open");
-        let up = LinkEvent::Up { peer, incarnation: session.incarnation };
-        let error = match self.events.send(up).await {
+        let (peer, incarnation) = (self.links.peer.slot, session.incarnation);
+        let asked = self.links.asked.opened();
+        self.links.subscriber.opened();
+        let (region, streams) = (&self.links.peer.name, session.streams.len());
+        tracing::info!(%peer, region, streams, "link from the peer is open");
+        let error = match self.events.send(LinkEvent::Up { peer, incarnation }).await {
             Ok(()) => Box::pin(self.exchange(session, asked)).await,
             Err(_) => LinkError::NoDriver,
         };
-        *self.links.requests.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.links.asked.closed();
         error
     }
 
     async fn exchange(&self, session: Session, asked: mpsc::Receiver<Request>) -> LinkError {
-        let meter = &self.links.subscriber;
-        let (outbox, outlet) = outbound(self.line.clone());
+        let Session { urgent, streams, incarnation } = session;
+        let unpress = match Unpress::new() {
+            Ok(unpress) => unpress,
+            Err(error) => return LinkError::Decompress(error),
+        };
+        let (outbox, outlet) = single(self.line.clone(), Class::Urgent);
         let started = Instant::now();
-        tokio::select! {
-            error = self.receive(session.incoming, started) => error,
-            () = speak(outbox, asked, started) => LinkError::NoDriver,
-            ended = outlet.run(session.socket, |bytes| meter.wrote(bytes)) => match ended {
-                Ok(()) => LinkError::NoDriver,
-                Err(error) => LinkError::Send(error),
-            },
-            () = self.line.refused() => LinkError::Cut,
+        let reorder = Arc::new(Reorder::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(speak(outbox, asked, started));
+        tasks.spawn(drain(outlet, urgent, self.clone(), started));
+        for stream in streams {
+            tasks.spawn(self.clone().take_in(stream, Arc::clone(&reorder)));
         }
+        tasks.spawn(self.clone().hand_over(reorder, unpress));
+        let error = tokio::select! {
+            error = first_ended(&mut tasks, || LinkError::Panicked) => error,
+            () = self.line.refused() => LinkError::Cut,
+            why = self.shared.expelled(&self.links, incarnation) => LinkError::Expelled(why),
+        };
+        // No frame after `Down`.
+        tasks.shutdown().await;
+        error
     }
 
-    /// Hands frames to the driver until something is wrong.
-    async fn receive(
-        &self,
-        mut incoming: Incoming<impl AsyncRead + Unpin>,
-        started: Instant,
-    ) -> LinkError {
-        let (peer, meter) = (self.links.peer.slot, &self.links.subscriber);
+    /// Takes in pongs.
+    async fn listen(&self, mut incoming: Incoming, started: Instant) -> LinkError {
+        let meter = &self.links.subscriber;
         loop {
-            // The time in which the driver does not take a frame is not the peer's silence.
             let limit = silence_max(&self.line, meter);
             let (message, bytes) = match incoming.next(FRAME_BYTES_MAX, limit).await {
                 Ok(arrived) => arrived,
@@ -211,30 +285,96 @@ impl Subscriber<'_> {
             }
             meter.read(bytes);
             match message {
-                Message::Frame(frame) => {
-                    meter.frame(&frame);
-                    if self.events.send(LinkEvent::Frame { peer, frame }).await.is_err() {
-                        return LinkError::NoDriver;
-                    }
-                }
                 Message::Pong { t_us } => {
                     meter.round_trip(started.elapsed().saturating_sub(Duration::from_micros(t_us)));
                 }
                 Message::Refused { reason } => return LinkError::Refused(reason),
-                _ => return LinkError::Misplaced,
+                _ => return ReadError::Misplaced.into(),
+            }
+        }
+    }
+
+    /// Moves what comes on a stream into the order of all of them.
+    async fn take_in(self, mut stream: Connection, reorder: Arc<Reorder>) -> LinkError {
+        let meter = &self.links.subscriber;
+        loop {
+            let limit = silence_max(&self.line, meter);
+            let came = match stream.incoming.next_sealed(&reorder, limit).await {
+                Ok(came) => came,
+                Err(error) => return error.into(),
+            };
+            if timeout(limit, self.line.passable()).await.is_err() {
+                return ReadError::Silent(limit).into();
+            }
+            meter.read(came.bytes);
+            if let Some((number, message)) = came.message {
+                reorder.put(number, message);
+            }
+        }
+    }
+
+    /// Hands frames to the driver, in order, as it has room for them.
+    async fn hand_over(self, reorder: Arc<Reorder>, mut unpress: Unpress) -> LinkError {
+        let peer = self.links.peer.slot;
+        loop {
+            let message = reorder.pop().await;
+            let bytes = message.plain.unwrap_or(message.bytes.len());
+            let room = self.links.room(bytes).await;
+            let opened = if bytes <= DECODED_AT_ONCE {
+                Ok((open(&mut unpress, message), unpress))
+            } else {
+                spawn_blocking(move || (open(&mut unpress, message), unpress)).await
+            };
+            let Ok((opened, kept)) = opened else { return LinkError::Panicked };
+            unpress = kept;
+            let frame = match opened {
+                Ok(frame) => frame,
+                Err(error) => return error,
+            };
+            self.links.subscriber.frame(FrameSize::of(&frame, bytes));
+            self.links.asked.delivered(&frame);
+            if self.events.send(LinkEvent::Frame { peer, frame, room }).await.is_err() {
+                return LinkError::NoDriver;
+            }
+        }
+    }
+}
+
+fn open(unpress: &mut Unpress, message: Sealed) -> Result<Frame, LinkError> {
+    let payload = unpress.open(message).map_err(LinkError::Decompress)?;
+    match decode(&payload).map_err(ReadError::from)? {
+        Message::Frame(frame) => Ok(frame),
+        _ => Err(ReadError::Misplaced.into()),
+    }
+}
+
+/// Both directions of the urgent connection.
+async fn drain(
+    outlet: Outlet,
+    urgent: Connection,
+    subscriber: Subscriber,
+    started: Instant,
+) -> LinkError {
+    let Connection { incoming, socket } = urgent;
+    tokio::select! {
+        error = subscriber.listen(incoming, started) => error,
+        ended = outlet.run(socket, None, |bytes| subscriber.links.subscriber.wrote(bytes)) => {
+            match ended {
+                Ok(()) => pending().await,
+                Err(error) => LinkError::Send(error),
             }
         }
     }
 }
 
 /// Sends requests and pings until the connection ends.
-async fn speak(outbox: Outbox, mut asked: mpsc::Receiver<Request>, started: Instant) {
+async fn speak(outbox: Outbox, mut asked: mpsc::Receiver<Request>, started: Instant) -> LinkError {
     let mut ping = interval(PING_INTERVAL);
     loop {
         let message = tokio::select! {
             request = asked.recv() => match request {
                 Some(request) => Message::Request(request),
-                None => return,
+                None => return pending().await,
             },
             _ = ping.tick() => {
                 let t_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -242,7 +382,8 @@ async fn speak(outbox: Outbox, mut asked: mpsc::Receiver<Request>, started: Inst
             }
         };
         if send(&outbox, &message).await.is_err() {
-            return;
+            // Whoever sends for the outbox has ended, and tells why.
+            return pending().await;
         }
     }
 }

@@ -1,0 +1,23 @@
+//! How regions carry their rows to each other.
+
+use super::super::file;
+use super::super::replication::{Compression, Replication};
+use super::Checker;
+use crate::peer::link::STREAMS_MAX;
+
+const COMPRESSIONS: [(&str, Compression); 2] =
+    [("off", Compression::Off), ("zstd", Compression::Zstd)];
+
+impl Checker<'_> {
+    pub(super) fn replication(&mut self, written: &file::Replication) -> Replication {
+        let most = u64::from(STREAMS_MAX);
+        let streams = self.number(written.streams.as_ref(), 4, 1..=most);
+        let compression = self.one_of(&written.compression, &COMPRESSIONS, "compression");
+        let level = self.number(written.compression_level.as_ref(), 1, 1..=19);
+        Replication {
+            streams: u8::try_from(streams).unwrap_or(STREAMS_MAX),
+            compression: compression.unwrap_or(Compression::Zstd),
+            compression_level: i32::try_from(level).unwrap_or(1),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! How regions carry their rows to each other.
+
+use serde::Serialize;
+
+use crate::peer::link;
+
+/// How regions carry their rows to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Replication {
+    /// Connections that a link deals its frames out to, beside one for requests and pings.
+    /// Default: 4.
+    pub streams: u8,
+    /// How frames are compressed. Default: zstd.
+    pub compression: Compression,
+    /// Level of the compression, 1 to 19. Default: 1, because a region has more use for its CPU
+    /// than for the last tenth of bandwidth.
+    pub compression_level: i32,
+}
+
+impl From<Replication> for link::Options {
+    fn from(replication: Replication) -> Self {
+        let level = match replication.compression {
+            Compression::Off => None,
+            Compression::Zstd => Some(replication.compression_level),
+        };
+        Self { streams: replication.streams, compression: level }
+    }
+}
+
+/// How frames between regions are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// Zstandard.
+    Zstd,
+}
