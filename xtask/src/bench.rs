@@ -19,7 +19,7 @@ struct Bench {
     run: fn(&[&str]) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "api",
         about: "GetItem and durable PutItem over HTTP beside a bare hyper server",
@@ -49,6 +49,12 @@ const BENCHES: [Bench; 7] = [
         about: "the same of RocksDB, which takes minutes to build",
         asked_only: true,
         run: rocksdb,
+    },
+    Bench {
+        name: "merge",
+        about: "merge functions in WebAssembly, by the module of examples/merge",
+        asked_only: false,
+        run: |arguments| example("bench_merge", arguments),
     },
     Bench { name: "sim", about: "simulated seeds per second", asked_only: false, run: sim },
     Bench {

@@ -11,7 +11,8 @@ use crate::{test, tidy};
 /// Seeds of the smoke run: enough to meet every kind of fault, seconds in the release build.
 const SMOKE_SEEDS: &str = "5000";
 
-const SHOP: &str = "examples/shop/Cargo.toml";
+/// Workspaces of their own, which `--all` leaves out.
+const EXAMPLES: [&str; 2] = ["examples/shop/Cargo.toml", "examples/merge/Cargo.toml"];
 
 type Gate = fn() -> Result<bool, Failure>;
 
@@ -48,9 +49,11 @@ pub(crate) fn one(name: &str) -> Result<Tally, Failure> {
 pub(crate) fn fix() -> Result<bool, Failure> {
     let repair = ["clippy", "--fix", "--allow-dirty", "--workspace", "--all-targets"];
     let repaired = shell::succeeds(&mut cargo(&repair))?;
-    Ok(shell::succeeds(&mut cargo(&["fmt", "--all"]))?
-        && shell::succeeds(&mut cargo(&["fmt", "--manifest-path", SHOP]))?
-        && repaired)
+    let mut formatted = shell::succeeds(&mut cargo(&["fmt", "--all"]))?;
+    for example in EXAMPLES {
+        formatted &= shell::succeeds(&mut cargo(&["fmt", "--manifest-path", example]))?;
+    }
+    Ok(formatted && repaired)
 }
 
 /// All of them, whatever fails, so that one run tells all.
@@ -76,10 +79,10 @@ fn unknown(name: &str) -> Failure {
 }
 
 fn fmt() -> Result<bool, Failure> {
-    all_succeed(&mut [
-        cargo(&["fmt", "--all", "--check"]),
-        cargo(&["fmt", "--manifest-path", SHOP, "--check"]),
-    ])
+    let examples = EXAMPLES.map(|path| cargo(&["fmt", "--manifest-path", path, "--check"]));
+    let mut commands = vec![cargo(&["fmt", "--all", "--check"])];
+    commands.extend(examples);
+    all_succeed(&mut commands)
 }
 
 fn clippy() -> Result<bool, Failure> {

@@ -22,3 +22,4 @@ pub mod supervise;
 pub mod tables;
 pub mod traffic;
 pub mod versions;
+pub mod wasm;

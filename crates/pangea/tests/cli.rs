@@ -7,13 +7,14 @@ use std::path::Path;
 
 use support::pangea;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 19] = [
     &["--help"],
     &["up", "--help"],
     &["status", "--help"],
     &["process", "--help"],
     &["conflicts", "list", "--help"],
     &["link", "cut", "--help"],
+    &["merge", "check", "--help"],
     &["experiment", "--help"],
     &["experiment", "run", "--help"],
     &["sim", "--help"],
@@ -21,6 +22,8 @@ const COMMANDS: [&[&str]; 16] = [
     &["region", "--help"],
     &["config", "check"],
     &["config", "check", "-f", "/no/such/file.toml"],
+    &["merge", "check", "/no/such/file.wasm"],
+    &["merge", "check", "x.wasm", "--attribute", "stock:Z"],
     &["upp"],
     &["status", "--output", "xml"],
     &["status", "--data-dir", "/no/such/directory", "-f", "tests/golden/nobody.toml"],

@@ -8,6 +8,7 @@ pub mod conflicts;
 pub(crate) mod context;
 pub mod experiment;
 pub mod link;
+pub mod merge;
 pub mod out;
 mod process;
 pub(crate) mod screen;
@@ -86,6 +87,9 @@ enum Command {
     /// Cut and heal the replication between two regions
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Check merge functions before a table gets one
+    #[command(subcommand)]
+    Merge(merge::MergeCommand),
     /// Run a game day against a running topology and judge it by its objectives
     #[command(subcommand)]
     Experiment(experiment::ExperimentCommand),
@@ -165,6 +169,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conflicts(command) => conflicts::run(&context, &command),
         Command::Table(command) => table::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
+        Command::Merge(command) => merge::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Storage(command) => storage::run(&context, &command),
         Command::Sim(args) => sim::run_command(&context, &args),
