@@ -2,9 +2,9 @@
 //!
 //! A seed decides everything, so nothing can be taken out of a schedule but by saying so: a
 //! [`Trim`] names client operations and faults that are drawn and then not done, and traits of the
-//! seed's world that are put back to harmless. What is left is what the failure needs. The search is
-//! delta debugging (Zeller and Hildebrandt, IEEE TSE 28(2), 2002): ever smaller parts are left out
-//! for as long as the run still breaks the same invariant.
+//! seed's world that are put back to harmless. What is left is what the failure needs. The search
+//! is delta debugging (Zeller and Hildebrandt, IEEE TSE 28(2), 2002): ever smaller parts are left
+//! out for as long as the run still breaks the same invariant.
 
 use std::collections::BTreeSet;
 use std::fmt;

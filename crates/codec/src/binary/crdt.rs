@@ -23,6 +23,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pangea_core::crdt::{
     Appended, Base, Cut, Dots, Element, Mixed, Parts, Place, Places, Register, State, Sum, Tally,
@@ -62,29 +63,47 @@ const SCANNED_MAX: usize = 16;
 /// The stamps that were spelled, by index.
 #[derive(Debug)]
 struct Known {
-    stamps: Vec<Stamp>,
-    /// All of them by stamp, once there are many.
+    /// Index 0.
+    own: Stamp,
+    /// From index 1 on.
+    spelled: Vec<Stamp>,
+    /// Those by stamp, once there are many.
     indexes: BTreeMap<Stamp, usize>,
 }
 
 impl Known {
     fn new(own: Stamp) -> Self {
-        Self { stamps: vec![own], indexes: BTreeMap::new() }
+        Self { own, spelled: Vec::new(), indexes: BTreeMap::new() }
+    }
+
+    /// The first index that no stamp has.
+    fn count(&self) -> usize {
+        self.spelled.len() + 1
+    }
+
+    fn stamp(&self, index: usize) -> Option<Stamp> {
+        match index.checked_sub(1) {
+            None => Some(self.own),
+            Some(at) => self.spelled.get(at).copied(),
+        }
     }
 
     fn index(&self, stamp: Stamp) -> Option<usize> {
+        if stamp == self.own {
+            return Some(0);
+        }
         if self.indexes.is_empty() {
-            return self.stamps.iter().position(|known| *known == stamp);
+            return self.spelled.iter().position(|known| *known == stamp).map(|at| at + 1);
         }
         self.indexes.get(&stamp).copied()
     }
 
     fn push(&mut self, stamp: Stamp) {
-        self.stamps.push(stamp);
+        self.spelled.push(stamp);
         if !self.indexes.is_empty() {
-            self.indexes.insert(stamp, self.stamps.len() - 1);
-        } else if self.stamps.len() > SCANNED_MAX {
-            self.indexes = self.stamps.iter().enumerate().map(|(at, it)| (*it, at)).collect();
+            self.indexes.insert(stamp, self.spelled.len());
+        } else if self.spelled.len() > SCANNED_MAX {
+            self.indexes = self.spelled.iter().copied().zip(1..).collect();
         }
     }
 }
@@ -123,7 +142,7 @@ impl StateWriter<'_> {
     /// A number whose lower bits are `flags` and whose upper ones are the stamp's index.
     fn indexed(&mut self, stamp: Stamp, bits: u32, flags: u64) {
         let index = self.known.index(stamp);
-        let at = index.unwrap_or(self.known.stamps.len());
+        let at = index.unwrap_or_else(|| self.known.count());
         self.out.varint((at as u64) << bits | flags);
         if index.is_none() {
             self.out.stamp(stamp);
@@ -270,7 +289,7 @@ impl Reader<'_> {
         }
         let mut parts = Parts::default();
         if flags & EXISTS != 0 {
-            parts.key = self.attributes()?;
+            parts.key = Arc::new(self.attributes()?);
         }
         let mut reader = StateReader { from: self, known: Known::new(own) };
         if flags & EXISTS != 0 {
@@ -298,19 +317,15 @@ struct StateReader<'a, 'b> {
 impl StateReader<'_, '_> {
     /// The stamp of an index; the next one is spelled here, and is none that was spelled before.
     fn stamp(&mut self, index: u64) -> Result<Stamp> {
-        let count = self.known.stamps.len() as u64;
-        if index > count {
-            return Err(DecodeError::State);
-        }
-        if index == count {
+        let index = usize::try_from(index).map_err(|_| DecodeError::State)?;
+        if index == self.known.count() {
             let stamp = self.from.stamp()?;
             if self.known.index(stamp).is_some() {
                 return Err(DecodeError::State);
             }
             self.known.push(stamp);
         }
-        // Below the length of a vector, so it is an index.
-        Ok(self.known.stamps[index as usize])
+        self.known.stamp(index).ok_or(DecodeError::State)
     }
 
     fn dot(&mut self) -> Result<Stamp> {

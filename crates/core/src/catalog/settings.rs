@@ -57,7 +57,8 @@ pub enum Policy {
     Siblings,
     /// Attribute by attribute: numbers that are added to, sets, registers.
     Crdt(Arc<Crdt>),
-    /// One region writes each partition key, so that nothing is written concurrently; as `lww` else.
+    /// One region writes each partition key, so that nothing is written concurrently; as `lww`
+    /// else.
     Owner,
 }
 

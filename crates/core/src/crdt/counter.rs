@@ -1,10 +1,10 @@
 //! Counters: one running sum for each origin.
 //!
-//! A tally is written by its origin alone, so of two copies the newer one has all that the older one
-//! has, and sums of different origins never mix. A removal does not drop the tallies it saw, because
-//! their origins may be counting on meanwhile; it notes how far it saw. What a tally counts for is
-//! what came after that. Once the origin itself has seen that all of its tally is removed, it drops
-//! it and would begin a new one, and its version vector tells the others.
+//! A tally is written by its origin alone, so of two copies the newer one has all that the older
+//! one has, and sums of different origins never mix. A removal does not drop the tallies it saw,
+//! because their origins may be counting on meanwhile; it notes how far it saw. What a tally counts
+//! for is what came after that. Once the origin itself has seen that all of its tally is removed,
+//! it drops it and would begin a new one, and its version vector tells the others.
 
 use alloc::vec::Vec;
 

@@ -5,7 +5,7 @@
 //! attribute that was written alone before its group came, or after it went, is moved by the next
 //! write to it.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -55,14 +55,14 @@ impl State {
         for member in group {
             wrote |= self.dissolve(member, Some(&name), pen);
             if self.0.places.contains_key(member) {
-                local::edit(&mut self.0.places, &[member], Change::Remove, floor, moved);
+                local::edit(&mut self.0.places, member, &[], Change::Remove, floor, moved);
             }
         }
         let present = group.iter().filter_map(|it| Some((it.clone(), after.get(it)?.clone())));
         let map: Attributes = present.collect();
         let change =
             if map.is_empty() { Change::Remove } else { Change::Assign(AttributeValue::M(map)) };
-        local::edit(&mut self.0.groups, &[&name], change, floor, shallow) || wrote
+        local::edit(&mut self.0.groups, &name, &[], change, floor, shallow) || wrote
     }
 
     /// Takes apart the groups that show `name`, but not `kept`: their attributes are written alone.
@@ -82,25 +82,25 @@ impl State {
             let members = members(&self.0.groups, &group, self);
             for (member, value) in members {
                 let change = Change::Assign(value);
-                local::edit(&mut self.0.places, &[&member], change, floor, pen);
+                local::edit(&mut self.0.places, &member, &[], change, floor, pen);
             }
-            local::edit(&mut self.0.groups, &[&group], Change::Remove, floor, moved);
+            local::edit(&mut self.0.groups, &group, &[], Change::Remove, floor, moved);
         }
         found
     }
 
     /// What is shown of an attribute, if anything, whether or not the item exists.
-    pub(super) fn attribute(&self, name: &str) -> Option<AttributeValue> {
+    pub(super) fn attribute(&self, name: &str) -> Option<Cow<'_, AttributeValue>> {
         let floor = self.floor();
         let own = self.0.places.get(name);
         if self.0.groups.is_empty() {
-            return own?.value(floor);
+            return own?.shown_value(floor);
         }
         let stamp = own.and_then(|place| place.stamp(floor));
         let grouped = self.grouped().filter_map(|(at, mut map)| Some((at, map.remove(name)?)));
         match grouped.max_by_key(|(at, _)| *at) {
-            Some((at, value)) if Some(at) > stamp => Some(value),
-            _ => own?.value(floor),
+            Some((at, value)) if Some(at) > stamp => Some(Cow::Owned(value)),
+            _ => own?.shown_value(floor),
         }
     }
 
@@ -164,7 +164,8 @@ impl State {
 fn members(groups: &Places, group: &str, state: &State) -> Attributes {
     let shown = groups.get(group).and_then(|place| place.value(state.floor()));
     let Some(AttributeValue::M(map)) = shown else { return Attributes::new() };
-    let as_shown =
-        |(name, value): &(String, AttributeValue)| state.attribute(name).as_ref() == Some(value);
-    map.into_iter().map(|(name, value)| (name.to_owned(), value)).filter(as_shown).collect()
+    let as_shown = |(name, value): &(String, AttributeValue)| {
+        state.attribute(name).is_some_and(|shown| *shown == *value)
+    };
+    map.into_iter().filter(as_shown).collect()
 }

@@ -54,18 +54,17 @@ fn place(a: Option<&Place>, b: Option<&Place>, floor: Floor, sides: Sides<'_>) -
             sides.keep(None, Some(*dot))?;
             return b.cloned();
         }
-        (Some(Place::Plain(one, value)), Some(Place::Plain(two, other))) => {
-            if is_register(value) && is_register(other) {
-                if one == two {
-                    return a.cloned();
-                }
-                let (one, two) = (sides.keep(Some(*one), None), sides.keep(None, Some(*two)));
-                match (one, two) {
-                    (Some(_), None) => return a.cloned(),
-                    (None, Some(_)) => return b.cloned(),
-                    (None, None) => return None,
-                    (Some(_), Some(_)) => {}
-                }
+        (Some(Place::Plain(one, value)), Some(Place::Plain(two, other)))
+            if is_register(value) && is_register(other) =>
+        {
+            if one == two {
+                return a.cloned();
+            }
+            match (sides.keep(Some(*one), None), sides.keep(None, Some(*two))) {
+                (Some(_), None) => return a.cloned(),
+                (None, Some(_)) => return b.cloned(),
+                (None, None) => return None,
+                (Some(_), Some(_)) => {}
             }
         }
         _ => {}

@@ -16,6 +16,7 @@ use super::dots::{Dots, Floor};
 use super::place::{Appended, Element, Mixed, Place, Places, Register, Shape, elements_of};
 use super::shown::number_of;
 use super::sum::Sum;
+use crate::expr::Step;
 use crate::id::Origin;
 use crate::item::{AttributeValue, KeyValue, Number};
 use crate::time::{Hlc, Stamp};
@@ -111,54 +112,76 @@ pub(super) fn written(pen: Pen, value: AttributeValue) -> Option<Place> {
     }
 }
 
-/// Changes the place at `path` below `places`, whose floor is `floor`. What stands on the way there
-/// shows a map. Whether anything was added: a removal inside a map that nobody wrote writes the map.
+/// Changes the place `name` of `places`, or the one that `names` lead to below it, where `floor` is
+/// that of `places`. What stands on the way there shows a map. Whether anything was added: a
+/// removal inside a map that nobody wrote writes the map.
 pub(super) fn edit(
     places: &mut Places,
-    path: &[&str],
+    name: &str,
+    names: &[Step],
     change: Change<'_>,
     floor: Floor,
     pen: Pen,
 ) -> bool {
-    let Some((name, rest)) = path.split_first() else { return false };
-    let place = places.get_mut(*name);
-    if !rest.is_empty() {
-        let mut mixed = place.map(take).unwrap_or_default();
+    let Some(place) = places.get_mut(name) else {
+        let mut place = None;
+        let added = edit_place(&mut place, names, change, floor, pen);
+        if let Some(place) = place {
+            places.insert(String::from(name), place);
+        }
+        return added;
+    };
+    let mut taken = Some(take(place));
+    let added = edit_place(&mut taken, names, change, floor, pen);
+    match taken {
+        Some(left) => *place = left,
+        None => _ = places.remove(name),
+    }
+    added
+}
+
+/// Changes a place, or the one that `names` lead to below it. Whether anything was added.
+fn edit_place(
+    place: &mut Option<Place>,
+    names: &[Step],
+    change: Change<'_>,
+    floor: Floor,
+    pen: Pen,
+) -> bool {
+    if let Some((Step::Name(next), rest)) = names.split_first() {
+        let mut mixed = place.take().map(Place::into_mixed).unwrap_or_default();
         let entered = mixed.enter(floor, pen);
         let floor = floor.and(mixed.removed);
-        let added = edit(&mut mixed.members, rest, change, floor, pen);
-        replace(places, name, mixed.tidy());
+        let added = edit(&mut mixed.members, next, rest, change, floor, pen);
+        *place = mixed.tidy();
         return added || entered;
     }
     let adds = !matches!(change, Change::Remove | Change::DeleteElements(_));
     match change {
         Change::Assign(value) if !matches!(place, Some(Place::Mixed(_))) => {
-            replace(places, name, written(pen, value));
+            *place = written(pen, value);
         }
         change => {
-            let mut mixed = place.map(take).unwrap_or_default();
+            let mut mixed = place.take().map(Place::into_mixed).unwrap_or_default();
             mixed.change(change, floor, pen);
-            replace(places, name, mixed.tidy());
+            *place = mixed.tidy();
         }
     }
     adds
 }
 
-fn take(place: &mut Place) -> Box<Mixed> {
+/// Takes a place to be put back.
+fn take(place: &mut Place) -> Place {
     let nothing = Stamp { hlc: Hlc::ZERO, origin: Origin::from_bits(0) };
-    core::mem::replace(place, Place::Plain(nothing, AttributeValue::Null)).into_mixed()
+    core::mem::replace(place, Place::Plain(nothing, AttributeValue::Null))
 }
 
-fn replace(places: &mut Places, name: &str, with: Option<Place>) {
-    match (places.get_mut(name), with) {
-        (Some(place), Some(with)) => *place = with,
-        (Some(_), None) => {
-            places.remove(name);
-        }
-        (None, Some(with)) => {
-            places.insert(String::from(name), with);
-        }
-        (None, None) => {}
+/// Changes what is at a place, or nothing, and puts it back if anything is left.
+fn modify(places: &mut Places, name: String, change: impl FnOnce(&mut Mixed)) {
+    let mut mixed = places.remove(&name).map(Place::into_mixed).unwrap_or_default();
+    change(&mut mixed);
+    if let Some(left) = mixed.tidy() {
+        places.insert(name, left);
     }
 }
 
@@ -168,7 +191,7 @@ pub(super) fn clear(places: &mut Places, floor: Floor, pen: Pen) {
         if matches!(place, Place::Plain(..)) {
             return false;
         }
-        let mut mixed = take(place);
+        let mut mixed = take(place).into_mixed();
         mixed.clear(floor, pen);
         mixed.tidy().is_some_and(|left| {
             *place = left;
@@ -260,10 +283,7 @@ impl Mixed {
             let AttributeValue::M(map) = value else { continue };
             self.map.insert(dot);
             for (name, value) in map {
-                let member = self.members.get_mut(&name).map(take);
-                let mut member = member.unwrap_or_default();
-                member.insert(dot, value);
-                replace(&mut self.members, &name, member.tidy());
+                modify(&mut self.members, name, |member| member.insert(dot, value));
             }
         }
     }
@@ -354,17 +374,11 @@ impl Mixed {
 }
 
 /// Writes a value at a place where nothing is shown, though something may be remembered.
+#[expect(clippy::map_entry, reason = "a place that is there is changed as a whole")]
 pub(super) fn put(places: &mut Places, name: String, value: AttributeValue, pen: Pen) {
-    match places.get_mut(&name) {
-        None => {
-            if let Some(place) = written(pen, value) {
-                places.insert(name, place);
-            }
-        }
-        Some(place) => {
-            let mut mixed = take(place);
-            mixed.write(pen, value);
-            replace(places, &name, mixed.tidy());
-        }
+    if places.contains_key(&name) {
+        modify(places, name, |place| place.write(pen, value));
+    } else if let Some(place) = written(pen, value) {
+        places.insert(name, place);
     }
 }

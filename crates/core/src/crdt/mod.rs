@@ -1,10 +1,10 @@
 //! Items as CRDTs: concurrent writes of several regions to one item merge attribute by attribute.
 //!
-//! A [`State`] is everything that a region knows of an item: each live element (a value that was set,
-//! an element of a set, an addition to a number) with the dot of the write it came from. A write has
-//! one stamp, and that is the dot of everything that it adds. A row holds the whole state that its
-//! writer saw, beside the version vector of what its writer had seen; a region shows the join of the
-//! rows of which none has seen another.
+//! A [`State`] is everything that a region knows of an item: each live element (a value that was
+//! set, an element of a set, an addition to a number) with the dot of the write it came from. A
+//! write has one stamp, and that is the dot of everything that it adds. A row holds the whole state
+//! that its writer saw, beside the version vector of what its writer had seen; a region shows the
+//! join of the rows of which none has seen another.
 //!
 //! *Joining* keeps a dot iff both sides have it, or one has it and the other has not seen it: what
 //! was seen and is gone was removed. So a removal or a replacement takes away what its region saw,
@@ -15,15 +15,16 @@
 //! *What merges*: `ADD` to a number, and elements of sets however they came there (a `SET` of a set
 //! is a removal of what was seen and an addition of its elements). By option, members of maps and
 //! appending to lists. Anything else is a register: the greatest stamp is shown, the others are
-//! [losers](State::losers) until their place is written again. Where values of different shapes meet
-//! (a map and a number, say), the one that was written last is shown and hides the others.
+//! [losers](State::losers) until their place is written again. Where values of different shapes
+//! meet (a map and a number, say), the one that was written last is shown and hides the others.
 //!
 //! *Local writes* behave as in a table without merging: [`State::update`] shows afterwards exactly
 //! what [`expr::Update::apply`](crate::expr::Update::apply) makes of what was shown before.
 //!
 //! Deliberately absent: time, tables, the rows themselves, and the version vectors, which are the
-//! caller's. Two rules are the caller's, too: a stamp exceeds everything that its writer has seen of
-//! the item, and the vector beside a state covers what the state has joined, not more and not less.
+//! caller's. Two rules are the caller's, too: a stamp exceeds everything that its writer has seen
+//! of the item, and the vector beside a state covers what the state has joined, not more and not
+//! less.
 
 mod counter;
 mod dots;
@@ -38,6 +39,7 @@ mod sum;
 mod update;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use counter::{Base, Cut, Tally};
@@ -46,7 +48,8 @@ pub use parts::Parts;
 pub use place::{Appended, Element, Mixed, Place, Places, Register};
 pub use sum::{Rounded, Sum};
 
-use crate::item::{AttributeValue, Attributes};
+use crate::item::{self, AttributeValue, Attributes, ItemError};
+use crate::limits::ITEM_BYTES_MAX;
 use crate::merge::VersionVector;
 use crate::time::Stamp;
 use dots::{Floor, Sides};
@@ -65,11 +68,12 @@ pub struct Options {
     pub deep_maps: bool,
     /// Whether `SET l = list_append(l, :x)` adds elements that merge, ordered by stamp.
     pub list_append: bool,
-    /// Whether `SET a = a + :n`, `SET a = a - :n` and the same with `if_not_exists(a, :initial)` for
-    /// the `a` on the right add to a number as `ADD` does. Else they replace it.
+    /// Whether `SET a = a + :n`, `SET a = a - :n` and the same with `if_not_exists(a, :initial)`
+    /// for the `a` on the right add to a number as `ADD` does. Else they replace it.
     pub recognise_add: bool,
     /// Attributes that are one register together, so that what holds among them is never torn: a
-    /// write to one of them is a write to all. An attribute belongs to the first group that names it.
+    /// write to one of them is a write to all. An attribute belongs to the first group that names
+    /// it.
     pub groups: Vec<Vec<String>>,
     /// A bug to plant, for the tests to find.
     #[cfg(feature = "planted-bugs")]
@@ -171,18 +175,27 @@ impl State {
     ) {
         let pen = Pen::new(stamp, options);
         self.clear(pen);
-        let mut grouped = Vec::new();
+        let (mut grouped, mut key) = (Vec::new(), Attributes::new());
+        let mut fresh = Vec::with_capacity(attributes.len());
         for (name, value) in attributes {
             if key_names.contains(&name.as_str()) {
-                self.0.key.insert(name.clone(), value.clone());
+                key.insert(name.clone(), value.clone());
             } else if let Some(group) = groups::of(options, name) {
                 grouped.push((group, name, value));
-            } else {
+            } else if self.0.places.contains_key(name) {
                 local::put(&mut self.0.places, name.clone(), value.clone(), pen);
+            } else if let Some(place) = local::written(pen, value.clone()) {
+                fresh.push((name.clone(), place));
             }
+        }
+        if self.0.places.is_empty() {
+            self.0.places = fresh.into_iter().collect();
+        } else {
+            self.0.places.extend(fresh);
         }
         self.put_groups(grouped, pen);
         self.0.exists = Dots::from(stamp);
+        self.0.key = Arc::new(key);
     }
 
     /// Removes what is seen of the item. `stamp` exceeds everything seen.
@@ -227,10 +240,43 @@ impl State {
         if !self.exists() {
             return None;
         }
-        let mut view = shown::values(&self.0.places, self.floor());
+        let mut shown = Vec::with_capacity(self.0.places.len() + self.0.key.len());
+        for (name, place) in &self.0.places {
+            if let Some(value) = place.value(self.floor()) {
+                shown.push((name.clone(), value));
+            }
+        }
+        if self.0.groups.is_empty() {
+            shown.extend(self.0.key.iter().map(|(name, value)| (name.clone(), value.clone())));
+            return Some(shown.into_iter().collect());
+        }
+        let mut view: Attributes = shown.into_iter().collect();
         self.show_groups(&mut view);
         view.extend(self.0.key.iter().map(|(name, value)| (name.clone(), value.clone())));
         Some(view)
+    }
+
+    /// Whether the item that is shown may be stored: as [`item::validate`] of the view, in which
+    /// copies of most values are spared. What does not exist may.
+    ///
+    /// # Errors
+    ///
+    /// [`ItemError`], whose `Display` is DynamoDB's message.
+    pub fn validate(&self) -> Result<(), ItemError> {
+        if !self.0.groups.is_empty() {
+            return self.view().map_or(Ok(()), |view| item::validate(&view));
+        }
+        if !self.exists() {
+            return Ok(());
+        }
+        let mut bytes = item::item_size(&self.0.key);
+        for (name, place) in &self.0.places {
+            if let Some(value) = place.shown_value(self.floor()) {
+                item::validate_value(&value)?;
+                bytes += name.len() + item::value_size(&value);
+            }
+        }
+        if bytes > ITEM_BYTES_MAX { Err(ItemError::TooLarge) } else { Ok(()) }
     }
 
     /// What is not shown although it was written concurrently with what is, by path and stamp. The
@@ -269,7 +315,9 @@ impl State {
         local::clear(&mut self.0.places, floor, pen);
         local::clear(&mut self.0.groups, floor, pen);
         self.0.exists = Dots::NONE;
-        self.0.key.clear();
+        if !self.0.key.is_empty() {
+            self.0.key = Arc::default();
+        }
     }
 
     fn joined(&self, other: &Self, sides: Sides<'_>) -> Self {
@@ -278,11 +326,11 @@ impl State {
         let floor = Floor(removed);
         let exists = a.exists.join(&b.exists, sides);
         let key = if exists.is_empty() {
-            Attributes::new()
+            Arc::default()
         } else if a.key.is_empty() {
-            b.key.clone()
+            Arc::clone(&b.key)
         } else {
-            a.key.clone()
+            Arc::clone(&a.key)
         };
         let places = join::places(&a.places, &b.places, floor, sides);
         let groups = join::places(&a.groups, &b.groups, floor, sides);
@@ -298,7 +346,7 @@ impl State {
                     path: String::new(),
                     loser: *dot,
                     winner,
-                    value: AttributeValue::M(self.0.key.clone()),
+                    value: AttributeValue::M(Attributes::clone(&self.0.key)),
                     winning: AttributeValue::Null,
                     kind: LoserKind::Removed,
                 });
@@ -306,3 +354,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What a state is made of, and which combinations occur.
 
+use alloc::sync::Arc;
+
 use super::counter::{self, Cut, Tally};
 use super::dots::{Dots, Floor};
 use super::place::{Form, Mixed, Place, Places, Register};
@@ -9,8 +11,9 @@ use crate::time::Stamp;
 /// What a state is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// The key attributes; empty if and only if `exists` is.
-    pub key: Attributes,
+    /// The key attributes; empty if and only if `exists` is. They never change, so copies share
+    /// them.
+    pub key: Arc<Attributes>,
     /// The writes that made the item exist.
     pub exists: Dots,
     /// The newest removal of the item, where removals win.

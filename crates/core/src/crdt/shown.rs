@@ -1,5 +1,6 @@
 //! What a place shows.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::dots::Floor;
@@ -19,12 +20,17 @@ pub(super) struct Shown {
 impl Place {
     /// The value that the place shows, if any.
     pub(super) fn value(&self, floor: Floor) -> Option<AttributeValue> {
+        self.shown_value(floor).map(Cow::into_owned)
+    }
+
+    /// The value that the place shows, if any; as it is here, where it is one.
+    pub(super) fn shown_value(&self, floor: Floor) -> Option<Cow<'_, AttributeValue>> {
         match self {
-            Self::Plain(dot, value) => floor.shows(*dot).then(|| value.clone()),
+            Self::Plain(dot, value) => floor.shows(*dot).then_some(Cow::Borrowed(value)),
             Self::Mixed(mixed) => {
                 let floor = floor.and(mixed.removed);
                 let shown = mixed.shown(floor)?;
-                mixed.value_as(shown.shape, floor)
+                mixed.value_as(shown.shape, floor).map(Cow::Owned)
             }
         }
     }
@@ -50,21 +56,37 @@ pub(super) fn values(places: &Places, floor: Floor) -> Attributes {
 impl Mixed {
     /// What is shown, where `floor` is the place's own; `None` if nothing is.
     pub(super) fn shown(&self, floor: Floor) -> Option<Shown> {
-        let registers = self.registers.iter().map(|it| (Shape::of_register(&it.value), it.dot));
-        let tallies = self.tallies.iter().filter(|it| it.is_alive());
-        let tallies = tallies.map(|it| (Shape::Number, it.dot()));
-        let appended = self.appended.last().map(|it| (Shape::List, it.dot));
-        let elements = self.elements.iter().filter_map(|(key, element)| {
-            element.dots.reach(floor.and(element.removed)).then_some(())?;
-            Some((Shape::of_element(key), element.dots.newest()?))
-        });
-        let own = self.map.newest().map(|dot| (Shape::Map, dot));
-        let members = self.members.values().filter_map(|place| place.stamp(floor));
-        let members = members.map(|stamp| (Shape::Map, stamp));
-        let all = registers.chain(tallies).chain(appended).chain(elements).chain(own);
-        let shown = all.chain(members).filter(|(_, stamp)| floor.shows(*stamp));
-        let (shape, stamp) = shown.max_by_key(|(shape, stamp)| (*stamp, *shape))?;
-        Some(Shown { shape, stamp })
+        let mut newest: Option<(Stamp, Shape)> = None;
+        let mut note = |stamp: Stamp, shape: Shape| {
+            if floor.shows(stamp) {
+                newest = newest.max(Some((stamp, shape)));
+            }
+        };
+        for it in &self.registers {
+            note(it.dot, Shape::of_register(&it.value));
+        }
+        for tally in self.tallies.iter().filter(|tally| tally.is_alive()) {
+            note(tally.dot(), Shape::Number);
+        }
+        for (key, element) in &self.elements {
+            if let Some(dot) = element.dots.newest()
+                && floor.and(element.removed).shows(dot)
+            {
+                note(dot, Shape::of_element(key));
+            }
+        }
+        if let Some(appended) = self.appended.last() {
+            note(appended.dot, Shape::List);
+        }
+        if let Some(dot) = self.map.newest() {
+            note(dot, Shape::Map);
+        }
+        for place in self.members.values() {
+            if let Some(stamp) = place.stamp(floor) {
+                note(stamp, Shape::Map);
+            }
+        }
+        newest.map(|(stamp, shape)| Shown { shape, stamp })
     }
 
     /// The value in one of the shapes.

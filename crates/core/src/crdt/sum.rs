@@ -1,8 +1,8 @@
 //! Exact sums of numbers.
 //!
-//! The sum of two DynamoDB numbers need not be one: it may want more than 38 digits. Rounding on the
-//! way would make a total depend on the order of additions, so sums are kept exact and are rounded
-//! once, when they are read.
+//! The sum of two DynamoDB numbers need not be one: it may want more than 38 digits. Rounding on
+//! the way would make a total depend on the order of additions, so sums are kept exact and are
+//! rounded once, when they are read.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

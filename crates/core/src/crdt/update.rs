@@ -1,31 +1,53 @@
 //! Updates: what an expression does to which places.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::dots::Dots;
 use super::local::{self, Change, Pen};
 use super::{Options, State, groups};
-use crate::expr::{self, Path, Step, Update, UpdateError};
+use crate::expr::{self, Effect, Item, Path, Step, Target, Update, UpdateError};
 use crate::item::{AttributeValue, Attributes, Number};
 use crate::time::Stamp;
 
-/// The item before and after an update, as far as the update is concerned.
-struct Images {
-    before: Attributes,
-    after: Attributes,
+/// The item as an update reads it.
+struct Shown<'a> {
+    state: &'a State,
+    key: &'a Attributes,
+    exists: bool,
 }
 
-/// What an update does, sorted by what is written.
+impl Item for Shown<'_> {
+    fn read(&self, path: &Path) -> Option<Cow<'_, AttributeValue>> {
+        self.read_at(&path.root, &path.steps)
+    }
+}
+
+impl Shown<'_> {
+    fn read_at(&self, root: &str, steps: &[Step]) -> Option<Cow<'_, AttributeValue>> {
+        let shown = match self.key.get(root) {
+            Some(value) => Cow::Borrowed(value),
+            None if self.exists => self.state.attribute(root)?,
+            None => return None,
+        };
+        match shown {
+            Cow::Borrowed(value) => expr::descend(value, steps).map(Cow::Borrowed),
+            Cow::Owned(value) if steps.is_empty() => Some(Cow::Owned(value)),
+            Cow::Owned(value) => expr::descend(&value, steps).cloned().map(Cow::Owned),
+        }
+    }
+}
+
+/// A place that gets what the item has there afterwards, because something inside it changes.
+type Inside<'a> = (&'a str, &'a [Step]);
+
+/// What is written as it is afterwards; and whether it is only taken away there.
 #[derive(Default)]
-struct Plan<'a> {
-    /// What happens at which places, none of them inside another.
-    changes: Vec<(Vec<&'a str>, Change<'a>)>,
-    /// Places that get what the item has there afterwards, because something inside them changes;
-    /// and whether it is only taken away.
-    rewritten: BTreeMap<Vec<&'a str>, bool>,
-    /// Groups, likewise.
+struct Rewritten<'a> {
+    places: BTreeMap<Inside<'a>, bool>,
     groups: BTreeMap<&'a [String], bool>,
 }
 
@@ -50,40 +72,71 @@ impl State {
         if !exists && update.only_removes() {
             return Ok(());
         }
-        let before = self.concerned(key, update, options);
-        let after = update.apply(&before)?;
-        let mut images = Images { before, after };
-        let mut plan = Plan::default();
-        for target in update.targets() {
-            if !key.contains_key(&target.path.root) {
-                plan.add(target, &mut images, options);
+        let pen = Pen::new(stamp, options);
+        let effects = update.effects(&Shown { state: self, key, exists })?;
+        let is_flat = |target: &Target<'_>| {
+            target.path.steps.is_empty() && groups::of(options, &target.path.root).is_none()
+        };
+        let mut added = false;
+        if effects.iter().all(|(target, _)| is_flat(target)) {
+            for (target, effect) in effects {
+                added |= self.carry_out(target, effect, key, exists, options, pen);
             }
+        } else {
+            let before = self.concerned(key, update, options);
+            // Refuses targets whose parents are not there.
+            let after = update.apply(&before)?;
+            let mut rewritten = Rewritten::default();
+            for (target, effect) in effects {
+                if !rewritten.takes(target, options) {
+                    added |= self.carry_out(target, effect, key, exists, options, pen);
+                }
+            }
+            rewritten.drop_idle(&before, &after);
+            added |= self.rewrite(rewritten, &after, pen);
         }
-        plan.drop_idle(&images);
-        let added = self.perform(plan, images.after, Pen::new(stamp, options));
         if added || !update.only_removes() {
             self.0.exists = Dots::from(stamp);
             if self.0.key.is_empty() {
-                self.0.key = key.clone();
+                self.0.key = Arc::new(key.clone());
             }
         }
         Ok(())
     }
 
+    /// Changes one place. Whether anything was added.
+    fn carry_out(
+        &mut self,
+        target: Target<'_>,
+        effect: Effect,
+        key: &Attributes,
+        exists: bool,
+        options: &Options,
+        pen: Pen,
+    ) -> bool {
+        let Path { root, steps } = target.path;
+        let change = change_of(target, effect, &Shown { state: self, key, exists }, options);
+        match change {
+            Some(change) if !key.contains_key(root) => self.edit(root, steps, change, pen),
+            _ => false,
+        }
+    }
+
+    fn edit(&mut self, root: &str, names: &[Step], change: Change<'_>, pen: Pen) -> bool {
+        let dissolved = !self.0.groups.is_empty() && self.dissolve(root, None, pen);
+        let floor = self.floor();
+        local::edit(&mut self.0.places, root, names, change, floor, pen) || dissolved
+    }
+
     /// The part of the item before the update that the update reads or changes.
     fn concerned(&self, key: &Attributes, update: &Update, options: &Options) -> Attributes {
-        let exists = self.exists();
-        let shown = |name: &str| match key.get(name) {
-            Some(value) => Some(value.clone()),
-            None if exists => self.attribute(name),
-            None => None,
-        };
+        let shown = Shown { state: self, key, exists: self.exists() };
         let mut before = Attributes::new();
         for root in update.roots() {
             let group = groups::of(options, root).unwrap_or_default();
-            for name in group.iter().map(|name| name.as_str()).chain([root]) {
-                if let Some(value) = shown(name) {
-                    before.insert(name.into(), value);
+            for name in group.iter().map(String::as_str).chain([root]) {
+                if let Some(value) = shown.read_at(name, &[]) {
+                    before.insert(name.into(), value.into_owned());
                 }
             }
         }
@@ -91,67 +144,42 @@ impl State {
     }
 
     /// Whether anything was added.
-    fn perform(&mut self, plan: Plan<'_>, after: Attributes, pen: Pen) -> bool {
+    fn rewrite(&mut self, rewritten: Rewritten<'_>, after: &Attributes, pen: Pen) -> bool {
         let mut added = false;
-        for (group, _) in plan.groups {
-            added |= self.write_group(group, &after, pen);
+        for (group, _) in rewritten.groups {
+            added |= self.write_group(group, after, pen);
         }
-        let rewritten = plan.rewritten.into_keys().map(|path| {
-            let value = lookup(&after, &path).cloned();
-            (path, value.map_or(Change::Remove, Change::Assign))
-        });
-        for (path, change) in plan.changes.into_iter().chain(rewritten) {
-            if !self.0.groups.is_empty() {
-                added |= self.dissolve(path[0], None, pen);
-            }
-            let floor = self.floor();
-            added |= local::edit(&mut self.0.places, &path, change, floor, pen);
+        for ((root, names), _) in rewritten.places {
+            let value = lookup(after, root, names).cloned();
+            let change = value.map_or(Change::Remove, Change::Assign);
+            added |= self.edit(root, names, change, pen);
         }
         added
     }
 }
 
-impl<'a> Plan<'a> {
-    fn add(&mut self, target: expr::Target<'a>, images: &mut Images, options: &'a Options) {
+impl<'a> Rewritten<'a> {
+    /// Notes the target if it is inside a place.
+    fn takes(&mut self, target: Target<'a>, options: &'a Options) -> bool {
+        let Path { root, steps } = target.path;
         let removal = matches!(target.change, expr::Change::Remove | expr::Change::Delete(_));
-        if let Some(group) = groups::of(options, &target.path.root) {
-            let only_removed = self.groups.entry(group).or_insert(true);
-            *only_removed &= removal;
-            return;
-        }
-        let path = place_of(target.path, options.deep_maps);
-        if path.len() <= target.path.steps.len() {
-            let only_removed = self.rewritten.entry(path).or_insert(true);
-            *only_removed &= removal;
-            return;
-        }
-        let remove_wins = options.remove_wins;
-        let there = lookup(&images.before, &path);
-        let change = match target.change {
-            expr::Change::Remove if there.is_none() && !remove_wins => return,
-            expr::Change::Remove => Change::Remove,
-            expr::Change::Delete(_) if there.is_none() && !remove_wins => return,
-            // Unlike the other targets, this one's parent need not be there.
-            expr::Change::Delete(_) if !has_parent(&images.before, &path) => return,
-            expr::Change::Delete(set) => Change::DeleteElements(set),
-            expr::Change::Add(AttributeValue::N(_)) => images.count(&path, None),
-            expr::Change::Add(set) => Change::AddElements(set),
-            expr::Change::Count { initial } if options.recognise_add => {
-                images.count(&path, initial.filter(|_| there.is_none()))
-            }
-            expr::Change::Append if options.list_append => images.append(&path),
-            expr::Change::Assign | expr::Change::Count { .. } | expr::Change::Append => {
-                images.assign(&path)
-            }
+        let names = steps.iter().take_while(|step| matches!(step, Step::Name(_))).count();
+        let names = if options.deep_maps { &steps[..names] } else { &[] };
+        let only_removed = if let Some(group) = groups::of(options, root) {
+            self.groups.entry(group).or_insert(true)
+        } else if names.len() < steps.len() {
+            self.places.entry((root, names)).or_insert(true)
+        } else {
+            return false;
         };
-        self.changes.push((path, change));
+        *only_removed &= removal;
+        true
     }
 
     /// Takes out what would only be written as it was: removals of what is not there.
-    fn drop_idle(&mut self, images: &Images) {
-        let Images { before, after } = images;
-        self.rewritten.retain(|path, only_removed| {
-            !*only_removed || lookup(before, path) != lookup(after, path)
+    fn drop_idle(&mut self, before: &Attributes, after: &Attributes) {
+        self.places.retain(|(root, names), only_removed| {
+            !*only_removed || lookup(before, root, names) != lookup(after, root, names)
         });
         self.groups.retain(|group, only_removed| {
             !*only_removed || group.iter().any(|name| before.get(name) != after.get(name))
@@ -159,64 +187,72 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Images {
-    fn assign(&mut self, path: &[&str]) -> Change<'static> {
-        let value = match path {
-            [root] => self.after.remove(*root),
-            _ => lookup(&self.after, path).cloned(),
-        };
-        value.map_or(Change::Remove, Change::Assign)
-    }
+fn lookup<'a>(item: &'a Attributes, root: &str, names: &[Step]) -> Option<&'a AttributeValue> {
+    expr::descend(item.get(root)?, names)
+}
 
-    /// A number was added; what was counted from, if nothing was there and it is not zero.
-    fn count(&mut self, path: &[&str], initial: Option<&AttributeValue>) -> Change<'static> {
-        let Some(AttributeValue::N(after)) = lookup(&self.after, path) else {
-            return self.assign(path);
-        };
-        let initial = match initial {
-            Some(AttributeValue::N(initial)) if *initial != Number::ZERO => Some(*initial),
-            _ => None,
-        };
-        Change::Count { after: *after, initial }
-    }
-
-    fn append(&mut self, path: &[&str]) -> Change<'static> {
-        let count = match lookup(&self.before, path) {
-            Some(AttributeValue::L(list)) => list.len(),
-            _ => 0,
-        };
-        match lookup(&self.after, path) {
-            Some(AttributeValue::L(list)) if !list.is_empty() => {
-                Change::Append(list.get(count..).unwrap_or_default().to_vec())
-            }
-            _ => self.assign(path),
+/// What happens at the place that a target is, if anything does.
+fn change_of<'a>(
+    target: Target<'a>,
+    effect: Effect,
+    shown: &Shown<'_>,
+    options: &Options,
+) -> Option<Change<'a>> {
+    let value = match effect {
+        Effect::Put(value) => Some(value),
+        Effect::Remove => None,
+        Effect::Nothing if !options.remove_wins || !has_parent(shown, target.path) => return None,
+        Effect::Nothing => None,
+    };
+    match (target.change, value) {
+        (expr::Change::Delete(set), _) => Some(Change::DeleteElements(set)),
+        (expr::Change::Remove, _) => Some(Change::Remove),
+        (expr::Change::Add(AttributeValue::N(_)), Some(AttributeValue::N(after))) => {
+            Some(Change::Count { after, initial: None })
         }
+        (expr::Change::Add(set), _) => Some(Change::AddElements(set)),
+        (expr::Change::Count { initial }, Some(AttributeValue::N(after)))
+            if options.recognise_add =>
+        {
+            let initial = initial.and_then(|initial| initial_of(initial, target.path, shown));
+            Some(Change::Count { after, initial })
+        }
+        (expr::Change::Append, Some(AttributeValue::L(list))) if options.list_append => {
+            Some(appended(list, target.path, shown))
+        }
+        (_, Some(value)) => Some(Change::Assign(value)),
+        (_, None) => None,
     }
 }
 
-/// The place that a path leads to: the attribute, or a member of maps that merge deeply, as far as
-/// no list comes in between.
-fn place_of(path: &Path, deep: bool) -> Vec<&str> {
-    let names = path.steps.iter().map_while(|step| match step {
-        Step::Name(name) if deep => Some(name.as_str()),
-        Step::Name(_) | Step::Index(_) => None,
-    });
-    core::iter::once(path.root.as_str()).chain(names).collect()
-}
-
-fn lookup<'a>(item: &'a Attributes, path: &[&str]) -> Option<&'a AttributeValue> {
-    let (root, names) = path.split_first()?;
-    names.iter().try_fold(item.get(*root)?, |value, name| match value {
-        AttributeValue::M(map) => map.get(*name),
+/// What a counter begins at, if it begins now, and not at zero.
+fn initial_of(initial: &AttributeValue, path: &Path, shown: &Shown<'_>) -> Option<Number> {
+    match initial {
+        AttributeValue::N(Number::ZERO) => None,
+        AttributeValue::N(initial) => shown.read(path).is_none().then_some(*initial),
         _ => None,
-    })
+    }
 }
 
-/// Whether a member could stand at the path.
-fn has_parent(item: &Attributes, path: &[&str]) -> bool {
-    match path.split_last() {
-        Some((_, [])) => true,
-        Some((_, parents)) => matches!(lookup(item, parents), Some(AttributeValue::M(_))),
-        None => false,
+fn appended(mut list: Vec<AttributeValue>, path: &Path, shown: &Shown<'_>) -> Change<'static> {
+    let count = match shown.read(path).as_deref() {
+        Some(AttributeValue::L(before)) => before.len(),
+        _ => 0,
+    };
+    // An empty list is a value, of which nothing that is appended could tell.
+    if list.is_empty() {
+        return Change::Assign(AttributeValue::L(list));
+    }
+    Change::Append(list.split_off(count.min(list.len())))
+}
+
+/// Whether a member could stand at the path: what deletes elements need not have a parent.
+fn has_parent(shown: &Shown<'_>, path: &Path) -> bool {
+    match path.steps.split_last() {
+        None => true,
+        Some((_, parents)) => {
+            let parent = shown.read_at(&path.root, parents);
+            matches!(parent.as_deref(), Some(AttributeValue::M(_)))
+        }
     }
 }

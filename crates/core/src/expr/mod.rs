@@ -23,10 +23,11 @@ use core::fmt;
 
 pub use condition::Condition;
 pub use key::{KeyCondition, KeyRange, SortRange};
+pub(crate) use path::descend;
 pub use path::{Path, Step};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
-pub(crate) use update::{Change, Target};
+pub(crate) use update::{Change, Effect, Item, Target};
 pub use update::{Update, UpdateError};
 
 /// Operators and functions of one expression (DynamoDB).

@@ -48,13 +48,17 @@ impl Path {
     /// What stands at the path, if anything does.
     #[must_use]
     pub fn lookup<'a>(&self, item: &'a Attributes) -> Option<&'a AttributeValue> {
-        let first = item.get(&self.root)?;
-        self.steps.iter().try_fold(first, |value, step| match (value, step) {
-            (AttributeValue::M(map), Step::Name(name)) => map.get(name),
-            (AttributeValue::L(list), Step::Index(index)) => list.get(*index),
-            _ => None,
-        })
+        descend(item.get(&self.root)?, &self.steps)
     }
+}
+
+/// What stands some steps below a value, if anything does.
+pub(crate) fn descend<'a>(value: &'a AttributeValue, steps: &[Step]) -> Option<&'a AttributeValue> {
+    steps.iter().try_fold(value, |value, step| match (value, step) {
+        (AttributeValue::M(map), Step::Name(name)) => map.get(name),
+        (AttributeValue::L(list), Step::Index(index)) => list.get(*index),
+        _ => None,
+    })
 }
 
 /// A set of paths none of which is or contains another: a tree with the paths as its leaves.
@@ -92,7 +96,7 @@ impl PathTree {
                 }
                 _ => {}
             }
-            let Some(next) = descend(branch, step, rest) else { return Ok(()) };
+            let Some(next) = branch_at(branch, step, rest) else { return Ok(()) };
             walked.steps.push(step.clone());
             branch = next;
         }
@@ -111,7 +115,7 @@ impl PathTree {
 }
 
 /// The branch at `step`, or `None` once the rest of the path was planted there.
-fn descend<'a>(branch: &'a mut Branch, step: &Step, rest: &[Step]) -> Option<&'a mut Branch> {
+fn branch_at<'a>(branch: &'a mut Branch, step: &Step, rest: &[Step]) -> Option<&'a mut Branch> {
     match (branch, step) {
         (Branch::Names(map), Step::Name(name)) => {
             if !map.contains_key(name) {

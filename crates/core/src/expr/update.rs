@@ -15,6 +15,7 @@ use super::{ExprError, Kind, Placeholders};
 use crate::item::{AttributeValue, Attributes};
 
 pub use apply::UpdateError;
+pub(crate) use apply::{Effect, Item};
 pub(crate) use targets::{Change, Target};
 
 /// A parsed `UpdateExpression`, names and values substituted; its paths do not overlap.

@@ -5,5 +5,5 @@ mod size;
 mod value;
 
 pub use number::{Number, NumberError};
-pub use size::{ItemError, item_size, validate, value_size};
+pub use size::{ItemError, item_size, validate, validate_value, value_size};
 pub use value::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};

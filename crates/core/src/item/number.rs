@@ -127,6 +127,11 @@ impl Number {
         if other.mantissa == 0 {
             return Ok(self);
         }
+        if self.exponent == other.exponent
+            && let Some(sum) = self.mantissa.checked_add(other.mantissa)
+        {
+            return Self::build(sum < 0, sum.unsigned_abs(), i64::from(self.exponent));
+        }
         let (high, low) =
             if self.exponent >= other.exponent { (self, other) } else { (other, self) };
         let shift = u32::from(high.exponent.abs_diff(low.exponent));
@@ -158,11 +163,8 @@ impl Number {
         if magnitude == 0 {
             return Ok(Self::ZERO);
         }
-        let (mut magnitude, mut exponent) = (magnitude, exponent);
-        while magnitude % 10 == 0 {
-            magnitude /= 10;
-            exponent = exponent.saturating_add(1);
-        }
+        let (magnitude, zeros) = without_zeros(magnitude);
+        let exponent = exponent.saturating_add(zeros);
         let count = digits(magnitude);
         if count > DIGITS_MAX {
             return Err(NumberError::Precision);
@@ -194,7 +196,30 @@ impl Number {
 }
 
 fn digits(magnitude: u128) -> u32 {
-    magnitude.checked_ilog10().unwrap_or(0) + 1
+    let log = match u64::try_from(magnitude) {
+        Ok(small) => small.checked_ilog10(),
+        Err(_) => magnitude.checked_ilog10(),
+    };
+    log.unwrap_or(0) + 1
+}
+
+/// A magnitude, not zero, without the decimal zeros at its end, and how many there were.
+fn without_zeros(mut magnitude: u128) -> (u128, i64) {
+    let mut zeros = 0;
+    // Most numbers are small, and dividing 128 bits is slow.
+    while u64::try_from(magnitude).is_err() {
+        if !magnitude.is_multiple_of(10) {
+            return (magnitude, zeros);
+        }
+        magnitude /= 10;
+        zeros += 1;
+    }
+    let mut small = magnitude as u64;
+    while small.is_multiple_of(10) {
+        small /= 10;
+        zeros += 1;
+    }
+    (small.into(), zeros)
 }
 
 /// The value of an exponent's text, saturated far beyond any number's range.

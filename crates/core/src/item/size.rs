@@ -77,17 +77,26 @@ fn number_size(number: Number) -> usize {
 ///
 /// [`ItemError`], whose `Display` is DynamoDB's message.
 pub fn validate(item: &Attributes) -> Result<(), ItemError> {
-    item.values().try_for_each(|value| validate_value(value, 0))?;
+    item.values().try_for_each(validate_value)?;
     if item_size(item) > ITEM_BYTES_MAX { Err(ItemError::TooLarge) } else { Ok(()) }
 }
 
-fn validate_value(value: &AttributeValue, depth: usize) -> Result<(), ItemError> {
+/// Whether an attribute's value may be stored: its depth and its sets.
+///
+/// # Errors
+///
+/// [`ItemError`], whose `Display` is DynamoDB's message.
+pub fn validate_value(value: &AttributeValue) -> Result<(), ItemError> {
+    validate_below(value, 0)
+}
+
+fn validate_below(value: &AttributeValue, depth: usize) -> Result<(), ItemError> {
     let inside = |values: &mut dyn Iterator<Item = &AttributeValue>| {
         if depth >= NESTING_DEPTH_MAX {
             return Err(ItemError::TooDeep);
         }
         for value in values {
-            validate_value(value, depth + 1)?;
+            validate_below(value, depth + 1)?;
         }
         Ok(())
     };

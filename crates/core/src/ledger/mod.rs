@@ -111,8 +111,8 @@ pub fn table_of(row: &PrimaryKey) -> Option<TableId> {
     read_stamp(partition.get(..STAMP_BYTES)?).map(TableId)
 }
 
-/// When the conflict of a row was decided by the stamps, milliseconds since 1970; zero if the row is
-/// none of the ledger's.
+/// When the conflict of a row was decided by the stamps, milliseconds since 1970; zero if the row
+/// is none of the ledger's.
 #[must_use]
 pub fn wall_ms(row: &PrimaryKey) -> u64 {
     let Some(KeyValue::B(sort)) = &row.sort else { return 0 };

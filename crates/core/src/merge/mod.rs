@@ -4,9 +4,9 @@
 //! everything this region has seen of the item. Under [`Rule::Greatest`] one version stays: a stamp
 //! is greater than everything its writer had seen, so the maximum over all versions is the maximum
 //! over the maximal ones, whatever was dropped in between. Under [`Rule::Maximal`] all maximal
-//! versions stay, at most one a region, because a region's write has seen its own earlier ones; what
-//! readers see is then a function of that set. Either way merging is idempotent, commutative and
-//! associative on states actually reached.
+//! versions stay, at most one a region, because a region's write has seen its own earlier ones;
+//! what readers see is then a function of that set. Either way merging is idempotent, commutative
+//! and associative on states actually reached.
 //!
 //! Deliberately absent: time, tables, storage. A merge looks at versions and nothing else.
 

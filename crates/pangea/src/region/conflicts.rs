@@ -102,9 +102,9 @@ fn decision(view: &StoreView, row: &PrimaryKey) -> Option<Attributes> {
     view.get_item(&key, &Policy::Lww).ok().flatten()
 }
 
-/// `?after=` a place from the answer before, `?wait_ms=`: the ledger's entries in the order in which
-/// each origin's reach this region. The place is a vector, one reading to an origin: no entry is
-/// skipped, however late its origin is heard. An entry may come again, with the same id.
+/// `?after=` a place from the answer before, `?wait_ms=`: the ledger's entries in the order in
+/// which each origin's reach this region. The place is a vector, one reading to an origin: no entry
+/// is skipped, however late its origin is heard. An entry may come again, with the same id.
 pub(super) async fn stream(region: Arc<Region>, query: &Query) -> Reply {
     let Some(mut place) = parse_place_of_stream(query.get("after").unwrap_or_default()) else {
         return problem(StatusCode::BAD_REQUEST, "`after` is not from a stream");

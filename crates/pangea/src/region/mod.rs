@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod conflicts;
 mod feed;
+mod forward;
 mod health;
 mod observe;
 mod services;

@@ -3,8 +3,9 @@
 //!
 //! Source: DESIGN.md, invariant 7; data-plane.md 2.1 and 3.3, 16. The specification, per item: of
 //! all durable versions take those that no other had truly seen; the greatest stamp among them is
-//! kept, or all of them where the table's policy says so. It knows nothing of vectors, frames or the order of events. Catalogs are equal
-//! everywhere, ledgers wherever the table is, and where it is not there is no row of it.
+//! kept, or all of them where the table's policy says so. It knows nothing of vectors, frames or
+//! the order of events. Catalogs are equal everywhere, ledgers wherever the table is, and where it
+//! is not there is no row of it.
 
 use std::collections::BTreeSet;
 
@@ -74,8 +75,8 @@ fn holds(oracle: &Oracle, sites: &[Site], site: &Site, table: TableId) -> Checke
     })
 }
 
-/// The axioms. Of the versions that no durable version had seen: the greatest stamp; where the table
-/// keeps all, also those that were written since it does. The greatest first.
+/// The axioms. Of the versions that no durable version had seen: the greatest stamp; where the
+/// table keeps all, also those that were written since it does. The greatest first.
 fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item, rule: Rule) -> Vec<&'a Version> {
     let durable = oracle.durable(item);
     let is_maximal = |nth: usize| {

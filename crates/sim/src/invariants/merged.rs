@@ -1,5 +1,5 @@
-//! Invariants 7 and 18 of merging tables: what readers see is what the history demands, and counters
-//! conserve every addition that nobody had seen when they removed the item.
+//! Invariants 7 and 18 of merging tables: what readers see is what the history demands, and
+//! counters conserve every addition that nobody had seen when they removed the item.
 //!
 //! Source: data-plane.md 2.3 to 2.5 and 3.3, 16 and 18. The specification knows the deeds of all
 //! durable versions and who had truly seen whom, and nothing of dots, vectors or tallies. A deed is
@@ -64,11 +64,11 @@ pub(crate) fn losers_are_kept(
     Ok(())
 }
 
+/// Whether a version is undone by a later one whose deed is of a kind.
+type Undone<'a> = dyn Fn(&&&Issued, &dyn Fn(&Deed) -> bool) -> bool + 'a;
+
 /// The winning value that was set, and every addition that neither it nor a removal had seen.
-fn counter(
-    durable: &[&Issued],
-    undone: &dyn Fn(&&&Issued, &dyn Fn(&Deed) -> bool) -> bool,
-) -> Option<i64> {
+fn counter(durable: &[&Issued], undone: &Undone<'_>) -> Option<i64> {
     let whole = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete);
     let by_reset = |deed: &Deed| whole(deed) || matches!(deed, Deed::Reset(_));
     let resets = durable.iter().filter(|it| matches!(it.deed, Deed::Reset(_)));

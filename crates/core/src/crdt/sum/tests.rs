@@ -95,7 +95,8 @@ fn equal_sums_are_equal() {
 fn only_wide_sums_are_read_as_wide() {
     let (_, bytes) = sum(&["1e100", "1"]).wide().expect("a wide sum");
     assert!(Sum::from_wide(true, &bytes).is_some());
-    for bytes in [&[][..], &[0], &[7], &[1, 0], &[1; 131]] {
+    let narrow = 10_u128.pow(37).to_le_bytes();
+    for bytes in [&[][..], &[0], &[1, 0], &[1; 131], &narrow] {
         assert_eq!(Sum::from_wide(false, bytes), None, "{bytes:?}");
     }
     assert!(Sum::from_wide(false, &[255; 130]).is_some());

@@ -3,10 +3,11 @@
 //! Every operand reads the item as it was; targets do not overlap; so the order of clauses does not
 //! show, except that removals of list elements come last, from the end of each list.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::{SetOperand, SetValue, Update};
+use super::{Change, SetOperand, SetValue, Target, Update};
 use crate::expr::path::{Path, Step};
 use crate::item::{AttributeValue, Attributes, NumberError, value_size};
 use crate::limits::ITEM_BYTES_MAX;
@@ -31,6 +32,29 @@ pub enum UpdateError {
     Number(NumberError),
 }
 
+/// What an update reads.
+pub(crate) trait Item {
+    /// What stands at the path, if anything does.
+    fn read(&self, path: &Path) -> Option<Cow<'_, AttributeValue>>;
+}
+
+impl Item for Attributes {
+    fn read(&self, path: &Path) -> Option<Cow<'_, AttributeValue>> {
+        path.lookup(self).map(Cow::Borrowed)
+    }
+}
+
+/// What an update makes of one of its targets.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// It is this.
+    Put(AttributeValue),
+    /// It goes.
+    Remove,
+    /// It is not there, and stays away.
+    Nothing,
+}
+
 impl Update {
     /// The item after the update.
     ///
@@ -38,49 +62,68 @@ impl Update {
     ///
     /// [`UpdateError`] with DynamoDB's message; the item is then unchanged.
     pub fn apply(&self, before: &Attributes) -> Result<Attributes, UpdateError> {
-        let mut writes: Vec<(&Path, Option<AttributeValue>)> = Vec::new();
-        let mut bytes = 0;
-        for (path, value) in &self.set {
-            let value = set_value(value, before)?;
-            // Bounded here, because a short expression may set a large value many times.
-            bytes += bounded(&value)?;
-            if bytes > ITEM_BYTES_MAX {
-                return Err(UpdateError::TooLarge);
-            }
-            writes.push((path, Some(value)));
-        }
-        for (path, operand) in &self.add {
-            writes.push((path, Some(add(path.lookup(before), operand)?)));
-        }
-        for (path, operand) in &self.delete {
-            let Some(current) = path.lookup(before) else { continue };
-            writes.push((path, delete(current, operand)?));
-        }
+        let mut effects = self.effects(before)?;
         // Ascending, so that elements beyond the end of a list are appended in order.
-        writes.sort_by_key(|(path, _)| *path);
+        effects.sort_by_key(|(target, _)| target.path);
         let mut item = before.clone();
         let mut removals: Vec<&Path> = Vec::new();
-        for path in &self.remove {
-            if is_removal(path, before)? {
-                removals.push(path);
-            }
-        }
-        for (path, value) in writes {
-            match value {
-                Some(value) => put(&mut item, path, value)?,
-                None => removals.push(path),
+        for (target, effect) in effects {
+            match effect {
+                Effect::Put(value) => put(&mut item, target.path, value)?,
+                Effect::Remove => removals.push(target.path),
+                Effect::Nothing => {}
             }
         }
         // Descending, so that each index still means what it meant before the update.
-        removals.sort();
         for path in removals.into_iter().rev() {
             remove(&mut item, path)?;
         }
         Ok(item)
     }
+
+    /// What becomes of each target, in no particular order. What is refused for a target's parent
+    /// is refused when the effects are carried out.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] with DynamoDB's message.
+    pub(crate) fn effects(
+        &self,
+        before: &impl Item,
+    ) -> Result<Vec<(Target<'_>, Effect)>, UpdateError> {
+        let count = self.set.len() + self.add.len() + self.delete.len() + self.remove.len();
+        let mut effects = Vec::with_capacity(count);
+        let mut bytes = 0;
+        for (path, value) in &self.set {
+            let set = set_value(value, before)?;
+            // Bounded here, because a short expression may set a large value many times.
+            bytes += bounded(&set)?;
+            if bytes > ITEM_BYTES_MAX {
+                return Err(UpdateError::TooLarge);
+            }
+            effects.push((Target::of_set(path, value), Effect::Put(set)));
+        }
+        for (path, operand) in &self.add {
+            let sum = add(before.read(path).as_deref(), operand)?;
+            effects.push((Target { path, change: Change::Add(operand) }, Effect::Put(sum)));
+        }
+        for (path, operand) in &self.delete {
+            let effect = match before.read(path) {
+                None => Effect::Nothing,
+                Some(current) => delete(&current, operand)?.map_or(Effect::Remove, Effect::Put),
+            };
+            effects.push((Target { path, change: Change::Delete(operand) }, effect));
+        }
+        for path in &self.remove {
+            let there = is_removal(path, before)?;
+            let effect = if there { Effect::Remove } else { Effect::Nothing };
+            effects.push((Target { path, change: Change::Remove }, effect));
+        }
+        Ok(effects)
+    }
 }
 
-fn set_value(value: &SetValue, item: &Attributes) -> Result<AttributeValue, UpdateError> {
+fn set_value(value: &SetValue, item: &impl Item) -> Result<AttributeValue, UpdateError> {
     let number = |operand| match set_operand(operand, item)? {
         AttributeValue::N(number) => Ok(number),
         _ => Err(UpdateError::OperandType),
@@ -93,12 +136,14 @@ fn set_value(value: &SetValue, item: &Attributes) -> Result<AttributeValue, Upda
     result.map(AttributeValue::N).map_err(UpdateError::Number)
 }
 
-fn set_operand(operand: &SetOperand, item: &Attributes) -> Result<AttributeValue, UpdateError> {
+fn set_operand(operand: &SetOperand, item: &impl Item) -> Result<AttributeValue, UpdateError> {
     match operand {
-        SetOperand::Path(path) => path.lookup(item).cloned().ok_or(UpdateError::MissingAttribute),
+        SetOperand::Path(path) => {
+            item.read(path).map(Cow::into_owned).ok_or(UpdateError::MissingAttribute)
+        }
         SetOperand::Value(value) => Ok(AttributeValue::clone(value)),
-        SetOperand::IfNotExists(path, other) => match path.lookup(item) {
-            Some(value) => Ok(value.clone()),
+        SetOperand::IfNotExists(path, other) => match item.read(path) {
+            Some(value) => Ok(value.into_owned()),
             None => set_operand(other, item),
         },
         SetOperand::ListAppend(first, second) => {
@@ -173,13 +218,13 @@ fn put(item: &mut Attributes, path: &Path, value: AttributeValue) -> Result<(), 
 }
 
 /// Whether there is something to remove at the path; its parent must be there in any case.
-fn is_removal(path: &Path, before: &Attributes) -> Result<bool, UpdateError> {
-    if path.lookup(before).is_some() {
+fn is_removal(path: &Path, before: &impl Item) -> Result<bool, UpdateError> {
+    if before.read(path).is_some() {
         return Ok(true);
     }
     let Some((last, parents)) = path.steps.split_last() else { return Ok(false) };
     let parent = Path { root: path.root.clone(), steps: parents.to_vec() };
-    match (parent.lookup(before), last) {
+    match (before.read(&parent).as_deref(), last) {
         (Some(AttributeValue::M(_)), Step::Name(_))
         | (Some(AttributeValue::L(_)), Step::Index(_)) => Ok(false),
         _ => Err(UpdateError::InvalidPath),

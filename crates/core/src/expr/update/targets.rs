@@ -35,21 +35,20 @@ pub(crate) enum Change<'a> {
     Delete(&'a AttributeValue),
 }
 
-impl Update {
-    /// Every target, each once, in no particular order.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = Target<'_>> {
-        let set = self.set.iter().map(|(path, value)| (path, set_change(path, value)));
-        let remove = self.remove.iter().map(|path| (path, Change::Remove));
-        let add = self.add.iter().map(|(path, value)| (path, Change::Add(&**value)));
-        let delete = self.delete.iter().map(|(path, value)| (path, Change::Delete(&**value)));
-        let all = set.chain(remove).chain(add).chain(delete);
-        all.map(|(path, change)| Target { path, change })
+impl<'a> Target<'a> {
+    pub(super) fn of_set(path: &'a Path, value: &'a SetValue) -> Self {
+        Self { path, change: set_change(path, value) }
     }
+}
 
+impl Update {
     /// The attributes that the update changes or reads, ascending, each once.
     pub(crate) fn roots(&self) -> Vec<&str> {
-        let mut roots: Vec<&str> = self.targets().map(|target| target.path.root.as_str()).collect();
-        for (_, value) in &self.set {
+        let mut roots: Vec<&str> = Vec::new();
+        roots.extend(self.remove.iter().map(|path| path.root.as_str()));
+        roots.extend(self.add.iter().chain(&self.delete).map(|(path, _)| path.root.as_str()));
+        for (path, value) in &self.set {
+            roots.push(&path.root);
             match value {
                 SetValue::Plain(operand) => operand_roots(operand, &mut roots),
                 SetValue::Plus(left, right) | SetValue::Minus(left, right) => {

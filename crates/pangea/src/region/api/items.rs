@@ -22,7 +22,7 @@ use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
 
 use super::hints::{self, Hints, format_context};
-use super::{Success, missing, serving, store_fault, write_fault};
+use super::{Success, Trouble, missing, serving, store_fault, write_fault};
 use crate::region::Region;
 
 pub(super) fn get(region: &Region, get: &GetItem, hints: &Hints) -> Result<Success, ApiError> {
@@ -66,7 +66,7 @@ fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     Consumed { table: table.to_string(), units, detail }
 }
 
-pub(super) async fn put(region: &Region, put: PutItem, hints: Hints) -> Result<Success, ApiError> {
+pub(super) async fn put(region: &Region, put: PutItem, hints: Hints) -> Result<Success, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &put.table)?;
     let (table, capacity) = (put.table.clone(), put.capacity);
@@ -78,7 +78,7 @@ pub(super) async fn update(
     region: &Region,
     update: UpdateItem,
     hints: Hints,
-) -> Result<Success, ApiError> {
+) -> Result<Success, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &update.table)?;
     let (table, capacity) = (update.table.clone(), update.capacity);
@@ -90,7 +90,7 @@ pub(super) async fn delete(
     region: &Region,
     delete: DeleteItem,
     hints: Hints,
-) -> Result<Success, ApiError> {
+) -> Result<Success, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &delete.table)?;
     let (table, capacity) = (delete.table.clone(), delete.capacity);
@@ -103,7 +103,7 @@ fn with(hints: Hints, op: WriteOp) -> WriteOp {
 }
 
 /// Names the region that has to do the write.
-fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere) -> ApiError {
+pub(super) fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere) -> ApiError {
     let names: Vec<String> = regions.iter().map(|slot| region.region_name(*slot)).collect();
     let names = names.join(" or ");
     ApiError::validation(match why {
@@ -121,7 +121,7 @@ async fn write(
     op: WriteOp,
     table: &str,
     capacity: ReturnCapacity,
-) -> Result<Success, ApiError> {
+) -> Result<Success, Trouble> {
     match region.writer.write(entry.id, op).await.map_err(write_fault)? {
         Outcome::Written { returned, stamp, bytes } => {
             region.counts.writes.fetch_add(1, Relaxed);
@@ -129,9 +129,11 @@ async fn write(
             let body = response::written(returned.as_ref(), Some(&consumed));
             Ok(Success { body, stamp, headers: Vec::new() })
         }
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Elsewhere { regions, why } => Err(elsewhere(region, &regions, why)),
-        _ => Err(missing()),
+        Outcome::Refused(refusal) => Err(ApiError::from(refusal).into()),
+        Outcome::Elsewhere { regions, why } => {
+            Err(Trouble::Elsewhere(regions, why, entry.settings.foreign))
+        }
+        _ => Err(missing().into()),
     }
 }
 

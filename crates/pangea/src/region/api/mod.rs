@@ -14,13 +14,15 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
-use pangea_core::catalog::{Catalog, TableEntry};
+use pangea_core::catalog::{Catalog, Foreign, TableEntry};
+use pangea_core::id::RegionSlot;
 use pangea_core::limits::REQUEST_BYTES_MAX;
+use pangea_core::node::Elsewhere;
 use pangea_core::time::Stamp;
 use tokio::sync::Semaphore;
 
-use super::Region;
 use super::writer::WriteFault;
+use super::{Region, forward};
 use crate::http::{self, BodyError, Reply};
 use crate::storage::Fault;
 use crate::versions::{STAMP_HEADER, format_stamp};
@@ -57,7 +59,8 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     let id = region.request_id();
     let result = handle(&region, request).await;
     let mut reply = match result {
-        Ok(success) => {
+        Ok(Answered::Elsewhere(reply)) => reply,
+        Ok(Answered::Here(success)) => {
             let mut reply = http::reply(StatusCode::OK, CONTENT_TYPE, success.body);
             if let Some(value) = success.stamp.and_then(stamp_value) {
                 reply.headers_mut().insert(STAMP_HEADER, value);
@@ -91,14 +94,44 @@ fn not_found() -> Reply {
     http::reply(StatusCode::NOT_FOUND, CONTENT_TYPE, error.body())
 }
 
-async fn handle(region: &Arc<Region>, request: Request<Incoming>) -> Result<Success, ApiError> {
+/// Who answered.
+enum Answered {
+    Here(Success),
+    /// Another region, to which the request was sent on.
+    Elsewhere(Reply),
+}
+
+/// Why there is no success here.
+enum Trouble {
+    Api(ApiError),
+    /// One of these regions has to do the write.
+    Elsewhere(Vec<RegionSlot>, Elsewhere, Foreign),
+}
+
+impl From<ApiError> for Trouble {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+async fn handle(region: &Arc<Region>, request: Request<Incoming>) -> Result<Answered, ApiError> {
     let target = request.headers().get("x-amz-target");
     let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = Operation::from_target(target)?;
     let hints = Hints::of(request.headers())?;
-    let body = http::body(request.into_body(), REQUEST_BYTES_MAX).await.map_err(broken)?;
+    let (head, body) = request.into_parts();
+    let body = http::body(body, REQUEST_BYTES_MAX).await.map_err(broken)?;
     region.counts.requests.fetch_add(1, Relaxed);
-    execute(region, decode(operation, &body)?, hints).await
+    match execute(region, decode(operation, &body)?, hints).await {
+        Ok(success) => Ok(Answered::Here(success)),
+        Err(Trouble::Api(error)) => Err(error),
+        Err(Trouble::Elsewhere(regions, why, foreign)) => {
+            if foreign == Foreign::Refuse || forward::was_forwarded(&head.headers) {
+                return Err(items::elsewhere(region, &regions, why));
+            }
+            forward::to(region, &regions, &head.headers, body).await.map(Answered::Elsewhere)
+        }
+    }
 }
 
 fn broken(error: BodyError) -> ApiError {
@@ -108,31 +141,31 @@ fn broken(error: BodyError) -> ApiError {
     }
 }
 
-async fn execute(region: &Arc<Region>, request: Dynamo, hints: Hints) -> Result<Success, ApiError> {
-    match request {
-        Dynamo::GetItem(get) => items::get(region, &get, &hints),
-        Dynamo::PutItem(put) => items::put(region, put, hints).await,
-        Dynamo::UpdateItem(update) => items::update(region, update, hints).await,
-        Dynamo::DeleteItem(delete) => items::delete(region, delete, hints).await,
+async fn execute(region: &Arc<Region>, request: Dynamo, hints: Hints) -> Result<Success, Trouble> {
+    Ok(match request {
+        Dynamo::GetItem(get) => items::get(region, &get, &hints)?,
+        Dynamo::PutItem(put) => items::put(region, put, hints).await?,
+        Dynamo::UpdateItem(update) => items::update(region, update, hints).await?,
+        Dynamo::DeleteItem(delete) => items::delete(region, delete, hints).await?,
         Dynamo::Query(query) => {
             let region = Arc::clone(region);
-            blocking(move || items::query(&region, &query)).await
+            blocking(move || items::query(&region, &query)).await?
         }
         Dynamo::Scan(scan) => {
             let region = Arc::clone(region);
-            blocking(move || items::scan(&region, &scan)).await
+            blocking(move || items::scan(&region, &scan)).await?
         }
         Dynamo::BatchGetItem(batch) => {
             let region = Arc::clone(region);
-            blocking(move || items::batch_get(&region, &batch)).await
+            blocking(move || items::batch_get(&region, &batch)).await?
         }
-        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch).await.map(Into::into),
-        Dynamo::CreateTable(create) => tables::create(region, create).await.map(Into::into),
-        Dynamo::UpdateTable(update) => tables::update(region, update).await.map(Into::into),
-        Dynamo::DeleteTable(delete) => tables::delete(region, &delete).await.map(Into::into),
-        Dynamo::DescribeTable(describe) => tables::describe(region, &describe).map(Into::into),
-        Dynamo::ListTables(list) => Ok(tables::list(region, &list).into()),
-    }
+        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch).await?.into(),
+        Dynamo::CreateTable(create) => tables::create(region, create).await?.into(),
+        Dynamo::UpdateTable(update) => tables::update(region, update).await?.into(),
+        Dynamo::DeleteTable(delete) => tables::delete(region, &delete).await?.into(),
+        Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?.into(),
+        Dynamo::ListTables(list) => tables::list(region, &list).into(),
+    })
 }
 
 /// Reads that may touch many rows keep off the threads that serve connections.
