@@ -126,7 +126,7 @@ impl Node {
 
     /// Whether the row may be applied now: not before the settings that it was written under are
     /// known, because they say which concurrent versions stay.
-    fn may_apply(&self, row: &Row) -> bool {
+    pub(super) fn may_apply(&self, row: &Row) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::EpochIgnored) {
             return true;
@@ -139,7 +139,7 @@ impl Node {
     ///
     /// The feed will not bring it first: a catalog row that was changed once more since stands in
     /// the changelog behind the rows that were written under its earlier state.
-    fn wait_for_catalog(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+    pub(super) fn wait_for_catalog(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
         self.links.entry(from).or_default().wants_subscribe = true;
         let request = Request::Copy { table: TableId::CATALOG, after: None };
         effects.push(Effect::Send { to: from, request });

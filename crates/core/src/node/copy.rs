@@ -161,9 +161,14 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        let early = frame.rows.iter().any(|row| !self.may_apply(row));
         let Some((table, copy)) = self.copy_of(frame.table, from) else { return };
         if copy.after != frame.after {
             return;
+        }
+        if early {
+            copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
+            return self.wait_for_catalog(from, effects);
         }
         if !frame.ready {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
