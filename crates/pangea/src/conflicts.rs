@@ -170,8 +170,14 @@ fn text(entry: &Attributes, name: &str) -> Option<String> {
 fn side(value: &AttributeValue, names: &Names) -> Option<SideReport> {
     let AttributeValue::M(side) = value else { return None };
     let AttributeValue::B(stamp) = side.get("stamp")? else { return None };
-    let AttributeValue::L(context) = side.get("context")? else { return None };
-    let mut seen = VersionVector::default();
+    let stamp = read_stamp(stamp)?;
+    // A merge of attributes names the write alone: all that it had seen is in what is kept.
+    let mut seen = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
+    let context = match side.get("context") {
+        Some(AttributeValue::L(context)) => context.as_slice(),
+        Some(_) => return None,
+        None => &[],
+    };
     for entry in context {
         let AttributeValue::B(bytes) = entry else { return None };
         seen.record(read_stamp(bytes)?);
@@ -179,9 +185,9 @@ fn side(value: &AttributeValue, names: &Names) -> Option<SideReport> {
     let flag = |name| matches!(side.get(name), Some(AttributeValue::Bool(true)));
     let image = match side.get("image") {
         Some(AttributeValue::M(image)) => Some(image_json(image)),
-        _ => None,
+        _ => side.get("value").map(value_json),
     };
-    let version = VersionReport::from_parts(read_stamp(stamp)?, &seen);
+    let version = VersionReport::from_parts(stamp, &seen);
     let region_name = names.regions.get(&version.region).cloned().unwrap_or_default();
     let (conditional, deleted) = (flag("conditional"), flag("deleted"));
     Some(SideReport { version, region_name, conditional, deleted, image })
