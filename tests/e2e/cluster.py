@@ -58,12 +58,13 @@ class Cluster:
     # Those that were started and not stopped: whose logs belong to a failure.
     running = []
 
-    def __init__(self, home, rtt_ms=0, objectives=None, shop=True):
+    def __init__(self, home, rtt_ms=0, objectives=None, shop=True, faults=None):
         self.home = Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
         self.data = self.home / "data"
         self.file = self.home / "topology.toml"
         self.rtt_ms, self.objectives, self.shop = rtt_ms, objectives or {}, shop
+        self.faults = faults
         self.hosts = {name: f"127.0.{n}.1" for n, name in enumerate(REGIONS, 1)}
         self.dynamodb = {name: PORTS.take() for name in REGIONS}
         self.admin = {name: PORTS.take() for name in REGIONS}
@@ -92,6 +93,8 @@ class Cluster:
             lines += self._service()
         if self.objectives:
             lines += ["[objectives]"] + [f"{key} = {n}" for key, n in self.objectives.items()]
+        if self.faults is not None:
+            lines += ["[faults]", f"allow = {str(self.faults).lower()}"]
         return "\n".join(lines) + "\n"
 
     def _service(self):

@@ -3,6 +3,10 @@
 //! The recording is done by clients that know nothing of the system's inside; what is judged here
 //! is only what they were told (acknowledged or not, when, by whom) and what can be read back.
 
+mod order;
+
+pub use order::{Issued, ahead_ms, regressions};
+
 use alloc::vec::Vec;
 
 use crate::merge::VersionVector;
@@ -43,13 +47,15 @@ pub fn recovery(attempts: &[Attempt], fault_us: u64) -> Recovery {
     Recovery { failed, rto_us: first_good.map(|ended| ended.saturating_sub(fault_us)) }
 }
 
-/// Where an acknowledged write is, seen from one region.
+/// Where an acknowledged write is, seen from one region; the later, the less of it is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// It is what a reader sees.
     Present,
     /// What a reader sees was written by someone who had seen it.
     Overwritten,
+    /// The region keeps it beside the version that a reader sees first: merged, or a sibling.
+    Merged,
     /// It lost a conflict, and the ledger has it, or has a losing version that had overwritten it.
     InLedger,
     /// None of these: the promise is broken.
@@ -65,24 +71,35 @@ pub struct Seen {
     pub context: VersionVector,
 }
 
-/// Where the acknowledged write `stamp` of an item is, given the item's current version and the
-/// losing sides of the item's ledger entries, from whichever regions.
+/// Where the acknowledged write `stamp` of an item is, given the versions that a region keeps of
+/// the item and the losing sides of the item's ledger entries, from whichever regions.
+///
+/// Of several versions kept, a reader sees the one of the greatest stamp first.
 #[must_use]
-pub fn fate(stamp: Stamp, current: Option<&Seen>, losers: &[Seen]) -> Fate {
-    let shown = current.is_some_and(|current| current.stamp == stamp);
-    let covered = |seen: &Seen| seen.context.covers(stamp);
-    if shown {
+pub fn fate(stamp: Stamp, kept: &[Seen], losers: &[Seen]) -> Fate {
+    let shown = kept.iter().map(|seen| seen.stamp).max();
+    let among = |versions: &[Seen]| versions.iter().any(|seen| seen.stamp == stamp);
+    let covered = |versions: &[Seen]| versions.iter().any(|seen| seen.context.covers(stamp));
+    if shown == Some(stamp) {
         Fate::Present
-    } else if losers.iter().any(|loser| loser.stamp == stamp) {
+    } else if among(kept) {
+        Fate::Merged
+    } else if among(losers) {
         // Also where a later write has seen the outcome: what a client lost is in the ledger.
         Fate::InLedger
-    } else if current.is_some_and(covered) {
+    } else if covered(kept) {
         Fate::Overwritten
-    } else if losers.iter().any(covered) {
+    } else if covered(losers) {
         Fate::InLedger
     } else {
         Fate::Lost
     }
+}
+
+/// Whether two versions are concurrent: only such a pair may be in the ledger.
+#[must_use]
+pub fn concurrent(one: &Seen, other: &Seen) -> bool {
+    !one.context.covers(other.stamp) && !other.context.covers(one.stamp)
 }
 
 /// What was measured against what was promised.
@@ -162,13 +179,31 @@ mod tests {
     #[test]
     fn each_fate_is_told_apart() {
         let (a, b, c) = (stamp(0, 1), stamp(1, 2), stamp(2, 3));
-        assert_eq!(fate(a, Some(&seen(a, &[])), &[]), Fate::Present);
-        assert_eq!(fate(a, Some(&seen(b, &[a])), &[]), Fate::Overwritten);
-        assert_eq!(fate(a, Some(&seen(b, &[])), &[seen(a, &[])]), Fate::InLedger);
-        assert_eq!(fate(a, Some(&seen(c, &[])), &[seen(b, &[a])]), Fate::InLedger);
-        assert_eq!(fate(a, Some(&seen(c, &[a])), &[seen(a, &[])]), Fate::InLedger);
-        assert_eq!(fate(a, Some(&seen(c, &[])), &[seen(b, &[])]), Fate::Lost);
-        assert_eq!(fate(a, None, &[]), Fate::Lost);
+        assert_eq!(fate(a, &[seen(a, &[])], &[]), Fate::Present);
+        assert_eq!(fate(a, &[seen(b, &[a])], &[]), Fate::Overwritten);
+        assert_eq!(fate(a, &[seen(b, &[])], &[seen(a, &[])]), Fate::InLedger);
+        assert_eq!(fate(a, &[seen(c, &[])], &[seen(b, &[a])]), Fate::InLedger);
+        assert_eq!(fate(a, &[seen(c, &[a])], &[seen(a, &[])]), Fate::InLedger);
+        assert_eq!(fate(a, &[seen(c, &[])], &[seen(b, &[])]), Fate::Lost);
+        assert_eq!(fate(a, &[], &[]), Fate::Lost);
+    }
+
+    #[test]
+    fn what_is_kept_beside_the_greatest_stamp_is_merged() {
+        let (a, b, c) = (stamp(0, 1), stamp(1, 2), stamp(2, 3));
+        let kept = [seen(b, &[]), seen(c, &[a])];
+        assert_eq!(fate(c, &kept, &[]), Fate::Present);
+        assert_eq!(fate(b, &kept, &[]), Fate::Merged);
+        assert_eq!(fate(b, &kept, &[seen(b, &[])]), Fate::Merged);
+        assert_eq!(fate(a, &kept, &[]), Fate::Overwritten);
+    }
+
+    #[test]
+    fn only_versions_that_had_not_seen_each_other_are_concurrent() {
+        let (a, b) = (stamp(0, 1), stamp(1, 2));
+        assert!(concurrent(&seen(a, &[]), &seen(b, &[])));
+        assert!(!concurrent(&seen(a, &[]), &seen(b, &[a])));
+        assert!(!concurrent(&seen(b, &[a]), &seen(a, &[])));
     }
 
     #[test]

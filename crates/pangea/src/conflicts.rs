@@ -42,6 +42,9 @@ pub struct ConflictReport {
     /// Conflicts that share this entry: more than one in a flood; `loser` is then the last of them.
     #[serde(default = "one")]
     pub count: u64,
+    /// Every loser and its winner, where conflicts share this entry; else the id names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<[String; 2]>,
     /// Losing images of a flood that are not kept.
     #[serde(default)]
     pub dropped_images: u64,
@@ -97,6 +100,7 @@ impl ConflictReport {
             class: text(entry, "class").unwrap_or_else(conflict_class),
             path: text(entry, "path"),
             count: pairs.len() as u64,
+            pairs: if is_shared(row) { pairs.iter().map(spell).collect() } else { Vec::new() },
             dropped_images: number(entry, "dropped_images"),
             resolved: decision.and_then(|decision| text(decision, "kept")),
             table: names.tables.get(&table).cloned().unwrap_or_else(|| table.to_string()),
@@ -126,6 +130,10 @@ impl SideReport {
         let region_name = names.regions.get(&version.region).cloned().unwrap_or_default();
         Self { version, region_name, conditional: false, deleted: false, image: None }
     }
+}
+
+fn spell((loser, winner): &(Stamp, Stamp)) -> [String; 2] {
+    [format_stamp(*loser), format_stamp(*winner)]
 }
 
 fn conflict_class() -> String {

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod experiment;
 pub mod http;
 pub mod http_client;
+pub mod inject;
 pub mod l4;
 pub mod metrics;
 pub mod peer;

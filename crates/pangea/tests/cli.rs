@@ -7,13 +7,15 @@ use std::path::Path;
 
 use support::pangea;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 21] = [
     &["--help"],
     &["up", "--help"],
     &["status", "--help"],
     &["process", "--help"],
     &["conflicts", "list", "--help"],
     &["link", "cut", "--help"],
+    &["clock", "set", "--help"],
+    &["disk", "--help"],
     &["merge", "check", "--help"],
     &["experiment", "--help"],
     &["experiment", "run", "--help"],

@@ -1,18 +1,13 @@
-//! `pangea link`: cut and heal the replication between two regions.
+//! `pangea link`: cut, slow and heal the replication between two regions.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::{Context, Output, out};
 use crate::config::{Region, Topology};
-use crate::http_client::{Ask, Client};
-
-/// A region has this long to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::inject::{self, Direction, Fault};
 
 /// What to do with links.
 #[derive(Debug, Subcommand)]
@@ -21,6 +16,9 @@ pub enum LinkCommand {
     Cut {
         #[command(flatten)]
         pair: Pair,
+        /// Only what A writes does not reach B; what B writes reaches A
+        #[arg(long)]
+        one_way: bool,
         /// Keep connections open and let nothing pass, as a real split does
         #[arg(long)]
         blackhole: bool,
@@ -34,6 +32,17 @@ pub enum LinkCommand {
         /// One way, ms
         #[arg(long, value_name = "MS")]
         delay_ms: u64,
+    },
+    /// Make a link slow: more distance, less bandwidth, or both
+    Slow {
+        #[command(flatten)]
+        pair: Pair,
+        /// Delay beyond the topology's distance, one way, ms
+        #[arg(long, value_name = "MS", required_unless_present = "kbytes_per_s")]
+        delay_ms: Option<u64>,
+        /// Most that each end sends, kilobytes a second
+        #[arg(long, value_name = "KB")]
+        kbytes_per_s: Option<u64>,
     },
     /// List the links with their lag
     List,
@@ -57,20 +66,37 @@ pub struct Pair {
 pub fn run(context: &Context, command: &LinkCommand) -> anyhow::Result<ExitCode> {
     let topology = context.topology()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let apply = |pair: &Pair, fault: &dyn Fn(Direction, String) -> Vec<Fault>, said: String| {
+        runtime.block_on(both(&topology, pair, fault))?;
+        out::note(&said);
+        anyhow::Ok(())
+    };
     match command {
-        LinkCommand::Cut { pair, blackhole } => {
-            let fault = json!({"action": "cut", "blackhole": blackhole});
-            runtime.block_on(both(&topology, pair, fault))?;
-            out::note(&format!("cut: {} and {} do not hear each other", pair.a, pair.b));
+        LinkCommand::Cut { pair, one_way, blackhole } => {
+            let cut = |towards, peer| {
+                let direction = if *one_way { towards } else { Direction::Both };
+                vec![Fault::Cut { peer, direction, blackhole: *blackhole }]
+            };
+            let (a, b) = (&pair.a, &pair.b);
+            let said = match one_way {
+                true => format!("cut: {b} does not hear {a}"),
+                false => format!("cut: {a} and {b} do not hear each other"),
+            };
+            apply(pair, &cut, said)?;
         }
         LinkCommand::Heal(pair) => {
-            runtime.block_on(both(&topology, pair, json!({"action": "heal"})))?;
-            out::note(&format!("healed: {} and {}", pair.a, pair.b));
+            let heal = |_, peer| vec![Fault::Heal { peer }];
+            apply(pair, &heal, format!("healed: {} and {}", pair.a, pair.b))?;
         }
         LinkCommand::Delay { pair, delay_ms } => {
-            let fault = json!({"action": "delay", "delay_ms": delay_ms});
-            runtime.block_on(both(&topology, pair, fault))?;
-            out::note(&format!("{} and {} are {delay_ms} ms apart, one way", pair.a, pair.b));
+            let delay = |_, peer| vec![Fault::Delay { peer, delay_ms: *delay_ms }];
+            let said = format!("{} and {} are {delay_ms} ms apart, one way", pair.a, pair.b);
+            apply(pair, &delay, said)?;
+        }
+        LinkCommand::Slow { pair, delay_ms, kbytes_per_s } => {
+            let base_ms = topology.rtt_ms(&pair.a, &pair.b) / 2;
+            let slow = |_, peer| slow(peer, delay_ms.map(|ms| base_ms + ms), *kbytes_per_s);
+            apply(pair, &slow, format!("slow: {} and {}", pair.a, pair.b))?;
         }
         LinkCommand::List => {
             let status = runtime.block_on(crate::status::fetch(topology.edge.operator))?;
@@ -80,26 +106,34 @@ pub fn run(context: &Context, command: &LinkCommand) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells both ends; the first one that cannot be told is an error, the other may have been told.
-async fn both(topology: &Topology, pair: &Pair, fault: Value) -> anyhow::Result<()> {
-    anyhow::ensure!(pair.a != pair.b, "a region has no link to itself");
-    let region = |name: &str| {
-        topology.region(name).with_context(|| format!("no region `{name}` in the topology"))
-    };
-    let (a, b) = (region(&pair.a)?, region(&pair.b)?);
-    tell(a, &b.name, fault.clone()).await?;
-    tell(b, &a.name, fault).await
+fn slow(peer: String, delay_ms: Option<u64>, kbytes_per_s: Option<u64>) -> Vec<Fault> {
+    let delay = delay_ms.map(|delay_ms| Fault::Delay { peer: peer.clone(), delay_ms });
+    let bytes_per_s = kbytes_per_s.map(|kilobytes| kilobytes.saturating_mul(1000));
+    let limit = bytes_per_s.map(|rate| Fault::Limit { peer, bytes_per_s: Some(rate) });
+    delay.into_iter().chain(limit).collect()
 }
 
-async fn tell(region: &Region, peer: &str, mut fault: Value) -> anyhow::Result<()> {
-    fault["peer"] = peer.into();
-    let headers = [("content-type", "application/json")];
-    let ask = Ask::post("/v1/faults", &headers, fault.to_string());
-    let answer = Client::new(region.admin, TIMEOUT).ask(ask).await;
-    let answer = answer.with_context(|| format!("cannot tell {}", region.name))?;
-    let text = String::from_utf8_lossy(&answer.body);
-    anyhow::ensure!(answer.status.is_success(), "{} refuses: {text}", region.name);
+/// Tells both ends: each hears the other's name, and which way it sees the rows from A to B go.
+///
+/// The first end that cannot be told is an error; the other may have been told.
+async fn both(
+    topology: &Topology,
+    pair: &Pair,
+    faults: &dyn Fn(Direction, String) -> Vec<Fault>,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(pair.a != pair.b, "a region has no link to itself");
+    let (a, b) = (region(topology, &pair.a)?, region(topology, &pair.b)?);
+    for (told, peer, towards) in [(a, b, Direction::Out), (b, a, Direction::In)] {
+        for fault in faults(towards, peer.name.clone()) {
+            inject::tell(&told.name, told.admin, &fault).await?;
+        }
+    }
     Ok(())
+}
+
+/// The region that the command line names.
+pub(super) fn region<'t>(topology: &'t Topology, name: &str) -> anyhow::Result<&'t Region> {
+    topology.region(name).with_context(|| format!("no region `{name}` in the topology"))
 }
 
 fn list(context: &Context, links: &[crate::status::LinkStatus]) -> anyhow::Result<()> {
@@ -111,7 +145,8 @@ fn list(context: &Context, links: &[crate::status::LinkStatus]) -> anyhow::Resul
         let lag = link.lag_ms.map_or_else(|| "-".to_string(), |lag| format!("{lag:.0}"));
         let state = format!("{:?}", link.state).to_uppercase();
         let (from, to, rtt) = (&link.from, &link.to, link.rtt_ms);
-        out::line(&format!("{from:<18}{to:<18}{state:<8}{lag:>8}{rtt:>8}"));
+        let held = link.held_ms.map(|ms| format!("  held for {ms} ms")).unwrap_or_default();
+        out::line(&format!("{from:<18}{to:<18}{state:<8}{lag:>8}{rtt:>8}{held}"));
     }
     Ok(())
 }

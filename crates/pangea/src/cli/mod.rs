@@ -7,6 +7,7 @@ mod config;
 pub mod conflicts;
 pub(crate) mod context;
 pub mod experiment;
+pub mod fault;
 pub mod link;
 pub mod merge;
 pub mod out;
@@ -84,9 +85,15 @@ enum Command {
     /// List tables, choose their merge policy and other settings
     #[command(subcommand)]
     Table(table::TableCommand),
-    /// Cut and heal the replication between two regions
+    /// Cut, slow and heal the replication between two regions
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Set a region's wall clock off
+    #[command(subcommand)]
+    Clock(fault::ClockCommand),
+    /// Let a region's disk be full
+    #[command(subcommand)]
+    Disk(fault::DiskCommand),
     /// Check merge functions before a table gets one
     #[command(subcommand)]
     Merge(merge::MergeCommand),
@@ -169,6 +176,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conflicts(command) => conflicts::run(&context, &command),
         Command::Table(command) => table::run(&context, &command),
         Command::Link(command) => link::run(&context, &command),
+        Command::Clock(command) => fault::clock(&context, &command),
+        Command::Disk(command) => fault::disk(&context, &command),
         Command::Merge(command) => merge::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Storage(command) => storage::run(&context, &command),

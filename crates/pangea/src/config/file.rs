@@ -42,6 +42,8 @@ pub(super) struct Document {
     pub(super) health: Health,
     #[serde(default)]
     pub(super) objectives: Objectives,
+    #[serde(default)]
+    pub(super) faults: Faults,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,4 +169,12 @@ pub(super) struct Objectives {
     pub(super) lost: Option<Whole>,
     pub(super) failed_requests_max: Option<Whole>,
     pub(super) convergence_s: Option<Whole>,
+    pub(super) lag_ms: Option<Whole>,
+    pub(super) bootstrap_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Faults {
+    pub(super) allow: Option<bool>,
 }

@@ -64,6 +64,22 @@ fn a_region_needs_only_a_name() {
     assert!(topology.links.is_empty());
 }
 
+/// What a document does not say, whoever runs it decides: `up` allows faults, a lone region none.
+#[test]
+fn faults_are_allowed_where_the_document_says_so() {
+    let of = |keys: &str| {
+        let text = format!("[[region]]\nname = 'a'\n{keys}");
+        let topology = parse("t", &text, &["/srv".into()]).expect("it is a valid document");
+        let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
+        assert_eq!(topology, again);
+        topology.faults.allow
+    };
+    assert_eq!(of(""), None);
+    assert_eq!(of("[faults]\nallow = true"), Some(true));
+    assert_eq!(of("[faults]\nallow = false"), Some(false));
+    assert!(parse("t", "[[region]]\nname = 'a'\n[faults]\nalow = true", &[]).is_err());
+}
+
 #[test]
 fn home_arguments_and_placeholders_reach_the_command() {
     let topology = builtin().expect("the embedded document is valid");

@@ -51,6 +51,9 @@ pub struct Topology {
     pub health: Health,
     /// What experiments are judged against.
     pub objectives: Objectives,
+    /// Whether faults may be injected.
+    #[serde(skip_serializing_if = "Faults::is_default")]
+    pub faults: Faults,
 }
 
 /// One region: a store and its APIs, in a process of its own.
@@ -250,6 +253,25 @@ pub struct Objectives {
     pub failed_requests_max: Option<u64>,
     /// From the return of a region until all regions agree, in s. Default: 30.
     pub convergence_s: u64,
+    /// Greatest replication lag on links that no fault is on, in ms. Default: 2000.
+    pub lag_ms: u64,
+    /// From the last fault until a new replica serves, in s. Default: 120.
+    pub bootstrap_s: u64,
+}
+
+/// Whether regions inject faults into themselves when they are asked to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Faults {
+    /// Default: true for a topology that `up` runs, false for a region that is run by itself, as
+    /// in production.
+    pub allow: Option<bool>,
+}
+
+impl Faults {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        self.allow.is_none()
+    }
 }
 
 /// What `up` does when a process dies.

@@ -1,65 +1,54 @@
-//! Reads every acknowledged write back, in every region.
+//! Where every acknowledged write is, in every region.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use pangea_core::experiment::{Fate, Seen, fate};
-use pangea_core::merge::VersionVector;
+use pangea_core::experiment::{Fate, Seen, concurrent, fate};
 use pangea_core::time::Stamp;
 use serde::Serialize;
 
-use super::store::{self, Error};
-use super::workload::{HOT_KEYS, Written};
-use crate::http_client::Client;
+use super::load::{Kind, Record, Write, Written};
+use super::place::Kept;
+use super::view::{ORDERS, View};
+use super::writer;
 
-/// Reads of the audit are patient: nothing is measured by them.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Examples of what is wrong that are kept of each kind.
+const EXAMPLES_MAX: usize = 5;
 
-/// A region's addresses.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// Its name.
-    pub(super) name: String,
-    /// DynamoDB API.
-    pub(super) dynamodb: SocketAddr,
-    /// Admin API.
-    pub(super) admin: SocketAddr,
-}
-
-impl Place {
-    pub(super) fn store(&self) -> Client {
-        Client::new(self.dynamodb, TIMEOUT)
-    }
-
-    pub(super) fn admin(&self) -> Client {
-        Client::new(self.admin, TIMEOUT)
-    }
-}
-
-/// Acknowledged writes.
+/// Acknowledged writes, each with the phase in which it was sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Acknowledged {
     /// Identities of orders.
-    pub(super) orders: Vec<String>,
-    /// Versions by hot key.
-    pub(super) hot: BTreeMap<usize, Vec<Stamp>>,
+    pub(super) orders: Vec<(&'static str, String)>,
+    /// Versions of items, each with the region that took it.
+    pub(super) writes: Vec<(&'static str, String, Write)>,
 }
 
 impl Acknowledged {
-    pub(super) fn collect<'a>(written: impl Iterator<Item = &'a Written>) -> Self {
+    pub(super) fn collect<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut all = Self::default();
-        for write in written {
-            match write {
-                Written::Order(id) => all.orders.push(id.clone()),
-                Written::Hot(key, stamp) => all.hot.entry(*key).or_default().push(*stamp),
+        for record in records {
+            let region = record.served_by.clone().unwrap_or_default();
+            match &record.written {
+                Some(Written::Order(id)) => all.orders.push((record.phase, id.clone())),
+                Some(Written::Version(write)) => {
+                    all.writes.push((record.phase, region, write.clone()));
+                }
+                None => {}
             }
         }
         all
     }
 
     pub(super) fn len(&self) -> usize {
-        self.orders.len() + self.hot.values().map(Vec::len).sum::<usize>()
+        self.orders.len() + self.writes.len()
+    }
+
+    /// Every item that was written, each once.
+    pub(super) fn items(&self) -> Vec<(String, String)> {
+        let item = |write: &Write| (write.table.to_string(), write.key.clone());
+        let items: BTreeSet<_> = self.writes.iter().map(|(_, _, write)| item(write)).collect();
+        items.into_iter().collect()
     }
 }
 
@@ -72,6 +61,8 @@ pub(super) struct RegionAudit {
     pub(super) present: u64,
     /// Replaced by a write that had seen them.
     pub(super) overwritten: u64,
+    /// Kept beside what a reader sees first.
+    pub(super) merged: u64,
     /// Lost a conflict; the ledger has them.
     pub(super) in_ledger: u64,
     /// None of these.
@@ -82,103 +73,229 @@ pub(super) struct RegionAudit {
 
 impl RegionAudit {
     fn count(&mut self, fate: Fate, what: impl FnOnce() -> String) {
-        match fate {
-            Fate::Present => self.present += 1,
-            Fate::Overwritten => self.overwritten += 1,
-            Fate::InLedger => self.in_ledger += 1,
+        *match fate {
+            Fate::Present => &mut self.present,
+            Fate::Overwritten => &mut self.overwritten,
+            Fate::Merged => &mut self.merged,
+            Fate::InLedger => &mut self.in_ledger,
             Fate::Lost => {
-                self.lost += 1;
-                if self.examples.len() < 5 {
-                    self.examples.push(what());
-                }
+                note(&mut self.examples, what);
+                &mut self.lost
+            }
+        } += 1;
+    }
+}
+
+/// One row of the account: of the acknowledged writes of a group, how many are in the causal past
+/// of what is shown (or are it), merged into it, in the ledger, or lost; by the worst of the
+/// regions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Account {
+    /// What the group has in common: `all`, `phase`, `kind` or `table`.
+    pub(super) by: &'static str,
+    /// Which phase, kind or table.
+    pub(super) name: String,
+    pub(super) acknowledged: u64,
+    pub(super) causal: u64,
+    pub(super) merged: u64,
+    pub(super) in_ledger: u64,
+    pub(super) lost: u64,
+}
+
+impl Account {
+    fn count(&mut self, fate: Fate) {
+        self.acknowledged += 1;
+        *match fate {
+            Fate::Present | Fate::Overwritten => &mut self.causal,
+            Fate::Merged => &mut self.merged,
+            Fate::InLedger => &mut self.in_ledger,
+            Fate::Lost => &mut self.lost,
+        } += 1;
+    }
+}
+
+/// Everything that the audit found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Audit {
+    pub(super) regions: Vec<RegionAudit>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) wrong: Wrong,
+}
+
+/// What must not be, counted, with examples.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Wrong {
+    /// Items that do not read as the write reads that won.
+    pub(super) values: u64,
+    /// Entries of the ledger whose sides were not concurrent.
+    pub(super) false_conflicts: u64,
+    /// Conditional writes that lost without being called grave, and plain ones that are.
+    pub(super) severity: u64,
+    /// Keys that one region gave to two who asked to be the first.
+    pub(super) double_claims: u64,
+    /// The first few of each.
+    pub(super) examples: Vec<String>,
+}
+
+fn note(examples: &mut Vec<String>, what: impl FnOnce() -> String) {
+    if examples.len() < EXAMPLES_MAX {
+        examples.push(what());
+    }
+}
+
+/// Judges what the regions showed once they had everything; `run` names the keys of this run.
+pub(super) fn audit(views: &[View], all: &Acknowledged, run: &str) -> Audit {
+    let mut audit = Audit::default();
+    let mut worst_orders = vec![Fate::Present; all.orders.len()];
+    let mut worst = vec![Fate::Present; all.writes.len()];
+    let (deletes, nothing) = (newest_deletes(all), Kept::default());
+    for view in views {
+        let mut region = RegionAudit { region: view.region.clone(), ..RegionAudit::default() };
+        for ((_, id), worst) in all.orders.iter().zip(&mut worst_orders) {
+            let found = if view.orders.contains(id) { Fate::Present } else { Fate::Lost };
+            region.count(found, || format!("order {id}"));
+            *worst = found.max(*worst);
+        }
+        let losers = losers_by_item(view);
+        for ((_, by, write), worst) in all.writes.iter().zip(&mut worst) {
+            let item = (write.table.to_string(), write.key.clone());
+            let kept = view.kept.get(&item).unwrap_or(&nothing);
+            let losers = losers.get(&(&*write.table, &write.key)).map_or(&[][..], Vec::as_slice);
+            let deleted = deletes.get(&(&*write.table, write.key.as_str())).copied();
+            let found = match fate(write.stamp, &kept.versions, losers) {
+                Fate::Lost => collected(write.stamp, kept, deleted),
+                found => found,
+            };
+            region.count(found, || {
+                format!("{} of {} by {by}: version {}", write.kind.as_str(), write.key, write.stamp)
+            });
+            *worst = found.max(*worst);
+        }
+        audit.regions.push(region);
+        check_values(view, all, &mut audit.wrong);
+    }
+    audit.accounts = accounts(all, &worst_orders, &worst);
+    check_ledger(views, all, run, &mut audit.wrong);
+    check_claims(all, run, &mut audit.wrong);
+    audit
+}
+
+/// The newest acknowledged deletion of each item.
+fn newest_deletes(all: &Acknowledged) -> BTreeMap<(&str, &str), Stamp> {
+    let mut newest = BTreeMap::new();
+    for (_, _, write) in all.writes.iter().filter(|(_, _, write)| write.kind == Kind::Delete) {
+        let stamp = newest.entry((&*write.table, write.key.as_str())).or_insert(write.stamp);
+        *stamp = write.stamp.max(*stamp);
+    }
+    newest
+}
+
+/// Where a write is whose item has no row: deleted knowingly, if a deletion that came after it is
+/// known to the region, which then has collected the tombstone.
+fn collected(stamp: Stamp, kept: &Kept, deleted: Option<Stamp>) -> Fate {
+    match deleted {
+        Some(deleted) if kept.versions.is_empty() && kept.seen.covers(deleted) => {
+            match stamp.cmp(&deleted) {
+                Ordering::Equal => Fate::Present,
+                Ordering::Less if kept.seen.covers(stamp) => Fate::Overwritten,
+                Ordering::Less | Ordering::Greater => Fate::Lost,
             }
         }
+        _ => Fate::Lost,
     }
 }
 
-/// Audits one region, whose ledger must by now hold every conflict.
-pub(super) async fn region(place: &Place, all: &Acknowledged) -> Result<RegionAudit, Error> {
-    let mut audit = RegionAudit { region: place.name.clone(), ..RegionAudit::default() };
-    let present = store::orders_present(&mut place.store(), &all.orders).await?;
-    for id in &all.orders {
-        let found = if present.contains(id) { Fate::Present } else { Fate::Lost };
-        audit.count(found, || format!("order {id}"));
+fn losers_by_item(view: &View) -> BTreeMap<(&str, &str), Vec<Seen>> {
+    let mut losers: BTreeMap<(&str, &str), Vec<Seen>> = BTreeMap::new();
+    for entry in &view.conflicts {
+        losers.entry((&entry.table, &entry.key)).or_default().extend(entry.losers());
     }
-    let mut admin = place.admin();
-    let losers = store::hot_losers(&mut admin).await?;
-    for key in 0..HOT_KEYS {
-        let current = store::hot_version(&mut admin, key).await?;
-        let name = store::hot_name(key);
-        let of_key = losers.iter().filter(|(loser, _)| *loser == name);
-        let of_key: Vec<Seen> = of_key.map(|(_, seen)| seen.clone()).collect();
-        for stamp in all.hot.get(&key).into_iter().flatten() {
-            let found = fate(*stamp, current.as_ref(), &of_key);
-            audit.count(found, || format!("{name} version {stamp}"));
-        }
-    }
-    Ok(audit)
+    losers
 }
 
-/// Waits until every region has applied everything that any region has.
-pub(super) async fn converge(places: &[Place], patience: Duration) -> Result<Duration, Error> {
-    let began = Instant::now();
-    loop {
-        let mut vectors = Vec::new();
-        for place in places {
-            vectors.push(store::applied(&mut place.admin()).await?);
+fn accounts(all: &Acknowledged, orders: &[Fate], writes: &[Fate]) -> Vec<Account> {
+    let mut total = Account { by: "all", name: "all".to_string(), ..Account::default() };
+    let (mut phases, mut kinds, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    let mut count = |phase, kind, table, fate| {
+        total.count(fate);
+        group(&mut phases, "phase", phase).count(fate);
+        group(&mut kinds, "kind", kind).count(fate);
+        group(&mut tables, "table", table).count(fate);
+    };
+    for ((phase, _), fate) in all.orders.iter().zip(orders) {
+        count(phase, "order", ORDERS.0, *fate);
+    }
+    for ((phase, _, write), fate) in all.writes.iter().zip(writes) {
+        count(phase, write.kind.as_str(), &write.table, *fate);
+    }
+    let order = |account: &Account| Kind::ALL.iter().position(|kind| kind.as_str() == account.name);
+    kinds.sort_by_key(order);
+    phases.into_iter().chain(kinds).chain(tables).chain([total]).collect()
+}
+
+fn group<'a>(accounts: &'a mut Vec<Account>, by: &'static str, name: &str) -> &'a mut Account {
+    let at = accounts.iter().position(|account| account.name == name).unwrap_or(accounts.len());
+    if at == accounts.len() {
+        accounts.push(Account { by, name: name.to_string(), ..Account::default() });
+    }
+    &mut accounts[at]
+}
+
+/// What a reader is shown is what was written by the write that won, where one of ours did and
+/// nothing is merged into it.
+fn check_values(view: &View, all: &Acknowledged, wrong: &mut Wrong) {
+    let by_stamp: BTreeMap<Stamp, &Write> =
+        all.writes.iter().map(|(_, _, write)| (write.stamp, write)).collect();
+    for ((table, key), kept) in &view.kept {
+        let [only] = kept.versions.as_slice() else { continue };
+        let Some(write) = by_stamp.get(&only.stamp) else { continue };
+        let item = view.contents.get(table).and_then(|items| items.get(key));
+        let shown = item.and_then(|item| item["v"]["S"].as_str());
+        if item.is_some() != write.value.is_some() || shown != write.value.as_deref() {
+            wrong.values += 1;
+            note(&mut wrong.examples, || {
+                format!("{key} in {}: {shown:?}, written was {:?}", view.region, write.value)
+            });
         }
-        if vectors.windows(2).all(|pair| pair[0] == pair[1]) {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() > patience {
-            return Err(Error::TooSlow("the regions did not converge", patience));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The writes of `suspects` that none of the `survivors` has.
-pub(super) async fn unreplicated(
-    survivors: &[Place],
-    suspects: &Acknowledged,
-) -> Result<Acknowledged, Error> {
-    let mut orders: BTreeSet<String> = suspects.orders.iter().cloned().collect();
-    let mut seen = VersionVector::default();
-    for place in survivors {
-        let asked: Vec<String> = orders.iter().cloned().collect();
-        for id in store::orders_present(&mut place.store(), &asked).await? {
-            orders.remove(&id);
+fn check_ledger(views: &[View], all: &Acknowledged, run: &str, wrong: &mut Wrong) {
+    let by_stamp: BTreeMap<Stamp, Kind> =
+        all.writes.iter().map(|(_, _, write)| (write.stamp, write.kind)).collect();
+    let entries = views.iter().flat_map(|view| &view.conflicts);
+    let entries: BTreeMap<&str, _> = entries.map(|entry| (entry.id.as_str(), entry)).collect();
+    for entry in entries.into_values().filter(|entry| entry.key.starts_with(run)) {
+        let shared = entry.sharing.len() > 1;
+        if !shared && !concurrent(&entry.loser, &entry.winner) {
+            wrong.false_conflicts += 1;
+            note(&mut wrong.examples, || format!("conflict {} was none", entry.id));
         }
-        seen.join(&store::applied(&mut place.admin()).await?);
+        let kinds: Vec<_> = entry.losers().iter().map(|loser| by_stamp.get(&loser.stamp)).collect();
+        // A loser that nobody was told of may be anything.
+        let (grave, unknown) = (kinds.contains(&Some(&Kind::Conditional)), kinds.contains(&None));
+        let high = entry.severity == "high";
+        // A value that is not shown does not say under which condition it was written.
+        if !entry.attribute && grave != high && !(high && unknown) {
+            wrong.severity += 1;
+            note(&mut wrong.examples, || {
+                format!("conflict {} of {kinds:?} is {}", entry.id, entry.severity)
+            });
+        }
     }
-    let mut missing = Acknowledged { orders: orders.into_iter().collect(), hot: BTreeMap::new() };
-    for (key, stamps) in &suspects.hot {
-        let unseen: Vec<Stamp> =
-            stamps.iter().copied().filter(|stamp| !seen.covers(*stamp)).collect();
-        missing.hot.insert(*key, unseen);
-    }
-    Ok(missing)
 }
 
-/// Waits until every one of `places` has all of `missing`.
-pub(super) async fn arrival(
-    places: &[Place],
-    missing: &Acknowledged,
-    patience: Duration,
-) -> Result<Duration, Error> {
-    let began = Instant::now();
-    loop {
-        let mut left = 0;
-        for place in places {
-            let alone = std::slice::from_ref(place);
-            left += unreplicated(alone, missing).await?.len();
+fn check_claims(all: &Acknowledged, run: &str, wrong: &mut Wrong) {
+    let mut given = BTreeSet::new();
+    for (_, region, write) in &all.writes {
+        let claim = (region, &write.table, &write.key);
+        if writer::is_claim(run, &write.key) && !given.insert(claim) {
+            wrong.double_claims += 1;
+            note(&mut wrong.examples, || format!("{region} gave {} twice", write.key));
         }
-        if left == 0 {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() > patience {
-            return Err(Error::TooSlow("unreplicated writes did not arrive", patience));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

@@ -1,89 +1,43 @@
-//! The experiment `region-loss`, phase by phase.
+//! The experiment `region-loss`: a region dies and returns, seen through the front door.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pangea_core::experiment::{Attempt, Check, Recovery, missed, recovery};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use pangea_core::experiment::{Attempt, Check, Recovery, recovery};
+use pangea_core::merge::VersionVector;
+use serde_json::json;
 
-use super::audit::{self, Acknowledged, Place, RegionAudit};
+use super::audit::Acknowledged;
 use super::dns::Resolver;
-use super::report::{Report, TimelineEvent};
-use super::store;
-use super::workload::{self, Ground, Path, Record, Written};
+use super::load::{Path, Record, Written};
+use super::place::Place;
+use super::report::{Findings, millis, seconds_begun};
+use super::trial::{Settled, TABLE, Trial};
+use super::view::ORDERS;
+use super::writer::{self, Site};
+use super::{Error, Experiment, Options, dynamo, front};
 use crate::config::Topology;
 use crate::status::Status;
-use crate::supervise::client::Client as Supervisor;
 
-/// How the experiment is run; every duration bounds a phase.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The deployment, as `up` runs it.
-    pub topology: Topology,
-    /// Where `up` keeps its data and control socket.
-    pub data_dir: PathBuf,
-    /// The region to lose; none for the one that the accelerator sends new connections to.
-    pub region: Option<String>,
-    /// Clients of each path.
-    pub clients: usize,
-    /// Pause of a client between two requests.
-    pub pause: Duration,
-    /// Load before the loss.
-    pub before: Duration,
-    /// Load between the loss and the return.
-    pub during: Duration,
-    /// Load after the return.
-    pub after: Duration,
-}
-
-/// Why there is no verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The topology or its state does not allow the experiment.
-    #[error("{0}")]
-    Unfit(String),
-    /// A process could not be killed or started.
-    #[error(transparent)]
-    Supervisor(#[from] crate::supervise::client::Error),
-    /// A region could not be asked.
-    #[error("{0}")]
-    Region(String),
-}
-
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
-        Self::Region(error.to_string())
-    }
-}
-
-/// Runs the experiment; `say` is told of events as they happen.
-///
-/// # Errors
-/// See [`Error`]; a missed objective is no error but a verdict.
-pub async fn run(options: Options, say: impl Fn(&TimelineEvent)) -> Result<Report, Error> {
-    let mut trial = Trial::prepare(options, say).await?;
-    let load = trial.start_load()?;
-    tokio::time::sleep(trial.options.before).await;
-    trial.note(format!("steady: {} requests answered", trial.succeeded()));
-    trial.has_evidence()?;
-    let fault_us = trial.kill()?;
-    let watched = trial.watch_recovery(fault_us).await;
-    let missing = trial.count_unreplicated(fault_us).await?;
-    trial.rest_of(trial.options.during, fault_us).await;
-    trial.bring_back().await?;
-    let arrived = trial.await_arrival(&missing).await?;
-    tokio::time::sleep(trial.options.after).await;
-    trial.stop.send_replace(true);
-    load.join_all().await;
-    trial.note(format!("load ended: {} requests", trial.ground.records().len()));
-    let convergence_ms = trial.converge().await;
-    let audits = trial.audit().await?;
-    Ok(trial.conclude(fault_us, watched, &missing, arrived, convergence_ms, audits))
-}
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "region-loss",
+    does: "kill one region under load, bring it back, audit every write",
+    objectives: &[
+        "rto_accelerator_ms",
+        "rto_dns_ms",
+        "rpo_ms",
+        "lost",
+        "failed_requests_max",
+        "convergence_s",
+        "differences",
+        "wrong_values",
+        "false_conflicts",
+        "wrong_severity",
+        "double_claims",
+        "stamp_regressions",
+    ],
+};
 
 /// What was seen from outside while the region was away.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,83 +50,79 @@ struct Watched {
 struct Missing {
     writes: Acknowledged,
     rpo_ms: u64,
+    arrived: u64,
 }
 
-struct Trial<S> {
-    options: Options,
-    say: S,
-    region: String,
-    places: Vec<Place>,
-    supervisor: Supervisor,
-    ground: Ground,
-    stop: watch::Sender<bool>,
-    events: Mutex<Vec<TimelineEvent>>,
-    fault_us: Option<u64>,
+struct Loss<'t, 'a> {
+    trial: &'t mut Trial<'a>,
+    victim: Place,
 }
 
-impl<S: Fn(&TimelineEvent)> Trial<S> {
-    async fn prepare(options: Options, say: S) -> Result<Self, Error> {
-        let status = fetch(&options.topology).await?;
-        fit(&options.topology, &status)?;
-        let region = choose(&options, &status)?;
-        let place = |region: &crate::config::Region| Place {
-            name: region.name.clone(),
-            dynamodb: region.dynamodb,
-            admin: region.admin,
-        };
-        let places: Vec<Place> = options.topology.regions.iter().map(place).collect();
-        let others: Vec<String> = places[1..].iter().map(|place| place.name.clone()).collect();
-        store::ensure_hot_table(&mut places[0].store(), &others, Duration::from_secs(30)).await?;
-        let (stop, stopped) = watch::channel(false);
-        let records = Arc::new(Mutex::new(Vec::new()));
-        let ground = Ground { began: Instant::now(), stop: stopped, records, pause: options.pause };
-        let supervisor = Supervisor::new(&options.data_dir);
-        let events = Mutex::new(Vec::new());
-        let fault_us = None;
-        Ok(Self { options, say, region, places, supervisor, ground, stop, events, fault_us })
-    }
+/// Runs it to the audit.
+pub(super) async fn run(trial: &mut Trial<'_>) -> Result<(Settled, Findings), Error> {
+    let status = fetch(&trial.options.topology).await?;
+    let serving = status.edge.accelerator_serves.as_deref();
+    let wanted = trial.options.region.as_deref().or(serving);
+    let victim = trial.named(wanted, 0)?;
+    trial.tables.push(ORDERS.0.to_string());
+    let mut loss = Loss { trial, victim };
+    loss.start_load()?;
+    loss.trial.rest(loss.trial.options.before).await;
+    loss.trial.note(format!("steady: {} requests answered", loss.succeeded()));
+    loss.has_evidence()?;
+    let fault_us = loss.kill()?;
+    let watched = loss.watch_recovery(fault_us).await;
+    let mut missing = loss.count_unreplicated(fault_us).await?;
+    loss.rest_of(loss.trial.options.during, fault_us).await;
+    loss.bring_back().await?;
+    missing.arrived = loss.await_arrival(&missing.writes).await?;
+    loss.trial.rest(loss.trial.options.after).await;
+    let settled = loss.trial.settle().await?;
+    let findings = loss.findings(fault_us, watched, &missing, &settled);
+    Ok((settled, findings))
+}
 
-    fn note(&self, event: String) {
-        let now_us = self.ground.now_us();
-        let since = |fault: u64| i64::try_from(now_us.saturating_sub(fault) / 1000).unwrap_or(0);
-        let since_fault_ms = self.fault_us.map(since);
-        let event = TimelineEvent { at_ms: now_us / 1000, since_fault_ms, event };
-        (self.say)(&event);
-        if let Ok(mut events) = self.events.lock() {
-            events.push(event);
-        }
-    }
-
-    fn start_load(&self) -> Result<JoinSet<()>, Error> {
-        let mut load = JoinSet::new();
-        let edge = &self.options.topology.edge;
-        let (name, port) = front_door(&self.options.topology)?;
-        for _ in 0..self.options.clients {
-            load.spawn(workload::through_accelerator(self.ground.clone(), edge.accelerator));
+impl Loss<'_, '_> {
+    fn start_load(&mut self) -> Result<(), Error> {
+        let options = self.trial.options;
+        let (name, port) = front_door(&options.topology)?;
+        let clients = options.clients.unwrap_or(8);
+        let edge = &options.topology.edge;
+        for _ in 0..clients {
+            let ground = self.trial.ground.clone();
+            self.trial.spawn(front::through_accelerator(ground, edge.accelerator));
             let resolver = Resolver::new(edge.dns, &name);
             let resolver = resolver.map_err(|error| Error::Unfit(error.to_string()))?;
-            load.spawn(workload::through_dns(self.ground.clone(), resolver, port));
+            let ground = self.trial.ground.clone();
+            self.trial.spawn(front::through_dns(ground, resolver, port));
         }
-        for place in &self.places {
-            let region = place.name.clone();
-            load.spawn(workload::at_store(self.ground.clone(), region, place.dynamodb));
+        for place in self.trial.places.clone() {
+            let site = Site {
+                region: place.name,
+                address: place.dynamodb,
+                table: TABLE.into(),
+                run: self.trial.run.clone(),
+                client: 0,
+                rows: 0,
+            };
+            let ground = self.trial.ground.clone();
+            self.trial.spawn(writer::writer(ground, site));
         }
-        let clients = self.options.clients;
-        self.note(format!(
+        self.trial.note(format!(
             "load started: {clients} clients through the accelerator, {clients} through DNS \
              ({name}), one at each store"
         ));
-        Ok(load)
+        Ok(())
     }
 
     /// A verdict rests on what clients were told: without answers from the region that is about to
     /// be lost, and on every path, there is nothing to judge.
     fn has_evidence(&self) -> Result<(), Error> {
-        let records = self.ground.records();
+        let records = self.trial.ground.records();
         let good = || records.iter().filter(|record| record.attempt.succeeded);
         let on = |path: Path| good().any(|record| record.path == path);
         let by_victim = |record: &&Record| {
-            record.path != Path::Store && record.served_by.as_deref() == Some(&self.region)
+            record.path != Path::Store && record.served_by.as_ref() == Some(&self.victim.name)
         };
         let missing = if !on(Path::Accelerator) {
             "no request through the accelerator was answered".to_string()
@@ -181,22 +131,21 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
         } else if !on(Path::Store) {
             "no write at a store was answered".to_string()
         } else if good().find(by_victim).is_none() {
-            format!("{} served none of the clients: lose a region that serves", self.region)
+            format!("{} served none of the clients: lose a region that serves", self.victim.name)
         } else {
             return Ok(());
         };
-        self.stop.send_replace(true);
         Err(Error::Unfit(missing))
     }
 
     fn succeeded(&self) -> usize {
-        self.ground.records().iter().filter(|record| record.attempt.succeeded).count()
+        self.trial.ground.records().iter().filter(|record| record.attempt.succeeded).count()
     }
 
     /// The names of the lost region's processes, as the supervisor knows them.
     fn victims(&self) -> Result<Vec<String>, Error> {
-        let all = self.supervisor.list()?;
-        let is_victim = |name: &str| name.split_whitespace().any(|word| word == self.region);
+        let all = self.trial.supervisor.list()?;
+        let is_victim = |name: &str| name.split_whitespace().any(|word| word == self.victim.name);
         Ok(all.into_iter().map(|process| process.process).filter(|name| is_victim(name)).collect())
     }
 
@@ -205,36 +154,34 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
         let mut victims = self.victims()?;
         // The store last: an application that outlived it would be answering errors meanwhile.
         victims.sort_by_key(|name| name.starts_with("region"));
-        let fault_us = self.ground.now_us();
-        self.fault_us = Some(fault_us);
-        for victim in &victims {
-            self.supervisor.kill(victim)?;
-        }
-        self.note(format!("SIGKILL: {}", victims.join(", ")));
+        let fault_us = self.trial.fault_begins();
+        self.trial.ground.set_phase("during");
+        self.trial.kill_all(&victims)?;
         Ok(fault_us)
     }
 
     /// Watches the edge until it calls the region unhealthy and answers with another.
     async fn watch_recovery(&self, fault_us: u64) -> Watched {
+        let (trial, victim) = (&*self.trial, &self.victim.name);
         let mut watched = Watched::default();
         let (mut dns, mut accelerator) = (false, false);
-        let bound = self.options.during.max(Duration::from_secs(1));
+        let bound = trial.options.during.max(Duration::from_secs(1));
         while self.since(fault_us) < bound && !(dns && accelerator) {
-            if let Ok(status) = fetch(&self.options.topology).await {
-                let healthy = status.region(&self.region).is_none_or(|region| region.healthy);
+            if let Ok(status) = fetch(&trial.options.topology).await {
+                let healthy = status.region(victim).is_none_or(|region| region.healthy);
                 if !healthy && watched.detection_ms.is_none() {
                     watched.detection_ms = Some(millis(self.since(fault_us)));
-                    self.note(format!("edge: {} is unhealthy", self.region));
+                    trial.note(format!("edge: {victim} is unhealthy"));
                 }
-                let serves = status.edge.accelerator_serves.filter(|name| *name != self.region);
+                let serves = status.edge.accelerator_serves.filter(|name| name != victim);
                 if let Some(name) = serves.filter(|_| !accelerator) {
                     accelerator = true;
-                    self.note(format!("accelerator: new connections go to {name}"));
+                    trial.note(format!("accelerator: new connections go to {name}"));
                 }
                 let answer = status.edge.dns_answers.into_values().flatten().next();
-                if let Some(name) = answer.filter(|name| *name != self.region && !dns) {
+                if let Some(name) = answer.filter(|name| name != victim && !dns) {
                     dns = true;
-                    self.note(format!("DNS: the answer is {name}"));
+                    trial.note(format!("DNS: the answer is {name}"));
                 }
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -244,194 +191,157 @@ impl<S: Fn(&TimelineEvent)> Trial<S> {
 
     /// What the lost region acknowledged and no survivor has, once what was on the wire has landed.
     async fn count_unreplicated(&self, fault_us: u64) -> Result<Missing, Error> {
-        let longest = self.options.topology.links.iter().map(|link| link.rtt_ms).max();
+        let longest = self.trial.options.topology.links.iter().map(|link| link.rtt_ms).max();
         let landing = Duration::from_millis(longest.unwrap_or_default() + 200);
         self.rest_of(landing, fault_us).await;
-        let of_victim: Vec<Record> = self
-            .ground
-            .records()
-            .into_iter()
-            .filter(|record| record.served_by.as_deref() == Some(&self.region))
-            .collect();
-        let written = of_victim.iter().filter_map(|record| record.written.as_ref());
-        let suspects = Acknowledged::collect(written);
-        let survivors: Vec<Place> =
-            self.places.iter().filter(|place| place.name != self.region).cloned().collect();
-        let writes = audit::unreplicated(&survivors, &suspects).await?;
+        let records = self.trial.ground.records();
+        let by_victim = |record: &Record| record.served_by.as_ref() == Some(&self.victim.name);
+        let of_victim: Vec<Record> = records.into_iter().filter(by_victim).collect();
+        let suspects = Acknowledged::collect(&of_victim);
+        let writes = unreplicated(&self.trial.others(&self.victim), &suspects).await?;
+        let orders: BTreeSet<&String> = writes.orders.iter().map(|(_, id)| id).collect();
+        let stamps: BTreeSet<_> = writes.writes.iter().map(|(_, _, write)| write.stamp).collect();
         let is_missing = |record: &&Record| match &record.written {
-            Some(Written::Order(id)) => writes.orders.contains(id),
-            Some(Written::Hot(key, stamp)) => {
-                writes.hot.get(key).is_some_and(|stamps| stamps.contains(stamp))
-            }
+            Some(Written::Order(id)) => orders.contains(id),
+            Some(Written::Version(write)) => stamps.contains(&write.stamp),
             None => false,
         };
         let oldest = of_victim.iter().filter(is_missing).map(|record| record.attempt.ended_us);
         let oldest = oldest.min().unwrap_or(fault_us);
         let rpo_ms = fault_us.saturating_sub(oldest).div_ceil(1000);
         let (count, of) = (writes.len(), suspects.len());
-        self.note(format!(
+        self.trial.note(format!(
             "{count} of {of} writes acknowledged by {} had not left it; the oldest was {rpo_ms} ms \
              old",
-            self.region
+            self.victim.name
         ));
-        Ok(Missing { writes, rpo_ms })
+        Ok(Missing { writes, rpo_ms, arrived: 0 })
     }
 
-    async fn bring_back(&self) -> Result<(), Error> {
+    async fn bring_back(&mut self) -> Result<(), Error> {
         let mut victims = self.victims()?;
         victims.sort_by_key(|name| !name.starts_with("region"));
-        for victim in &victims {
-            self.supervisor.start(victim)?;
-        }
-        self.note(format!("started again: {}", victims.join(", ")));
-        let until = Instant::now() + self.convergence_bound();
+        self.trial.start_all(&victims)?;
+        let name = &self.victim.name;
+        let until = Instant::now() + self.bound();
         while Instant::now() < until {
-            let status = fetch(&self.options.topology).await?;
-            if status.region(&self.region).is_some_and(|region| region.well()) {
-                self.note(format!("edge: {} is healthy", self.region));
+            let status = fetch(&self.trial.options.topology).await?;
+            if status.region(name).is_some_and(|region| region.well()) {
+                self.trial.note(format!("edge: {name} is healthy"));
+                self.trial.ground.set_phase("after");
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.note(format!("{} did not become healthy in time", self.region));
+        self.trial.note(format!("{name} did not become healthy in time"));
         Ok(())
     }
 
-    async fn await_arrival(&self, missing: &Missing) -> Result<u64, Error> {
-        let count = missing.writes.len();
-        let bound = self.convergence_bound();
-        match audit::arrival(&self.places, &missing.writes, bound).await {
-            Ok(_) => {
-                self.note(format!("the {count} unreplicated writes are in every region"));
-                Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    /// Waits until every region has all of `missing`; how many of them arrived.
+    async fn await_arrival(&self, missing: &Acknowledged) -> Result<u64, Error> {
+        let (began, count) = (Instant::now(), missing.len());
+        loop {
+            let mut left = 0;
+            for place in &self.trial.places {
+                let alone = std::slice::from_ref(place);
+                left = left.max(unreplicated(alone, missing).await?.len());
             }
-            Err(store::Error::TooSlow(..)) => {
-                let mut left = 0;
-                for place in &self.places {
-                    let alone = std::slice::from_ref(place);
-                    left = left.max(audit::unreplicated(alone, &missing.writes).await?.len());
-                }
-                self.note(format!("{left} of {count} unreplicated writes did not arrive"));
-                Ok(u64::try_from(count.saturating_sub(left)).unwrap_or(u64::MAX))
+            if left == 0 {
+                self.trial.note(format!("the {count} unreplicated writes are in every region"));
+                return Ok(u64::try_from(count).unwrap_or(u64::MAX));
             }
-            Err(error) => Err(error.into()),
+            if began.elapsed() > self.bound() {
+                let text = format!("{left} of {count} unreplicated writes did not arrive");
+                self.trial.note(text);
+                return Ok(u64::try_from(count - left).unwrap_or(u64::MAX));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    async fn converge(&self) -> Option<u64> {
-        match audit::converge(&self.places, self.convergence_bound()).await {
-            Ok(took) => {
-                self.note("all regions have applied the same".to_string());
-                Some(millis(took))
-            }
-            Err(error) => {
-                self.note(error.to_string());
-                None
-            }
-        }
-    }
-
-    async fn audit(&self) -> Result<Vec<RegionAudit>, Error> {
-        let all = self.acknowledged();
-        let mut audits = Vec::new();
-        for place in &self.places {
-            audits.push(audit::region(place, &all).await?);
-        }
-        self.note(format!("audited {} acknowledged writes in {} regions", all.len(), audits.len()));
-        Ok(audits)
-    }
-
-    fn acknowledged(&self) -> Acknowledged {
-        let records = self.ground.records();
-        Acknowledged::collect(records.iter().filter_map(|record| record.written.as_ref()))
     }
 
     fn since(&self, fault_us: u64) -> Duration {
-        Duration::from_micros(self.ground.now_us().saturating_sub(fault_us))
+        Duration::from_micros(self.trial.ground.now_us().saturating_sub(fault_us))
     }
 
     async fn rest_of(&self, phase: Duration, fault_us: u64) {
         tokio::time::sleep(phase.saturating_sub(self.since(fault_us))).await;
     }
 
-    fn convergence_bound(&self) -> Duration {
-        Duration::from_secs(self.options.topology.objectives.convergence_s)
+    fn bound(&self) -> Duration {
+        Duration::from_secs(self.trial.options.topology.objectives.convergence_s)
     }
 
-    fn conclude(
-        self,
+    fn findings(
+        &self,
         fault_us: u64,
         watched: Watched,
         missing: &Missing,
-        unreplicated_arrived: u64,
-        convergence_ms: Option<u64>,
-        audits: Vec<RegionAudit>,
-    ) -> Report {
-        let records = self.ground.records();
+        settled: &Settled,
+    ) -> Findings {
+        let records = self.trial.ground.records();
         let accelerator = recovered(&records, Path::Accelerator, fault_us);
         let dns = recovered(&records, Path::Dns, fault_us);
-        let worst = |of: fn(&RegionAudit) -> u64| audits.iter().map(of).max().unwrap_or_default();
-        let acknowledged = u64::try_from(self.acknowledged().len()).unwrap_or(u64::MAX);
-        let lost = worst(|audit| audit.lost);
         let failed_requests = accelerator.failed + dns.failed;
         let rto = |recovery: &Recovery| recovery.rto_us.map(|us| us.div_ceil(1000));
-        let convergence_s = convergence_ms.map(|ms| ms.div_ceil(1000));
-        let objectives = &self.options.topology.objectives;
+        let objectives = &self.trial.options.topology.objectives;
         let check = |objective, bound, measured| Check { objective, bound, measured };
-        let checks = [
+        let lost = settled.audit.accounts.last().map(|all| all.lost);
+        let convergence_s = settled.convergence.map(seconds_begun);
+        let mut checks = vec![
             check("rto_accelerator_ms", Some(objectives.rto_accelerator_ms), rto(&accelerator)),
             check("rto_dns_ms", Some(objectives.rto_dns_ms), rto(&dns)),
             check("rpo_ms", Some(objectives.rpo_ms), Some(missing.rpo_ms)),
-            check("lost", Some(objectives.lost), Some(lost)),
+            check("lost", Some(objectives.lost), lost),
             check("failed_requests_max", objectives.failed_requests_max, Some(failed_requests)),
             check("convergence_s", Some(objectives.convergence_s), convergence_s),
         ];
-        let clients = records.iter().filter(|record| record.path != Path::Store);
-        Report {
-            experiment: "region-loss",
-            region: self.region,
-            verdict: if missed(&checks).is_empty() { "pass" } else { "fail" },
-            acknowledged,
-            lost,
-            in_ledger: worst(|audit| audit.in_ledger),
-            overwritten: worst(|audit| audit.overwritten),
-            unreplicated_at_loss: u64::try_from(missing.writes.len()).unwrap_or(u64::MAX),
-            unreplicated_arrived,
-            rpo_ms: missing.rpo_ms,
-            detection_ms: watched.detection_ms,
-            rto_accelerator_ms: rto(&accelerator),
-            rto_dns_ms: rto(&dns),
-            failed_requests,
-            failed_accelerator: accelerator.failed,
-            failed_dns: dns.failed,
-            requests: u64::try_from(clients.count()).unwrap_or(u64::MAX),
-            convergence_ms,
-            objectives: checks.iter().map(Into::into).collect(),
-            audits,
-            errors: errors(&records),
-            events: self.events.into_inner().unwrap_or_default(),
+        checks.extend(self.trial.invariants(settled));
+        let front = |record: &&Record| matches!(record.path, Path::Accelerator | Path::Dns);
+        let (requests, unreplicated) = (records.iter().filter(front).count(), missing.writes.len());
+        let figures = json!({
+            "unreplicated_at_loss": unreplicated,
+            "unreplicated_arrived": missing.arrived,
+            "rpo_ms": missing.rpo_ms,
+            "detection_ms": watched.detection_ms,
+            "rto_accelerator_ms": rto(&accelerator),
+            "rto_dns_ms": rto(&dns),
+            "failed_requests": failed_requests,
+            "failed_accelerator": accelerator.failed,
+            "failed_dns": dns.failed,
+            "requests": requests,
+        });
+        Findings {
+            region: self.victim.name.clone(),
+            checks,
+            figures: figures.as_object().cloned().unwrap_or_default(),
+            summary: format!(
+                "{unreplicated} unreplicated at the loss and {} of them arrived, \
+                 {failed_requests} of {requests} requests failed",
+                missing.arrived
+            ),
+            listed: Some(|record| matches!(record.path, Path::Accelerator | Path::Dns)),
         }
     }
+}
+
+/// The writes of `suspects` that none of the `survivors` has.
+async fn unreplicated(survivors: &[Place], suspects: &Acknowledged) -> Result<Acknowledged, Error> {
+    let mut missing = suspects.clone();
+    let mut seen = VersionVector::default();
+    for place in survivors {
+        let asked: Vec<String> = missing.orders.iter().map(|(_, id)| id.clone()).collect();
+        let found = dynamo::present(&mut place.store(), ORDERS.0, ORDERS.1, &asked).await?;
+        missing.orders.retain(|(_, id)| !found.contains(id));
+        seen.join(&place.applied().await?);
+    }
+    missing.writes.retain(|(_, _, write)| !seen.covers(write.stamp));
+    Ok(missing)
 }
 
 fn recovered(records: &[Record], path: Path, fault_us: u64) -> Recovery {
     let attempts: Vec<Attempt> =
         records.iter().filter(|record| record.path == path).map(|record| record.attempt).collect();
     recovery(&attempts, fault_us)
-}
-
-fn errors(records: &[Record]) -> Vec<(String, u64)> {
-    let mut counts = BTreeMap::new();
-    for record in records.iter().filter(|record| record.path != Path::Store) {
-        if let Some(error) = &record.error {
-            *counts.entry(format!("{:?}: {error}", record.path)).or_insert(0) += 1;
-        }
-    }
-    counts.into_iter().collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn fetch(topology: &Topology) -> Result<Status, Error> {
@@ -442,11 +352,13 @@ async fn fetch(topology: &Topology) -> Result<Status, Error> {
 }
 
 /// The experiment needs two regions, an accelerated service behind a name, and all of it healthy.
-fn fit(topology: &Topology, status: &Status) -> Result<(), Error> {
+pub(super) async fn expect_front(options: &Options) -> Result<(), Error> {
+    let topology = &options.topology;
     if topology.regions.len() < 2 {
         return Err(Error::Unfit("region-loss needs at least two regions".to_string()));
     }
     front_door(topology)?;
+    let status = fetch(topology).await?;
     let unwell: Vec<String> = status
         .regions
         .iter()
@@ -476,16 +388,4 @@ fn front_door(topology: &Topology) -> Result<(String, u16), Error> {
         (Some(record), Some(port)) => Ok((record.name.clone(), port)),
         _ => Err(Error::Unfit(format!("no record leads to the service {}", service.name))),
     }
-}
-
-fn choose(options: &Options, status: &Status) -> Result<String, Error> {
-    let serving = status.edge.accelerator_serves.clone();
-    let chosen = options.region.clone().or(serving);
-    let chosen = chosen.unwrap_or_else(|| options.topology.regions[0].name.clone());
-    if options.topology.region(&chosen).is_some() {
-        return Ok(chosen);
-    }
-    let known: Vec<&str> = options.topology.regions.iter().map(|r| r.name.as_str()).collect();
-    let known = known.join(", ");
-    Err(Error::Unfit(format!("no region `{chosen}` in the topology; there are {known}")))
 }

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
@@ -14,21 +13,17 @@ use pangea_core::id::Origin;
 use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Region, conflicts, health, settings};
+use super::{Region, conflicts, health, injection, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::link::{LinkStats, Role};
-use crate::peer::wan::{Cut, Direction};
 use crate::query::Query;
 use crate::status::{self, LinkState, RegionReport, RegionState};
 use crate::storage::Fault;
 use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 
-/// Largest request body: a fault is a few words.
-const BODY_BYTES_MAX: usize = 4096;
 /// Backlogs are counted no further than this.
 const BACKLOG_MAX: usize = 10_000;
 
@@ -36,7 +31,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     let query = Query::of(request.uri());
     let path = request.uri().path().to_string();
     if request.method() == Method::POST && path == "/v1/faults" {
-        return inject(&region, request).await;
+        return injection::answer(&region, request.into_body()).await;
     }
     if request.method() == Method::POST && path == "/v1/conflicts/resolve" {
         return conflicts::resolve(&region, request.into_body()).await;
@@ -55,7 +50,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         "/v1/conflicts" => reads(region, move |region| conflicts::page(region, &query)).await,
         "/v1/conflicts/stream" => conflicts::stream(region, &query).await,
         "/v1/tables" => settings::list(&region),
-        "/v1/faults" => json_reply(StatusCode::OK, &faults(&region)),
+        "/v1/faults" => injection::list(&region),
         "/metrics" => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             http::reply(StatusCode::OK, kind, metrics(&region))
@@ -173,67 +168,6 @@ fn parse(kind: KeyKind, text: &str) -> Option<KeyValue> {
         KeyKind::N => Number::parse(text).ok().map(KeyValue::N),
         KeyKind::B => None,
     }
-}
-
-/// A fault of this region's links, as it is asked for and listed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct LinkFault {
-    /// The other region's name.
-    pub(crate) peer: String,
-    /// `cut`, `heal`, `delay` or `limit`.
-    pub(crate) action: String,
-    /// With `cut`: connections stay open and nothing passes, as in a real split.
-    pub(crate) blackhole: bool,
-    /// With `delay`: one way, ms.
-    pub(crate) delay_ms: Option<u64>,
-    /// With `limit`: bytes per second; none ends the limit.
-    pub(crate) bytes_per_s: Option<u64>,
-}
-
-async fn inject(region: &Region, request: Request<Incoming>) -> Reply {
-    let Ok(body) = http::body(request.into_body(), BODY_BYTES_MAX).await else {
-        return problem(StatusCode::BAD_REQUEST, "no body, or too large a one");
-    };
-    let asked: LinkFault = match serde_json::from_slice(&body) {
-        Ok(asked) => asked,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let Some(peer) = region.topology.region(&asked.peer).map(|peer| peer.id) else {
-        let text = format!("no region `{}` in the topology", asked.peer);
-        return problem(StatusCode::NOT_FOUND, &text);
-    };
-    let faults = region.links.faults();
-    let cut = if asked.blackhole { Cut::Blackhole } else { Cut::Refuse };
-    let done = match (asked.action.as_str(), asked.delay_ms) {
-        ("cut", _) => faults.cut(peer, Direction::Both, cut),
-        ("heal", _) => faults.heal(peer),
-        ("delay", Some(ms)) => faults.delay(peer, Duration::from_millis(ms)),
-        ("limit", _) => faults.limit(peer, asked.bytes_per_s),
-        _ => {
-            let text = "`action` is cut, heal, limit, or delay with delay_ms";
-            return problem(StatusCode::BAD_REQUEST, text);
-        }
-    };
-    match done {
-        Ok(()) => {
-            tracing::warn!(peer = asked.peer, action = asked.action, "injected fault");
-            json_reply(StatusCode::OK, &self::faults(region))
-        }
-        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    }
-}
-
-fn faults(region: &Region) -> serde_json::Value {
-    let show = |(peer, condition): (pangea_core::id::RegionSlot, crate::peer::wan::Condition)| {
-        json!({
-            "peer": region.region_name(peer),
-            "delay_ms": u64::try_from(condition.delay.as_millis()).unwrap_or(u64::MAX),
-            "bytes_per_s": condition.bytes_per_s,
-            "cut": condition.inbound.is_some() || condition.outbound.is_some(),
-        })
-    };
-    region.links.faults().list().into_iter().map(show).collect()
 }
 
 fn metrics(region: &Region) -> String {

@@ -126,9 +126,7 @@ pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
     let mut links = Vec::new();
     for peer in region.topology.regions.iter().filter(|peer| peer.id != region.slot) {
         let link = observed.links.get(&peer.id);
-        let cut = faults.iter().any(|(slot, condition)| {
-            *slot == peer.id && (condition.inbound.is_some() || condition.outbound.is_some())
-        });
+        let cut = faults.iter().any(|(slot, it)| *slot == peer.id && it.inbound.is_some());
         let state = match (cut, link.is_some_and(|link| link.up)) {
             (true, _) => LinkState::Cut,
             (false, true) => LinkState::Up,
@@ -142,6 +140,7 @@ pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
             to: region.name.clone(),
             state,
             lag_ms,
+            held_ms: link.and_then(|link| link.held_until_ms).map(|at| at.saturating_sub(now_ms)),
             rtt_ms: region.topology.rtt_ms(&peer.name, &region.name),
             backlog: 0,
         });

@@ -9,6 +9,7 @@ mod conflicts;
 mod feed;
 mod forward;
 mod health;
+mod injection;
 mod observe;
 mod services;
 mod settings;
@@ -35,7 +36,7 @@ use crate::clock::Clock;
 use crate::config::{self, Topology};
 use crate::peer::identity::{self, Identity, ensure_ca, ensure_region_cert};
 use crate::peer::link::{LinkEvent, Links, Local, Peer, Running};
-use crate::storage::Store;
+use crate::storage::{DiskSwitch, Store};
 use crate::{http, process};
 use writer::{Command, Writer};
 
@@ -66,6 +67,7 @@ pub(crate) struct Region {
     clock: Clock,
     certificate: Identity,
     services: services::Services,
+    injection: injection::Injection,
     counts: Counts,
     sizes: Mutex<HashMap<TableId, Size>>,
 }
@@ -142,7 +144,12 @@ fn open(
         slot: known.id.get(),
         incarnation: first_incarnation()?,
     };
-    let (store, durable) = Store::open(&data_dir.join(&known.name), known.storage.into(), wanted)?;
+    let (injects, disk) = (topology.faults.allow.unwrap_or(false), DiskSwitch::default());
+    let directory = data_dir.join(&known.name);
+    let (store, durable) = match injects {
+        true => Store::open_fillable(&directory, known.storage.into(), wanted, disk.clone())?,
+        false => Store::open(&directory, known.storage.into(), wanted)?,
+    };
     let store = Arc::new(store);
     let clock = Clock::new(known.clock_offset_ms);
     let incarnation = durable.incarnation;
@@ -154,17 +161,10 @@ fn open(
         incarnation,
     };
     let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
-    let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
-    node.retention = topology.ledger.retention();
-    node.directory = Arc::new(Directory::new(
-        topology
-            .regions
-            .iter()
-            .map(|region| (region.id, region.name.clone(), region.jurisdiction.clone())),
-    ));
-    let writer =
-        Writer::start(node, Arc::clone(&store), durable, clock, feed::Asker(links.clone()))?;
-    let source = feed::Source { store: Arc::clone(&store), progress: writer.progress(), clock };
+    let (node, asker) = (node_of(&topology, known), feed::Asker(links.clone()));
+    let writer = Writer::start(node, Arc::clone(&store), durable, clock.clone(), asker)?;
+    let (progress, clock_of_feeds) = (writer.progress(), clock.clone());
+    let source = feed::Source { store: Arc::clone(&store), progress, clock: clock_of_feeds };
     let running = links.start(listener, &certificate, source)?;
     let region = Region {
         name: known.name.clone(),
@@ -176,11 +176,22 @@ fn open(
         clock,
         certificate,
         services: services::watch(&topology, &known.name),
+        injection: injection::Injection::new(injects, disk),
         counts: Counts::default(),
         sizes: Mutex::default(),
         topology,
     };
     Ok((Arc::new(region), running))
+}
+
+fn node_of(topology: &Topology, known: &config::Region) -> Config {
+    let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
+    node.retention = topology.ledger.retention();
+    let regions = topology.regions.iter();
+    let region =
+        |region: &config::Region| (region.id, region.name.clone(), region.jurisdiction.clone());
+    node.directory = Arc::new(Directory::new(regions.map(region)));
+    node
 }
 
 /// The life that a store begins in when its directory is new.

@@ -120,6 +120,9 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// How far the receiver is behind, in ms; none before the first heartbeat.
     pub lag_ms: Option<f64>,
+    /// The sender's stamps are from the future: how long they will still not be applied, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_ms: Option<u64>,
     /// Round trip that the topology declares, in ms.
     pub rtt_ms: u64,
     /// Versions that the sender knows to be waiting.

@@ -11,7 +11,9 @@ use pangea_core::id::TableId;
 use pangea_core::replica::{Applied, Batch, Durable};
 use pangea_core::time::Hlc;
 
-use super::{Change, Engine, EngineOptions, Fault, Place, Space, StoreView, View};
+use super::{
+    Change, DiskSwitch, Engine, EngineOptions, Fault, Fillable, Place, Space, StoreView, View,
+};
 
 /// Why a directory is not this region's store.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +55,21 @@ impl Store {
         engine: EngineOptions,
         wanted: Identity,
     ) -> Result<(Self, Durable), OpenError> {
-        if let Err(error) = std::fs::create_dir_all(directory)
-            && !directory.is_dir()
-        {
-            return Err(OpenError::Directory(directory.display().to_string(), error));
-        }
-        Self::with_boxed(engine.open(directory)?, wanted)
+        Self::with_boxed(open_engine(directory, engine)?, wanted)
+    }
+
+    /// The same, on a disk that an experiment may turn full.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_fillable(
+        directory: &Path,
+        engine: EngineOptions,
+        wanted: Identity,
+        disk: DiskSwitch,
+    ) -> Result<(Self, Durable), OpenError> {
+        let engine = Fillable::new(open_engine(directory, engine)?, disk);
+        Self::with_boxed(Box::new(engine), wanted)
     }
 
     /// On an engine.
@@ -144,6 +155,15 @@ impl Store {
     pub fn health(&self) -> Result<(), Fault> {
         self.engine.health()
     }
+}
+
+fn open_engine(directory: &Path, engine: EngineOptions) -> Result<Box<dyn Engine>, OpenError> {
+    if let Err(error) = std::fs::create_dir_all(directory)
+        && !directory.is_dir()
+    {
+        return Err(OpenError::Directory(directory.display().to_string(), error));
+    }
+    Ok(engine.open(directory)?)
 }
 
 fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>) {

@@ -55,6 +55,8 @@ pub fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         topology.services.clear();
         topology.records.clear();
     }
+    // Whoever runs a whole topology on one machine does so to see it fail.
+    topology.faults.allow.get_or_insert(true);
     let program = std::env::current_exe().context("cannot find the pangea program itself")?;
     let shown = data_dir.clone();
     let data_dir = std::path::absolute(&data_dir)?;

@@ -18,8 +18,8 @@ use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing, Storage,
-    Table, Topology, Zone,
+    Edge, Faults, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing,
+    Storage, Table, Topology, Zone,
 };
 use super::{Cidr, Error};
 use crate::storage::EngineKind;
@@ -76,6 +76,7 @@ impl<'a> Checker<'a> {
             ledger,
             health,
             objectives,
+            faults: Faults { allow: document.faults.allow },
         })
     }
 
@@ -374,6 +375,8 @@ impl<'a> Checker<'a> {
             lost: self.number(written.lost.as_ref(), 0, 0..=UNBOUNDED),
             failed_requests_max: self.bound(&written.failed_requests_max, UNBOUNDED),
             convergence_s: self.number(written.convergence_s.as_ref(), 30, 0..=DAY_MS / 1000),
+            lag_ms: self.number(written.lag_ms.as_ref(), 2000, 0..=DAY_MS),
+            bootstrap_s: self.number(written.bootstrap_s.as_ref(), 120, 0..=DAY_MS / 1000),
         }
     }
 }
