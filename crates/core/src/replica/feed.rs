@@ -130,7 +130,7 @@ impl Feed {
             let version = stored.versions.into_iter().find(|it| it.stamp == Stamp { hlc, origin });
             let Some(version) = version else { continue };
             let place = version.origins.place;
-            if progress.catalog.may_receive(self.peer, key.table, &key.primary, place) {
+            if progress.catalog.is_sent(self.peer, key.table, &key.primary, place) {
                 bytes += version_bytes(&version);
                 span.rows.push(Row { key, version });
             }
