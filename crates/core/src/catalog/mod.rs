@@ -256,13 +256,7 @@ impl Catalog {
     /// A replica that is leaving is served until it is gone: its region may not have heard, and
     /// what it acknowledges, and writes, shall rest on rows that it was given.
     #[must_use]
-    pub fn is_sent(
-        &self,
-        to: RegionSlot,
-        table: TableId,
-        key: &PrimaryKey,
-        place: Place,
-    ) -> bool {
+    pub fn is_sent(&self, to: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
         let leaving = |entry: &TableEntry| {
             let placement = &entry.settings.placement;
             let mut former = entry.former.iter().filter(|former| former.slot == to);

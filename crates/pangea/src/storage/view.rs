@@ -237,6 +237,72 @@ impl StoreView {
         self.view.scan(Space::Changelog, bounds, false, visit)
     }
 
+    /// The oldest version of `origin` after a reading.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn first_change(&self, origin: Origin, after: Hlc) -> Result<Option<Hlc>, Fault> {
+        let mut first = None;
+        self.changelog(origin, after, Hlc::MAX, &mut |name, _| {
+            first = key::parse_changelog(name).map(|(stamp, _)| stamp.hlc);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
+    /// How many tombstones a table has, counting no further than `limit`.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn count_tombstones(&self, table: TableId, limit: usize) -> Result<usize, Fault> {
+        let mut count = 0;
+        self.tombstones_behind(table, None, &mut |_, _| {
+            count += 1;
+            if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(count)
+    }
+
+    fn tombstones_behind(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        visit: &mut super::Visit<'_>,
+    ) -> Result<(), Fault> {
+        let prefix = key::tombstones(table);
+        let end = key::after_prefix(&prefix);
+        let lower = match after {
+            Some(after) => key::after_prefix(&key::tombstones_of(table, after)),
+            None => Some(prefix),
+        };
+        let lower = lower.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.view.scan(Space::Meta, (lower, upper), false, visit)
+    }
+
+    fn tombstone_items(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Result<Vec<(Stamp, ItemKey)>, Fault> {
+        let mut entries = Vec::new();
+        self.tombstones_behind(table, after, &mut |name, _| {
+            entries.extend(key::parse_tombstone(name));
+            if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let mut items = Vec::with_capacity(entries.len());
+        for (stamp, row_key) in entries {
+            let Some(row) = self.view.get(Space::Items, &row_key)? else {
+                let text = format!("the index of tombstones names a row that is not: {stamp}");
+                return Err(Fault::Read(text));
+            };
+            let key = disk::item_key(&row_key, &row).map_err(corrupt(&row_key))?;
+            items.push((stamp, key));
+        }
+        Ok(items)
+    }
+
     fn changed_items(
         &self,
         origin: Origin,
@@ -329,6 +395,15 @@ impl Snapshot for StoreView {
         self.keep(self.changed_items(origin, after, through, limit))
     }
 
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        self.keep(self.tombstone_items(table, after, limit))
+    }
+
     fn rows(
         &self,
         table: TableId,
@@ -359,6 +434,8 @@ impl GroupView {
         self.group.items.extend(batch.items);
         self.group.changelog.extend(batch.changelog);
         self.group.applied.extend(batch.applied);
+        self.group.tombstones.extend(batch.tombstones);
+        self.group.collected.extend(batch.collected);
         self.group.last = batch.last.or(self.group.last);
     }
 
@@ -385,9 +462,34 @@ impl Snapshot for GroupView {
         }
     }
 
-    /// Durable entries alone: only feeds ask for changes, and they are not shown groups.
+    /// Durable entries alone, with durable items: feeds are not shown groups, and the node looks
+    /// again before it changes one.
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.view.changes(origin, after, through, limit)
+    }
+
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        let place = |stamp: &Stamp| (stamp.origin, stamp.hlc);
+        let behind = |stamp: &Stamp| after.is_none_or(|after| place(stamp) > place(&after));
+        let changed = self
+            .group
+            .tombstones
+            .iter()
+            .filter(|((stamp, key), _)| key.table == table && behind(stamp));
+        let removed = changed.clone().filter(|(_, put)| !**put).count();
+        let mut entries = self.view.tombstones(table, after, limit + removed);
+        for (entry, put) in changed {
+            entries.retain(|known| known != entry);
+            entries.extend(put.then(|| entry.clone()));
+        }
+        entries.sort_by(|(one, a), (other, b)| (place(one), a).cmp(&(place(other), b)));
+        entries.truncate(limit);
+        entries
     }
 
     /// In the store's order, except that rows new in this group come last.
