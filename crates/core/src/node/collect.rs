@@ -14,22 +14,23 @@
 //! Always true: nothing of a table is collected while one of its replicas is being copied, because
 //! its region acknowledges feeds before the copy has brought what they had withheld.
 
+mod planted;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::shorten::Cursor;
 use super::{Effect, Node, TICK_US, Txn};
 use crate::catalog::{ReplicaState, TableEntry};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::ItemKey;
-use crate::limits::{
-    COLD_AFTER_MS, COLLECT_BYTES_MAX, COLLECT_INTERVAL_MS, COLLECT_ROWS_MAX, TRANSACTION_ITEMS_MAX,
-};
-use crate::merge::{Body, Stored, VersionVector};
-use crate::replica::{Applied, Entry, Snapshot};
+use crate::limits::{COLD_AFTER_MS, COLLECT_INTERVAL_MS, COLLECT_ROWS_MAX, TRANSACTION_ITEMS_MAX};
+use crate::merge::{Stored, VersionVector};
+use crate::replica::{Applied, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 
 /// Entries of one read of an index: more than share a stamp.
-const READ_MAX: usize = TRANSACTION_ITEMS_MAX + 28;
+pub(super) const READ_MAX: usize = TRANSACTION_ITEMS_MAX + 28;
 /// Tables of one round.
 const TABLES_MAX: usize = 16;
 /// How often it is looked what waits, microseconds.
@@ -81,9 +82,9 @@ pub(super) struct Collector {
     tables: BTreeMap<TableId, Pass>,
     /// The table whose turn was last.
     turn: Option<TableId>,
-    places: BTreeMap<Origin, Place>,
+    pub(super) cursors: BTreeMap<Origin, Cursor>,
     /// Rows of one read of the changelog: their size decides.
-    read_max: usize,
+    pub(super) read_max: usize,
     pub(super) collection: Collection,
 }
 
@@ -105,23 +106,6 @@ struct Pass {
     at: Option<Stamp>,
     /// What was stable when the last one ended: there is nothing to do until it is more.
     done: Option<VersionVector>,
-}
-
-/// The way through the changelog of one origin.
-#[derive(Debug, Default)]
-struct Place {
-    at: Hlc,
-    /// Rows that were passed although they have to be shortened: by table the first of them, and
-    /// what has to be stable before.
-    blocked: BTreeMap<TableId, (Hlc, VersionVector)>,
-}
-
-impl Place {
-    fn block(&mut self, table: TableId, hlc: Hlc, seen: &VersionVector) {
-        if self.blocked.get(&table).is_none_or(|(first, _)| hlc < *first) {
-            self.blocked.insert(table, (hlc, seen.clone()));
-        }
-    }
 }
 
 impl Collector {
@@ -192,9 +176,7 @@ impl Node {
     /// The rows of the table are gone, and with them what was forgotten.
     pub(super) fn forget_collected<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, table: TableId) {
         self.collector.tables.remove(&table);
-        self.collector.places.values_mut().for_each(|place| {
-            place.blocked.remove(&table);
-        });
+        self.collector.forget_passed(table);
         if self.collected.remove(&table).is_some() {
             txn.batch.collected.insert(table, VersionVector::default());
         }
@@ -208,13 +190,7 @@ impl Node {
         if !stored.buried().is_empty() {
             self.collector.tables.entry(key.table).or_default().done = None;
         }
-        for stamp in stored.stamps() {
-            // Copies bring versions that were passed, losers make what was passed see more.
-            let place = self.collector.places.get_mut(&stamp.origin);
-            if let Some(place) = place.filter(|place| stamp.hlc <= place.at) {
-                place.block(key.table, stamp.hlc, &stored.seen);
-            }
-        }
+        self.collector.note_passed(key.table, stored);
     }
 
     /// One round, if it is due.
@@ -225,7 +201,8 @@ impl Node {
         }
         self.renew_cuts();
         let mut txn = Txn::new(store);
-        let more = self.collect_tombstones(now, &mut txn) | self.shorten_cold(now, &mut txn);
+        let more = self.collect_tombstones(now, &mut txn);
+        self.shorten_cold(now, &mut txn);
         let wait_us = if more { TICK_US.min(collect.interval_us) } else { collect.interval_us };
         self.collector.due_us = now.mono_us + wait_us;
         if now.mono_us >= self.collector.waits_due_us {
@@ -236,7 +213,7 @@ impl Node {
     }
 
     /// Whatever of each origin is durably applied here.
-    fn places(&self) -> VersionVector {
+    pub(super) fn places(&self) -> VersionVector {
         let mut places = self.applied_durable.clone();
         places.insert(self.me, self.closed);
         VersionVector::from_entries(places)
@@ -257,7 +234,7 @@ impl Node {
     }
 
     /// What every member of the table has applied; `None` while that says nothing.
-    fn stable(&self, now: Now, table: TableId) -> Option<VersionVector> {
+    pub(super) fn stable(&self, now: Now, table: TableId) -> Option<VersionVector> {
         let entry = self.catalog.get(table).filter(|entry| entry.is_held_by(self.config.slot))?;
         if self.unsettled(entry).is_some() && !self.planted_during_copy() {
             return None;
@@ -382,95 +359,6 @@ impl Node {
         txn.batch.remove(key, &stored);
     }
 
-    /// Goes on through the changelog, behind what is cold; whether there is more to do at once.
-    fn shorten_cold<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>) -> bool {
-        let cold_after_ms = self.config.collect.unwrap_or_default().cold_after_ms;
-        let cold = Hlc::from_parts(now.wall_ms.saturating_sub(cold_after_ms), 0);
-        let mut stables = BTreeMap::new();
-        let (mut bytes, mut rows) = (0, 0);
-        for (origin, here) in self.places().iter() {
-            let mut place = self.collector.places.remove(&origin).unwrap_or_default();
-            self.resume(now, &mut place, &mut stables);
-            let through = here.min(cold);
-            if place.at < through && rows == 0 {
-                let entries = self.some_changes(txn.store, origin, place.at, through);
-                place.at = entries.last().map_or(through, |entry| entry.hlc);
-                rows = entries.len();
-                for entry in entries {
-                    bytes += row_bytes(&entry.stored);
-                    self.shorten(now, txn, &mut place, &mut stables, entry);
-                }
-            }
-            self.collector.places.insert(origin, place);
-        }
-        if rows > 0 {
-            let fitting = COLLECT_BYTES_MAX / (bytes / rows).max(1);
-            self.collector.read_max = fitting.clamp(1, READ_MAX);
-        }
-        // Reading is what costs: only the interval limits it.
-        false
-    }
-
-    /// Goes back to rows that were passed, if what they waited for is stable by now.
-    fn resume(
-        &self,
-        now: Now,
-        place: &mut Place,
-        stables: &mut BTreeMap<TableId, Option<VersionVector>>,
-    ) {
-        let Place { at, blocked } = place;
-        blocked.retain(|&table, (first, seen)| {
-            let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
-            let free = stable.as_ref().is_some_and(|stable| stable.includes(seen));
-            if free {
-                *at = (*at).min(Hlc::from_bits(first.to_bits() - 1));
-            }
-            !free
-        });
-    }
-
-    fn shorten<S: Snapshot>(
-        &self,
-        now: Now,
-        txn: &mut Txn<'_, S>,
-        place: &mut Place,
-        stables: &mut BTreeMap<TableId, Option<VersionVector>>,
-        entry: Entry,
-    ) {
-        let table = entry.key.table;
-        let held = |entry: &TableEntry| entry.is_held_by(self.config.slot);
-        if !is_long(&entry.stored) || !self.catalog.get(table).is_some_and(held) {
-            return;
-        }
-        // The index is durable, the row may have changed since.
-        let Some(stored) = txn.item(&entry.key).filter(is_long) else { return };
-        let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
-        let is_stable = stable.as_ref().is_some_and(|stable| stable.includes(&stored.seen));
-        if is_stable || self.planted_shortened_early() {
-            txn.batch.items.insert(entry.key, Some(shortened(stored)));
-        } else {
-            place.block(table, entry.hlc, &stored.seen);
-        }
-    }
-
-    /// Changes of an origin, no stamp parted, of about as many bytes as one round may read.
-    fn some_changes(
-        &self,
-        store: &impl Snapshot,
-        origin: Origin,
-        after: Hlc,
-        through: Hlc,
-    ) -> Vec<Entry> {
-        let limit = self.collector.read_max;
-        let read = store.changes(origin, after, through, limit);
-        let last = read.last().map(|entry| entry.hlc);
-        let entries = whole_stamps(read, limit, |entry| entry.hlc);
-        match last {
-            Some(last) if entries.is_empty() => store.changes(origin, after, last, READ_MAX),
-            _ => entries,
-        }
-    }
-
     /// The oldest tombstone of the table.
     fn oldest_tombstone(table: TableId, store: &impl Snapshot) -> Option<Stamp> {
         let (mut oldest, mut after) = (None, None);
@@ -503,77 +391,10 @@ impl Node {
         let others = self.catalog.members(entry).filter(|&slot| slot != self.config.slot);
         others.filter(|&slot| told(slot) < stamp.hlc).min_by_key(|&slot| told(slot))
     }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_by_age(&self, now: Now) -> Option<VersionVector> {
-        /// Long in simulated time: a few round trips of most networks.
-        const GRACE_MS: u64 = 30;
-        let old = Hlc::from_parts(now.wall_ms.saturating_sub(GRACE_MS), 0);
-        let places = self.places();
-        let old = places.iter().map(|(origin, hlc)| (origin, hlc.min(old)));
-        self.has_bug(super::Bug::CollectedByAge).then(|| VersionVector::from_entries(old))
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_by_age(&self, _now: Now) -> Option<VersionVector> {
-        None
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_during_copy(&self) -> bool {
-        self.has_bug(super::Bug::CollectedDuringCopy)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_during_copy(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_without_leaving(&self) -> bool {
-        self.has_bug(super::Bug::CollectedWithoutLeaving)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_without_leaving(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_shortened_early(&self) -> bool {
-        self.has_bug(super::Bug::ShortenedEarly)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_shortened_early(&self) -> bool {
-        false
-    }
-}
-
-/// Whether a row knows more than the stamp of its only version, and need not: a merge of attributes
-/// looks for them in contexts.
-fn is_long(stored: &Stored) -> bool {
-    let needed = match stored.greatest().body {
-        Body::Live(_) => false,
-        // A tombstone goes as a whole.
-        Body::Tombstone | Body::Crdt(_) => true,
-    };
-    stored.versions.len() == 1 && stored.seen.len() > 1 && !needed
-}
-
-fn shortened(mut stored: Stored) -> Stored {
-    let stamp = stored.greatest().stamp;
-    stored.seen = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
-    stored.versions[0].context = stored.seen.clone();
-    stored
 }
 
 /// Entries of which none is missing that shares its stamp with one that is there, of `limit` read.
-fn whole_stamps<T, S: PartialEq>(
+pub(super) fn whole_stamps<T, S: PartialEq>(
     mut entries: Vec<T>,
     limit: usize,
     stamp: impl Fn(&T) -> S,
@@ -584,8 +405,4 @@ fn whole_stamps<T, S: PartialEq>(
         entries.retain(|entry| stamp(entry) != last);
     }
     entries
-}
-
-fn row_bytes(stored: &Stored) -> usize {
-    stored.versions.iter().map(|version| version.body.size()).sum()
 }

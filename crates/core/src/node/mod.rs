@@ -15,6 +15,7 @@ mod define;
 mod record;
 mod resolve;
 mod retain;
+mod shorten;
 mod write;
 
 pub use collect::{Collect, Collection, Wait};

@@ -132,7 +132,9 @@ impl Snapshot for View {
         let behind = |origin, hlc| after.is_none_or(|at| (origin, hlc) > (at.origin, at.hlc));
         let entries = self.0.tombstones.iter().filter(|(_, _, key)| key.table == table);
         let entries = entries.filter(|(origin, hlc, _)| behind(*origin, *hlc)).take(limit);
-        entries.map(|(origin, hlc, key)| (Stamp { hlc: *hlc, origin: *origin }, key.clone())).collect()
+        entries
+            .map(|(origin, hlc, key)| (Stamp { hlc: *hlc, origin: *origin }, key.clone()))
+            .collect()
     }
 
     fn rows(

@@ -46,7 +46,7 @@ fn a_delete_is_collected_when_the_other_region_has_it_and_not_before() {
     exchange(4_900, &mut regions);
     for region in &mut regions {
         assert_eq!(region.stored(table), None);
-        assert!(region.store.tombstones.is_empty() && region.store.changelog.len() > 0);
+        assert!(region.store.tombstones.is_empty() && !region.store.changelog.is_empty());
         assert_eq!(region.node.collection().tombstones, 1);
     }
     regions[0].wait(5_200);
