@@ -23,8 +23,9 @@ use crate::binary::{DecodeError, Reader, Writer};
 
 /// The protocol that this build speaks, and the marker of its messages.
 ///
-/// 2: sets of versions. 3: links of several connections, frames in envelopes, compression.
-pub const PROTOCOL: u8 = 3;
+/// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what a
+/// feeder has collected of a table.
+pub const PROTOCOL: u8 = 4;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -350,13 +351,15 @@ fn write_copied(out: &mut Writer, frame: &Copied) {
     out.flag(frame.ready);
     write_place(out, frame.after.as_ref());
     write_place(out, frame.next.as_ref());
+    out.version_vector(&frame.collected);
     write_many_rows(out, &frame.rows);
 }
 
 fn read_copied(reader: &mut Reader<'_>) -> Result<Copied, DecodeError> {
     let (table, ready) = (TableId(reader.stamp()?), reader.flag()?);
     let (after, next) = (read_place(reader)?, read_place(reader)?);
-    Ok(Copied { table, after, ready, rows: read_many_rows(reader)?, next })
+    let collected = reader.version_vector()?;
+    Ok(Copied { table, after, ready, rows: read_many_rows(reader)?, next, collected })
 }
 
 fn write_place(out: &mut Writer, place: Option<&PrimaryKey>) {

@@ -132,6 +132,7 @@ impl Random {
                 ready: self.below(2) == 0,
                 rows: (0..self.below(5)).map(|_| self.row()).collect(),
                 next: self.place(),
+                collected: self.row().version.context,
             })),
         }
     }
@@ -177,6 +178,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ready: true,
         rows: rows(dead),
         next: Some(primary.clone()),
+        collected: VersionVector::from_entries([(stamp.origin, stamp.hlc)]),
     };
     let terms = Terms { streams: 4, compression: Compression::Zstd };
     let reply = HelloReply { slot: slot(2), incarnation: 5, link: 0x0123_4567_89ab_cdef, terms };

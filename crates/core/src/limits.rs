@@ -29,6 +29,17 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const CLOCK_SKEW_MS_MAX: u64 = 500;
 /// Rows that one batch of a table's removal deletes: bounds how long it holds up client writes.
 pub const DROP_ROWS_MAX: usize = 256;
+/// Rounds of collecting tombstones and shortening rows come this often, ms: ten thousand deletes a
+/// second, of which each region collects those of all.
+pub const COLLECT_INTERVAL_MS: u64 = 100;
+/// Tombstones that one round of collecting looks at, about: bounds how long it holds up client
+/// writes. While there are more, rounds come with every tick of 20 ms.
+pub const COLLECT_ROWS_MAX: usize = 256;
+/// Bytes of items that one round of shortening rows reads, about.
+pub const COLLECT_BYTES_MAX: usize = 256 * 1024;
+/// Items that nobody has written for this long are cold, ms: their rows are shortened. Those who
+/// audit a run read contexts within minutes of it.
+pub const COLD_AFTER_MS: u64 = 10 * 60 * 1000;
 /// Items of one transaction (DynamoDB).
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Bytes of all items of one transaction together (DynamoDB: 4 MB).

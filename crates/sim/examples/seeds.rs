@@ -1,11 +1,11 @@
-//! Seeds per second: `cargo run --release -p pangea-sim --example seeds -- 20000 [first]`.
+//! Seeds per second: `cargo run --release -p pangea-sim --example seeds -- 20000 [first [focus]]`.
 
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use mimalloc::MiMalloc;
-use pangea_sim::{Options, run_many};
+use pangea_sim::{Focus, Options, run_many};
 
 /// As in the binary.
 #[global_allocator]
@@ -17,8 +17,13 @@ fn main() -> std::io::Result<()> {
     let first = arguments.next().and_then(Result::ok).unwrap_or(1);
     let mut out = std::io::stdout().lock();
     let start = Instant::now();
+    let focus = match std::env::args().nth(3).as_deref() {
+        Some("collection") => Some(Focus::Collection),
+        Some("joining") => Some(Focus::Joining),
+        _ => None,
+    };
     let options =
-        Options { timeline_max: (seeds == 1).then_some(usize::MAX), ..Options::default() };
+        Options { focus, timeline_max: (seeds == 1).then_some(usize::MAX), ..Options::default() };
     let summary = run_many(first, seeds, &options, |_| ControlFlow::Continue(()));
     let seconds = start.elapsed().as_secs_f64();
     for (name, figure) in summary.counts.figures() {

@@ -14,7 +14,7 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::node::Token;
-use pangea_core::replica::{Applied, Entry, Snapshot};
+use pangea_core::replica::{Applied, Collected, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::Bits;
@@ -36,6 +36,14 @@ pub(crate) struct Image {
     pub(crate) versions: usize,
     pub(crate) last: Hlc,
     pub(crate) applied: Applied,
+    pub(crate) tombstones: BTreeSet<(TableId, Origin, Hlc, Rc<ItemKey>)>,
+    /// Versions of all rows that the index of tombstones has to name.
+    pub(crate) buried: usize,
+    pub(crate) collected: Collected,
+    /// What rows that were collected stood for in truth.
+    pub(crate) forgotten: BTreeMap<Rc<ItemKey>, Bits>,
+    /// What the region was told, with a copy of a table, that others had forgotten.
+    pub(crate) inherited: BTreeMap<Rc<ItemKey>, Bits>,
 }
 
 /// A batch on its way to being durable; what the images of one disk share is shared.
@@ -47,6 +55,11 @@ pub(crate) struct Write {
     pub(crate) changelog: Vec<(Stamp, Rc<ItemKey>, bool)>,
     pub(crate) last: Option<Hlc>,
     pub(crate) applied: Applied,
+    pub(crate) tombstones: Vec<(Stamp, Rc<ItemKey>, bool)>,
+    pub(crate) collected: Collected,
+    /// See [`Image::forgotten`].
+    pub(crate) forgotten: Vec<(Rc<ItemKey>, Bits)>,
+    pub(crate) inherited: Vec<(Rc<ItemKey>, Bits)>,
     /// User versions that the batch issues.
     pub(crate) issued: Vec<VersionId>,
     /// Every stamp that the batch issues, system rows included.
@@ -94,6 +107,9 @@ impl Image {
             let count = |held: &Rc<Held>| held.stored.versions.len();
             self.versions += held.as_ref().map_or(0, count);
             self.versions -= before.as_ref().map_or(0, count);
+            let buried = |held: &Rc<Held>| held.stored.buried().len();
+            self.buried += held.as_ref().map_or(0, buried);
+            self.buried -= before.as_ref().map_or(0, buried);
         }
         for (stamp, key, put) in &write.changelog {
             let entry = (stamp.origin, stamp.hlc, Rc::clone(key));
@@ -102,10 +118,44 @@ impl Image {
                 false => self.changelog.remove(&entry),
             };
         }
+        for (stamp, key, put) in &write.tombstones {
+            let entry = (key.table, stamp.origin, stamp.hlc, Rc::clone(key));
+            match put {
+                true => self.tombstones.insert(entry),
+                false => self.tombstones.remove(&entry),
+            };
+        }
         self.last = write.last.unwrap_or(self.last);
         for (&origin, &hlc) in &write.applied {
             self.applied.insert(origin, hlc);
         }
+        self.collect(write);
+    }
+
+    fn collect(&mut self, write: &Write) {
+        for (table, seen) in &write.collected {
+            if seen.is_empty() {
+                self.collected.remove(table);
+                self.forgotten.retain(|key, _| key.table != *table);
+                self.inherited.retain(|key, _| key.table != *table);
+            } else {
+                self.collected.insert(*table, seen.clone());
+            }
+        }
+        for (key, bits) in &write.forgotten {
+            self.forgotten.insert(Rc::clone(key), *bits);
+        }
+        for (key, bits) in &write.inherited {
+            let inherited = self.inherited.entry(Rc::clone(key)).or_default();
+            *inherited = inherited.union(*bits);
+        }
+    }
+
+    /// Everything of the item that the region's state has absorbed in truth.
+    pub(crate) fn absorbed(&self, key: &ItemKey) -> Bits {
+        let held = self.rows.get(key).map(|held| held.absorbed).unwrap_or_default();
+        let known = [self.forgotten.get(key), self.inherited.get(key)];
+        known.into_iter().flatten().fold(held, |all, &bits| all.union(bits))
     }
 
     /// The rows of one table, in key order.
@@ -118,6 +168,10 @@ impl Image {
     pub(crate) fn applied_of(&self, origin: Origin) -> Hlc {
         self.applied.get(&origin).copied().unwrap_or_default()
     }
+}
+
+fn next_origin(origin: Origin) -> Option<Origin> {
+    origin.to_bits().checked_add(1).map(Origin::from_bits)
 }
 
 /// Not after any key of the table.
@@ -139,6 +193,27 @@ impl Snapshot for Image {
             Entry { hlc: *hlc, key: ItemKey::clone(key), stored: held.stored.clone() }
         };
         entries.map(change).collect()
+    }
+
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        let (origin, hlc) = match after {
+            // No reading comes after the last, so the next origin is next.
+            Some(after) if after.hlc == Hlc::MAX => (next_origin(after.origin), Hlc::ZERO),
+            Some(after) => (Some(after.origin), after.hlc.next()),
+            None => (Some(Origin::from_bits(0)), Hlc::ZERO),
+        };
+        let Some(origin) = origin else { return Vec::new() };
+        let entries = self.tombstones.range((table, origin, hlc, first_key(TableId::CATALOG))..);
+        let of_table = entries.take_while(|entry| entry.0 == table).take(limit);
+        let entry = |(_, origin, hlc, key): &(TableId, Origin, Hlc, Rc<ItemKey>)| {
+            (Stamp { hlc: *hlc, origin: *origin }, ItemKey::clone(key))
+        };
+        of_table.map(entry).collect()
     }
 
     fn rows(

@@ -24,6 +24,6 @@ mod workload;
 mod world;
 
 pub use invariants::Invariant;
-pub use options::Options;
+pub use options::{Focus, Options};
 pub use report::{Counts, Report, Summary, Violation, run, run_many};
 pub use shrink::{Knob, Shrunk, Trim, parse_spans, shrink};

@@ -1,6 +1,8 @@
 //! What a run is told, and what its seed decides: every seed has its own mix of faults, because a
 //! run with all of them at once hides what a few of them alone would show (swarm testing).
 
+use pangea_core::node::Collect;
+
 use crate::rng::Rng;
 use crate::shrink::Trim;
 
@@ -14,9 +16,20 @@ pub struct Options {
     pub timeline_max: Option<usize>,
     /// What the schedule is left without: see [`crate::shrink()`].
     pub trim: Trim,
+    /// What every seed shall do much of, to test the tester; nothing is the seed's own choice.
+    pub focus: Option<Focus>,
     /// A bug to plant in every region.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<pangea_core::node::Bug>,
+}
+
+/// See [`Options::focus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// Deletes are collected; else in one seed of four.
+    Collection,
+    /// The same, and replicas come and go while writes are under way.
+    Joining,
 }
 
 /// What a seed decides before the run.
@@ -65,6 +78,14 @@ pub(crate) struct Swarm {
     pub(crate) slow_disks: bool,
     /// Greatest clock offset at the start.
     pub(crate) skew_us: u64,
+    /// How regions collect what was deleted, if they do, and one that is slow to.
+    pub(crate) collect: Option<Collect>,
+    pub(crate) collects_late: Option<usize>,
+    /// Per mille of writes that delete, and of operations after which clients pause.
+    pub(crate) deletes: u64,
+    pub(crate) pause: u64,
+    /// Whether tables begin with one replica, and others are left to the churn.
+    pub(crate) one_replica: bool,
 }
 
 /// What a network may do to a message, per mille.
@@ -125,7 +146,28 @@ impl Swarm {
             clock_steps: rng.chance(400),
             slow_disks: rng.chance(300),
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
+            collect: None,
+            collects_late: None,
+            deletes: 200,
+            pause: 0,
+            one_replica: false,
         };
+        if options.focus == Some(Focus::Joining) {
+            (swarm.regions, swarm.tables, swarm.keys) = (3, 1, 6);
+            (swarm.warm, swarm.churn, swarm.net.delay_us) = (true, 200, (1_000, 60_000));
+            (swarm.operations, swarm.gap_us) = (36, 10_000);
+        }
+        if rng.chance(250) | options.focus.is_some() {
+            swarm.collect = Some(Collect {
+                interval_us: rng.pick(&[1_000, 5_000, 20_000]),
+                cold_after_ms: rng.pick(&[0, 0, 600_000]),
+            });
+            let late = rng.index(regions);
+            swarm.collects_late = rng.chance(500).then_some(late);
+            swarm.deletes = rng.pick(&[200, 500]);
+            swarm.pause = rng.pick(&[0, 50, 150]);
+            swarm.one_replica = rng.chance(200) | (options.focus == Some(Focus::Joining));
+        }
         #[cfg(feature = "planted-bugs")]
         if let (Some(pangea_core::node::Bug::Crdt(bug)), "crdt") = (options.bug, &*swarm.policy) {
             swarm.policy = format!("crdt bug={bug:?}");

@@ -80,6 +80,10 @@ counts! {
     messages_lost,
     /// See `messages`.
     messages_repeated,
+    /// Tombstones that were collected, each region counted.
+    tombstones,
+    /// Rows that forgot what they had seen, each region counted.
+    shortened,
     /// Simulated time, ms.
     simulated_ms,
     /// Simulated time from healing to rest, ms; in a summary, the longest.

@@ -41,11 +41,15 @@ pub enum Knob {
     Bulk,
     /// Several regions write one key at one instant.
     Bursts,
+    /// Deletes are collected, and cold rows shortened.
+    Collection,
+    /// Clients pause.
+    Pauses,
 }
 
 impl Knob {
     /// Every one with its word on the command line.
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("loss", Self::Loss),
         ("duplication", Self::Duplication),
         ("reordering", Self::Reordering),
@@ -57,6 +61,8 @@ impl Knob {
         ("timers", Self::Timers),
         ("bulk", Self::Bulk),
         ("bursts", Self::Bursts),
+        ("collection", Self::Collection),
+        ("pauses", Self::Pauses),
     ];
 
     fn as_str(self) -> &'static str {
@@ -77,6 +83,8 @@ impl Knob {
             Self::Timers => swarm.timer_late_us = 0,
             Self::Bulk => swarm.bulk = 0,
             Self::Bursts => swarm.burst = 0,
+            Self::Collection => swarm.collect = None,
+            Self::Pauses => swarm.pause = 0,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Workload {
         vec![self.write(region, table, key)]
     }
 
-    /// One write; the value is new, and one in five is a delete.
+    /// One write; the value is new, and some are deletes.
     pub(crate) fn write(&mut self, region: usize, table: TableId, key: u64) -> Operation {
         Operation::Write { region, table, op: self.op(key) }
     }
@@ -100,7 +100,7 @@ impl Workload {
     }
 
     fn op(&mut self, key: u64) -> WriteOp {
-        let delete = self.rng.chance(200);
+        let delete = self.rng.chance(self.swarm.deletes);
         let conditional = self.rng.chance(self.swarm.conditions);
         let update = self.rng.chance(self.swarm.updates);
         let mut op = match (delete, update) {
@@ -239,9 +239,9 @@ pub(crate) fn create(name: String, policy: &str) -> Change {
     })
 }
 
-/// Gives a table a replica in every other region.
-pub(crate) fn replicate(name: String, home: usize, regions: usize) -> Change {
-    let add = (0..regions).filter(|&region| region != home).map(slot).collect();
+/// Gives a table replicas, so that it has `holders` of them with its home.
+pub(crate) fn replicate(name: String, home: usize, regions: usize, holders: usize) -> Change {
+    let add = (1..holders).map(|nth| slot((home + nth) % regions)).collect();
     Change::Update(TableUpdate { name, add, ..TableUpdate::default() })
 }
 

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use pangea_core::crdt;
 use pangea_core::node::Bug;
-use pangea_sim::{Invariant, Options, Report, run, run_many, shrink};
+use pangea_sim::{Focus, Invariant, Options, Report, run, run_many, shrink};
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
 fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
-    let options = Options { bug: Some(bug), ..Options::default() };
+    let timeline_max = Some(5000);
+    let options = Options { bug: Some(bug), timeline_max, ..fitting(bug) };
     let mut found = None;
     run_many(1, seeds, &options, |report| {
         if report.violation.is_none() {
@@ -22,15 +23,28 @@ fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
     found
 }
 
+/// What shows the bug often.
+fn fitting(bug: Bug) -> Options {
+    let focus = match bug {
+        Bug::CollectedByAge
+        | Bug::AcknowledgedOutOfBand
+        | Bug::CollectedForgotten
+        | Bug::ShortenedEarly => Some(Focus::Collection),
+        Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
+        _ => None,
+    };
+    Options { focus, ..Options::default() }
+}
+
 /// The bug is found within `seeds` seeds, by one of `by`, and is what broke them.
 fn check(bug: Bug, seeds: u64, by: &[Invariant]) {
     let report = first_find(bug, seeds).unwrap_or_else(|| panic!("{bug:?} is not found"));
     let violation = report.violation.as_ref().expect("a find is a violation");
-    assert!(by.contains(&violation.invariant), "{bug:?} is found as {}", violation.invariant);
+    assert!(by.contains(&violation.invariant), "{bug:?} is found otherwise\n{report}");
     assert!(!violation.timeline.is_empty(), "a find has its timeline");
     assert!(report.to_string().contains(&format!("pangea sim --seed {}", report.seed)));
     for seed in 1..=report.seed {
-        let sound = run(seed, &Options::default());
+        let sound = run(seed, &fitting(bug));
         assert_eq!(sound.violation, None, "seed {seed} breaks without the bug");
     }
 }
@@ -93,6 +107,39 @@ fn settings_that_are_not_waited_for_are_found() {
 }
 
 #[test]
+fn a_grace_period_for_tombstones_is_found() {
+    check(Bug::CollectedByAge, 50, &COLLECTING);
+}
+
+#[test]
+fn acknowledgements_beside_the_feed_are_found() {
+    check(Bug::AcknowledgedOutOfBand, 1_000, &COLLECTING);
+}
+
+#[test]
+fn a_forgotten_past_of_collected_items_is_found() {
+    check(Bug::CollectedForgotten, 1_000, &[Invariant::Identity, Invariant::NothingVanishes]);
+}
+
+#[test]
+fn collecting_while_a_replica_is_copied_is_found() {
+    check(Bug::CollectedDuringCopy, 2_000, &COLLECTING);
+}
+
+#[test]
+fn forgetting_a_replica_that_is_leaving_is_found() {
+    check(Bug::CollectedWithoutLeaving, 50, &COLLECTING);
+}
+
+#[test]
+fn shortening_what_is_not_stable_is_found() {
+    check(Bug::ShortenedEarly, 50, &COLLECTING);
+}
+
+const COLLECTING: [Invariant; 3] =
+    [Invariant::Collection, Invariant::NothingVanishes, Invariant::Convergence];
+
+#[test]
 fn a_failing_schedule_shrinks_to_what_it_needs() {
     for bug in [Bug::LedgerSkipped, Bug::ContextForgotten, Bug::ReplyBeforeDurable] {
         let options = Options { bug: Some(bug), ..Options::default() };
@@ -126,9 +173,15 @@ fn survey() {
         Bug::Crdt(crdt::Bug::SetWithoutBase),
         Bug::Crdt(crdt::Bug::AdditiveMerge),
         Bug::Crdt(crdt::Bug::ReAddWithoutDot),
+        Bug::CollectedByAge,
+        Bug::AcknowledgedOutOfBand,
+        Bug::CollectedForgotten,
+        Bug::CollectedDuringCopy,
+        Bug::CollectedWithoutLeaving,
+        Bug::ShortenedEarly,
     ];
     for bug in bugs {
-        let options = Options { bug: Some(bug), ..Options::default() };
+        let options = Options { bug: Some(bug), ..fitting(bug) };
         let (mut first, mut by) = (None, BTreeSet::new());
         let summary = run_many(1, 1000, &options, |report| {
             if let Some(violation) = &report.violation {

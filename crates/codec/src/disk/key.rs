@@ -13,6 +13,10 @@ use crate::binary::Reader;
 const HASH_BYTES: usize = 16;
 /// Bytes of a stamp; a table is named by one.
 const STAMP_BYTES: usize = 10;
+/// Bytes of a table's identity, which is a stamp.
+const TABLE_BYTES: usize = STAMP_BYTES;
+/// What the entries of the index of tombstones begin with, in the meta space.
+const TOMBSTONE: &[u8] = b"tombstone/";
 /// Decimal exponents run from -130 - 37 to 125; this makes them positive.
 const EXPONENT_BIAS: i32 = 1 << 14;
 
@@ -144,6 +148,40 @@ pub fn parse_changelog(bytes: &[u8]) -> Option<(Stamp, &[u8])> {
     let origin = Origin::from_bits(u16::from_be_bytes(stamp.get(..2)?.try_into().ok()?));
     let hlc = Hlc::from_bits(u64::from_be_bytes(stamp.get(2..)?.try_into().ok()?));
     Some((Stamp { hlc, origin }, row_key))
+}
+
+/// What every entry of a table in the index of tombstones begins with.
+#[must_use]
+pub fn tombstones(of: TableId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend_from_slice(TOMBSTONE);
+    bytes.extend_from_slice(&table(of));
+    bytes
+}
+
+/// Where the index of tombstones has the versions of one stamp: their entries begin with it.
+#[must_use]
+pub fn tombstones_of(table: TableId, of: Stamp) -> Vec<u8> {
+    let mut bytes = tombstones(table);
+    bytes.extend_from_slice(&stamp(of));
+    bytes
+}
+
+/// The entry of a version of the item with this row key.
+#[must_use]
+pub fn tombstone(table: TableId, of: Stamp, row_key: &[u8]) -> Vec<u8> {
+    let mut bytes = tombstones_of(table, of);
+    // Every row key begins with its table.
+    bytes.extend_from_slice(row_key.get(TABLE_BYTES..).unwrap_or_default());
+    bytes
+}
+
+/// The inverse of [`tombstone`]: the stamp and the row key.
+#[must_use]
+pub fn parse_tombstone(name: &[u8]) -> Option<(Stamp, Vec<u8>)> {
+    let (table, rest) = name.strip_prefix(TOMBSTONE)?.split_at_checked(TABLE_BYTES)?;
+    let (stamp, rest) = parse_changelog(rest)?;
+    Some((stamp, [table, rest].concat()))
 }
 
 fn push_sort(bytes: &mut Vec<u8>, sort: &KeyValue) {

@@ -1,7 +1,8 @@
 //! Names and values of the meta space; values are sealed as rows are, because a node begins with
 //! them: a damaged stamp taken at its word would be issued again.
 
-use pangea_core::id::Origin;
+use pangea_core::id::{Origin, TableId};
+use pangea_core::merge::VersionVector;
 use pangea_core::time::Hlc;
 
 use super::{MARKER, RowError, checked, sealed};
@@ -13,6 +14,9 @@ pub const LAST: &[u8] = b"last";
 pub const IDENTITY: &[u8] = b"identity";
 /// What every place in another origin's feed begins with.
 pub const APPLIED: &[u8] = b"applied/";
+
+/// What every vector of a table's collected items begins with.
+pub const COLLECTED: &[u8] = b"collected/";
 
 /// Which region of which cluster a store belongs to, and in which life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,44 @@ pub fn parse_applied(name: &[u8]) -> Result<Origin, RowError> {
     let bits = reader.u16()?;
     reader.finish()?;
     Ok(Origin::from_bits(bits))
+}
+
+/// The name of what was collected of `table`.
+#[must_use]
+pub fn collected(table: TableId) -> Vec<u8> {
+    let mut name = COLLECTED.to_vec();
+    name.extend_from_slice(&super::key::table(table));
+    name
+}
+
+/// The inverse of [`collected`].
+///
+/// # Errors
+/// The name is none of a collected vector.
+pub fn parse_collected(name: &[u8]) -> Result<TableId, RowError> {
+    let mut reader = Reader::new(name.strip_prefix(COLLECTED).unwrap_or_default());
+    let table = reader.stamp().map(TableId)?;
+    reader.finish()?;
+    Ok(table)
+}
+
+/// A version vector, as meta values hold it.
+#[must_use]
+pub fn vector(value: &VersionVector) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.version_vector(value);
+    sealed(writer)
+}
+
+/// The inverse of [`vector`].
+///
+/// # Errors
+/// See [`RowError`].
+pub fn parse_vector(bytes: &[u8]) -> Result<VersionVector, RowError> {
+    let mut reader = Reader::new(checked(bytes)?.1);
+    let value = reader.version_vector()?;
+    reader.finish()?;
+    Ok(value)
 }
 
 /// A reading, as meta values hold it.

@@ -6,6 +6,7 @@
 //! key, seen if it is more than the versions say, versions |
 //! | changelog | origin (2 B), reading (8 B), the item's row key | nothing |
 //! | meta | a name | see [`meta`] |
+//! | meta | `tombstone/`, table, origin, reading, the rest of the row key | nothing |
 //!
 //! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments;
 //! the whole key stands in the row. Every row carries its own checksum.

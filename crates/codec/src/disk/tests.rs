@@ -168,6 +168,9 @@ fn keys_and_meta_values_are_frozen() {
         ("identity", identity.encode()),
         ("reading", meta::hlc(stamp.hlc)),
         ("place", meta::applied(stamp.origin)),
+        ("collected", meta::collected(TableId(stamp))),
+        ("vector", meta::vector(&stored().seen)),
+        ("tombstone", key::tombstone(TableId(stamp), stamp, &key::row_in(TableId(stamp), &key()))),
     ];
     let text: String = lines
         .map(|(name, bytes)| {
@@ -184,6 +187,13 @@ fn keys_and_meta_values_are_frozen() {
     assert_eq!(meta::parse_hlc(&meta::hlc(stamp.hlc)), Ok(stamp.hlc));
     assert_eq!(meta::parse_applied(&meta::applied(stamp.origin)), Ok(stamp.origin));
     assert!(meta::parse_applied(b"other").is_err());
+    assert_eq!(meta::parse_collected(&meta::collected(TableId(stamp))), Ok(TableId(stamp)));
+    assert!(meta::parse_collected(b"other").is_err());
+    assert_eq!(meta::parse_vector(&meta::vector(&stored().seen)), Ok(stored().seen));
+    let row_key = key::row_in(TableId(stamp), &key());
+    let entry = key::tombstone(TableId(stamp), stamp, &row_key);
+    assert!(entry.starts_with(&key::tombstones_of(TableId(stamp), stamp)));
+    assert_eq!(key::parse_tombstone(&entry), Some((stamp, row_key)));
 }
 
 /// Half of the mutants get a checksum that holds, so that the decoders themselves are reached.
@@ -215,7 +225,8 @@ fn garbage_gives_errors_or_values_but_no_panic() {
         }
         let _ = (decode_key(&row), item_key(&row, &row));
         let _ = (meta::Identity::decode(&row), meta::parse_hlc(&row), meta::parse_applied(&row));
-        let _ = key::parse_changelog(&row);
+        let _ = (key::parse_changelog(&row), key::parse_tombstone(&row));
+        let _ = (meta::parse_vector(&row), meta::parse_collected(&row));
     }
     assert!(decoded > 100, "{decoded} mutants had another value");
 }

@@ -69,6 +69,9 @@ pub struct TableEntry {
     pub deletion_protection: bool,
     /// Regions beside the home that shall hold the table.
     pub replicas: Vec<ReplicaSpec>,
+    /// Replicas that were taken away: each is a member until its region says that its rows are
+    /// dropped, also to whoever has not heard of it before.
+    pub former: Vec<ReplicaSpec>,
     /// The table was deleted: every region drops its rows.
     pub deleted: bool,
     /// Tags as the client gave them.
@@ -215,6 +218,23 @@ impl Catalog {
         self.statuses.get(&(id, slot))
     }
 
+    /// The regions whose rows of the table may still be on their way: home and replicas, except
+    /// those that cannot be created and never write, and replicas that were taken away until their
+    /// regions say, behind all that they wrote, that they are gone.
+    pub fn members(&self, entry: &TableEntry) -> impl Iterator<Item = RegionSlot> {
+        let failed = |slot| matches!(self.state(entry, slot), Some(ReplicaState::Failed { .. }));
+        let holders = entry.holders().filter(move |&slot| !failed(slot));
+        let leaving = entry.former.iter().filter(|former| self.is_leaving(entry.id, former));
+        holders.chain(leaving.map(|former| former.slot))
+    }
+
+    /// Whether a region has not said yet that the replica that was taken away from it is gone.
+    fn is_leaving(&self, table: TableId, former: &ReplicaSpec) -> bool {
+        let status = self.statuses.get(&(table, former.slot));
+        let gone = ReplicaState::Removed;
+        status.is_none_or(|status| status.since != former.since || status.state != gone)
+    }
+
     /// Every replica to show, the home region first.
     #[must_use]
     pub fn replicas(&self, entry: &TableEntry) -> Vec<(RegionSlot, ReplicaView)> {
@@ -231,7 +251,23 @@ impl Catalog {
         views
     }
 
-    /// Whether a row may be sent to region `to`: filtered at the source.
+    /// Whether a row is to be sent to region `to`: filtered at the source.
+    ///
+    /// A replica that is leaving is served until it is gone: its region may not have heard, and
+    /// what it acknowledges, and writes, shall rest on rows that it was given.
+    #[must_use]
+    pub fn is_sent(&self, to: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
+        let leaving = |entry: &TableEntry| {
+            let placement = &entry.settings.placement;
+            let mut former = entry.former.iter().filter(|former| former.slot == to);
+            !entry.deleted
+                && former.any(|former| self.is_leaving(table, former))
+                && placement.allows(&self.directory, place, to)
+        };
+        self.may_receive(to, table, key, place) || self.get(table).is_some_and(leaving)
+    }
+
+    /// Whether a region that receives a row of the table shall keep it.
     #[must_use]
     pub fn may_receive(
         &self,

@@ -68,6 +68,10 @@ impl TableEntry {
         ]);
         row.extend(self.schema.sort.as_ref().map(|sort| named("sort", key_attribute(sort))));
         row.extend(self.stream.map(|view| named("stream", text(view.as_str()))));
+        if !self.former.is_empty() {
+            let former = self.former.iter().map(replica).collect();
+            row.extend([named("former", AttributeValue::L(former))]);
+        }
         if !self.tags.is_empty() {
             let tags = self.tags.iter().map(|(tag, value)| (tag.clone(), text(value))).collect();
             row.extend([named("tags", AttributeValue::M(tags))]);
@@ -102,6 +106,10 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
         on_demand: fields.flag("on_demand")?,
         deletion_protection: fields.flag("deletion_protection")?,
         replicas: fields.list("replicas")?.iter().map(decode_spec).collect::<Option<_>>()?,
+        former: match fields.list("former") {
+            Some(former) => former.iter().map(decode_spec).collect::<Option<_>>()?,
+            None => Vec::new(),
+        },
         deleted: fields.flag("deleted")?,
         settings: decode_settings(fields, &tags, &schema)?,
         tags,

@@ -25,6 +25,7 @@ fn entry() -> TableEntry {
         on_demand: true,
         deletion_protection: false,
         replicas: [ReplicaSpec { slot: slot(1), since }].into(),
+        former: Vec::new(),
         deleted: false,
         tags: Tags::new(),
         settings: Settings::default(),
@@ -64,6 +65,38 @@ fn a_status_of_an_earlier_life_does_not_speak_for_this_one() {
     assert!(catalog.observe(&entry_key(row.id).primary, Some(&row.to_attributes())));
     assert!(!catalog.is_serving(&row, slot(1)));
     assert_eq!(catalog.replicas(&row)[1].1, ReplicaView::Creating);
+}
+
+#[test]
+fn a_replica_that_was_taken_away_is_a_member_until_its_region_says_that_it_is_gone() {
+    let mut catalog = Catalog::default();
+    let mut row = entry();
+    row.former = core::mem::take(&mut row.replicas);
+    let key = row.former[0];
+    assert!(catalog.observe(&entry_key(row.id).primary, Some(&row.to_attributes())));
+    assert_eq!(catalog.get(row.id), Some(&row));
+    let members = |catalog: &Catalog| catalog.members(&row).collect::<Vec<_>>();
+    let sent = |catalog: &Catalog| {
+        let primary = status_key(row.id, slot(1)).primary;
+        let (to, place) = (slot(1), Place::ANYWHERE);
+        let kept = catalog.may_receive(to, row.id, &primary, place);
+        (catalog.is_sent(to, row.id, &primary, place), kept)
+    };
+    // Not a word of it so far: it may be serving all the same.
+    assert_eq!(members(&catalog), [slot(0), slot(1)]);
+    observed(&mut catalog, ReplicaState::Active { pending: Vec::new() });
+    assert_eq!(members(&catalog), [slot(0), slot(1)]);
+    assert_eq!(sent(&catalog), (true, false));
+    observed(&mut catalog, ReplicaState::Removed);
+    assert_eq!(members(&catalog), [slot(0)]);
+    assert_eq!(sent(&catalog), (false, false));
+    // Gone in an earlier life says nothing of this one.
+    row.former = [ReplicaSpec { since: Hlc::from_parts(8, 0), ..key }].into();
+    assert_eq!(catalog.members(&row).count(), 2);
+    row.former.clear();
+    row.replicas = [key].into();
+    observed(&mut catalog, ReplicaState::Failed { reason: "taken".to_string() });
+    assert_eq!(catalog.members(&row).count(), 1);
 }
 
 #[test]

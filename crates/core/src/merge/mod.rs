@@ -141,6 +141,14 @@ impl Stored {
         self.versions.iter().find(|version| version.stamp == stamp)
     }
 
+    /// The stamps of an item that is not there in any of its versions: what the index of tombstones
+    /// names. Empty if a version has something to show.
+    #[must_use]
+    pub fn buried(&self) -> Vec<Stamp> {
+        let gone = self.versions.iter().all(|version| version.body.is_deletion());
+        if gone { self.stamps().collect() } else { Vec::new() }
+    }
+
     /// The stamps of all versions kept.
     pub fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
         self.versions.iter().map(|version| version.stamp)
@@ -206,19 +214,29 @@ pub fn merge(stored: Option<Stored>, incoming: Version, rule: Rule, order: Order
         let stored = Stored::single(incoming);
         return Merged::Changed { stored, replaced: Vec::new(), conflicts: Vec::new() };
     };
-    if stored.seen.covers(incoming.stamp) {
+    let known = stored.seen.covers(incoming.stamp);
+    let overwritten = |version: &Version| {
+        version.stamp != incoming.stamp && incoming.context.covers(version.stamp)
+    };
+    let tells = !stored.seen.includes(&incoming.context) || stored.versions.iter().any(overwritten);
+    if known && !tells {
         return Merged::Known;
     }
     let Stored { mut seen, mut versions } = stored;
     seen.join(&incoming.context);
     let mut replaced = Vec::new();
     versions.retain(|version| {
-        let known = incoming.context.covers(version.stamp);
-        if known {
+        let gone = overwritten(version);
+        if gone {
             replaced.push(version.stamp);
         }
-        !known
+        !gone
     });
+    if known {
+        // Whoever named it did not tell what it had seen: contexts may have been shortened.
+        let stored = Stored { seen, versions };
+        return Merged::Changed { stored, replaced, conflicts: Vec::new() };
+    }
     let arrived = incoming.stamp;
     insert(&mut versions, incoming, order);
     let lost = losers(&mut versions, rule);

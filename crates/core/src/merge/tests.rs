@@ -91,3 +91,22 @@ fn every_order_and_duplication_gives_the_same_state() {
     }
     assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
 }
+
+#[test]
+fn a_version_known_by_name_alone_still_tells_what_it_had_seen() {
+    let first = write(None, 0, 10);
+    let second = write(Some(&first), 1, 20);
+    let mut third = write(Some(&second), 2, 30);
+    // Its context was shortened to the version that it knew.
+    let known = second.versions[0].stamp;
+    third.seen = VersionVector::from_entries([(known.origin, known.hlc), (origin(2), stamp(30))]);
+    third.versions[0].context = third.seen.clone();
+    let (merged, conflict) = join(Some(third.clone()), &second.versions[0]);
+    assert_eq!((&merged.versions, conflict), (&third.versions, None));
+    assert!(merged.seen.covers(first.versions[0].stamp));
+    assert_eq!(join(Some(merged.clone()), &first.versions[0]), (merged, None));
+}
+
+fn stamp(ms: u64) -> Hlc {
+    Hlc::from_parts(ms, 0)
+}

@@ -25,7 +25,7 @@ pub struct VersionVector {
 
 impl Default for VersionVector {
     fn default() -> Self {
-        Self { inline: [NOTHING; INLINE_MAX], count: 0, spilled: Vec::new() }
+        Self::EMPTY
     }
 }
 
@@ -44,6 +44,21 @@ impl fmt::Debug for VersionVector {
 }
 
 impl VersionVector {
+    /// Nothing was seen.
+    pub const EMPTY: Self = Self { inline: [NOTHING; INLINE_MAX], count: 0, spilled: Vec::new() };
+
+    /// How many origins were seen.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether nothing was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+
     /// From pairs in any order; of equal origins the newest counts.
     pub fn from_entries(entries: impl IntoIterator<Item = Entry>) -> Self {
         let mut vector = Self::default();
@@ -81,6 +96,12 @@ impl VersionVector {
         for (origin, hlc) in other.iter() {
             self.record(Stamp { hlc, origin });
         }
+    }
+
+    /// Whether all that `other` has seen was seen.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        other.iter().all(|(origin, hlc)| self.get(origin) >= hlc)
     }
 
     /// Element-wise minimum: what both have seen.

@@ -71,6 +71,8 @@ impl Node {
         let place = self.applied.get(&frame.origin).copied().unwrap_or_default();
         let link = self.links.entry(from).or_default();
         link.frame_us = now.mono_us;
+        self.planted_out_of_band(from, &frame);
+        let link = self.links.entry(from).or_default();
         if frame.after > place {
             if link.held_until_ms.is_none() && !link.wants_subscribe {
                 link.wants_subscribe = true;
@@ -176,12 +178,28 @@ impl Node {
         applied: &[(Origin, Hlc)],
     ) {
         let link = self.links.entry(from).or_default();
+        if link.life.replace(origin) != Some(origin) {
+            // What another life had applied may be lost with it.
+            link.applied.clear();
+            self.collector.forget(from);
+        }
         for &(origin, hlc) in applied {
             advance(&mut link.applied, origin, hlc);
         }
         // The feeder has its own rows.
         advance(&mut link.applied, origin, through);
     }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_out_of_band(&mut self, from: RegionSlot, frame: &Rows) {
+        if self.has_bug(super::Bug::AcknowledgedOutOfBand) {
+            self.note_acknowledged(from, frame.origin, frame.through, &frame.applied);
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_out_of_band(&self, _from: RegionSlot, _frame: &Rows) {}
 
     #[cfg(not(feature = "planted-bugs"))]
     fn persist_rows<S: Snapshot>(&mut self, txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
@@ -235,6 +253,7 @@ impl Node {
             (Policy::Crdt(crdt), Some(stored)) if meets(stored) => joined(crdt, stored).losers(),
             _ => Vec::new(),
         };
+        let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
         let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
@@ -253,6 +272,8 @@ impl Node {
             }
             Policy::Crdt(_) => {}
         }
+        self.note_put(&key, &stored);
+        txn.batch.unbury(&key, buried);
         txn.batch.put(key.clone(), stored, added, replaced);
         for conflict in conflicts {
             self.record(now, txn, &key, &conflict, &settings.policy, effects);

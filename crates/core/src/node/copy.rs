@@ -44,9 +44,7 @@ pub(super) struct Leaving {
 impl Node {
     /// Compares what the catalog asks of this region with what is under way.
     pub(super) fn reconcile(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
-        if core::mem::replace(&mut self.reconciled, true) {
-            return;
-        }
+        self.reconciled = true;
         let mut txn = Txn::new(store);
         let entries: Vec<TableEntry> = self.catalog.tables().cloned().collect();
         for entry in &entries {
@@ -184,6 +182,7 @@ impl Node {
         for row in frame.rows {
             self.merge_row(now, &mut txn, row, effects);
         }
+        self.adopt_collected(&mut txn, table, &frame.collected);
         self.conclude_copies(now, &mut txn, table, effects);
         self.persist(txn.batch, Vec::new(), effects);
         self.drive_copies(now, effects);
@@ -265,6 +264,7 @@ impl Node {
             let since = self.catalog.status(table, self.config.slot).map(|status| status.since);
             let since = since.unwrap_or_default();
             self.put_status(now, &mut txn, table, since, ReplicaState::Removed);
+            self.forget_collected(&mut txn, table);
             effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
         }
         for (key, stored) in rows {

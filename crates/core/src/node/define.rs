@@ -153,6 +153,7 @@ impl Node {
             on_demand: new.on_demand,
             deletion_protection: new.deletion_protection,
             replicas: Vec::new(),
+            former: Vec::new(),
             deleted: false,
             tags: new.tags,
             settings,
@@ -163,11 +164,13 @@ impl Node {
         let mut entry = self.owned(&update.name)?;
         for &slot in &update.remove {
             self.may_remove(&entry, slot)?;
+            entry.former.extend(entry.replica(slot));
             entry.replicas.retain(|replica| replica.slot != slot);
         }
         for &slot in &update.add {
             self.may_add(&entry, slot)?;
             let since = self.issue(now, Hlc::ZERO).hlc;
+            entry.former.retain(|former| former.slot != slot);
             entry.replicas.push(ReplicaSpec { slot, since });
         }
         if let Some(stream) = update.stream {

@@ -9,13 +9,16 @@
 //! of IO (a failed write is the end of the process), and time other than `now`.
 
 mod apply;
+mod collect;
 mod copy;
 mod define;
 mod record;
 mod resolve;
 mod retain;
+mod shorten;
 mod write;
 
+pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
 pub use resolve::Resolution;
 pub use retain::Retention;
@@ -31,7 +34,9 @@ use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
 use crate::limits::LEDGER_ROWS_PER_MINUTE_MAX;
 use crate::merge::{Order, Stored};
-use crate::replica::{Applied, Batch, Distrust, Durable, Frame, Progress, Request, Snapshot};
+use crate::replica::{
+    Applied, Batch, Collected, Distrust, Durable, Frame, Progress, Request, Snapshot,
+};
 use crate::table;
 use crate::time::{Hlc, Now, Stamp};
 
@@ -55,6 +60,8 @@ pub struct Config {
     pub retention: Retention,
     /// The regions, as rules of placement and ownership name them.
     pub directory: Arc<Directory>,
+    /// How deletes are collected and cold rows shortened; `None` for not at all.
+    pub collect: Option<Collect>,
     /// A bug to plant, for the simulator to find.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -70,6 +77,7 @@ impl Config {
             ledger_per_minute: LEDGER_ROWS_PER_MINUTE_MAX,
             retention: Retention::UNBOUNDED,
             directory: Arc::default(),
+            collect: Some(Collect::default()),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -102,6 +110,18 @@ pub enum Bug {
     EpochIgnored,
     /// Concurrent losers are dropped without a ledger entry, as common stores do.
     LedgerSkipped,
+    /// Tombstones are dropped after a grace period.
+    CollectedByAge,
+    /// Acknowledgements count as soon as they come, whatever is missing before them.
+    AcknowledgedOutOfBand,
+    /// What was seen of collected items is forgotten.
+    CollectedForgotten,
+    /// Tombstones are dropped although a replica is being copied.
+    CollectedDuringCopy,
+    /// Replicas that are leaving need not have acknowledged what is collected.
+    CollectedWithoutLeaving,
+    /// Cold rows are shortened before what they have seen is stable.
+    ShortenedEarly,
 }
 
 /// The only way in.
@@ -308,6 +328,8 @@ pub struct Link {
     subscribed_us: u64,
     frame_us: u64,
     wants_subscribe: bool,
+    /// The life that acknowledged.
+    life: Option<Origin>,
 }
 
 /// See the module.
@@ -330,10 +352,15 @@ pub struct Node {
     links: BTreeMap<RegionSlot, Link>,
     copies: BTreeMap<(TableId, RegionSlot), copy::Copy>,
     leaving: BTreeMap<TableId, copy::Leaving>,
+    collected: Collected,
+    collected_published: Arc<Collected>,
+    collector: collect::Collector,
     reconciled: bool,
     flood: Flood,
     round: retain::Round,
     tick_us: u64,
+    /// A tick has come, and nothing since that lets upkeep read the store.
+    upkeep_due: bool,
 }
 
 /// A batch on its way to the disk, and what waits for it.
@@ -345,6 +372,7 @@ struct Pending {
     visible: Vec<(RegionSlot, u64)>,
     replies: Vec<(RequestId, Outcome)>,
     catalog: Option<Arc<Catalog>>,
+    collected: Option<Arc<Collected>>,
 }
 
 impl Node {
@@ -359,6 +387,7 @@ impl Node {
         if config.bug == Some(Bug::ClockForgotten) {
             durable.last = Hlc::ZERO;
         }
+        let collector = collect::Collector::new(durable.catalog.tables().map(|entry| entry.id));
         Self {
             me,
             last: durable.last,
@@ -374,10 +403,14 @@ impl Node {
             links: BTreeMap::new(),
             copies: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            collected_published: Arc::new(durable.collected.clone()),
+            collected: durable.collected,
+            collector,
             reconciled: false,
             flood: Flood::default(),
             round: retain::Round::default(),
             tick_us: 0,
+            upkeep_due: true,
             config,
         }
     }
@@ -390,6 +423,7 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        let token = self.next_token;
         match event {
             Event::Write { request, table, op } => {
                 self.write(now, request, table, &op, store, effects);
@@ -410,13 +444,20 @@ impl Node {
             Event::Persisted { token } => return self.persisted(token, effects),
             Event::Timer => {}
         }
-        self.tick(now, store, effects);
+        self.tick(now, effects);
+        // What was decided just now is not in `store` yet, and upkeep may be about the same rows.
+        if token == self.next_token {
+            self.upkeep(now, store, effects);
+        }
     }
 
-    /// When to be called with [`Event::Timer`] if nothing else happens: monotonic microseconds.
+    /// When to be called with [`Event::Timer`], whatever else happens: monotonic microseconds.
     #[must_use]
     pub fn deadline(&self) -> u64 {
-        self.tick_us + TICK_US
+        if self.upkeep_due || !self.reconciled {
+            return self.tick_us;
+        }
+        (self.tick_us + TICK_US).min(self.collect_due_us())
     }
 
     /// This region's present life.
@@ -432,6 +473,7 @@ impl Node {
             closed: self.closed,
             applied: self.applied_durable.clone(),
             catalog: Arc::clone(&self.published),
+            collected: Arc::clone(&self.collected_published),
         }
     }
 
@@ -441,16 +483,32 @@ impl Node {
         &self.links
     }
 
-    fn tick(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
-        if now.mono_us < self.deadline() && self.reconciled {
+    fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if now.mono_us < self.tick_us + TICK_US {
             return;
         }
         self.tick_us = now.mono_us;
+        self.upkeep_due = true;
         self.resubscribe(now, effects);
-        self.reconcile(now, store, effects);
         self.drive_copies(now, effects);
-        self.drive_leaving(now, store, effects);
-        self.drive_retention(now, store, effects);
+    }
+
+    /// What reads the store of its own accord: each part only while nothing was decided since.
+    fn upkeep(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        let token = self.next_token;
+        if !self.reconciled {
+            self.reconcile(now, store, effects);
+            self.drive_copies(now, effects);
+        }
+        if token == self.next_token && core::mem::take(&mut self.upkeep_due) {
+            self.drive_leaving(now, store, effects);
+        }
+        if token == self.next_token {
+            self.drive_retention(now, store, effects);
+        }
+        if token == self.next_token {
+            self.collect(now, store, effects);
+        }
     }
 
     /// A stamp greater than everything issued or seen here.
@@ -479,8 +537,9 @@ impl Node {
         let catalog =
             core::mem::take(&mut self.catalog_changed).then(|| Arc::new(self.catalog.clone()));
         let applied = batch.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
-        let mut pending =
-            Pending { token, closed: self.last, applied, visible: Vec::new(), replies, catalog };
+        let collected = (!batch.collected.is_empty()).then(|| Arc::new(self.collected.clone()));
+        let (closed, visible) = (self.last, Vec::new());
+        let mut pending = Pending { token, closed, applied, visible, replies, catalog, collected };
         if self.planted_reply_before_durable() {
             release(&mut pending.replies, effects);
         }
@@ -515,6 +574,9 @@ impl Node {
             }
             if let Some(catalog) = pending.catalog {
                 self.published = catalog;
+            }
+            if let Some(collected) = pending.collected {
+                self.collected_published = collected;
             }
             advanced = true;
         }

@@ -1,5 +1,7 @@
 //! The node by hand: durability before words, gaps, holds, conflicts, replicas.
 
+mod collect;
+
 use std::string::ToString;
 use std::vec;
 
@@ -15,6 +17,8 @@ use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 struct Memory {
     items: BTreeMap<ItemKey, Stored>,
     changelog: BTreeSet<(Stamp, ItemKey)>,
+    tombstones: BTreeSet<(Stamp, ItemKey)>,
+    collected: Collected,
 }
 
 impl Memory {
@@ -25,10 +29,20 @@ impl Memory {
                 None => self.items.remove(key),
             };
         }
-        for (entry, put) in &batch.changelog {
-            match put {
-                true => self.changelog.insert(entry.clone()),
-                false => self.changelog.remove(entry),
+        let indexes =
+            [(&mut self.changelog, &batch.changelog), (&mut self.tombstones, &batch.tombstones)];
+        for (index, changes) in indexes {
+            for (entry, put) in changes {
+                match put {
+                    true => index.insert(entry.clone()),
+                    false => index.remove(entry),
+                };
+            }
+        }
+        for (table, seen) in &batch.collected {
+            match seen.is_empty() {
+                true => self.collected.remove(table),
+                false => self.collected.insert(*table, seen.clone()),
             };
         }
     }
@@ -47,6 +61,20 @@ impl Snapshot for Memory {
             Entry { hlc: stamp.hlc, key: key.clone(), stored }
         };
         entries.map(change).collect()
+    }
+
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        let place = |stamp: Stamp| (stamp.origin, stamp.hlc);
+        let mut all: Vec<(Stamp, ItemKey)> = self.tombstones.iter().cloned().collect();
+        all.retain(|(stamp, key)| key.table == table && Some(place(*stamp)) > after.map(place));
+        all.sort_by_key(|(stamp, _)| place(*stamp));
+        all.truncate(limit);
+        all
     }
 
     fn rows(
@@ -85,20 +113,13 @@ impl Region {
     }
 
     fn in_life(index: u8, incarnation: u16) -> Self {
-        let config = Config {
-            slot: slot(index),
-            skew_ms_max: 500,
-            ledger_per_minute: 60,
-            retention: Retention::UNBOUNDED,
-            directory: Arc::default(),
-            #[cfg(feature = "planted-bugs")]
-            bug: None,
-        };
+        let config = Config::new(slot(index), 500);
         let durable = Durable {
             incarnation,
             last: Hlc::ZERO,
             applied: Applied::new(),
             catalog: Catalog::default(),
+            collected: Collected::new(),
         };
         let node = Node::new(config, durable);
         let store = Memory::default();

@@ -201,9 +201,13 @@ impl Node {
     }
 
     /// What the stamp of the write must exceed.
-    #[expect(clippy::unused_self, reason = "collected tombstones will be asked here")]
     pub(super) fn floor(&self, planned: &Planned) -> Hlc {
-        planned.stored.as_ref().map(|stored| stored.seen.newest()).unwrap_or_default()
+        self.past(planned.key.table, planned.stored.as_ref()).newest()
+    }
+
+    /// What the region has seen of an item: of one that has no row, what was collected.
+    fn past<'a>(&'a self, table: TableId, stored: Option<&'a Stored>) -> &'a VersionVector {
+        stored.map_or_else(|| self.seen_of_collected(table), |stored| &stored.seen)
     }
 
     pub(super) fn execute<S: Snapshot>(
@@ -287,7 +291,7 @@ impl Node {
         place: Place,
     ) -> Stamp {
         let stored = txn.item(&key);
-        let floor = stored.as_ref().map(|stored| stored.seen.newest()).unwrap_or_default();
+        let floor = self.past(key.table, stored.as_ref()).newest();
         let stamp = self.issue(now, floor);
         let (body, origins) = (Body::live(row), Origins { place, ..Origins::PLAIN });
         self.put(txn, key, stored, Write { stamp, body, origins, context: None });
@@ -303,20 +307,32 @@ impl Node {
         write: Write,
     ) {
         let stamp = write.stamp;
-        let (next, replaced) = self.overwriting(stored, write);
+        let buried = stored.as_ref().map(Stored::buried).unwrap_or_default();
+        let (next, replaced) = self.overwriting(key.table, stored, write);
+        self.note_put(&key, &next);
+        txn.batch.unbury(&key, buried);
         txn.batch.put(key, next, Some(stamp), replaced);
     }
 
     #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn overwriting(&self, stored: Option<Stored>, write: Write) -> (Stored, Vec<Stamp>) {
-        overwrite(stored, &VersionVector::default(), write)
+    fn overwriting(
+        &self,
+        table: TableId,
+        stored: Option<Stored>,
+        write: Write,
+    ) -> (Stored, Vec<Stamp>) {
+        overwrite(stored, self.seen_of_collected(table), write)
     }
 
     #[cfg(feature = "planted-bugs")]
-    fn overwriting(&self, stored: Option<Stored>, write: Write) -> (Stored, Vec<Stamp>) {
+    fn overwriting(
+        &self,
+        table: TableId,
+        stored: Option<Stored>,
+        write: Write,
+    ) -> (Stored, Vec<Stamp>) {
         let stamp = write.stamp;
-        let (mut next, replaced) = overwrite(stored, &VersionVector::default(), write);
+        let (mut next, replaced) = overwrite(stored, self.seen_of_collected(table), write);
         if self.has_bug(super::Bug::ContextForgotten) {
             next.versions[0].context = VersionVector::default();
             next.versions[0].context.record(stamp);

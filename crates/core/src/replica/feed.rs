@@ -11,7 +11,7 @@ use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::PrimaryKey;
 use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX};
-use crate::merge::Version;
+use crate::merge::{Version, VersionVector};
 use crate::time::{Hlc, Now, Stamp};
 
 /// See the module.
@@ -130,7 +130,7 @@ impl Feed {
             let version = stored.versions.into_iter().find(|it| it.stamp == Stamp { hlc, origin });
             let Some(version) = version else { continue };
             let place = version.origins.place;
-            if progress.catalog.may_receive(self.peer, key.table, &key.primary, place) {
+            if progress.catalog.is_sent(self.peer, key.table, &key.primary, place) {
                 bytes += version_bytes(&version);
                 span.rows.push(Row { key, version });
             }
@@ -152,8 +152,9 @@ impl Feed {
         let entry = progress.catalog.get(table);
         let held = entry.filter(|entry| entry.is_held_by(self.peer));
         if held.is_none() && !table.is_system() {
-            let (rows, next) = (Vec::new(), None);
-            return Some(Frame::Copied(Copied { table, after, ready: false, rows, next }));
+            let (rows, next, collected) = (Vec::new(), None, VersionVector::default());
+            let ready = false;
+            return Some(Frame::Copied(Copied { table, after, ready, rows, next, collected }));
         }
         let everything = held.is_none_or(|entry| entry.home == self.me.slot());
         let (mut rows, mut bytes, mut next) = (Vec::new(), 0, None);
@@ -184,7 +185,11 @@ impl Feed {
         if whole && !cut {
             next = None;
         }
-        Some(Frame::Copied(Copied { table, after, ready: true, rows, next }))
+        // Nothing of the table is collected here while the peer copies, so this is as old as the
+        // first of the rows.
+        let collected = progress.collected.get(&table).filter(|_| next.is_none());
+        let collected = collected.cloned().unwrap_or_default();
+        Some(Frame::Copied(Copied { table, after, ready: true, rows, next, collected }))
     }
 }
 

@@ -21,11 +21,14 @@ use alloc::vec::Vec;
 use crate::catalog::Catalog;
 use crate::id::{Origin, TableId};
 use crate::item::{ItemKey, PrimaryKey};
-use crate::merge::{Stored, Version};
+use crate::merge::{Stored, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
 
 /// The newest stamp applied of each origin.
 pub type Applied = BTreeMap<Origin, Hlc>;
+
+/// What was seen of items whose rows were collected, by table: see [`crate::node`]'s collection.
+pub type Collected = BTreeMap<TableId, VersionVector>;
 
 /// An item's version on its way between regions: always whole, never a difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,9 @@ pub struct Copied {
     pub rows: Vec<Row>,
     /// Where to go on; `None` when this was the last chunk.
     pub next: Option<PrimaryKey>,
+    /// Behind the last rows: what the feeder has collected of the table. The subscriber has as
+    /// little of those items as the feeder, and must know as much of them.
+    pub collected: VersionVector,
 }
 
 /// What a region has made durable: everything a feed may tell to others.
@@ -105,6 +111,8 @@ pub struct Progress {
     pub applied: Applied,
     /// The durable catalog.
     pub catalog: Arc<Catalog>,
+    /// What was durably collected.
+    pub collected: Arc<Collected>,
 }
 
 /// Synchronous reads of a region's local rows.
@@ -118,6 +126,15 @@ pub trait Snapshot {
     /// Up to `limit` entries of the changelog index of `origin` in `(after, through]`, in order,
     /// with the items that they name.
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry>;
+
+    /// Up to `limit` entries of the index of tombstones behind a stamp: the versions of those items
+    /// of `table` that are not there in any of them, by origin and then by reading.
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)>;
 
     /// Up to `limit` rows of a table after a key, in the store's own key order.
     fn rows(
@@ -150,6 +167,10 @@ pub struct Batch {
     pub last: Option<Hlc>,
     /// New places in other origins' feeds.
     pub applied: Applied,
+    /// Entries of the index of tombstones to put (`true`), or to remove: see [`Stored::buried`].
+    pub tombstones: BTreeMap<(Stamp, ItemKey), bool>,
+    /// What was collected, of tables where that has changed; empty of one that was dropped.
+    pub collected: Collected,
 }
 
 impl Batch {
@@ -160,10 +181,13 @@ impl Batch {
             && self.changelog.is_empty()
             && self.last.is_none()
             && self.applied.is_empty()
+            && self.tombstones.is_empty()
+            && self.collected.is_empty()
     }
 
-    /// Puts an item's new state, keeping the index an exact function of the rows: `added` is the
-    /// version that is new in it, if one is, and `replaced` those that are gone.
+    /// Puts an item's new state, keeping the indexes exact functions of the rows: `added` is the
+    /// version that is new in it, if one is, and `replaced` those that are gone. If it was buried
+    /// before, [`Batch::unbury`] comes first.
     pub fn put(
         &mut self,
         key: ItemKey,
@@ -177,7 +201,15 @@ impl Batch {
         if let Some(stamp) = added {
             self.changelog.insert((stamp, key.clone()), true);
         }
+        for stamp in stored.buried() {
+            self.tombstones.insert((stamp, key.clone()), true);
+        }
         self.items.insert(key, Some(stored));
+    }
+
+    /// Takes an item that was [`Stored::buried`] out of the index of tombstones.
+    pub fn unbury(&mut self, key: &ItemKey, buried: Vec<Stamp>) {
+        self.tombstones.extend(buried.into_iter().map(|stamp| ((stamp, key.clone()), false)));
     }
 
     /// Removes a row and its index entries, leaving no trace.
@@ -185,6 +217,7 @@ impl Batch {
         for stamp in stored.stamps() {
             self.changelog.insert((stamp, key.clone()), false);
         }
+        self.unbury(&key, stored.buried());
         self.items.insert(key, None);
     }
 }
@@ -200,6 +233,8 @@ pub struct Durable {
     pub applied: Applied,
     /// Every row of the catalog table.
     pub catalog: Catalog,
+    /// What was collected.
+    pub collected: Collected,
 }
 
 /// Why a row or frame of a peer was not taken.

@@ -82,6 +82,7 @@ pub(super) struct Replication {
     pub(super) streams: Option<Whole>,
     pub(super) compression: Option<Text>,
     pub(super) compression_level: Option<Whole>,
+    pub(super) cold_after_s: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

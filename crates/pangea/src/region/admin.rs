@@ -15,7 +15,7 @@ use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
 use serde_json::json;
 
-use super::{Region, conflicts, health, injection, settings};
+use super::{Region, collection, conflicts, health, injection, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::link::{LinkStats, Role};
@@ -89,6 +89,7 @@ fn report(region: &Region) -> RegionReport {
         conflicts: observed.counts.conflicts,
         links: links(region),
         services: services(region),
+        waiting: collection::waiting(region),
     }
 }
 
@@ -151,7 +152,13 @@ fn item(region: &Region, query: &Query) -> Reply {
     let stored = region.store.snapshot().and_then(|view| view.get_stored(&key));
     match stored {
         Err(error) => fault(&error),
-        Ok(None) => json_reply(StatusCode::OK, &ItemReport::default()),
+        Ok(None) => {
+            // Of an item without a row the region has seen what was collected of its table.
+            let progress = region.writer.progress();
+            let seen = progress.borrow().collected.get(&key.table).map(format_vector);
+            let seen = seen.unwrap_or_default();
+            json_reply(StatusCode::OK, &ItemReport { seen, ..ItemReport::default() })
+        }
         Ok(Some(stored)) => {
             let versions: Vec<VersionReport> =
                 stored.versions.iter().map(VersionReport::of).collect();
@@ -206,6 +213,7 @@ fn metrics(region: &Region) -> String {
     let backlog = backlogs(region).into_iter().map(|(name, count)| (peer(&name), count as f64));
     let help = "Own writes that the peer has not acknowledged in band, counted up to 10000";
     scrape.gauge("pangea_replication_backlog", help, backlog);
+    collection::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
     let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));

@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod collection;
 mod conflicts;
 mod feed;
 mod forward;
@@ -28,7 +29,7 @@ use pangea_codec::disk::meta::Identity as StoreIdentity;
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
-use pangea_core::node::Config;
+use pangea_core::node::{Collect, Config};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -187,6 +188,10 @@ fn open(
 fn node_of(topology: &Topology, known: &config::Region) -> Config {
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
+    node.collect = Some(Collect {
+        cold_after_ms: topology.replication.cold_after_s.saturating_mul(1000),
+        ..Collect::default()
+    });
     let regions = topology.regions.iter();
     let region =
         |region: &config::Region| (region.id, region.name.clone(), region.jurisdiction.clone());

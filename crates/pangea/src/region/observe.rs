@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pangea_core::id::{Origin, RegionSlot};
-use pangea_core::node::{Link, Node, Trace};
+use pangea_core::node::{Collection, Link, Node, Trace};
 use pangea_core::time::Now;
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub(crate) struct Observed {
     pub counts: Counts,
     /// Why writes are refused, if they are.
     pub refusing: Option<String>,
+    /// What was collected, and what waits.
+    pub collection: Collection,
 }
 
 /// Transitions since the process began.
@@ -111,5 +113,6 @@ fn picture(node: &Node, at_us: u64, counts: Counts, refusing: Option<&str>) -> O
         at_us,
         counts,
         refusing: refusing.map(str::to_string),
+        collection: node.collection().clone(),
     }
 }

@@ -210,7 +210,7 @@ impl<P: Peers> Task<P> {
             events.extend(self.linked.iter().map(|&peer| Event::Linked { peer }));
         }
         events.extend(commands.drain(..).map(|command| self.event(command)));
-        if events.is_empty() {
+        if events.is_empty() || self.clock.now().mono_us >= self.node.deadline() {
             events.push(Event::Timer);
         }
         if let Err(fault) = self.commit(events) {

@@ -61,6 +61,21 @@ pub struct RegionStatus {
     pub writes: u64,
     /// Entries in its conflict ledger.
     pub conflicts: u64,
+    /// What waits for which region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// Deletes that a region cannot collect yet, because another has not said that it has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waiting {
+    /// The region that is waited for.
+    pub region: String,
+    /// Age of the oldest of the deletes.
+    pub seconds: u64,
+    /// Tables that have such deletes.
+    pub tables: u64,
 }
 
 /// What a region does.
@@ -189,6 +204,9 @@ pub struct RegionReport {
     pub links: Vec<LinkStatus>,
     /// The applications in it, as its own health probe finds them.
     pub services: Vec<ServiceStatus>,
+    /// What waits for which region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
 }
 
 impl Status {
@@ -239,6 +257,7 @@ impl Status {
             region.incarnation = report.incarnation;
             region.writes = report.writes;
             region.conflicts = report.conflicts;
+            region.waiting = report.waiting;
             region.healthy = report.state == RegionState::Active;
             for service in report.services {
                 let known = region.services.iter_mut().find(|known| known.name == service.name);

@@ -8,7 +8,7 @@ use pangea_codec::disk::meta::{self, Identity};
 use pangea_codec::disk::{self, RowError, key};
 use pangea_core::catalog::{Catalog, Policy};
 use pangea_core::id::TableId;
-use pangea_core::replica::{Applied, Batch, Durable};
+use pangea_core::replica::{Applied, Batch, Collected, Durable};
 use pangea_core::time::Hlc;
 
 use super::{
@@ -122,6 +122,7 @@ impl Store {
             incarnation: self.incarnation,
             last: last.unwrap_or(Hlc::ZERO),
             applied: applied(view.as_ref())?,
+            collected: collected(view.as_ref())?,
             catalog: catalog(StoreView::new(view))?,
         })
     }
@@ -178,6 +179,14 @@ fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>
     for (origin, hlc) in batch.applied {
         changes.insert((Space::Meta, meta::applied(origin)), Some(meta::hlc(hlc)));
     }
+    for ((stamp, item), put) in batch.tombstones {
+        let entry = key::tombstone(item.table, stamp, &key::row(&item));
+        changes.insert((Space::Meta, entry), put.then(Vec::new));
+    }
+    for (table, seen) in batch.collected {
+        let value = (!seen.is_empty()).then(|| meta::vector(&seen));
+        changes.insert((Space::Meta, meta::collected(table)), value);
+    }
     if let Some(last) = batch.last {
         changes.insert((Space::Meta, meta::LAST.to_vec()), Some(meta::hlc(last)));
     }
@@ -189,20 +198,36 @@ fn known<T>(name: &[u8], value: Result<T, RowError>) -> Result<T, Fault> {
 }
 
 fn applied(view: &dyn View) -> Result<Applied, Fault> {
-    let (mut applied, mut fault) = (Applied::new(), None);
-    let end = key::after_prefix(meta::APPLIED).unwrap_or_default();
-    let bounds = (Bound::Included(meta::APPLIED), Bound::Excluded(end.as_slice()));
+    facts(view, meta::APPLIED, |name, value| {
+        Ok((meta::parse_applied(name)?, meta::parse_hlc(value)?))
+    })
+}
+
+fn collected(view: &dyn View) -> Result<Collected, Fault> {
+    facts(view, meta::COLLECTED, |name, value| {
+        Ok((meta::parse_collected(name)?, meta::parse_vector(value)?))
+    })
+}
+
+/// The region's own facts whose names begin alike.
+fn facts<K: Ord, V>(
+    view: &dyn View,
+    prefix: &[u8],
+    parse: impl Fn(&[u8], &[u8]) -> Result<(K, V), RowError>,
+) -> Result<BTreeMap<K, V>, Fault> {
+    let (mut facts, mut fault) = (BTreeMap::new(), None);
+    let end = key::after_prefix(prefix).unwrap_or_default();
+    let bounds = (Bound::Included(prefix), Bound::Excluded(end.as_slice()));
     view.scan(Space::Meta, bounds, false, &mut |name, value| {
-        let place = meta::parse_applied(name).and_then(|of| Ok((of, meta::parse_hlc(value)?)));
-        match known(name, place) {
-            Ok((origin, hlc)) => {
-                applied.insert(origin, hlc);
+        match known(name, parse(name, value)) {
+            Ok((key, value)) => {
+                facts.insert(key, value);
             }
             Err(error) => fault = Some(error),
         }
         ControlFlow::Continue(())
     })?;
-    fault.map_or(Ok(applied), Err)
+    fault.map_or(Ok(facts), Err)
 }
 
 fn catalog(view: StoreView) -> Result<Catalog, Fault> {

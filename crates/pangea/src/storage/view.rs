@@ -1,5 +1,7 @@
 //! Reads of typed rows.
 
+mod tombstones;
+
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, OnceLock};
 
@@ -237,6 +239,19 @@ impl StoreView {
         self.view.scan(Space::Changelog, bounds, false, visit)
     }
 
+    /// The oldest version of `origin` after a reading.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn first_change(&self, origin: Origin, after: Hlc) -> Result<Option<Hlc>, Fault> {
+        let mut first = None;
+        self.changelog(origin, after, Hlc::MAX, &mut |name, _| {
+            first = key::parse_changelog(name).map(|(stamp, _)| stamp.hlc);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
     fn changed_items(
         &self,
         origin: Origin,
@@ -329,6 +344,15 @@ impl Snapshot for StoreView {
         self.keep(self.changed_items(origin, after, through, limit))
     }
 
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        self.keep(self.tombstone_items(table, after, limit))
+    }
+
     fn rows(
         &self,
         table: TableId,
@@ -359,6 +383,8 @@ impl GroupView {
         self.group.items.extend(batch.items);
         self.group.changelog.extend(batch.changelog);
         self.group.applied.extend(batch.applied);
+        self.group.tombstones.extend(batch.tombstones);
+        self.group.collected.extend(batch.collected);
         self.group.last = batch.last.or(self.group.last);
     }
 
@@ -385,9 +411,19 @@ impl Snapshot for GroupView {
         }
     }
 
-    /// Durable entries alone: only feeds ask for changes, and they are not shown groups.
+    /// Durable entries alone, with durable items: feeds are not shown groups, and the node looks
+    /// again before it changes one.
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.view.changes(origin, after, through, limit)
+    }
+
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        self.grouped_tombstones(table, after, limit)
     }
 
     /// In the store's order, except that rows new in this group come last.

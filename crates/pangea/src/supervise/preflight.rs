@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::holder::{self, Transport};
 use crate::config::{Service, Topology};
+
+/// How often an address that seems taken is tried again, and how long to wait before each.
+const PROBES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(60);
 
 /// Services that cannot run here, each with the reason; the rest of the topology can.
 pub(super) type Unavailable = BTreeMap<String, String>;
@@ -74,11 +80,22 @@ fn listeners(
     listeners
 }
 
+/// Whether the address can be listened on.
+///
+/// A listener outlives its owner for a moment where a child of the owner was between fork and exec,
+/// so an address counts as taken only if it stays so.
 fn bindable(address: SocketAddr, transport: Transport) -> io::Result<()> {
-    match transport {
+    let bind = || match transport {
         Transport::Tcp => TcpListener::bind(address).map(drop),
         Transport::Udp => UdpSocket::bind(address).map(drop),
+    };
+    for _ in 0..PROBES {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
     }
+    bind()
 }
 
 fn explain(address: SocketAddr, transport: Transport, key: &str, error: &io::Error) -> String {

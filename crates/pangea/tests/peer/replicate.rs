@@ -57,6 +57,13 @@ async fn put_served(region: &Region, table: TableId, key: &str, value: &str) {
     }
 }
 
+async fn delete(region: &Region, table: TableId, key: &str) {
+    let primary = PrimaryKey { partition: KeyValue::S(key.to_owned()), sort: None };
+    let op = Box::new(WriteOp::new(primary, Action::Delete));
+    let outcome = region.ask(move |request| Event::Write { request, table, op }).await;
+    assert!(matches!(outcome, Outcome::Written { stamp: Some(_), .. }), "{outcome:?}");
+}
+
 fn count(region: &Region, table: TableId) -> usize {
     region.items().keys().filter(|key| key.table == table).count()
 }
@@ -72,6 +79,28 @@ async fn same(regions: &[&Region]) {
         regions.windows(2).all(|pair| shown(pair[0]) == shown(pair[1]))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_leave_nothing_behind_once_the_other_region_has_them() {
+    let mut world = World::new(2, Duration::ZERO).await;
+    let (a, b) = (world.region(0).await, world.region(1).await);
+    let table = create(&a).await;
+    replicate_to(&a, 1).await;
+    for key in ["gone", "kept"] {
+        put_served(&b, table, key, "b").await;
+    }
+    eventually("a has them", || count(&a, table) == 2).await;
+    b.links.faults().cut(slot(0), Direction::Both, Cut::Refuse).expect("a peer");
+    eventually("the link is down", || !a.is_linked(1) && !b.is_linked(0)).await;
+    delete(&a, table, "gone").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((count(&a, table), count(&b, table)), (2, 2));
+    b.links.faults().heal(slot(0)).expect("a peer");
+    eventually("nothing is left of it", || count(&a, table) + count(&b, table) == 2).await;
+    put_served(&b, table, "gone", "again").await;
+    same(&[&a, &b]).await;
+    assert_eq!((count(&a, table), count(&a, TableId::LEDGER)), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,9 @@ use pangea_core::id::{Origin, RegionSlot, RequestId, TableId};
 use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::node::{Config, Effect, Event, Node, Outcome, Token};
-use pangea_core::replica::{Applied, Batch, Durable, Entry, Frame, Progress, Rows, Snapshot};
+use pangea_core::replica::{
+    Applied, Batch, Collected, Durable, Entry, Frame, Progress, Rows, Snapshot,
+};
 use pangea_core::time::{Hlc, Now, Stamp};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -78,6 +80,7 @@ pub(crate) fn now() -> Now {
 pub(crate) struct Memory {
     pub(crate) items: BTreeMap<ItemKey, Stored>,
     changelog: BTreeSet<(Origin, Hlc, ItemKey)>,
+    tombstones: BTreeSet<(Origin, Hlc, ItemKey)>,
 }
 
 impl Memory {
@@ -88,12 +91,16 @@ impl Memory {
                 None => self.items.remove(key),
             };
         }
-        for ((Stamp { hlc, origin }, key), put) in &batch.changelog {
-            let entry = (*origin, *hlc, key.clone());
-            match put {
-                true => self.changelog.insert(entry),
-                false => self.changelog.remove(&entry),
-            };
+        let indexes =
+            [(&mut self.changelog, &batch.changelog), (&mut self.tombstones, &batch.tombstones)];
+        for (index, changes) in indexes {
+            for ((Stamp { hlc, origin }, key), put) in changes {
+                let entry = (*origin, *hlc, key.clone());
+                match put {
+                    true => index.insert(entry),
+                    false => index.remove(&entry),
+                };
+            }
         }
     }
 }
@@ -114,6 +121,20 @@ impl Snapshot for View {
             Entry { hlc: *hlc, key: key.clone(), stored }
         };
         entries.map(change).take(limit).collect()
+    }
+
+    fn tombstones(
+        &self,
+        table: TableId,
+        after: Option<Stamp>,
+        limit: usize,
+    ) -> Vec<(Stamp, ItemKey)> {
+        let behind = |origin, hlc| after.is_none_or(|at| (origin, hlc) > (at.origin, at.hlc));
+        let entries = self.0.tombstones.iter().filter(|(_, _, key)| key.table == table);
+        let entries = entries.filter(|(origin, hlc, _)| behind(*origin, *hlc)).take(limit);
+        entries
+            .map(|(origin, hlc, key)| (Stamp { hlc: *hlc, origin: *origin }, key.clone()))
+            .collect()
     }
 
     fn rows(
@@ -214,7 +235,8 @@ pub(crate) fn rows(count: u64, body: impl Fn(u64) -> Body) -> (Store, Progress) 
     Arc::make_mut(&mut store.lock().expect("no panic")).apply(&batch);
     let closed = Hlc::from_parts(count, 0);
     let catalog = Arc::new(Catalog::default());
-    (store, Progress { closed, applied: Applied::new(), catalog })
+    let (applied, collected) = (Applied::new(), Arc::default());
+    (store, Progress { closed, applied, catalog, collected })
 }
 
 /// An item of so many bytes that does not become shorter by compression.
@@ -300,7 +322,8 @@ impl World {
     /// An empty store that nobody writes.
     pub(crate) fn empty_source(&mut self) -> Source {
         let (closed, applied, catalog) = (Hlc::ZERO, Applied::new(), Arc::default());
-        let publisher = watch::Sender::new(Progress { closed, applied, catalog });
+        let collected = Arc::default();
+        let publisher = watch::Sender::new(Progress { closed, applied, catalog, collected });
         let progress = publisher.subscribe();
         self.publishers.push(publisher);
         Source { store: Store::default(), progress }
@@ -336,7 +359,8 @@ impl World {
         let config = Config::new(slot(index), 500);
         let (incarnation, last) = (1, Hlc::ZERO);
         let (applied, catalog) = (Applied::new(), Catalog::default());
-        let node = Node::new(config, Durable { incarnation, last, applied, catalog });
+        let collected = Collected::new();
+        let node = Node::new(config, Durable { incarnation, last, applied, catalog, collected });
         let store = Store::default();
         let publish = watch::Sender::new(node.progress());
         let (links, running) =

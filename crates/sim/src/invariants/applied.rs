@@ -84,8 +84,7 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     if !entry.is_some_and(|entry| entry.settings.placement.allows(directory, place, slot)) {
         return Ok(());
     }
-    let here = sites[region].disk.durable.rows.get(key);
-    let absorbed = here.is_some_and(|held| held.absorbed.has(issued.nth));
+    let absorbed = sites[region].disk.durable.absorbed(key).has(issued.nth);
     let there = sites[issued.region].disk.durable.rows.get(key);
     let shown = there.is_some_and(|held| held.stored.version(issued.version().stamp).is_some());
     // A copy from the home region brings what won there; its ledger has what lost.

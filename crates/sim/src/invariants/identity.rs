@@ -7,7 +7,7 @@
 use pangea_core::replica::Row;
 use pangea_core::time::{Hlc, Stamp};
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, collection, demand};
 use crate::oracle::{Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Identity;
@@ -33,6 +33,7 @@ pub(crate) fn unchanged(oracle: &Oracle, row: &Row) -> Checked {
         return Ok(());
     }
     let id = oracle.key_id(&row.key).and_then(|key| oracle.version_of(stamp, key));
-    let same = id.is_some_and(|id| *oracle.versions[id].version() == row.version);
+    let issued = id.map(|id| oracle.versions[id].version());
+    let same = issued.is_some_and(|issued| collection::is_same(issued, &row.version));
     demand(BROKEN, same, || format!("{stamp} names two different versions"))
 }

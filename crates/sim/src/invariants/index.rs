@@ -3,7 +3,7 @@
 //!
 //! Source: DESIGN.md, invariant 9 and "the changelog is an index"; data-plane.md 3.3, 10. Each
 //! version of a changed row has its entry, and there are as many entries as versions: by induction
-//! they are the same.
+//! they are the same. So it is with the index of tombstones.
 
 use std::rc::Rc;
 
@@ -21,7 +21,14 @@ pub(crate) fn committed(image: &Image, write: &Write) -> Checked {
             let named = image.changelog.contains(&entry);
             demand(BROKEN, named, || format!("{stamp} is not in the index"))?;
         }
+        for stamp in held.stored.buried() {
+            let entry = (key.table, stamp.origin, stamp.hlc, Rc::clone(key));
+            let named = image.tombstones.contains(&entry);
+            demand(BROKEN, named, || format!("the tombstone {stamp} is not in the index"))?;
+        }
     }
+    let (buried, entries) = (image.buried, image.tombstones.len());
+    demand(BROKEN, buried == entries, || format!("{buried} tombstones, {entries} entries"))?;
     let (versions, entries) = (image.versions, image.changelog.len());
     demand(BROKEN, versions == entries, || format!("{versions} versions, {entries} entries"))
 }

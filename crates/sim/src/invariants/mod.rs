@@ -1,6 +1,7 @@
 //! What must always be true, one file each, with where it is demanded.
 
 pub(crate) mod applied;
+pub(crate) mod collection;
 pub(crate) mod convergence;
 pub(crate) mod durable_ack;
 pub(crate) mod identity;
@@ -37,6 +38,8 @@ pub enum Invariant {
     Index,
     /// 10: a restricted item's bytes never reach a region that its placement forbids.
     Residency,
+    /// 12 and 19 of the data plane: what is collected is not missed, and all of it is in the end.
+    Collection,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -56,6 +59,7 @@ impl Invariant {
             Self::Merged => "7-merged",
             Self::Index => "9-index",
             Self::Residency => "10-residency",
+            Self::Collection => "collection",
             Self::Liveness => "liveness",
         }
     }

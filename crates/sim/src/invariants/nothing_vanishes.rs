@@ -24,10 +24,15 @@ pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &It
     let Some(id) = oracle.key_id(key) else { return Ok(()) };
     let shown = pasts(oracle, id, &held.stored);
     let own = sites[region].ledgered.get(&id).copied().unwrap_or_default();
-    let mut missing = held.absorbed.without(shown).without(own);
-    if !missing.is_empty() && sites.iter().any(|site| site.dropped) {
+    let absorbed = sites[region].disk.durable.absorbed(key);
+    // What one region had forgotten may still come from another, in whatever order.
+    let inherited = sites[region].disk.durable.inherited.get(key).copied().unwrap_or_default();
+    let mut missing = absorbed.without(shown).without(own).without(inherited);
+    let forgetful = |site: &Site| site.dropped || !site.disk.durable.collected.is_empty();
+    if !missing.is_empty() && sites.iter().any(forgetful) {
         // A region that came back after dropping its rows has forgotten what it had seen, and its
-        // vector still covers it: then another region's ledger has the pair.
+        // vector still covers it: then another region's ledger has the pair. What was collected
+        // covers versions, too, that lost before they were sent.
         missing = missing.without(ledgers(sites, id));
     }
     demand(BROKEN, missing.is_empty(), || {
@@ -99,9 +104,14 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
             continue;
         }
         let whole = sites.iter().filter(|site| site.is_whole(table));
-        let shown = whole.filter_map(|site| site.disk.durable.rows.get(&item.key));
-        let kept = shown
-            .fold(ledgers(sites, id), |kept, held| kept.union(pasts(oracle, id, &held.stored)));
+        let kept = whole.fold(ledgers(sites, id), |kept, site| {
+            let image = &site.disk.durable;
+            kept.union(match image.rows.get(&item.key) {
+                Some(held) => pasts(oracle, id, &held.stored),
+                // Knowingly deleted; that it should be is for convergence to say.
+                None => image.absorbed(&item.key),
+            })
+        });
         let gone = oracle.durable(item).without(kept);
         demand(BROKEN, gone.is_empty(), || {
             format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)

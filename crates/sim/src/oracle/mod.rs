@@ -22,7 +22,7 @@ use crate::bits::{Bits, VERSIONS_MAX};
 use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
-use crate::invariants::{Checked, identity, single_writer};
+use crate::invariants::{Checked, collection, identity, single_writer};
 
 /// A user version's place in the history of all.
 pub(crate) type VersionId = usize;
@@ -88,6 +88,8 @@ pub(crate) struct Source<'a> {
     pub(crate) me: Origin,
     /// User rows of the frame that the node was handling, in the order of their items.
     pub(crate) received: &'a [(KeyId, VersionId)],
+    /// What the feeder of a copy had forgotten, if it tells what it has collected.
+    pub(crate) inherited: &'a [(Rc<ItemKey>, Bits)],
 }
 
 /// See the module.
@@ -102,6 +104,9 @@ pub(crate) struct Oracle {
     pub(crate) asked: BTreeMap<u64, Asked>,
     /// What the write under way does to which items.
     pub(crate) deeds: Vec<(ItemKey, Deed)>,
+    /// Tombstones dropped, and rows shortened, each region counted.
+    pub(crate) collected: u64,
+    pub(crate) shortened: u64,
 }
 
 impl Oracle {
@@ -114,6 +119,8 @@ impl Oracle {
             by_region: vec![Vec::new(); regions],
             asked: BTreeMap::new(),
             deeds: Vec::new(),
+            collected: 0,
+            shortened: 0,
         }
     }
 
@@ -178,13 +185,20 @@ impl Oracle {
             changelog: Vec::with_capacity(batch.changelog.len()),
             last: batch.last,
             applied: batch.applied,
+            tombstones: Vec::with_capacity(batch.tombstones.len()),
+            collected: batch.collected,
+            forgotten: Vec::new(),
+            inherited: Vec::new(),
             issued: Vec::new(),
             stamps: Vec::new(),
         };
         for (key, stored) in batch.items {
             let key = self.share(site, key);
             let held = match stored {
-                None => None,
+                None => {
+                    self.dropped(site, &key, &mut write)?;
+                    None
+                }
                 Some(stored) if key.table.is_system() => {
                     self.system_row(source, site, floor, &key, &stored, &mut write)?;
                     Some(Rc::new(Held { stored, absorbed: Bits::default() }))
@@ -200,7 +214,35 @@ impl Oracle {
         let entries = batch.changelog.into_iter();
         let entries = entries.map(|((stamp, key), put)| (stamp, shared(key), put));
         write.changelog = entries.collect();
+        let entries = batch.tombstones.into_iter();
+        write.tombstones = entries.map(|((stamp, key), put)| (stamp, shared(key), put)).collect();
+        let inherited = source.inherited.iter();
+        let told = inherited.filter(|(key, _)| write.collected.contains_key(&key.table));
+        write.inherited = told.cloned().collect();
         Ok(write)
+    }
+
+    /// A row goes: with its table, or because it was collected.
+    fn dropped(&mut self, site: &Site, key: &Rc<ItemKey>, write: &mut Write) -> Checked {
+        let collected = write.collected.get(&key.table).is_some_and(|seen| !seen.is_empty());
+        let held = site.disk.visible.rows.get(key).filter(|_| collected);
+        let Some(held) = held else { return Ok(()) };
+        collection::safe(self, site, key, &held.stored)?;
+        self.collected += held.stored.versions.len() as u64;
+        write.forgotten.push((Rc::clone(key), site.disk.visible.absorbed(key)));
+        Ok(())
+    }
+
+    /// Whether a row is only shorter than it was.
+    fn is_shortened(&self, site: &Site, key: &ItemKey, stored: &Stored) -> Checked<bool> {
+        let shown = site.disk.visible.rows.get(key).map(|held| &held.stored);
+        let shorter = |before: &&Stored| before.seen.len() > 1 && stored.seen.len() == 1;
+        let Some(before) = shown.filter(shorter) else { return Ok(false) };
+        if !collection::is_same(before.greatest(), stored.greatest()) {
+            return Ok(false);
+        }
+        collection::safe(self, site, key, before)?;
+        Ok(true)
     }
 
     /// The key as the region's disk has it already, if it does.
@@ -218,7 +260,12 @@ impl Oracle {
         stored: Stored,
         write: &mut Write,
     ) -> Checked<Rc<Held>> {
-        let before = site.disk.visible.rows.get(key).map(|held| held.absorbed).unwrap_or_default();
+        let before = site.disk.visible.absorbed(key);
+        // Also while a frame is handled that has the item: it may be held.
+        if self.is_shortened(site, key, &stored)? {
+            self.shortened += 1;
+            return Ok(Rc::new(Held { stored, absorbed: before }));
+        }
         let incoming = self.key_id(key).map(|id| of_key(source.received, id)).unwrap_or_default();
         if !incoming.is_empty() {
             let pasts = incoming.iter().map(|&(_, id)| self.versions[id].past());

@@ -11,6 +11,9 @@ use crate::invariants::Checked;
 use crate::oracle::Asked;
 use crate::workload::{Known, Operation, create, item_key, replicate};
 
+/// Mean length of a pause: long enough for deletes to be collected.
+const PAUSE_US: u64 = 150_000;
+
 impl World {
     /// The first tables; their replicas follow when they exist.
     pub(super) fn found(&mut self) -> Checked {
@@ -38,7 +41,9 @@ impl World {
                 Operation::Define { region, change } => self.define(region, change)?,
             }
         }
-        let gap_us = self.gaps.range(0, 2 * self.swarm.gap_us);
+        let pauses = self.swarm.pause > 0 && self.gaps.chance(self.swarm.pause);
+        let gap_us = if pauses { PAUSE_US } else { self.swarm.gap_us };
+        let gap_us = self.gaps.range(0, 2 * gap_us);
         let next = if self.workload.left == 0 { Event::Heal } else { Event::Clients };
         self.queue.push(self.now_us + gap_us, next);
         Ok(())
@@ -140,6 +145,7 @@ impl World {
                 self.write(home, table, op)?;
             }
         }
-        self.define(home, replicate(name, home, self.regions.len()))
+        let others = if self.swarm.one_replica { 2 } else { self.regions.len() };
+        self.define(home, replicate(name, home, self.regions.len(), others))
     }
 }

@@ -1,11 +1,15 @@
 //! The driver's part: events into a node, its effects into disk, network and clients.
 
+use std::rc::Rc;
+
 use pangea_core::item::ItemKey;
+use pangea_core::merge::VersionVector;
 use pangea_core::node::{self, Effect, Outcome, Token, Trace};
-use pangea_core::replica::Batch;
-use pangea_core::time::{Hlc, Stamp};
+use pangea_core::replica::{Batch, Frame};
+use pangea_core::time::Hlc;
 
 use super::{Event, World};
+use crate::bits::Bits;
 use crate::disk::Write;
 use crate::invariants::{
     Broken, Checked, Invariant, applied, durable_ack, index, nothing_vanishes,
@@ -15,11 +19,14 @@ use crate::oracle::{KeyId, Source, VersionId};
 impl World {
     /// Lets a region's node handle an event, if the process lives.
     pub(super) fn deliver(&mut self, region: usize, event: node::Event) -> Checked {
+        if self.regions[region].node.is_none() {
+            return Ok(());
+        }
+        let received = self.received(&event);
         let here = &mut self.regions[region];
-        let Some(node) = &mut here.node else { return Ok(()) };
-        let received = self.oracle.received(received(&event));
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
+        let Some(node) = &mut here.node else { return Ok(()) };
         node.handle(now, event, &self.sites[region].disk.visible, &mut effects);
         for effect in effects.drain(..) {
             self.effect(region, effect, &received)?;
@@ -29,12 +36,24 @@ impl World {
         Ok(())
     }
 
-    fn effect(
-        &mut self,
-        region: usize,
-        effect: Effect,
-        received: &[(KeyId, VersionId)],
-    ) -> Checked {
+    /// What the frame brings, if the event is one.
+    fn received(&self, event: &node::Event) -> Received {
+        let node::Event::Received { from, frame } = event else { return Received::default() };
+        let rows = durable_ack::rows(frame).iter().filter(|row| !row.key.table.is_system());
+        let rows = self.oracle.received(rows.map(|row| (&row.key, row.version.stamp)));
+        let mut inherited = Vec::new();
+        if let Frame::Copied(copied) = frame
+            && !copied.collected.is_empty()
+        {
+            let there = &self.sites[from.index()].disk.durable;
+            let forgotten = there.forgotten.iter().chain(&there.inherited);
+            let of_table = forgotten.filter(|(key, _)| key.table == copied.table);
+            inherited.extend(of_table.map(|(key, bits)| (Rc::clone(key), *bits)));
+        }
+        Received { rows, inherited }
+    }
+
+    fn effect(&mut self, region: usize, effect: Effect, received: &Received) -> Checked {
         match effect {
             Effect::Persist { token, batch } => self.persist(region, token, batch, received),
             Effect::Reply { request, outcome } => self.reply(region, request.0, outcome),
@@ -57,10 +76,11 @@ impl World {
         region: usize,
         token: Token,
         batch: Batch,
-        received: &[(KeyId, VersionId)],
+        received: &Received,
     ) -> Checked {
         let site = &mut self.sites[region];
-        let source = Source { region, me: site.origin, received };
+        let (me, inherited) = (site.origin, received.inherited.as_slice());
+        let source = Source { region, me, received: &received.rows, inherited };
         let write = self.oracle.witness(source, site, token, batch)?;
         for stamp in &write.stamps {
             self.digest.add(stamp.hlc.to_bits());
@@ -144,7 +164,7 @@ impl World {
         let mut catalog_changed = false;
         for (key, held) in &write.items {
             let Some(held) = held else {
-                site.dropped = true;
+                site.dropped |= write.collected.get(&key.table).is_none_or(VersionVector::is_empty);
                 continue;
             };
             if key.table == pangea_core::id::TableId::CATALOG {
@@ -223,14 +243,13 @@ impl World {
     }
 }
 
-/// The user rows of the frame, if the event is one.
-fn received(event: &node::Event) -> impl Iterator<Item = (&ItemKey, Stamp)> {
-    let rows = match event {
-        node::Event::Received { frame, .. } => durable_ack::rows(frame),
-        _ => &[],
-    };
-    let rows = rows.iter().filter(|row| !row.key.table.is_system());
-    rows.map(|row| (&row.key, row.version.stamp))
+/// What a frame brings.
+#[derive(Default)]
+struct Received {
+    /// Its user rows, in the order of their items.
+    rows: Vec<(KeyId, VersionId)>,
+    /// See [`Source::inherited`].
+    inherited: Vec<(Rc<ItemKey>, Bits)>,
 }
 
 fn describe(write: &Write) -> String {

@@ -14,7 +14,7 @@ mod rest;
 use std::sync::Arc;
 
 use pangea_core::catalog::Directory;
-use pangea_core::node::{Config, Effect, Node};
+use pangea_core::node::{Collect, Config, Effect, Node};
 use pangea_core::replica::{Durable, Progress};
 
 use crate::clock::Clock;
@@ -32,6 +32,8 @@ use queue::{Event, Queue};
 const WARM_US: u64 = 170_000;
 /// Regions that are not at rest so long after healing never will be: ten times the slowest resend.
 const REST_US_MAX: u64 = 30_000_000;
+/// Rounds of a region that collects late: others have long forgotten by then.
+const LATE_COLLECT_US: u64 = 200_000;
 /// How often to look whether everything is at rest.
 const LOOK_US: u64 = 15_000;
 
@@ -206,6 +208,11 @@ impl World {
             ledger_per_minute: self.swarm.ledger_per_minute,
             retention: pangea_core::node::Retention::UNBOUNDED,
             directory: Arc::clone(&self.directory),
+            collect: self.swarm.collect.map(|collect| {
+                let late = self.swarm.collects_late == Some(region);
+                let interval_us = if late { LATE_COLLECT_US } else { collect.interval_us };
+                Collect { interval_us, ..collect }
+            }),
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,
         };
@@ -215,12 +222,14 @@ impl World {
                 last: site.disk.durable.last,
                 applied: site.disk.durable.applied.clone(),
                 catalog: site.catalog.clone(),
+                collected: site.disk.durable.collected.clone(),
             },
             None => Durable {
                 incarnation: 1,
                 last: Default::default(),
                 applied: Default::default(),
                 catalog: Default::default(),
+                collected: Default::default(),
             },
         };
         Node::new(config, durable)

@@ -5,7 +5,7 @@ use pangea_core::time::Hlc;
 
 use super::{Event, LOOK_US, Phase, REST_US_MAX, World};
 use crate::invariants::{
-    Broken, Checked, Invariant, convergence, liveness, merge_laws, nothing_vanishes,
+    Broken, Checked, Invariant, collection, convergence, liveness, merge_laws, nothing_vanishes,
 };
 use crate::options::NetFaults;
 
@@ -34,7 +34,9 @@ impl World {
     /// Whether everything is at rest; if it is, it must be right.
     pub(super) fn look(&mut self) -> Checked<bool> {
         let closed: Vec<Hlc> = self.sites.iter().map(|site| site.closed).collect();
-        if let Some(why) = liveness::unrest(&self.sites, &closed) {
+        let unrest = liveness::unrest(&self.sites, &closed)
+            .or_else(|| collection::unrest(&self.sites, self.swarm.collect));
+        if let Some(why) = unrest {
             if self.now_us > self.healed_us + REST_US_MAX {
                 let ms = REST_US_MAX / 1000;
                 let text = format!("not at rest {ms} ms after healing: {why}");
@@ -68,6 +70,8 @@ impl World {
         self.counts.rest_ms = (self.now_us - self.healed_us) / 1000;
         self.counts.simulated_ms = self.now_us / 1000;
         self.counts.versions = self.oracle.versions.iter().filter(|it| it.durable).count() as u64;
+        self.counts.tombstones = self.oracle.collected;
+        self.counts.shortened = self.oracle.shortened;
         for site in &self.sites {
             for (key, held) in &site.disk.durable.rows {
                 self.digest.add(crate::oracle::key_digest(key));

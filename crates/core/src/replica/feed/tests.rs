@@ -40,6 +40,10 @@ impl Snapshot for Changes {
         within.take(limit).cloned().collect()
     }
 
+    fn tombstones(&self, _: TableId, _: Option<Stamp>, _: usize) -> Vec<(Stamp, ItemKey)> {
+        Vec::new()
+    }
+
     fn rows(&self, _: TableId, _: Option<&PrimaryKey>, _: usize) -> Vec<(ItemKey, Stored)> {
         Vec::new()
     }
@@ -53,7 +57,8 @@ fn few_entries_are_read_where_rows_are_great() {
     let sizes = [10; 1000].into_iter().chain([20_000; 200]);
     let store = Changes::new(me, sizes);
     let closed = Hlc::from_parts(1200, 0);
-    let progress = Progress { closed, applied: Applied::new(), catalog: Default::default() };
+    let (applied, catalog, collected) = (Applied::new(), Default::default(), Default::default());
+    let progress = Progress { closed, applied, catalog, collected };
     let mut feed = Feed::new(me, slot(1));
     feed.receive(Request::Subscribe { after: Hlc::ZERO });
     let now = Now { wall_ms: 2_000, mono_us: 0 };

@@ -2,6 +2,7 @@
 
 mod line;
 mod live;
+mod notes;
 mod table;
 mod transitions;
 

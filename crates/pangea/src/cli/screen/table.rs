@@ -67,6 +67,11 @@ pub(super) fn body(view: &View) -> Vec<Line> {
     }
     lines.push(Line::default());
     lines.extend(edge(view, first));
+    let notes = super::notes::lines(view);
+    if !notes.is_empty() {
+        lines.push(Line::default());
+        lines.extend(notes);
+    }
     lines
 }
 

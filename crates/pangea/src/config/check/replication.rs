@@ -2,7 +2,7 @@
 
 use super::super::file;
 use super::super::replication::{Compression, Replication};
-use super::Checker;
+use super::{Checker, DAY_MS};
 use crate::peer::link::STREAMS_MAX;
 
 const COMPRESSIONS: [(&str, Compression); 2] =
@@ -13,11 +13,13 @@ impl Checker<'_> {
         let most = u64::from(STREAMS_MAX);
         let streams = self.number(written.streams.as_ref(), 4, 1..=most);
         let compression = self.one_of(&written.compression, &COMPRESSIONS, "compression");
+        let cold_after_s = self.number(written.cold_after_s.as_ref(), 600, 0..=DAY_MS);
         let level = self.number(written.compression_level.as_ref(), 1, 1..=19);
         Replication {
             streams: u8::try_from(streams).unwrap_or(STREAMS_MAX),
             compression: compression.unwrap_or(Compression::Zstd),
             compression_level: i32::try_from(level).unwrap_or(1),
+            cold_after_s,
         }
     }
 }

@@ -96,15 +96,72 @@ fn a_directory_of_another_region_or_cluster_is_refused_by_both_names() {
 
 #[test]
 fn what_a_node_begins_with_is_believed_or_refused() {
-    for name in [meta::IDENTITY, meta::LAST, &meta::applied(origin())] {
+    let collected = meta::collected(TABLE);
+    for name in [meta::IDENTITY, meta::LAST, &meta::applied(origin()), &collected] {
         let (engine, store) = store();
         let mut written = batch(&key("p", 1), 10, None);
         written.applied.insert(origin(), stamp(10).hlc);
+        written.collected.insert(TABLE, stored(10).seen);
         store.write(vec![written]).expect("room");
         assert!(engine.corrupt(Space::Meta, name, |value| value[7] ^= 1));
         let error = Store::with_engine(engine, identity()).expect_err("a bit is wrong");
         assert!(matches!(error, OpenError::Fault(Fault::Corrupt { .. })), "{error}");
     }
+}
+
+fn deleted(ms: u64) -> Stored {
+    Stored::single(Version::first(stamp(ms), Body::Tombstone))
+}
+
+fn delete(key: &ItemKey, ms: u64) -> Batch {
+    let mut batch = Batch::default();
+    batch.put(key.clone(), deleted(ms), Some(stamp(ms)), None);
+    batch
+}
+
+#[test]
+fn tombstones_are_found_by_table_and_stamp_until_they_are_gone() {
+    let (_, store) = store();
+    let keys = [1, 2, 3].map(|sort| key("p", sort));
+    let mut batches = vec![batch(&key("live", 1), 5, None)];
+    batches.extend((10..).zip(&keys).map(|(ms, key)| delete(key, ms)));
+    store.write(batches).expect("room");
+    let view = store.snapshot().expect("readable");
+    let entries = |view: &dyn Fn(Option<Stamp>, usize) -> Vec<(Stamp, ItemKey)>, after, limit| {
+        let entries = view(after, limit).into_iter();
+        entries.map(|(stamp, key)| (stamp.hlc.wall_ms(), key)).collect::<Vec<_>>()
+    };
+    let durable = |after, limit| view.tombstones(TABLE, after, limit);
+    let expected = |at: usize| (10 + at as u64, keys[at].clone());
+    assert_eq!(entries(&durable, None, 9), [expected(0), expected(1), expected(2)]);
+    assert_eq!(entries(&durable, Some(stamp(10)), 1), [expected(1)]);
+    let last = Stamp { hlc: Hlc::MAX, ..stamp(0) };
+    assert_eq!(entries(&durable, Some(last), 9), []);
+    assert_eq!(view.tombstones(TableId::LEDGER, None, 9), []);
+    assert_eq!(view.count_tombstones(TABLE, 2).expect("readable"), 2);
+    assert_eq!(view.first_change(origin(), stamp(5).hlc).expect("readable"), Some(stamp(10).hlc));
+    let mut group = GroupView::new(store.snapshot().expect("readable"));
+    let mut written = Batch::default();
+    written.unbury(&keys[0], deleted(10).buried());
+    written.put(keys[0].clone(), stored(20), Some(stamp(20)), [stamp(10)]);
+    written.remove(keys[1].clone(), &deleted(11));
+    written.collected.insert(TABLE, deleted(11).seen);
+    group.push(written);
+    group.push(delete(&key("q", 1), 7));
+    let grouped = |after, limit| group.tombstones(TABLE, after, limit);
+    assert_eq!(entries(&grouped, None, 1), [(7, key("q", 1))]);
+    assert_eq!(entries(&grouped, None, 9), [(7, key("q", 1)), expected(2)]);
+    assert_eq!(entries(&grouped, Some(stamp(7)), 1), [expected(2)]);
+    store.write(vec![group.into_batch()]).expect("room");
+    let view = store.snapshot().expect("readable");
+    let durable = |after, limit| view.tombstones(TABLE, after, limit);
+    assert_eq!(entries(&durable, None, 9), [(7, key("q", 1)), expected(2)]);
+    view.check().expect("every entry names a row");
+    let recovered = store.recover().expect("readable").collected;
+    assert_eq!(recovered, [(TABLE, deleted(11).seen)].into());
+    let dropped = Batch { collected: [(TABLE, Default::default())].into(), ..Batch::default() };
+    store.write(vec![dropped]).expect("room");
+    assert!(store.recover().expect("readable").collected.is_empty());
 }
 
 #[test]
