@@ -23,8 +23,8 @@ use crate::binary::{DecodeError, Reader, Writer};
 
 /// The protocol that this build speaks, and the marker of its messages.
 ///
-/// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what a
-/// feeder has collected of a table.
+/// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
+/// a feeder has collected of a table.
 pub const PROTOCOL: u8 = 4;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;

@@ -15,8 +15,8 @@ pub struct Replication {
     /// Level of the compression, 1 to 19. Default: 1, because a region has more use for its CPU
     /// than for the last tenth of bandwidth.
     pub compression_level: i32,
-    /// An item that nobody has written for this long, in s, keeps its stamp alone of what its writer
-    /// had seen, once every region has it. Default: 600.
+    /// An item that nobody has written for this long, in s, keeps its stamp alone of what its
+    /// writer had seen, once every region has it. Default: 600.
     pub cold_after_s: u64,
 }
 

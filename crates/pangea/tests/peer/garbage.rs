@@ -187,8 +187,9 @@ async fn a_hello_that_does_not_fit_is_told_why() {
     let elsewhere = Hello { cluster: [7; 16], ..hello() };
     let other = Hello { region: NAMES[2].to_owned(), slot: slot(2), ..hello() };
     let unknown = Hello { slot: slot(2), ..hello() };
+    let versions = format!("speaks protocol {}, this region speaks {PROTOCOL}", PROTOCOL - 1);
     let cases = [
-        (older, "speaks protocol 2, this region speaks 3"),
+        (older, versions.as_str()),
         (elsewhere, "another cluster"),
         (other, "the certificate is of region us-east-1"),
         (unknown, "not in this region's topology"),
@@ -225,7 +226,7 @@ async fn garbage_inside_tls_ends_the_connection() {
         (false, b"\x00\x00\x00\x05hello"),
         (false, &ping),
         (true, &too_long),
-        (true, b"\x00\x00\x00\x05\x03\x06\xff\xff\xff"),
+        (true, &[0, 0, 0, 5, PROTOCOL, 6, 0xff, 0xff, 0xff]),
         (true, &reply),
     ];
     for (count, (introduced, bytes)) in (1..).zip(cases) {
@@ -280,8 +281,8 @@ async fn each_mistake_is_logged_once_and_says_what_it_is() {
         }
     }
     target.counted(Garbage::Stranger, 6).await;
-    for why in ["region us-east-1 speaks protocol 0, this region speaks 3", "the hello of mistaken"]
-    {
+    let versions = format!("region us-east-1 speaks protocol 0, this region speaks {PROTOCOL}");
+    for why in [versions.as_str(), "the hello of mistaken"] {
         let lines = log_lines(&["connection to the peer port refused", "stranger", why]);
         assert_eq!(lines.len(), 1, "{why}: {lines:#?}");
     }

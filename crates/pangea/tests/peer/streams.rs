@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pangea::peer::link::{LinkEvent, Links, Options, Role, Running};
 use pangea_codec::peer::envelope::{self, Head};
-use pangea_codec::peer::{Compression, HelloReply, Message, PREFIX_BYTES, Terms, decode, encode};
+use pangea_codec::peer::{
+    Compression, HelloReply, Message, PREFIX_BYTES, PROTOCOL, Terms, decode, encode,
+};
 use pangea_core::id::Origin;
 use pangea_core::merge::Body;
 use pangea_core::replica::{Frame, Request, Rows};
@@ -154,8 +156,9 @@ async fn a_lost_stream_ends_the_link_and_it_is_dialled_again() {
 async fn a_feeder_that_breaks_the_rules_is_left() {
     let good = frame(0);
     let squeezed = vec![9; 40];
+    let unknown = [&[PROTOCOL, 0xff], b"no frame".as_slice()].concat();
     let cases: [(u64, Option<usize>, &[u8], &str); 5] = [
-        (0, None, b"\x03\xffno frame", "malformed message"),
+        (0, None, &unknown, "malformed message"),
         (0, Some(40), &squeezed, "cannot be decompressed"),
         (0, None, &encode(&Message::Alive).expect("short")[PREFIX_BYTES..], "not its to send"),
         (1, None, &good, "came twice"),
