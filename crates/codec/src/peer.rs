@@ -24,8 +24,8 @@ use crate::binary::{DecodeError, Reader, Writer};
 /// The protocol that this build speaks, and the marker of its messages.
 ///
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
-/// a feeder has collected of a table.
-pub const PROTOCOL: u8 = 4;
+/// a feeder has collected of a table. 5: wall clocks in pongs.
+pub const PROTOCOL: u8 = 5;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -91,6 +91,8 @@ pub enum Message {
     Pong {
         /// As it came.
         t_us: u64,
+        /// Wall clock of who answers, ms since 1970.
+        wall_ms: u64,
     },
     /// A stream without frames is not dead.
     Alive,
@@ -204,9 +206,10 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, MessageError> {
             out.u8(PING);
             out.u64(*t_us);
         }
-        Message::Pong { t_us } => {
+        Message::Pong { t_us, wall_ms } => {
             out.u8(PONG);
             out.u64(*t_us);
+            out.u64(*wall_ms);
         }
         Message::Alive => out.u8(ALIVE),
     }
@@ -250,7 +253,7 @@ fn read_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Message, DecodeError
         ROWS => Message::Frame(Frame::Rows(read_rows_frame(reader)?)),
         COPIED => Message::Frame(Frame::Copied(read_copied(reader)?)),
         PING => Message::Ping { t_us: reader.u64()? },
-        PONG => Message::Pong { t_us: reader.u64()? },
+        PONG => Message::Pong { t_us: reader.u64()?, wall_ms: reader.u64()? },
         ALIVE => Message::Alive,
         tag => return Err(DecodeError::Tag { what: "message", tag }),
     })

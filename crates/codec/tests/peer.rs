@@ -194,7 +194,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("rows", Message::Frame(Frame::Rows(frame))),
         ("copied", Message::Frame(Frame::Copied(copied))),
         ("ping", Message::Ping { t_us: 1_000_000 }),
-        ("pong", Message::Pong { t_us: 1_000_000 }),
+        ("pong", Message::Pong { t_us: 1_000_000, wall_ms: 1_700_000_000_000 }),
         ("alive", Message::Alive),
     ]
 }

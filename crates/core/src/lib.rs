@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod catalog;
+pub mod clock;
 pub mod crdt;
 pub mod experiment;
 pub mod expr;

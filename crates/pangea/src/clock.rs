@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pangea_core::clock::Sample;
 use pangea_core::time::Now;
 
 /// Wall and monotonic time of this process, with an offset to wall time for experiments.
@@ -29,6 +30,20 @@ impl Clock {
         let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let mono_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Now { wall_ms: wall_ms.saturating_add_signed(self.offset_ms()), mono_us }
+    }
+
+    /// What a peer's heartbeat shows of its clock, in this one's monotonic time.
+    ///
+    /// `wall_ms` was shown within the `round_trip` that ended when it was `heard`.
+    #[must_use]
+    pub fn sample(&self, wall_ms: u64, round_trip: Duration, heard: Instant) -> Sample {
+        let us = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let heard_us = us(heard.saturating_duration_since(self.started));
+        let round_trip_us = us(round_trip);
+        let mono_us = heard_us.saturating_sub(round_trip_us / 2);
+        // The milliseconds were cut off: the middle of what they may mean.
+        let peer_wall_us = wall_ms.saturating_mul(1000).saturating_add(500);
+        Sample { peer_wall_us, mono_us, round_trip_us }
     }
 
     /// By how much wall time is off, ms.

@@ -4,7 +4,7 @@
 use pangea_core::time::Now;
 
 /// Where true time starts, microseconds since 1970.
-const EPOCH_US: i64 = 1_700_000_000_000_000;
+pub(crate) const EPOCH_US: i64 = 1_700_000_000_000_000;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ impl Clock {
     pub(crate) fn offset_us(&self, true_us: u64) -> i64 {
         let since = (true_us - self.set_us) as i64;
         self.offset_us + since * self.drift_ppm / 1_000_000
+    }
+
+    /// What a heartbeat would show of it at true time `true_us`, µs since 1970.
+    pub(crate) fn wall_us(&self, true_us: u64) -> u64 {
+        (EPOCH_US + true_us as i64 + self.offset_us(true_us)) as u64
     }
 
     /// Steps the wall clock; the monotonic clock does not notice.

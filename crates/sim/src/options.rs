@@ -78,6 +78,8 @@ pub(crate) struct Swarm {
     pub(crate) slow_disks: bool,
     /// Greatest clock offset at the start.
     pub(crate) skew_us: u64,
+    /// Whether regions hear each other's clocks.
+    pub(crate) heartbeats: bool,
     /// How regions collect what was deleted, if they do, and one that is slow to.
     pub(crate) collect: Option<Collect>,
     pub(crate) collects_late: Option<usize>,
@@ -146,12 +148,14 @@ impl Swarm {
             clock_steps: rng.chance(400),
             slow_disks: rng.chance(300),
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
+            heartbeats: false,
             collect: None,
             collects_late: None,
             deletes: 200,
             pause: 0,
             one_replica: false,
         };
+        swarm.heartbeats = (swarm.clock_steps || swarm.skew_us > 0) && rng.chance(300);
         if options.focus == Some(Focus::Joining) {
             (swarm.regions, swarm.tables, swarm.keys) = (3, 1, 6);
             (swarm.warm, swarm.churn, swarm.net.delay_us) = (true, 200, (1_000, 60_000));

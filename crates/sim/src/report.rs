@@ -70,6 +70,10 @@ counts! {
     splits,
     /// Wall clocks that were stepped.
     clock_steps,
+    /// Clocks of peers that were heard.
+    heartbeats,
+    /// Changes of what a region thinks of its clock.
+    verdicts,
     /// Streams that were held for their clock.
     holds,
     /// Frames that did not follow on what was applied.

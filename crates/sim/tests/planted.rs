@@ -136,6 +136,11 @@ fn shortening_what_is_not_stable_is_found() {
     check(Bug::ShortenedEarly, 50, &COLLECTING);
 }
 
+#[test]
+fn believing_a_clock_that_is_ahead_of_all_is_found() {
+    check(Bug::SkewBelieved, 200, &[Invariant::Clock]);
+}
+
 const COLLECTING: [Invariant; 3] =
     [Invariant::Collection, Invariant::NothingVanishes, Invariant::Convergence];
 
@@ -179,6 +184,7 @@ fn survey() {
         Bug::CollectedDuringCopy,
         Bug::CollectedWithoutLeaving,
         Bug::ShortenedEarly,
+        Bug::SkewBelieved,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

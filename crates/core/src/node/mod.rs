@@ -29,6 +29,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::catalog::{Catalog, Directory, TableEntry};
+use crate::clock::{self, Discipline, Sample, Verdict};
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
@@ -60,6 +61,8 @@ pub struct Config {
     pub retention: Retention,
     /// The regions, as rules of placement and ownership name them.
     pub directory: Arc<Directory>,
+    /// How the wall clock is judged by those of the peers; `None` to believe it.
+    pub clock: Option<clock::Config>,
     /// How deletes are collected and cold rows shortened; `None` for not at all.
     pub collect: Option<Collect>,
     /// A bug to plant, for the simulator to find.
@@ -77,6 +80,7 @@ impl Config {
             ledger_per_minute: LEDGER_ROWS_PER_MINUTE_MAX,
             retention: Retention::UNBOUNDED,
             directory: Arc::default(),
+            clock: None,
             collect: Some(Collect::default()),
             #[cfg(feature = "planted-bugs")]
             bug: None,
@@ -122,6 +126,8 @@ pub enum Bug {
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.
     ShortenedEarly,
+    /// A wall clock that is ahead of all peers is believed.
+    SkewBelieved,
 }
 
 /// The only way in.
@@ -174,6 +180,13 @@ pub enum Event {
         /// What it sent.
         frame: Frame,
     },
+    /// A heartbeat showed a peer's wall clock.
+    Heartbeat {
+        /// The peer.
+        peer: RegionSlot,
+        /// What it showed.
+        sample: Sample,
+    },
     /// Every batch up to and including this one is durable.
     Persisted {
         /// The newest durable batch.
@@ -216,6 +229,11 @@ pub enum Outcome {
         /// Why not here.
         why: Elsewhere,
     },
+    /// This region's wall clock is too far from its peers' for writes; nothing changed.
+    Skewed {
+        /// Ahead of them if positive, ms.
+        ms: i64,
+    },
     /// The catalog change is durable in this region.
     Defined(TableEntry),
     /// The catalog change was refused; nothing changed.
@@ -250,6 +268,8 @@ pub enum Trace {
         /// How far ahead, ms.
         ahead_ms: u64,
     },
+    /// What is thought of this region's wall clock has changed.
+    Clock(Verdict),
     /// A frame does not follow on what was applied: subscribing again.
     Gap {
         /// The peer.
@@ -358,6 +378,7 @@ pub struct Node {
     reconciled: bool,
     flood: Flood,
     round: retain::Round,
+    clock: Option<Discipline>,
     tick_us: u64,
     /// A tick has come, and nothing since that lets upkeep read the store.
     upkeep_due: bool,
@@ -409,6 +430,7 @@ impl Node {
             reconciled: false,
             flood: Flood::default(),
             round: retain::Round::default(),
+            clock: discipline(&config),
             tick_us: 0,
             upkeep_due: true,
             config,
@@ -424,6 +446,8 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let token = self.next_token;
+        let now = self.read_clock(now, effects);
+        let Some(event) = self.fit_for(event, effects) else { return };
         match event {
             Event::Write { request, table, op } => {
                 self.write(now, request, table, &op, store, effects);
@@ -440,6 +464,9 @@ impl Node {
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
+            Event::Heartbeat { peer, sample } => {
+                self.clock.iter_mut().for_each(|clock| clock.hear(peer, sample));
+            }
             // No place to begin new work: the driver would not come back to whoever waits.
             Event::Persisted { token } => return self.persisted(token, effects),
             Event::Timer => {}
@@ -481,6 +508,40 @@ impl Node {
     #[must_use]
     pub fn links(&self) -> &BTreeMap<RegionSlot, Link> {
         &self.links
+    }
+
+    /// What is thought of this region's wall clock.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.clock.as_ref().map(Discipline::verdict).unwrap_or_default()
+    }
+
+    /// How far the wall clock of each peer that was heard lately is from this region's.
+    #[must_use]
+    pub fn offsets(&self, now: Now) -> BTreeMap<RegionSlot, clock::Offset> {
+        self.clock.as_ref().map(|clock| clock.offsets(now.mono_us)).unwrap_or_default()
+    }
+
+    /// The time to go by.
+    fn read_clock(&mut self, now: Now, effects: &mut Vec<Effect>) -> Now {
+        let Some(clock) = &mut self.clock else { return now };
+        let (now, changed) = clock.read(now);
+        effects.extend(changed.map(|verdict| Effect::Trace(Trace::Clock(verdict))));
+        now
+    }
+
+    /// The event, unless it would issue stamps and the clock is not fit for that.
+    fn fit_for(&self, event: Event, effects: &mut Vec<Effect>) -> Option<Event> {
+        let request = match &event {
+            Event::Write { request, .. }
+            | Event::Transact { request, .. }
+            | Event::Resolve { request, .. }
+            | Event::Define { request, .. } => *request,
+            _ => return Some(event),
+        };
+        let Verdict::Off { ms, refuses: true, .. } = self.verdict() else { return Some(event) };
+        effects.push(Effect::Reply { request, outcome: Outcome::Skewed { ms } });
+        None
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -619,6 +680,15 @@ impl Node {
     fn order(&self) -> Order {
         Order::Total
     }
+}
+
+fn discipline(config: &Config) -> Option<Discipline> {
+    let clock = config.clock?;
+    #[cfg(feature = "planted-bugs")]
+    if config.bug == Some(Bug::SkewBelieved) {
+        return Some(Discipline::new(clock::Config { skew_ms_max: u64::MAX, ..clock }));
+    }
+    Some(Discipline::new(clock))
 }
 
 /// A batch being made, with reads that see it.

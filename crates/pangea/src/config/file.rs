@@ -25,6 +25,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) replication: Replication,
     #[serde(default)]
+    pub(super) clock: Clock,
+    #[serde(default)]
     pub(super) edge: Edge,
     #[serde(default)]
     pub(super) service: Vec<Spanned<Service>>,
@@ -83,6 +85,12 @@ pub(super) struct Replication {
     pub(super) compression: Option<Text>,
     pub(super) compression_level: Option<Whole>,
     pub(super) cold_after_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clock {
+    pub(super) refuse_ms: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

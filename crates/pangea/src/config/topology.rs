@@ -28,6 +28,8 @@ pub struct Topology {
     pub links: Vec<Link>,
     /// How regions carry their rows to each other.
     pub replication: Replication,
+    /// When a region does not trust its own clock.
+    pub clock: Clock,
     /// The edge process.
     pub edge: Edge,
     /// The applications that the regions run.
@@ -54,6 +56,14 @@ pub struct Topology {
     /// Whether faults may be injected.
     #[serde(skip_serializing_if = "Faults::is_default")]
     pub faults: Faults,
+}
+
+/// When a region does not trust its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// A region whose wall clock is further than this ahead of most of at least two others' takes
+    /// no writes, in ms; 0 for never. Default: 10,000.
+    pub refuse_ms: u64,
 }
 
 /// One region: a store and its APIs, in a process of its own.

@@ -213,6 +213,13 @@ fn metrics(region: &Region) -> String {
     let backlog = backlogs(region).into_iter().map(|(name, count)| (peer(&name), count as f64));
     let help = "Own writes that the peer has not acknowledged in band, counted up to 10000";
     scrape.gauge("pangea_replication_backlog", help, backlog);
+    #[expect(clippy::cast_precision_loss, reason = "an offset of milliseconds")]
+    let offset =
+        |link: &status::LinkStatus| Some((peer(&link.from), link.clock_offset_ms? as f64 / 1e3));
+    let help = "The peer's wall clock minus this region's, by its last heartbeat";
+    scrape.gauge("pangea_clock_offset_seconds", help, links.iter().filter_map(offset));
+    let verdicts = "Changes of what the region thinks of its wall clock";
+    scrape.counter("pangea_clock_verdicts", verdicts, plain(observed.counts.clock_verdicts));
     collection::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();

@@ -4,9 +4,11 @@
 //! links that are up, and only where the topology sets a bound.
 
 use hyper::StatusCode;
+use pangea_core::clock::Verdict;
 use serde::Serialize;
 
 use super::Region;
+use super::writer::skewed;
 use crate::http::{Reply, json};
 use crate::status::{LinkState, LinkStatus};
 
@@ -18,7 +20,7 @@ const WRITER_SILENCE_US_MAX: u64 = 3_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum Standing {
     Ok,
     Warn,
     Fail,
@@ -27,7 +29,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Check {
     name: &'static str,
-    verdict: Verdict,
+    verdict: Standing,
     detail: String,
 }
 
@@ -51,34 +53,54 @@ pub(super) fn reason(region: &Region) -> Option<String> {
 }
 
 fn report(region: &Region) -> Report {
-    let mut checks = vec![storage(region), replication(region), certificate(region)];
+    let mut checks = vec![storage(region), clock(region), replication(region), certificate(region)];
     checks.extend(applications(region));
     let failed: Vec<String> = checks
         .iter()
-        .filter(|check| check.verdict == Verdict::Fail)
+        .filter(|check| check.verdict == Standing::Fail)
         .map(|check| format!("{}: {}", check.name, check.detail))
         .collect();
     let reason = (!failed.is_empty()).then(|| failed.join("; "));
     Report { region: region.name.clone(), healthy: reason.is_none(), reason, checks }
 }
 
-fn check(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Check {
+fn check(name: &'static str, verdict: Standing, detail: impl Into<String>) -> Check {
     Check { name, verdict, detail: detail.into() }
 }
 
 fn storage(region: &Region) -> Check {
     let observed = region.writer.observed();
     if let Some(why) = &observed.refusing {
-        return check("storage", Verdict::Fail, why);
+        return check("storage", Standing::Fail, why);
     }
     let silent_us = region.clock.now().mono_us.saturating_sub(observed.at_us);
     if silent_us > WRITER_SILENCE_US_MAX {
         let text = format!("the writer has been busy for {} ms", silent_us / 1000);
-        return check("storage", Verdict::Fail, text);
+        return check("storage", Standing::Fail, text);
     }
     match region.store.health() {
-        Ok(()) => check("storage", Verdict::Ok, "writable"),
-        Err(fault) => check("storage", Verdict::Fail, fault.to_string()),
+        Ok(()) => check("storage", Standing::Ok, "writable"),
+        Err(fault) => check("storage", Standing::Fail, fault.to_string()),
+    }
+}
+
+/// Behind, a region loses races and no more; ahead of one peer, that one may be wrong.
+fn clock(region: &Region) -> Check {
+    match region.writer.observed().clock {
+        Verdict::Good => check("clock", Standing::Ok, "as its peers'"),
+        Verdict::Stepped { ms } => {
+            let text = format!("stepped by {ms} ms, not confirmed by a peer: not followed");
+            check("clock", Standing::Warn, text)
+        }
+        Verdict::Off { ms, refuses: true, .. } => {
+            check("clock", Standing::Fail, format!("writes are refused: {}", skewed(ms)))
+        }
+        Verdict::Off { ms, sure, .. } if sure && ms > 0 => {
+            check("clock", Standing::Fail, format!("{ms} ms ahead of most regions'"))
+        }
+        Verdict::Off { ms, .. } => {
+            check("clock", Standing::Warn, format!("{ms} ms ahead of its peers'"))
+        }
     }
 }
 
@@ -91,19 +113,19 @@ fn replication(region: &Region) -> Check {
     #[expect(clippy::cast_precision_loss, reason = "a bound of milliseconds")]
     let over = bound.is_some_and(|bound| worst > bound as f64);
     let verdict = match (over, up.len() == links.len()) {
-        (true, _) => Verdict::Fail,
-        (false, false) => Verdict::Warn,
-        (false, true) => Verdict::Ok,
+        (true, _) => Standing::Fail,
+        (false, false) => Standing::Warn,
+        (false, true) => Standing::Ok,
     };
     check("replication", verdict, detail)
 }
 
 fn certificate(region: &Region) -> Check {
     match region.certificate_left_s() {
-        None => check("certificate", Verdict::Fail, "unreadable"),
-        Some(left) if left <= 0 => check("certificate", Verdict::Fail, "expired"),
+        None => check("certificate", Standing::Fail, "unreadable"),
+        Some(left) if left <= 0 => check("certificate", Standing::Fail, "expired"),
         Some(left) => {
-            let verdict = if left < CERTIFICATE_WARNING_S { Verdict::Warn } else { Verdict::Ok };
+            let verdict = if left < CERTIFICATE_WARNING_S { Standing::Warn } else { Standing::Ok };
             check("certificate", verdict, format!("{} days left", left / 86_400))
         }
     }
@@ -112,8 +134,8 @@ fn certificate(region: &Region) -> Check {
 fn applications(region: &Region) -> Vec<Check> {
     let latest = region.services.latest();
     let of = |(name, trouble): (&String, &Option<String>)| match trouble {
-        None => check("application", Verdict::Ok, format!("{name} answers")),
-        Some(trouble) => check("application", Verdict::Fail, format!("{name}: {trouble}")),
+        None => check("application", Standing::Ok, format!("{name} answers")),
+        Some(trouble) => check("application", Standing::Fail, format!("{name}: {trouble}")),
     };
     latest.iter().map(of).collect()
 }
@@ -143,6 +165,8 @@ pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
             held_ms: link.and_then(|link| link.held_until_ms).map(|at| at.saturating_sub(now_ms)),
             rtt_ms: region.topology.rtt_ms(&peer.name, &region.name),
             backlog: 0,
+            clock_offset_ms: observed.offsets.get(&peer.id).map(|offset| offset.ms),
+            clock_error_ms: observed.offsets.get(&peer.id).map(|offset| offset.error_ms),
         });
     }
     links

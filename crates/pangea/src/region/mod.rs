@@ -192,6 +192,11 @@ fn node_of(topology: &Topology, known: &config::Region) -> Config {
         cold_after_ms: topology.replication.cold_after_s.saturating_mul(1000),
         ..Collect::default()
     });
+    node.clock = Some(pangea_core::clock::Config {
+        refuse_ms: Some(topology.clock.refuse_ms).filter(|ms| *ms > 0),
+        has_peers: topology.regions.len() > 1,
+        ..pangea_core::clock::Config::DEFAULT
+    });
     let regions = topology.regions.iter();
     let region =
         |region: &config::Region| (region.id, region.name.clone(), region.jurisdiction.clone());
@@ -231,6 +236,10 @@ async fn pump(region: Arc<Region>, mut running: Running) {
             LinkEvent::Down { peer, reason } => {
                 tracing::warn!(peer = region.region_name(peer), reason, "link is down");
                 Command::Link { peer, up: false }
+            }
+            LinkEvent::Heartbeat { peer, wall_ms, round_trip, heard } => {
+                let sample = region.clock.sample(wall_ms, round_trip, heard);
+                Command::Heartbeat { peer, sample }
             }
             LinkEvent::Frame { peer, frame, room } => {
                 Command::Frame { from: peer, frame, _room: room }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pangea_core::clock::{Offset, Verdict};
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::node::{Collection, Link, Node, Trace};
 use pangea_core::time::Now;
@@ -28,6 +29,10 @@ pub(crate) struct Observed {
     pub refusing: Option<String>,
     /// What was collected, and what waits.
     pub collection: Collection,
+    /// What is thought of this region's wall clock.
+    pub clock: Verdict,
+    /// How far the clocks of peers are from it.
+    pub offsets: BTreeMap<RegionSlot, Offset>,
 }
 
 /// Transitions since the process began.
@@ -39,6 +44,8 @@ pub(crate) struct Counts {
     pub gaps: u64,
     /// Streams held for their clock.
     pub holds: u64,
+    /// Changes of what is thought of the wall clock.
+    pub clock_verdicts: u64,
     /// Frames not believed.
     pub distrusted: u64,
     /// Ledger rows removed for their age or the ledger's size.
@@ -55,7 +62,7 @@ pub(super) struct Observer {
 
 impl Observer {
     pub(super) fn new(node: &Node) -> (Self, watch::Receiver<Arc<Observed>>) {
-        let first = picture(node, 0, Counts::default(), None);
+        let first = picture(node, Now { wall_ms: 0, mono_us: 0 }, Counts::default(), None);
         let (publish, observed) = watch::channel(Arc::new(first));
         (Self { publish, counts: Counts::default(), observed_us: 0 }, observed)
     }
@@ -65,7 +72,7 @@ impl Observer {
             return;
         }
         self.observed_us = now.mono_us;
-        let picture = picture(node, now.mono_us, self.counts, refusing);
+        let picture = picture(node, now, self.counts, refusing);
         self.publish.send_replace(Arc::new(picture));
     }
 
@@ -88,6 +95,10 @@ impl Observer {
                 self.counts.holds += 1;
                 tracing::warn!(%peer, ahead_ms, "stamps from the future: holding the stream");
             }
+            Trace::Clock(verdict) => {
+                self.counts.clock_verdicts += 1;
+                clock(*verdict);
+            }
             Trace::Distrusted { peer, reason } => {
                 self.counts.distrusted += 1;
                 tracing::warn!(%peer, %reason, "frame refused");
@@ -106,13 +117,33 @@ impl Observer {
     }
 }
 
-fn picture(node: &Node, at_us: u64, counts: Counts, refusing: Option<&str>) -> Observed {
+fn picture(node: &Node, now: Now, counts: Counts, refusing: Option<&str>) -> Observed {
     Observed {
         origin: node.origin(),
         links: node.links().clone(),
-        at_us,
+        at_us: now.mono_us,
         counts,
         refusing: refusing.map(str::to_string),
         collection: node.collection().clone(),
+        clock: node.verdict(),
+        offsets: node.offsets(now),
+    }
+}
+
+fn clock(verdict: Verdict) {
+    match verdict {
+        Verdict::Good => tracing::info!("the wall clock is within the bound of its peers'"),
+        Verdict::Stepped { ms } => {
+            tracing::warn!(
+                ms,
+                "the wall clock stepped and no peer confirms it: going on as before"
+            );
+        }
+        Verdict::Off { ms, refuses: false, .. } => {
+            tracing::warn!(ms, "the wall clock is off its peers': stamps stay within their bound");
+        }
+        Verdict::Off { ms, refuses: true, .. } => {
+            tracing::error!(ms, "the wall clock is far ahead of its peers': refusing writes");
+        }
     }
 }

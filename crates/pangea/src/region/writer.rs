@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pangea_core::clock::Sample;
 use pangea_core::id::{RegionSlot, RequestId, TableId};
 use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Resolution, Token, Trace};
 use pangea_core::replica::{Durable, Frame, Progress, Request};
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
     /// A peer's stream opened or closed.
     Link { peer: RegionSlot, up: bool },
+    /// What a heartbeat showed of a peer's clock.
+    Heartbeat { peer: RegionSlot, sample: Sample },
     /// A peer's frame.
     Frame { from: RegionSlot, frame: Frame, _room: Room },
 }
@@ -250,6 +253,11 @@ impl<P: Peers> Task<P> {
     fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { .. } => {}
+            Effect::Reply { request, outcome: Outcome::Skewed { ms } } => {
+                if let Some(reply) = self.waiting.remove(&request) {
+                    let _ = reply.send(Err(WriteFault::Refusing(skewed(ms))));
+                }
+            }
             Effect::Reply { request, outcome } => {
                 self.answers.extend(self.waiting.remove(&request).map(|reply| (reply, outcome)));
             }
@@ -302,6 +310,7 @@ impl<P: Peers> Task<P> {
                 Event::Define { request: self.wait(reply), change }
             }
             Command::Link { peer, up } => self.link(peer, up),
+            Command::Heartbeat { peer, sample } => Event::Heartbeat { peer, sample },
             Command::Frame { from, frame, .. } => Event::Received { from, frame },
         }
     }
@@ -362,8 +371,17 @@ impl<P: Peers> Task<P> {
                 Command::Link { peer, up } => {
                     self.link(peer, up);
                 }
-                Command::Frame { .. } => {}
+                Command::Frame { .. } | Command::Heartbeat { .. } => {}
             }
         }
     }
+}
+
+/// Why a region whose clock is far ahead takes no writes.
+pub(super) fn skewed(ms: i64) -> String {
+    format!(
+        "its wall clock is {ms} ms ahead of most regions', and its writes would win against theirs \
+         for that long. Set the clock right (NTP), or allow it with `refuse_ms = 0` in [clock] of \
+         the topology; until then write in another region"
+    )
 }

@@ -142,6 +142,12 @@ pub struct LinkStatus {
     pub rtt_ms: u64,
     /// Versions that the sender knows to be waiting.
     pub backlog: u64,
+    /// The sender's wall clock minus the receiver's, in ms; none if it was not heard lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i64>,
+    /// How wrong that may be, in ms: half a round trip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_error_ms: Option<u64>,
 }
 
 /// Whether a link flows.
@@ -240,6 +246,19 @@ impl Status {
     #[must_use]
     pub fn link(&self, from: &str, to: &str) -> Option<&LinkStatus> {
         self.links.iter().find(|link| link.from == from && link.to == to)
+    }
+
+    /// How far a region's wall clock is ahead of most others', in ms, and how wrong that may be, as
+    /// far as it hears them.
+    #[must_use]
+    pub fn clock_ahead_ms(&self, region: &str) -> Option<(i64, u64)> {
+        let heard = self.links.iter().filter(|link| link.to == region);
+        let offset = |link: &LinkStatus| {
+            Some((link.clock_offset_ms?.saturating_neg(), link.clock_error_ms.unwrap_or_default()))
+        };
+        let mut ahead: Vec<(i64, u64)> = heard.filter_map(offset).collect();
+        ahead.sort_unstable();
+        ahead.get(ahead.len().saturating_sub(1) / 2).copied()
     }
 
     /// Whether everything runs and is healthy.

@@ -331,7 +331,7 @@ async fn a_newer_connection_of_a_peer_replaces_the_older() {
     assert!(matches!(read_message(&mut newer).await, Message::HelloReply(_)));
     closed(&mut older).await;
     newer.write_all(&encode(&Message::Ping { t_us: 7 }).expect("short")).await.expect("sent");
-    assert_eq!(read_message(&mut newer).await, Message::Pong { t_us: 7 });
+    assert!(matches!(read_message(&mut newer).await, Message::Pong { t_us: 7, .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

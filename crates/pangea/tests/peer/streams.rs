@@ -141,7 +141,7 @@ async fn a_lost_stream_ends_the_link_and_it_is_dialled_again() {
     let silent = async {
         loop {
             if let Message::Ping { t_us } = read(&mut urgent).await {
-                say(&mut urgent, &Message::Pong { t_us }).await;
+                say(&mut urgent, &Message::Pong { t_us, wall_ms: 0 }).await;
                 say(&mut streams[0], &Message::Alive).await;
             }
         }
@@ -198,6 +198,7 @@ async fn a_link_resumes_after_each_interruption() {
                 assert!(links.ask(slot(1), Request::Subscribe { after: place }));
             }
             LinkEvent::Down { .. } => interruptions += 1,
+            LinkEvent::Heartbeat { .. } => {}
             LinkEvent::Frame { frame: Frame::Rows(rows), .. } => {
                 assert!(rows.after <= place, "a gap: {} after {place}", rows.after);
                 place = place.max(rows.through);

@@ -435,6 +435,7 @@ impl Driver {
                     Some(LinkEvent::Frame { peer, frame, .. }) => {
                         Event::Received { from: peer, frame }
                     }
+                    Some(LinkEvent::Heartbeat { .. }) => continue,
                     None => return,
                 },
                 Some((event, reply)) = inbox.recv() => {

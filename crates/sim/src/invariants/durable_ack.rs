@@ -33,7 +33,10 @@ pub(crate) fn replied(
             let durable = site.catalog.get(entry.id).is_some();
             demand(BROKEN, durable, || format!("table {} is defined, not durable", entry.id))
         }
-        Outcome::Elsewhere { .. } | Outcome::NotServing | Outcome::Denied(_) => Ok(()),
+        Outcome::Elsewhere { .. }
+        | Outcome::Skewed { .. }
+        | Outcome::NotServing
+        | Outcome::Denied(_) => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What must always be true, one file each, with where it is demanded.
 
 pub(crate) mod applied;
+pub(crate) mod clock;
 pub(crate) mod collection;
 pub(crate) mod convergence;
 pub(crate) mod durable_ack;
@@ -40,6 +41,8 @@ pub enum Invariant {
     Residency,
     /// 12 and 19 of the data plane: what is collected is not missed, and all of it is in the end.
     Collection,
+    /// 2 of the data plane: a region that hears its peers issues no stamps far ahead of theirs.
+    Clock,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -60,6 +63,7 @@ impl Invariant {
             Self::Index => "9-index",
             Self::Residency => "10-residency",
             Self::Collection => "collection",
+            Self::Clock => "clock",
             Self::Liveness => "liveness",
         }
     }

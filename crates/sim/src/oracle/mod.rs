@@ -22,7 +22,7 @@ use crate::bits::{Bits, VERSIONS_MAX};
 use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
-use crate::invariants::{Checked, collection, identity, single_writer};
+use crate::invariants::{Checked, clock, collection, identity, single_writer};
 
 /// A user version's place in the history of all.
 pub(crate) type VersionId = usize;
@@ -122,6 +122,12 @@ impl Oracle {
             collected: 0,
             shortened: 0,
         }
+    }
+
+    /// The newest reading that any other region has issued.
+    pub(crate) fn newest_of_others(&self, site: &Site) -> Hlc {
+        let others = self.dots.keys().filter(|stamp| stamp.origin != site.origin);
+        others.map(|stamp| stamp.hlc).max().unwrap_or_default()
     }
 
     /// The versions that a stamp names: those of one transaction share it.
@@ -278,6 +284,7 @@ impl Oracle {
         let shared = stored.greatest().origins.rows > 1 && write.stamps.last() == Some(&stamp);
         if !shared {
             identity::issued(self, site, floor, stamp)?;
+            clock::issued(self, site, floor, stamp)?;
             write.stamps.push(stamp);
         }
         let seen = self.newest(key, before);
@@ -306,6 +313,7 @@ impl Oracle {
         single_writer::issued_by(source.me, stamp)?;
         single_writer::owns_catalog_row(source.region, key)?;
         identity::issued(self, site, floor, stamp)?;
+        clock::issued(self, site, floor, stamp)?;
         self.dots.insert(stamp, Dot::System(name));
         site.issued = site.issued.max(stamp.hlc);
         write.stamps.push(stamp);

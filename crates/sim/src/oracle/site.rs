@@ -26,6 +26,9 @@ pub(crate) struct Site {
     pub(crate) issued_durable: Hlc,
     /// What the region has published: nothing up to here will change any more.
     pub(crate) closed: Hlc,
+    /// The latest time that stamps may show, by the clocks of the peers that were heard; ms since
+    /// 1970.
+    pub(crate) time_limit_ms: Option<u64>,
     /// Rows were dropped here: the region forgot what it had absorbed.
     pub(crate) dropped: bool,
 }
@@ -41,6 +44,7 @@ impl Site {
             issued: Hlc::ZERO,
             issued_durable: Hlc::ZERO,
             closed: Hlc::ZERO,
+            time_limit_ms: None,
             dropped: false,
         }
     }

@@ -126,6 +126,7 @@ impl World {
             | Outcome::Cancelled(_)
             | Outcome::Elsewhere { .. }
             | Outcome::NotServing
+            | Outcome::Skewed { .. }
             | Outcome::Denied(_) => {
                 self.counts.refused += 1;
                 Ok(())

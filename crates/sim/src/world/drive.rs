@@ -23,6 +23,7 @@ impl World {
             return Ok(());
         }
         let received = self.received(&event);
+        self.limit_time(region);
         let here = &mut self.regions[region];
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
@@ -207,6 +208,7 @@ impl World {
             Trace::Conflict { .. } => self.counts.conflicts += 1,
             Trace::Held { .. } => self.counts.holds += 1,
             Trace::Gap { .. } => self.counts.gaps += 1,
+            Trace::Clock(_) => self.counts.verdicts += 1,
             Trace::Distrusted { .. } => {
                 let text = format!("r{region} distrusts an honest peer: {trace:?}");
                 return Err(Broken::new(Invariant::SingleWriter, text));

@@ -154,6 +154,7 @@ impl World {
         let mono_base_us = self.disks.pick(&[0, 0, 5_000_000, 86_400_000_000]);
         let here = &mut self.regions[region];
         here.clock.restart(self.now_us, mono_base_us);
+        here.heard.clear();
         // What it starts with is durable, so all of it may be told; what was told before stays
         // told.
         let closed = node.progress().closed;

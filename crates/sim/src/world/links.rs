@@ -168,6 +168,9 @@ impl World {
             return Ok(());
         }
         self.note(subscriber, || format!("receives of r{feeder} {}", describe(&frame)));
+        if !late {
+            self.hear(subscriber, feeder)?;
+        }
         self.deliver(subscriber, node::Event::Received { from: slot(feeder), frame })
     }
 

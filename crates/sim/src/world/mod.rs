@@ -7,13 +7,16 @@
 mod clients;
 mod drive;
 mod faults;
+mod heartbeats;
 mod links;
 mod queue;
 mod rest;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pangea_core::catalog::Directory;
+use pangea_core::clock;
 use pangea_core::node::{Collect, Config, Effect, Node};
 use pangea_core::replica::{Durable, Progress};
 
@@ -48,6 +51,9 @@ struct Region {
     timer_set: bool,
     /// How much slower than usual the disk is.
     slowness: u64,
+    /// By peer: when this life last heard its clock, and how far that was from true time, with the
+    /// error of hearing; both in µs.
+    heard: BTreeMap<usize, (u64, i64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +104,7 @@ impl World {
             published: None,
             timer_set: false,
             slowness: 1,
+            heard: BTreeMap::new(),
         });
         let mut world = Self {
             options: options.clone(),
@@ -208,6 +215,7 @@ impl World {
             ledger_per_minute: self.swarm.ledger_per_minute,
             retention: pangea_core::node::Retention::UNBOUNDED,
             directory: Arc::clone(&self.directory),
+            clock: self.swarm.heartbeats.then_some(clock::Config::DEFAULT),
             collect: self.swarm.collect.map(|collect| {
                 let late = self.swarm.collects_late == Some(region);
                 let interval_us = if late { LATE_COLLECT_US } else { collect.interval_us };

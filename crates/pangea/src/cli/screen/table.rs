@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pangea_core::limits::CLOCK_SKEW_MS_MAX;
+
 use super::line::{Align, Grid, Line, Tone, Word};
 use super::{View, spoken};
 use crate::cli::out;
@@ -240,7 +242,18 @@ fn lag(view: &View, first: usize) -> Vec<Line> {
         row.extend(regions.iter().map(|from| lag_cell(view, from, to)));
         grid.row(row, None);
     }
+    let mut row = vec![(Tone::Dim, "clock ahead ms".to_owned())];
+    row.extend(regions.iter().map(|region| clock_cell(view, region)));
+    grid.row(row, None);
     grid.lines(&[first])
+}
+
+fn clock_cell(view: &View, region: &str) -> Word {
+    let Some((ms, error_ms)) = view.status.clock_ahead_ms(region) else {
+        return (Tone::Dim, "·".to_owned());
+    };
+    let off = ms.unsigned_abs() > CLOCK_SKEW_MS_MAX.saturating_add(error_ms);
+    (if off { Tone::Bad } else { Tone::Dim }, format!("{ms} ±{error_ms}"))
 }
 
 fn lag_cell(view: &View, from: &str, to: &str) -> Word {

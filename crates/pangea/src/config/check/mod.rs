@@ -18,8 +18,8 @@ use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Edge, Faults, Health, Ledger, Link, Network, Objectives, Record, Region, Restart, Routing,
-    Storage, Table, Topology, Zone,
+    Clock, Edge, Faults, Health, Ledger, Link, Network, Objectives, Record, Region, Restart,
+    Routing, Storage, Table, Topology, Zone,
 };
 use super::{Cidr, Error};
 use crate::storage::EngineKind;
@@ -47,6 +47,7 @@ impl<'a> Checker<'a> {
         let regions = self.regions(&document.region, storage);
         let links = self.links(&document.link, &regions);
         let replication = self.replication(&document.replication);
+        let refuse_ms = self.number(document.clock.refuse_ms.as_ref(), 10_000, 0..=DAY_MS);
         let edge = self.edge(&document.edge, &regions);
         let services = self.services(&document.service, &regions);
         let tables = self.tables(&document.table);
@@ -67,6 +68,7 @@ impl<'a> Checker<'a> {
             regions,
             links,
             replication,
+            clock: Clock { refuse_ms },
             edge,
             services,
             tables,

@@ -169,7 +169,13 @@ impl<S: FeedSource> Fed<S> {
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (answers, outlet) = single(line.clone(), Class::Urgent);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(urgent.incoming, line.clone(), Arc::clone(&links), answers, requests));
+        tasks.spawn(listen(
+            urgent.incoming,
+            line.clone(),
+            Arc::clone(&links),
+            (answers, Arc::clone(&source)),
+            requests,
+        ));
         tasks.spawn(drain(outlet, urgent.socket, None, Arc::clone(&links)));
         let streams = tokio::select! {
             error = first_ended(&mut tasks, || FeedError::Panicked) => return error,
@@ -217,11 +223,11 @@ async fn ended(mut incoming: Incoming) -> FeedError {
 }
 
 /// Takes in requests and answers pings.
-async fn listen(
+async fn listen<S: FeedSource>(
     mut incoming: Incoming,
     line: Line,
     links: Arc<PeerLinks>,
-    outbox: Outbox,
+    (outbox, source): (Outbox, Arc<S>),
     requests: mpsc::Sender<Request>,
 ) -> FeedError {
     loop {
@@ -235,7 +241,10 @@ async fn listen(
         links.feeder.read(bytes);
         let done = match message {
             Message::Request(request) => requests.send(request).await.map_err(|_| Closed),
-            Message::Ping { t_us } => send(&outbox, &Message::Pong { t_us }).await,
+            Message::Ping { t_us } => {
+                let wall_ms = source.now().wall_ms;
+                send(&outbox, &Message::Pong { t_us, wall_ms }).await
+            }
             _ => return ReadError::Misplaced.into(),
         };
         if done.is_err() {

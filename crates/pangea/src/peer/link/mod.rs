@@ -25,7 +25,7 @@ pub use stats::{Garbage, LinkStats, Role};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::limits::LINK_TIMEOUT_MS;
@@ -120,6 +120,17 @@ pub enum LinkEvent {
         peer: RegionSlot,
         /// For the operator.
         reason: String,
+    },
+    /// A peer answered a heartbeat.
+    Heartbeat {
+        /// The peer.
+        peer: RegionSlot,
+        /// Its wall clock as it answered, ms since 1970.
+        wall_ms: u64,
+        /// Time between asking and hearing.
+        round_trip: Duration,
+        /// When it was heard.
+        heard: Instant,
     },
     /// A frame of a peer's feed.
     Frame {

@@ -285,8 +285,16 @@ impl Subscriber {
             }
             meter.read(bytes);
             match message {
-                Message::Pong { t_us } => {
-                    meter.round_trip(started.elapsed().saturating_sub(Duration::from_micros(t_us)));
+                Message::Pong { t_us, wall_ms } => {
+                    let heard = Instant::now();
+                    let asked = Duration::from_micros(t_us);
+                    let round_trip = (heard - started).saturating_sub(asked);
+                    meter.round_trip(round_trip);
+                    let peer = self.links.peer.slot;
+                    let heard = heard.into_std();
+                    let heartbeat = LinkEvent::Heartbeat { peer, wall_ms, round_trip, heard };
+                    // A driver that is behind has the next one in a moment.
+                    let _ = self.events.try_send(heartbeat);
                 }
                 Message::Refused { reason } => return LinkError::Refused(reason),
                 _ => return ReadError::Misplaced.into(),
