@@ -35,12 +35,20 @@ pub struct Config {
     pub refuse_ms: Option<u64>,
     /// Whether there are peers at all: without any, the wall clock is what it says.
     pub has_peers: bool,
+    /// A planted bug: of two peers the one that is ahead is believed.
+    #[cfg(feature = "planted-bugs")]
+    pub believes_the_foremost: bool,
 }
 
 impl Config {
     /// The bound and the fence of a region with peers.
-    pub const DEFAULT: Self =
-        Self { skew_ms_max: CLOCK_SKEW_MS_MAX, refuse_ms: Some(10_000), has_peers: true };
+    pub const DEFAULT: Self = Self {
+        skew_ms_max: CLOCK_SKEW_MS_MAX,
+        refuse_ms: Some(10_000),
+        has_peers: true,
+        #[cfg(feature = "planted-bugs")]
+        believes_the_foremost: false,
+    };
 }
 
 /// A peer's wall clock as one heartbeat showed it.
@@ -141,7 +149,7 @@ impl Discipline {
         self.shift_us = signed(now.wall_ms.saturating_mul(1000)) - mono_us;
         let base_us = *self.base_us.get_or_insert(self.shift_us);
         let fresh = self.fresh(now.mono_us);
-        let median = median(&fresh);
+        let median = self.median(&fresh);
         let stepped = (self.shift_us - base_us).abs() > STEP_US;
         let base_us =
             if !stepped || self.is_confirmed(median, base_us) { self.shift_us } else { base_us };
@@ -176,11 +184,25 @@ impl Discipline {
         fresh
     }
 
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn median(&self, sorted: &[(i64, i64)]) -> Option<Median> {
+        Median::of(sorted)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn median(&self, sorted: &[(i64, i64)]) -> Option<Median> {
+        let median = Median::of(sorted)?;
+        let lower_us =
+            if self.config.believes_the_foremost { median.upper_us } else { median.lower_us };
+        Some(Median { lower_us, ..median })
+    }
+
     /// Whether a step brought the wall clock nearer to the peers' than it was.
-    fn is_confirmed(&self, median: Option<(i64, i64)>, base_us: i64) -> bool {
+    fn is_confirmed(&self, median: Option<Median>, base_us: i64) -> bool {
         match median {
             None => !self.config.has_peers,
-            Some((median, _)) => (self.shift_us - median).abs() < (base_us - median).abs(),
+            Some(median) => median.beyond(self.shift_us).abs() < median.beyond(base_us).abs(),
         }
     }
 
@@ -189,28 +211,23 @@ impl Discipline {
     ///
     /// One peer may itself be behind: it bounds stamps from above only, where being wrong costs
     /// races but neither writes nor reads.
-    fn clamp(&self, base_us: i64, median: Option<(i64, i64)>, peers: usize) -> i64 {
-        let Some((median, error)) = median else { return base_us };
-        let bound_us = signed(self.config.skew_ms_max.saturating_mul(1000)).max(error);
-        if base_us > median.saturating_add(bound_us) {
-            return median + bound_us / 2;
+    fn clamp(&self, base_us: i64, median: Option<Median>, peers: usize) -> i64 {
+        let Some(median) = median else { return base_us };
+        let bound_us = signed(self.config.skew_ms_max.saturating_mul(1000)).max(median.error_us);
+        let beyond_us = median.beyond(base_us);
+        if beyond_us > bound_us {
+            return median.upper_us + bound_us / 2;
         }
-        if peers > 1 && base_us < median.saturating_sub(bound_us) {
-            return median - bound_us / 2;
+        if peers > 1 && beyond_us < -bound_us {
+            return median.lower_us - bound_us / 2;
         }
         base_us
     }
 
-    fn judge(
-        &self,
-        base_us: i64,
-        given_us: i64,
-        median: Option<(i64, i64)>,
-        peers: usize,
-    ) -> Verdict {
-        if let (Some((median, error)), true) = (median, given_us != base_us) {
-            let off_us = base_us - median;
-            let beyond = |ms: u64| off_us > signed(ms.saturating_mul(1000)).saturating_add(error);
+    fn judge(&self, base_us: i64, given_us: i64, median: Option<Median>, peers: usize) -> Verdict {
+        if let (Some(median), true) = (median, given_us != base_us) {
+            let off_us = median.beyond(base_us);
+            let beyond = |ms: u64| off_us > signed(ms.saturating_mul(1000)) + median.error_us;
             let sure = peers > 1;
             let refuses = sure && self.config.refuse_ms.is_some_and(beyond);
             return Verdict::Off { ms: off_us / 1000, sure, refuses };
@@ -226,9 +243,29 @@ fn is_fresh(heard: &Heard, mono_us: u64) -> bool {
     mono_us.saturating_sub(heard.mono_us) <= SAMPLE_AGE_US_MAX
 }
 
-/// The upper of the two in the middle: who is ahead of half of its peers only may well be right.
-fn median(sorted: &[(i64, i64)]) -> Option<(i64, i64)> {
-    sorted.get(sorted.len() / 2).copied()
+/// Between which shifts half of the peers are at or before, and half at or after: who is between
+/// them is ahead of some and behind others, and may well be right.
+#[derive(Clone, Copy, Debug)]
+struct Median {
+    lower_us: i64,
+    upper_us: i64,
+    error_us: i64,
+}
+
+impl Median {
+    fn of(sorted: &[(i64, i64)]) -> Option<Self> {
+        let &(upper_us, error_us) = sorted.get(sorted.len() / 2)?;
+        let &(lower_us, error_too_us) = sorted.get((sorted.len() - 1) / 2)?;
+        Some(Self { lower_us, upper_us, error_us: error_us.max(error_too_us) })
+    }
+
+    /// How far a shift is ahead of the upper, or, negative, behind the lower.
+    fn beyond(self, shift_us: i64) -> i64 {
+        if shift_us < self.lower_us {
+            return shift_us - self.lower_us;
+        }
+        shift_us.saturating_sub(self.upper_us).max(0)
+    }
 }
 
 /// Microseconds of some hundred thousand years fit.

@@ -139,6 +139,7 @@ fn shortening_what_is_not_stable_is_found() {
 #[test]
 fn believing_a_clock_that_is_ahead_of_all_is_found() {
     check(Bug::SkewBelieved, 200, &[Invariant::Clock]);
+    check(Bug::ForemostBelieved, 200, &[Invariant::Clock]);
 }
 
 const COLLECTING: [Invariant; 3] =
@@ -185,6 +186,7 @@ fn survey() {
         Bug::CollectedWithoutLeaving,
         Bug::ShortenedEarly,
         Bug::SkewBelieved,
+        Bug::ForemostBelieved,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

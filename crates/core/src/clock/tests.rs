@@ -98,6 +98,10 @@ fn a_clock_that_began_wrong_stays_within_the_bound_of_its_peers() {
         // One of two may be wrong itself; who is ahead of one only is not wrong for sure.
         (&[0, 60_000], 60_000, 60_000, false),
         (&[0], 60_000, half, false),
+        (&[0, 60_000], 0, 0, false),
+        (&[0, 60_000], 30_000, 30_000, false),
+        (&[0, 60_000], -30_000, -half, false),
+        (&[0, 60_000], 90_000, 60_000 + half, true),
         (&[60_000], 0, 0, false),
         (&[], 60_000, 60_000, false),
     ] {

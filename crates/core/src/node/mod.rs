@@ -128,6 +128,8 @@ pub enum Bug {
     ShortenedEarly,
     /// A wall clock that is ahead of all peers is believed.
     SkewBelieved,
+    /// Of two peers the one that is ahead is believed.
+    ForemostBelieved,
 }
 
 /// The only way in.
@@ -446,6 +448,9 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let token = self.next_token;
+        if let (Event::Heartbeat { peer, sample }, Some(clock)) = (&event, &mut self.clock) {
+            clock.hear(*peer, *sample);
+        }
         let now = self.read_clock(now, effects);
         let Some(event) = self.fit_for(event, effects) else { return };
         match event {
@@ -464,12 +469,9 @@ impl Node {
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
-            Event::Heartbeat { peer, sample } => {
-                self.clock.iter_mut().for_each(|clock| clock.hear(peer, sample));
-            }
             // No place to begin new work: the driver would not come back to whoever waits.
             Event::Persisted { token } => return self.persisted(token, effects),
-            Event::Timer => {}
+            Event::Timer | Event::Heartbeat { .. } => {}
         }
         self.tick(now, effects);
         // What was decided just now is not in `store` yet, and upkeep may be about the same rows.
@@ -688,6 +690,9 @@ fn discipline(config: &Config) -> Option<Discipline> {
     if config.bug == Some(Bug::SkewBelieved) {
         return Some(Discipline::new(clock::Config { skew_ms_max: u64::MAX, ..clock }));
     }
+    #[cfg(feature = "planted-bugs")]
+    let clock =
+        clock::Config { believes_the_foremost: config.bug == Some(Bug::ForemostBelieved), ..clock };
     Some(Discipline::new(clock))
 }
 

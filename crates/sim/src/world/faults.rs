@@ -155,6 +155,7 @@ impl World {
         let here = &mut self.regions[region];
         here.clock.restart(self.now_us, mono_base_us);
         here.heard.clear();
+        here.furthest_us = i64::MIN;
         // What it starts with is durable, so all of it may be told; what was told before stays
         // told.
         let closed = node.progress().closed;

@@ -34,17 +34,21 @@ impl World {
         self.deliver(region, node::Event::Heartbeat { peer: slot(peer), sample })
     }
 
-    /// The latest time that stamps of a region may show now, by what it has heard.
+    /// The latest time that stamps of a region may show now: its own, as far as that is not beyond
+    /// what half of its peers show, or behind what half of them show.
     pub(super) fn limit_time(&mut self, region: usize) {
         if !self.swarm.heartbeats {
             return;
         }
-        let here = &self.regions[region];
+        let here = &mut self.regions[region];
+        here.furthest_us = here.furthest_us.max(here.clock.offset_us(self.now_us));
         let fresh = here.heard.values().filter(|(at_us, _)| at_us + HEARD_US_MAX >= self.now_us);
-        let furthest = fresh.map(|(_, offset_us)| *offset_us).max();
+        let mut fresh: Vec<i64> = fresh.map(|(_, offset_us)| *offset_us).collect();
+        fresh.sort_unstable();
+        let last = fresh.len().saturating_sub(1);
         let bound_us = (CLOCK_SKEW_MS_MAX * 1000) as i64 + SLACK_US;
-        self.sites[region].time_limit_ms = furthest.map(|offset_us| {
-            let ahead_us = offset_us + bound_us;
+        self.sites[region].time_limit_ms = fresh.get(last / 2).map(|&lower_us| {
+            let ahead_us = here.furthest_us.clamp(lower_us, fresh[fresh.len() / 2]) + bound_us;
             crate::clock::EPOCH_US.saturating_add(self.now_us as i64 + ahead_us) as u64 / 1000
         });
     }

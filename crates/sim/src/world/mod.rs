@@ -54,6 +54,8 @@ struct Region {
     /// By peer: when this life last heard its clock, and how far that was from true time, with the
     /// error of hearing; both in µs.
     heard: BTreeMap<usize, (u64, i64)>,
+    /// The furthest that its clock was ahead of true time in this life, µs.
+    furthest_us: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,7 @@ impl World {
             timer_set: false,
             slowness: 1,
             heard: BTreeMap::new(),
+            furthest_us: i64::MIN,
         });
         let mut world = Self {
             options: options.clone(),
