@@ -14,7 +14,7 @@ use crate::tally::Tally;
 enum Tier {
     /// Unit, law, golden and conformance tests of every package, in the development profile.
     Unit,
-    /// The simulator must find each bug that is planted for it.
+    /// The simulator must find each bug that is planted for it, and none in schedules without.
     Sim,
     /// Real clients against the release binary.
     EndToEnd,
@@ -22,6 +22,9 @@ enum Tier {
 
 const TIERS: [(&str, Tier); 3] =
     [("unit", Tier::Unit), ("sim", Tier::Sim), ("e2e", Tier::EndToEnd)];
+
+/// Schedules of a minute.
+const SEEDS: &str = "60000";
 
 /// The programs under test.
 struct Binaries {
@@ -37,11 +40,14 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
     let (tiers, pytest) = select(arguments)?;
     let mut total = Tally::default();
     for tier in tiers {
-        total.add(match tier {
-            Tier::Unit => unit()?,
-            Tier::Sim => planted_bugs()?,
-            Tier::EndToEnd => end_to_end(&pytest)?,
-        });
+        match tier {
+            Tier::Unit => total.add(unit()?),
+            Tier::Sim => {
+                total.add(planted_bugs()?);
+                total.add(schedules()?);
+            }
+            Tier::EndToEnd => total.add(end_to_end(&pytest)?),
+        }
     }
     Ok(total)
 }
@@ -93,6 +99,16 @@ fn planted_bugs() -> Result<Tally, Failure> {
     let arguments =
         ["test", "--release", "-p", "pangea-sim", "--features", "planted-bugs", "--no-fail-fast"];
     cargo_tests("planted bugs", &arguments)
+}
+
+/// Schedules of the replication machines, each with faults of its own: a minute on one core, by
+/// their number, so that no clock decides.
+fn schedules() -> Result<Tally, Failure> {
+    let started = begin("simulated schedules");
+    let run = ["run", "--release", "--locked", "-p", "pangea", "--", "sim", "--seeds", SEEDS];
+    let well = shell::succeeds(&mut shell::cargo(&run))?;
+    say::done("simulated schedules", well, started.elapsed());
+    Ok(Tally::check(well))
 }
 
 fn cargo_tests(name: &str, arguments: &[&str]) -> Result<Tally, Failure> {
