@@ -19,12 +19,18 @@ struct Bench {
     run: fn(&[&str]) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "api",
         about: "GetItem and durable PutItem over HTTP beside a bare hyper server",
         asked_only: false,
         run: |arguments| example("bench_api", arguments),
+    },
+    Bench {
+        name: "policies",
+        about: "writes to a table that merges attribute by attribute beside last writer wins",
+        asked_only: false,
+        run: |arguments| example("bench_policies", arguments),
     },
     Bench {
         name: "replication",

@@ -33,6 +33,14 @@ pub(crate) fn put(key: &str, sequence: u64) -> String {
     request("PutItem", &format!(r#"{{"TableName":"{TABLE}","Item":{item}}}"#))
 }
 
+/// Adds one to the number of an item.
+pub(crate) fn add(key: &str) -> String {
+    let expression =
+        r#""UpdateExpression":"ADD seq :n","ExpressionAttributeValues":{":n":{"N":"1"}}"#;
+    let key = format!(r#""Key":{{"pk":{{"S":"{key}"}}}}"#);
+    request("UpdateItem", &format!(r#"{{"TableName":"{TABLE}",{key},{expression}}}"#))
+}
+
 /// Where a response's body begins and ends; `None` until its head is whole.
 pub(crate) fn extent(response: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     let Some(head) = response.windows(4).position(|four| four == b"\r\n\r\n") else {
@@ -88,11 +96,21 @@ impl Connection {
 
 /// Makes the table at `home`, with a replica in each of `others`, and waits until all serve.
 pub(crate) fn make_table(home: SocketAddr, others: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+    make_merging_table(home, others, "lww")
+}
+
+/// The same, with a merge policy.
+pub(crate) fn make_merging_table(
+    home: SocketAddr,
+    others: &[(&str, SocketAddr)],
+    policy: &str,
+) -> anyhow::Result<()> {
     let mut connection = Connection::open(home)?;
     let create = format!(
         r#"{{"TableName":"{TABLE}","BillingMode":"PAY_PER_REQUEST",
         "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}],
         "KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+        "Tags":[{{"Key":"pangea:merge","Value":"{policy}"}}],
         "StreamSpecification":{{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}}}"#
     );
     connection.ask(&request("CreateTable", &create)).context("CreateTable")?;

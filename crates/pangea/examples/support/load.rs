@@ -23,16 +23,19 @@ pub(crate) enum Kind {
     Get,
     /// `PutItem` of any.
     Put,
+    /// `UpdateItem` of any, which adds to a number.
+    Add,
     /// A plain GET.
     Plain,
     /// A plain GET on a connection of its own.
     Close,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("fill", Kind::Fill),
     ("get", Kind::Get),
     ("put", Kind::Put),
+    ("add", Kind::Add),
     ("plain", Kind::Plain),
     ("close", Kind::Close),
 ];
@@ -182,6 +185,7 @@ fn template(kind: Kind) -> (Vec<u8>, Option<usize>) {
     let request = match kind {
         Kind::Get => dynamo::get(&key),
         Kind::Put | Kind::Fill => dynamo::put(&key, 1),
+        Kind::Add => dynamo::add(&key),
         Kind::Plain => "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         Kind::Close => "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
     };

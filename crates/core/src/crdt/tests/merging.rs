@@ -1,7 +1,7 @@
 use super::{Region, State, item, key, l, m, meet, n, s, ss, stamp};
 use crate::crdt::{Cut, Options, Place};
 use crate::expr::UpdateError;
-use crate::item::NumberError;
+use crate::item::{ItemError, NumberError, validate};
 
 #[test]
 fn concurrent_additions_add_up() {
@@ -186,6 +186,22 @@ fn a_member_keeps_its_map_alive() {
     assert_eq!(refused, Err(UpdateError::InvalidPath));
 }
 
+/// What a removal of the map hides is not counted on by a write to the member.
+#[test]
+fn a_member_that_a_removal_hides_begins_anew() {
+    let options = Options { deep_maps: true, remove_wins: true, ..Options::default() };
+    let (mut a, mut b) = Region::pair(&options);
+    a.put(1, item([("d", m([("q", n("1"))]))]));
+    b.hear(&a);
+    a.update(2, "SET d.p = :0", &[n("5")]);
+    b.update(3, "REMOVE d", &[]);
+    b.update(4, "SET d = :0", &[m([("q", n("1"))])]);
+    meet(&mut a, &mut b);
+    assert_eq!(a.state.view(), item([("d", m([("q", n("1"))]))]));
+    a.update(5, "ADD d.p :0", &[n("1")]);
+    assert_eq!(a.state.view(), item([("d", m([("p", n("1")), ("q", n("1"))]))]));
+}
+
 /// One region has written into a map that the other still holds as it was before.
 #[test]
 fn a_map_from_before_is_taken_apart_on_both_sides() {
@@ -287,4 +303,26 @@ fn what_update_refuses_is_refused_and_changes_nothing() {
         Err(UpdateError::Number(NumberError::Overflow))
     );
     assert_eq!(a.state, before);
+}
+
+#[test]
+fn what_is_shown_is_checked_as_the_view_is() {
+    let big = || s(&"x".repeat(200_000));
+    let nested = (0..33).fold(n("1"), |value, _| l(&[value]));
+    let (mut a, mut b) = Region::pair(&Options::default());
+    a.put(1, item([("x", big()), ("c", n("1"))]));
+    a.update(2, "ADD c :0, t :1", &[n("2"), ss(&["y"])]);
+    b.put(3, item([("z", big())]));
+    for state in [&a.state, &b.state, &State::default()] {
+        assert_eq!(state.validate(), Ok(()));
+    }
+    // Each was small enough where it was written.
+    b.update(4, "SET y = :0", &[s(&"y".repeat(150_000))]);
+    meet(&mut a, &mut b);
+    assert_eq!(a.state.validate(), Err(ItemError::TooLarge));
+    assert_eq!(validate(&a.state.view().expect("an item")), Err(ItemError::TooLarge));
+    a.put(5, item([("d", nested)]));
+    assert_eq!(a.state.validate(), Err(ItemError::TooDeep));
+    a.delete(6);
+    assert_eq!(a.state.validate(), Ok(()));
 }
