@@ -7,3 +7,5 @@ pub mod binary;
 pub mod disk;
 pub mod dynamo;
 pub mod peer;
+pub mod session;
+pub mod versions;

@@ -24,8 +24,9 @@ use crate::binary::{DecodeError, Reader, Writer};
 /// The protocol that this build speaks, and the marker of its messages.
 ///
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
-/// a feeder has collected of a table. 5: wall clocks in pongs.
-pub const PROTOCOL: u8 = 5;
+/// a feeder has collected of a table. 5: wall clocks in pongs. 6: frames say which state they are
+/// of.
+pub const PROTOCOL: u8 = 6;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -326,8 +327,8 @@ fn write_rows(out: &mut Writer, frame: &Rows) {
     out.origin(frame.origin);
     out.hlc(frame.after);
     out.hlc(frame.through);
+    out.hlc(frame.end);
     out.u64(frame.sent_wall_ms);
-    out.flag(frame.caught_up);
     out.length(frame.applied.len());
     for &(origin, hlc) in &frame.applied {
         out.origin(origin);
@@ -338,14 +339,14 @@ fn write_rows(out: &mut Writer, frame: &Rows) {
 
 fn read_rows_frame(reader: &mut Reader<'_>) -> Result<Rows, DecodeError> {
     let origin = reader.origin()?;
-    let (after, through) = (reader.hlc()?, reader.hlc()?);
-    let (sent_wall_ms, caught_up) = (reader.u64()?, reader.flag()?);
+    let (after, through, end) = (reader.hlc()?, reader.hlc()?, reader.hlc()?);
+    let sent_wall_ms = reader.u64()?;
     let mut applied = Vec::new();
     for _ in 0..reader.length()? {
         applied.push((reader.origin()?, reader.hlc()?));
     }
     let rows = read_many_rows(reader)?;
-    Ok(Rows { origin, after, through, rows, applied, sent_wall_ms, caught_up })
+    Ok(Rows { origin, after, through, end, rows, applied, sent_wall_ms })
 }
 
 fn write_copied(out: &mut Writer, frame: &Copied) {

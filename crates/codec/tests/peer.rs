@@ -121,10 +121,10 @@ impl Random {
                 origin: self.origin(),
                 after: self.hlc(),
                 through: self.hlc(),
+                end: self.hlc(),
                 rows: (0..self.below(5)).map(|_| self.row()).collect(),
                 applied: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
                 sent_wall_ms: self.below(usize::MAX) as u64,
-                caught_up: self.below(2) == 0,
             })),
             _ => Message::Frame(Frame::Copied(Copied {
                 table: TableId(self.stamp()),
@@ -167,10 +167,10 @@ fn samples() -> Vec<(&'static str, Message)> {
         origin: stamp.origin,
         after: Hlc::from_parts(1_699_999_999_000, 0),
         through: stamp.hlc,
+        end: stamp.hlc,
         rows: rows(live),
         applied: vec![(Origin::new(slot(0), 1), Hlc::from_parts(1_699_999_999_999, 1))],
         sent_wall_ms: 1_700_000_000_001,
-        caught_up: true,
     };
     let copied = Copied {
         table: TableId(stamp),

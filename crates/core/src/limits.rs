@@ -50,6 +50,9 @@ pub const FEED_ROWS_MAX: usize = 512;
 pub const FEED_BYTES_MAX: usize = 256 * 1024;
 /// An idle stream sends its watermark this often, ms; the resolution of idle replication lag.
 pub const HEARTBEAT_INTERVAL_MS: u64 = 100;
+/// Acknowledgements of a peer's writes follow each other at this distance at least, microseconds:
+/// few beside the round trip that whoever waits for them pays, and at most 500 frames a second.
+pub const ACK_INTERVAL_US: u64 = 2_000;
 /// A stream without a frame for this long is dead, ms: ten heartbeats.
 pub const LINK_TIMEOUT_MS: u64 = 10 * HEARTBEAT_INTERVAL_MS;
 /// A receiver that saw a gap, or a held stream, asks again this often, ms.
@@ -64,6 +67,14 @@ pub const LEDGER_HOT_ITEMS_MAX: usize = 4096;
 /// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole,
 /// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;
+
+/// Lives of regions that a session's token names: every region that there may be.
+pub const SESSION_ORIGINS_MAX: usize = 64;
+/// How long a request may ask to wait for what its session has seen, ms: less than clients' read
+/// timeouts, which are 30 s and more.
+pub const SESSION_WAIT_MS_MAX: u32 = 20_000;
+/// How long a write may ask to wait for other regions, ms: as for sessions.
+pub const DURABILITY_WAIT_MS_MAX: u32 = 20_000;
 
 // Rows of one stamp are never parted, so a frame must have room for more than one transaction.
 const _: () = assert!(TRANSACTION_ITEMS_MAX < FEED_ROWS_MAX);

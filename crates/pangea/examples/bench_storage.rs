@@ -19,7 +19,7 @@ use pangea_core::catalog::Policy;
 use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::{Body, Origins, VersionVector, Write, overwrite};
-use pangea_core::replica::{Batch, Snapshot};
+use pangea_core::replica::{Batch, Entries, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use support::{Directory, figure, percentile};
 
@@ -51,9 +51,11 @@ impl Bench {
             let stamp = Stamp { hlc: Hlc::from_parts(self.next_ms, 0), origin: self.origin };
             let body = Body::live(item(&key));
             let write = Write { stamp, body, origins: Origins::PLAIN, context: None };
+            let me = self.origin;
+            let own_before = stored.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(me));
             let (next, replaced) = overwrite(stored, &VersionVector::default(), write);
             let mut batch = Batch { last: Some(stamp.hlc), ..Batch::default() };
-            batch.put(key, next, Some(stamp), replaced);
+            batch.put(key, next, Entries { me, own_before, added: Some(stamp), replaced });
             view.push(batch);
         }
         view.check()?;

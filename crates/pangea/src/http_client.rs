@@ -96,6 +96,22 @@ impl Client {
         result
     }
 
+    /// Connects, unless a connection is open. Nothing that is asked was sent before.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], or [`Error::TimedOut`] if it takes longer than `within`.
+    pub async fn open(&mut self, within: Duration) -> Result<(), Error> {
+        let address = self.address;
+        let opened = tokio::time::timeout(within, self.connect()).await;
+        opened.unwrap_or(Err(Error::TimedOut(address, within))).map(drop)
+    }
+
+    /// Whether a connection is open and idle.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
+    }
+
     /// Forgets the connection, as a client does whose resolver gave it another address.
     pub fn disconnect(&mut self) {
         self.connection = None;

@@ -4,6 +4,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// Labels from closed sets: regions, kinds.
@@ -26,6 +27,7 @@ struct Family {
 enum Samples {
     Gauge(Vec<(Labels, f64)>),
     Counter(Vec<(Labels, u64)>),
+    Histogram(Vec<(Labels, Histogram)>),
 }
 
 impl Scrape {
@@ -48,6 +50,17 @@ impl Scrape {
         samples: impl IntoIterator<Item = (Labels, u64)>,
     ) {
         let samples = Samples::Counter(samples.into_iter().collect());
+        self.families.push(Family { name: name.into(), help, samples });
+    }
+
+    /// Distributions since the process began. `name` carries its unit.
+    pub fn histogram(
+        &mut self,
+        name: impl Into<String>,
+        help: &'static str,
+        samples: impl IntoIterator<Item = (Labels, Histogram)>,
+    ) {
+        let samples = Samples::Histogram(samples.into_iter().collect());
         self.families.push(Family { name: name.into(), help, samples });
     }
 
@@ -84,6 +97,10 @@ impl Collector for Scrape {
                 }
                 Samples::Counter(samples) => {
                     let metrics = samples.iter().map(|(at, value)| (at, ConstCounter::new(*value)));
+                    encode(&mut encoder, family, metrics)?;
+                }
+                Samples::Histogram(samples) => {
+                    let metrics = samples.iter().map(|(at, histogram)| (at, histogram.clone()));
                     encode(&mut encoder, family, metrics)?;
                 }
             }

@@ -28,12 +28,14 @@ pub(crate) struct Held {
 }
 
 /// One state of a store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Image {
+    /// Whose it is.
+    me: Origin,
     pub(crate) rows: BTreeMap<Rc<ItemKey>, Rc<Held>>,
     pub(crate) changelog: BTreeSet<(Origin, Hlc, Rc<ItemKey>)>,
-    /// Versions of all rows.
-    pub(crate) versions: usize,
+    /// Index entries that all rows shall have.
+    pub(crate) entries: usize,
     pub(crate) last: Hlc,
     pub(crate) applied: Applied,
     pub(crate) tombstones: BTreeSet<(TableId, Origin, Hlc, Rc<ItemKey>)>,
@@ -67,7 +69,7 @@ pub(crate) struct Write {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) visible: Image,
     pub(crate) durable: Image,
@@ -77,6 +79,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// An empty disk of the region that lives `me`.
+    pub(crate) fn new(me: Origin) -> Self {
+        let (visible, durable) = (Image::new(me), Image::new(me));
+        Self { visible, durable, queue: VecDeque::new(), syncing: None }
+    }
+
     /// The node's batch: visible from now on.
     pub(crate) fn write(&mut self, write: Write) {
         self.visible.apply(&write);
@@ -98,15 +106,36 @@ impl Disk {
 }
 
 impl Image {
+    fn new(me: Origin) -> Self {
+        Self {
+            me,
+            rows: BTreeMap::new(),
+            changelog: BTreeSet::new(),
+            entries: 0,
+            last: Hlc::ZERO,
+            applied: Applied::new(),
+            tombstones: BTreeSet::new(),
+            buried: 0,
+            collected: Collected::new(),
+            forgotten: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+        }
+    }
+
+    /// The index entries that an item shall have.
+    pub(crate) fn entries_of<'a>(&self, held: &'a Held) -> impl Iterator<Item = Stamp> + 'a {
+        held.stored.entries(self.me)
+    }
+
     pub(crate) fn apply(&mut self, write: &Write) {
         for (key, held) in &write.items {
             let before = match held {
                 Some(held) => self.rows.insert(Rc::clone(key), Rc::clone(held)),
                 None => self.rows.remove(key),
             };
-            let count = |held: &Rc<Held>| held.stored.versions.len();
-            self.versions += held.as_ref().map_or(0, count);
-            self.versions -= before.as_ref().map_or(0, count);
+            let count = |held: &Rc<Held>| held.stored.entries(self.me).count();
+            self.entries += held.as_ref().map_or(0, count);
+            self.entries -= before.as_ref().map_or(0, count);
             let buried = |held: &Rc<Held>| held.stored.buried().len();
             self.buried += held.as_ref().map_or(0, buried);
             self.buried -= before.as_ref().map_or(0, buried);
@@ -214,6 +243,12 @@ impl Snapshot for Image {
             (Stamp { hlc: *hlc, origin: *origin }, ItemKey::clone(key))
         };
         of_table.map(entry).collect()
+    }
+
+    fn newest(&self, origin: Origin) -> Hlc {
+        let first = |hlc| (origin, hlc, first_key(TableId::CATALOG));
+        let entries = self.changelog.range(first(Hlc::ZERO)..=first(Hlc::MAX));
+        entries.last().map(|entry| entry.1).unwrap_or_default()
     }
 
     fn rows(

@@ -1,6 +1,7 @@
 //! What a run is told, and what its seed decides: every seed has its own mix of faults, because a
 //! run with all of them at once hides what a few of them alone would show (swarm testing).
 
+use pangea_core::limits::FEED_ROWS_MAX;
 use pangea_core::node::Collect;
 
 use crate::rng::Rng;
@@ -41,6 +42,8 @@ pub(crate) struct Swarm {
     pub(crate) keys: u64,
     /// Rows that the first table has from the start; more than one frame's in a few seeds.
     pub(crate) bulk: u64,
+    /// Index entries of one frame.
+    pub(crate) frame_rows: usize,
     /// Whether tables have their replicas before the faults start.
     pub(crate) warm: bool,
     /// Client operations, and the mean time between them.
@@ -64,6 +67,10 @@ pub(crate) struct Swarm {
     pub(crate) updates: u64,
     /// Per mille of writes that carry a condition.
     pub(crate) conditions: u64,
+    /// Clients that carry a session from region to region.
+    pub(crate) sessions: usize,
+    /// Per mille of writes that wait for more regions than their own.
+    pub(crate) wide: u64,
     pub(crate) net: NetFaults,
     /// Slowest ordinary sync.
     pub(crate) sync_us: u64,
@@ -119,11 +126,13 @@ impl Swarm {
     pub(crate) fn draw(rng: &mut Rng, options: &Options) -> Self {
         let regions = rng.pick(&[2, 2, 3, 3, 3, 3, 3, 3, 4, 5]);
         let regions = options.regions.unwrap_or(regions).clamp(2, 5);
+        let mut more = rng.fork("sessions");
         let mut swarm = Self {
             regions,
             tables: rng.pick(&[1, 1, 1, 2, 2, 3]),
             keys: rng.pick(&[1, 1, 2, 3, 6]),
             bulk: if rng.chance(1) { rng.range(500, 1100) } else { 0 },
+            frame_rows: more.pick(&[FEED_ROWS_MAX, FEED_ROWS_MAX, FEED_ROWS_MAX, 3]),
             warm: rng.chance(800),
             operations: rng.range(6, 36),
             gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
@@ -138,6 +147,8 @@ impl Swarm {
             switches: rng.pick(&[0, 0, 60, 200]),
             transactions: rng.pick(&[0, 0, 200]),
             conditions: rng.pick(&[0, 0, 300]),
+            sessions: more.pick(&[0, 0, 1, 3]),
+            wide: more.pick(&[0, 0, 300, 1000]),
             net: draw_net(rng),
             sync_us: rng.pick(&[0, 1_000, 5_000, 20_000]),
             timer_late_us: rng.pick(&[0, 0, 10_000, 40_000]),
@@ -173,8 +184,9 @@ impl Swarm {
             swarm.one_replica = rng.chance(200) | (options.focus == Some(Focus::Joining));
         }
         #[cfg(feature = "planted-bugs")]
-        if let (Some(pangea_core::node::Bug::Crdt(bug)), "crdt") = (options.bug, &*swarm.policy) {
-            swarm.policy = format!("crdt bug={bug:?}");
+        if let Some(pangea_core::node::Bug::Crdt(bug)) = options.bug {
+            // Clients of sessions only put.
+            (swarm.policy, swarm.sessions) = (format!("crdt bug={bug:?}"), 0);
         }
         options.trim.apply(&mut swarm);
         swarm

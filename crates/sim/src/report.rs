@@ -48,6 +48,18 @@ counts! {
     transactions,
     /// Writes that were acknowledged.
     acked,
+    /// Requests of clients that carry a session.
+    session_requests,
+    /// Reads among them that were answered.
+    session_reads,
+    /// Those that were answered as stale.
+    session_stale,
+    /// Requests that went on to another region.
+    session_forwards,
+    /// Requests that failed because their region was behind.
+    session_failures,
+    /// Writes that were acknowledged to be in more regions than one.
+    wide_acked,
     /// What clients did or would have done, one or more writes at one instant each.
     operations,
     /// Faults that happened or would have.
@@ -141,7 +153,7 @@ impl Report {
     /// Acknowledged writes that are lost: none, unless the run broke an invariant about them.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        let about_them = [Invariant::NothingVanishes, Invariant::DurableAck];
+        let about_them = [Invariant::NothingVanishes, Invariant::DurableAck, Invariant::Durability];
         let broken = self.violation.as_ref().map(|violation| violation.invariant);
         u64::from(broken.is_some_and(|invariant| about_them.contains(&invariant)))
     }

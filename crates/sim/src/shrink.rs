@@ -45,11 +45,15 @@ pub enum Knob {
     Collection,
     /// Clients pause.
     Pauses,
+    /// Clients carry sessions.
+    Sessions,
+    /// Writes wait for other regions.
+    Wide,
 }
 
 impl Knob {
     /// Every one with its word on the command line.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("loss", Self::Loss),
         ("duplication", Self::Duplication),
         ("reordering", Self::Reordering),
@@ -63,6 +67,8 @@ impl Knob {
         ("bursts", Self::Bursts),
         ("collection", Self::Collection),
         ("pauses", Self::Pauses),
+        ("sessions", Self::Sessions),
+        ("wide", Self::Wide),
     ];
 
     fn as_str(self) -> &'static str {
@@ -85,6 +91,8 @@ impl Knob {
             Self::Bursts => swarm.burst = 0,
             Self::Collection => swarm.collect = None,
             Self::Pauses => swarm.pause = 0,
+            Self::Sessions => swarm.sessions = 0,
+            Self::Wide => swarm.wide = 0,
         }
     }
 }

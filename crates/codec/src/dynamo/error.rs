@@ -37,6 +37,13 @@ pub enum ErrorKind {
     RequestLimitExceeded,
     InternalServer,
     ServiceUnavailable,
+    /// The region has not seen what the session has; another try may find that it has.
+    SessionBehind,
+    /// Too few regions are reached for the durability or the read that was asked for; nothing was
+    /// written.
+    TooFewRegions,
+    /// The write is durable in its region; whether it is in as many as were asked for is not known.
+    DurabilityTimeout,
 }
 
 impl ErrorKind {
@@ -69,6 +76,9 @@ impl ErrorKind {
             Self::RequestLimitExceeded => "RequestLimitExceeded",
             Self::InternalServer => "InternalServerError",
             Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::SessionBehind => "SessionBehindException",
+            Self::TooFewRegions => "TooFewRegionsException",
+            Self::DurabilityTimeout => "DurabilityTimeoutException",
         }
     }
 
@@ -95,7 +105,9 @@ impl ErrorKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::InternalServer => 500,
-            Self::ServiceUnavailable => 503,
+            // Statuses that every SDK tries again.
+            Self::ServiceUnavailable | Self::SessionBehind | Self::TooFewRegions => 503,
+            Self::DurabilityTimeout => 504,
             _ => 400,
         }
     }

@@ -13,7 +13,9 @@ mod settings;
 
 pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, status_key};
-pub use settings::{Crdt, Foreign, MERGE, PREFIX, Policy, SettingError, Settings, Tags};
+pub use settings::{
+    Crdt, DURABILITY, Foreign, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
+};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -114,6 +116,9 @@ pub enum ReplicaState {
         /// For the operator.
         reason: String,
     },
+    /// Not serving any more, and not taking in what others write. The region says so before it
+    /// leaves the first row out, so that nobody counts on it who has heard of the row.
+    Leaving,
     /// Rows dropped.
     Removed,
 }
@@ -295,7 +300,7 @@ fn view_of(state: Option<&ReplicaState>) -> ReplicaView {
         None | Some(ReplicaState::Creating) => ReplicaView::Creating,
         Some(ReplicaState::Active { .. }) => ReplicaView::Active,
         Some(ReplicaState::Failed { reason }) => ReplicaView::Failed(reason.clone()),
-        Some(ReplicaState::Removed) => ReplicaView::Deleting,
+        Some(ReplicaState::Leaving | ReplicaState::Removed) => ReplicaView::Deleting,
     }
 }
 

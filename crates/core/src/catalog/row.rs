@@ -158,6 +158,7 @@ impl ReplicaStatus {
                 row.extend([named("reason", text(reason))]);
                 "FAILED"
             }
+            ReplicaState::Leaving => "LEAVING",
             ReplicaState::Removed => "REMOVED",
         };
         row.extend([named("state", text(state))]);
@@ -175,6 +176,7 @@ fn decode_status(fields: &Fields<'_>) -> Option<ReplicaStatus> {
             ReplicaState::Active { pending: pending? }
         }
         "FAILED" => ReplicaState::Failed { reason: fields.text("reason")?.to_string() },
+        "LEAVING" => ReplicaState::Leaving,
         "REMOVED" => ReplicaState::Removed,
         _ => return None,
     };

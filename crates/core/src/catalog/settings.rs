@@ -13,7 +13,9 @@ use alloc::vec::Vec;
 
 use super::{Directory, Ownership, Placement};
 use crate::crdt;
+use crate::durability::Choice;
 use crate::merge::Rule;
+use crate::session;
 use crate::table::Schema;
 
 /// What every tag that is a setting begins with.
@@ -26,6 +28,10 @@ const OWNER: &str = "pangea:owner";
 const FOREIGN: &str = "pangea:foreign-writes";
 /// Where which items may be.
 const PLACEMENT: &str = "pangea:placement";
+/// What a request of a session does in a region that is behind it.
+pub const SESSION: &str = "pangea:session";
+/// In how many regions writes are on disk before they are acknowledged.
+pub const DURABILITY: &str = "pangea:durability";
 
 /// Tags by name.
 pub type Tags = BTreeMap<String, String>;
@@ -105,6 +111,10 @@ pub struct Settings {
     pub foreign: Foreign,
     /// Where which items may be.
     pub placement: Placement,
+    /// For requests that choose nothing themselves.
+    pub session: Option<session::Mode>,
+    /// What every write gets at least.
+    pub durability: Choice,
     /// Counts the changes of the settings.
     pub epoch: u16,
     /// The first epoch whose versions are all kept, where the policy keeps all.
@@ -115,7 +125,10 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     /// No such setting.
-    #[error("there is no setting {0}; settings are {MERGE}, {OWNER}, {FOREIGN} and {PLACEMENT}")]
+    #[error(
+        "there is no setting {0}; settings are {MERGE}, {OWNER}, {FOREIGN}, {PLACEMENT}, {SESSION} \
+         and {DURABILITY}"
+    )]
     Unknown(String),
     /// The value is none of the setting's.
     #[error("{tag} is {value:?}, but {wanted}")]
@@ -177,6 +190,14 @@ impl Settings {
                                   between; regions are names or jurisdictions with + between";
                     settings.placement = Placement::parse(value)
                         .ok_or_else(|| wrong_value(PLACEMENT, value, wanted.to_string()))?;
+                }
+                SESSION => {
+                    let wrong = || wrong_value(SESSION, value, session::Mode::WANTED.to_string());
+                    settings.session = Some(session::Mode::parse(value).ok_or_else(wrong)?);
+                }
+                DURABILITY => {
+                    let wrong = || wrong_value(DURABILITY, value, Choice::WANTED.to_string());
+                    settings.durability = Choice::parse(value).ok_or_else(wrong)?;
                 }
                 other => return Err(SettingError::Unknown(other.to_string())),
             }

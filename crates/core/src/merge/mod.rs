@@ -18,9 +18,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::crdt::State;
-use crate::id::Place;
+use crate::id::{Origin, Place};
 use crate::item::{Attributes, item_size};
-use crate::time::Stamp;
+use crate::time::{Hlc, Stamp};
 
 /// What a version says of the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +152,22 @@ impl Stored {
     /// The stamps of all versions kept.
     pub fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
         self.versions.iter().map(|version| version.stamp)
+    }
+
+    /// The item's entries in the changelog index of the region that lives `me`: every version kept,
+    /// and the region's own newest even if another took its place, because others may not have it.
+    pub fn entries(&self, me: Origin) -> impl Iterator<Item = Stamp> + '_ {
+        let own = Stamp { hlc: self.seen.get(me), origin: me };
+        let displaced = own.hlc > Hlc::ZERO && self.version(own).is_none();
+        self.stamps().chain(displaced.then_some(own))
+    }
+
+    /// The version of this stamp or, if it is not kept any more, one that stands for it: one that
+    /// has seen it or, where it lost to a concurrent one, the one that is shown.
+    #[must_use]
+    pub fn standing_for(&self, stamp: Stamp) -> &Version {
+        let mut heirs = self.versions.iter().filter(|version| version.context.covers(stamp));
+        self.version(stamp).or_else(|| heirs.next()).unwrap_or_else(|| self.greatest())
     }
 }
 

@@ -3,12 +3,12 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Effect, Link, Node, Trace, Txn, advance};
+use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
-use crate::replica::{Copied, Distrust, Frame, Request, Row, Rows, Snapshot};
+use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 use crate::view::joined;
 
@@ -17,6 +17,7 @@ impl Node {
         let link = self.links.entry(peer).or_default();
         link.up = true;
         link.frame_us = now.mono_us;
+        self.reachable(peer, true, effects);
         self.subscribe(now, peer, effects);
         self.forget_asked(peer);
     }
@@ -29,6 +30,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         self.links.entry(peer).or_default().up = false;
+        self.reachable(peer, false, effects);
         self.wait_no_more(now, store, effects);
     }
 
@@ -40,6 +42,10 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        // What this region does not hold any more, it says before it leaves a row of it out.
+        if !self.reconciled {
+            self.reconcile(now, store, effects);
+        }
         let checked = match &frame {
             Frame::Rows(rows) => check_rows(from, rows),
             Frame::Copied(copied) => check_copied(copied),
@@ -68,12 +74,11 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let place = self.applied.get(&frame.origin).copied().unwrap_or_default();
         let link = self.links.entry(from).or_default();
         link.frame_us = now.mono_us;
         self.planted_out_of_band(from, &frame);
         let link = self.links.entry(from).or_default();
-        if frame.after > place {
+        if frame.after > self.places.reached(frame.origin) {
             if link.held_until_ms.is_none() && !link.wants_subscribe {
                 link.wants_subscribe = true;
                 effects.push(Effect::Trace(Trace::Gap { peer: from }));
@@ -82,48 +87,58 @@ impl Node {
         }
         link.held_until_ms = None;
         let mut txn = Txn::new(store);
-        let Rows { origin, through, rows, applied, sent_wall_ms, caught_up, .. } = frame;
-        // Rows of one stamp, which one transaction wrote, are applied together or not yet.
-        let blocked = rows.iter().find(|row| !self.may_apply(row)).map(|row| row.version.stamp.hlc);
-        let mut reached = place;
-        for row in rows.into_iter().filter(|row| row.version.stamp.hlc > place) {
-            if blocked.is_some_and(|blocked| row.version.stamp.hlc >= blocked) {
-                break;
-            }
-            reached = row.version.stamp.hlc;
+        let Rows { origin, through, end, mut rows, applied, sent_wall_ms, .. } = frame;
+        let (cut, is_last) = (self.places.cut(origin), through == end);
+        if through <= cut {
+            // All of it is here; what stands for other versions may have been collected since.
+            rows.clear();
+        }
+        let ready = self.ready(&rows, origin);
+        let blocked = ready < rows.len();
+        rows.truncate(ready);
+        let reached = rows.iter().rev().find(|row| row.is_of(origin)).map(Row::hlc);
+        // Up to the cut all is here; behind it a row of a newer state does not make up for an
+        // older one, so that what was reached is no reason to leave a row out.
+        for row in rows.into_iter().filter(|row| !(row.is_of(origin) && row.hlc() <= cut)) {
             self.merge_row(now, &mut txn, row, effects);
         }
-        if blocked.is_some() {
+        if blocked {
             self.wait_for_catalog(from, effects);
-            return self.conclude_rows(from, (origin, place, reached), None, txn, effects);
+            self.places.reach(origin, reached.unwrap_or_default(), end);
+            return self.persist_rows(txn, effects);
+        }
+        if let Some(cut) = self.reach_through(origin, through, end) {
+            txn.batch.applied.insert(origin, cut);
         }
         // What the feeder says of itself is in band: it holds only once all before it is here.
-        self.note_acknowledged(from, origin, through, &applied);
+        if self.places.cut(origin) >= through {
+            self.note_acknowledged(from, origin, through, &applied);
+        }
         self.check_log(from, effects);
-        let visible_ms = if caught_up { sent_wall_ms } else { through.wall_ms() };
-        let span = (origin, place, through.max(place));
-        self.conclude_rows(from, span, Some(visible_ms), txn, effects);
+        self.persist_rows(txn, effects);
+        let visible_ms = if is_last { sent_wall_ms } else { through.wall_ms() };
+        self.tell_when_settled(from, visible_ms, effects);
     }
 
-    /// Persists rows and the place that they reach, and what is visible then.
-    fn conclude_rows<S: Snapshot>(
-        &mut self,
-        from: RegionSlot,
-        (origin, place, reached): (Origin, Hlc, Hlc),
-        visible_ms: Option<u64>,
-        mut txn: Txn<'_, S>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if reached > place {
-            advance(&mut self.applied, origin, reached);
-            txn.batch.applied.insert(origin, reached);
+    /// How many of the rows may be applied now. Rows of one stamp, which one transaction wrote, are
+    /// applied together or not yet; what stands for another version may belong to the stamp before.
+    fn ready(&self, rows: &[Row], origin: Origin) -> usize {
+        let Some(blocked) = rows.iter().position(|row| !self.may_apply(row)) else {
+            return rows.len();
+        };
+        let stamp = rows[..=blocked].iter().rev().find(|row| row.is_of(origin)).map(Row::hlc);
+        let is_of_stamp = |row: &Row| row.is_of(origin) && Some(row.hlc()) == stamp;
+        rows.iter().position(is_of_stamp).unwrap_or(0)
+    }
+
+    /// The feed was followed to `through`, of a state whose newest stamp is `end`: the cut that
+    /// this makes, if it makes a new one.
+    fn reach_through(&mut self, origin: Origin, through: Hlc, end: Hlc) -> Option<Hlc> {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::CutWithinState) {
+            return self.places.reach(origin, through, through);
         }
-        self.persist_rows(txn, effects);
-        let Some(visible_ms) = visible_ms else { return };
-        match self.pending.back_mut() {
-            Some(pending) => pending.visible.push((from, visible_ms)),
-            None => self.note_visible(from, visible_ms),
-        }
+        self.places.reach(origin, through, end)
     }
 
     /// Whether the row may be applied now: not before the settings that it was written under are
@@ -200,6 +215,25 @@ impl Node {
     #[cfg(not(feature = "planted-bugs"))]
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_out_of_band(&self, _from: RegionSlot, _frame: &Rows) {}
+    /// What a frame told counts when all that came with it and before is durable.
+    fn tell_when_settled(&mut self, peer: RegionSlot, visible_ms: u64, effects: &mut Vec<Effect>) {
+        let link = self.links.get(&peer);
+        let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
+        #[cfg(feature = "planted-bugs")]
+        let acked = if self.has_bug(super::Bug::AckAssumed) { self.last } else { acked };
+        let told = Told { peer, visible_ms, acked };
+        if let Some(pending) = self.pending.back_mut() {
+            pending.told.push(told);
+        } else if self.note_told(told) {
+            effects.push(Effect::Acknowledged(self.acked.clone()));
+        }
+    }
+
+    fn reachable(&mut self, peer: RegionSlot, up: bool, effects: &mut Vec<Effect>) {
+        if self.acked.reachable(peer, up) {
+            effects.push(Effect::Acknowledged(self.acked.clone()));
+        }
+    }
 
     #[cfg(not(feature = "planted-bugs"))]
     fn persist_rows<S: Snapshot>(&mut self, txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
@@ -254,6 +288,7 @@ impl Node {
             _ => Vec::new(),
         };
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
+        let own_before = before.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
         let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
@@ -274,7 +309,8 @@ impl Node {
         }
         self.note_put(&key, &stored);
         txn.batch.unbury(&key, buried);
-        txn.batch.put(key.clone(), stored, added, replaced);
+        let entries = Entries { me: self.me, own_before, added, replaced };
+        txn.batch.put(key.clone(), stored, entries);
         for conflict in conflicts {
             self.record(now, txn, &key, &conflict, &settings.policy, effects);
         }
@@ -317,17 +353,11 @@ impl Node {
     }
 
     fn subscribe(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
-        let after = self.newest_applied_of(peer);
+        let after = self.places.newest_of(peer);
         let link = self.links.entry(peer).or_default();
         link.subscribed_us = now.mono_us;
         link.wants_subscribe = false;
         effects.push(Effect::Send { to: peer, request: Request::Subscribe { after } });
-    }
-
-    /// The place in the feed of the peer's newest life.
-    fn newest_applied_of(&self, peer: RegionSlot) -> Hlc {
-        let of_peer = self.applied.iter().filter(|(origin, _)| origin.slot() == peer);
-        of_peer.map(|(_, &hlc)| hlc).max().unwrap_or_default()
     }
 
     /// A peer that has applied what was never issued here has seen a log that is lost: a stamp of
@@ -368,14 +398,16 @@ fn check_rows(from: RegionSlot, frame: &Rows) -> Result<(), Distrust> {
     }
     let mut before = frame.after;
     for row in &frame.rows {
-        let stamp = row.version.stamp;
         check_version(row)?;
-        // Only the rows of one transaction share their stamp.
-        let follows = stamp.hlc > before || (stamp.hlc == before && row.version.origins.rows > 1);
-        if stamp.origin != frame.origin || !follows || stamp.hlc > frame.through {
-            return Err(Distrust::Misplaced(stamp));
+        let (stamp, hlc) = (row.version.stamp, row.hlc());
+        if row.is_of(frame.origin) {
+            // Only the rows of one transaction share their stamp.
+            let follows = hlc > before || (hlc == before && row.version.origins.rows > 1);
+            if !follows || hlc > frame.through {
+                return Err(Distrust::Misplaced(stamp));
+            }
+            before = hlc;
         }
-        before = stamp.hlc;
     }
     Ok(())
 }

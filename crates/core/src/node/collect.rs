@@ -260,7 +260,9 @@ impl Node {
         let copies = replicas.find(|replica| match self.catalog.state(entry, replica.slot) {
             Some(ReplicaState::Active { pending }) => !pending.is_empty(),
             Some(ReplicaState::Failed { .. }) => replica.slot == self.config.slot,
-            Some(ReplicaState::Creating | ReplicaState::Removed) | None => true,
+            Some(ReplicaState::Creating | ReplicaState::Leaving | ReplicaState::Removed) | None => {
+                true
+            }
         });
         copies.map(|replica| replica.slot)
     }
@@ -356,7 +358,7 @@ impl Node {
         }
         self.collector.collection.tombstones += stored.versions.len() as u64;
         self.collected.entry(key.table).or_default().join(&stored.seen);
-        txn.batch.remove(key, &stored);
+        txn.batch.remove(key, &stored, self.me);
     }
 
     /// The oldest tombstone of the table.

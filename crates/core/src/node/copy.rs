@@ -70,6 +70,7 @@ impl Node {
             }
         } else if !removed && (status.is_some() || entry.home == me) {
             self.copies.retain(|(table, _), _| *table != entry.id);
+            self.say_leaving(now, txn, entry, status);
             let cut = self.last;
             self.leaving.entry(entry.id).or_insert(Leaving { cut });
         }
@@ -88,7 +89,7 @@ impl Node {
         match status.filter(|status| status.since == since).map(|status| status.state) {
             Some(ReplicaState::Creating) => self.copy_from(entry.id, donors(entry, me)),
             Some(ReplicaState::Active { pending }) => self.copy_from(entry.id, pending),
-            Some(ReplicaState::Failed { .. } | ReplicaState::Removed) => {}
+            Some(ReplicaState::Failed { .. } | ReplicaState::Leaving | ReplicaState::Removed) => {}
             None => {
                 let state = match self.stranger(entry) {
                     Some(id) => {
@@ -103,6 +104,21 @@ impl Node {
                 };
                 self.put_status(now, txn, entry.id, since, state);
             }
+        }
+    }
+
+    /// In the batch after the one by which this region heard of it: in band, that is before any
+    /// acknowledgement of a row that it did not take in any more.
+    fn say_leaving<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        entry: &TableEntry,
+        status: Option<ReplicaStatus>,
+    ) {
+        let said = |status: &ReplicaStatus| status.state == ReplicaState::Leaving;
+        if let Some(status) = status.filter(|status| !entry.deleted && !said(status)) {
+            self.put_status(now, txn, entry.id, status.since, ReplicaState::Leaving);
         }
     }
 
@@ -268,7 +284,7 @@ impl Node {
             effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
         }
         for (key, stored) in rows {
-            txn.batch.remove(key, &stored);
+            txn.batch.remove(key, &stored, self.me);
         }
         self.persist(txn.batch, Vec::new(), effects);
     }

@@ -36,7 +36,7 @@ use crate::ledger::flood::Flood;
 use crate::limits::LEDGER_ROWS_PER_MINUTE_MAX;
 use crate::merge::{Order, Stored};
 use crate::replica::{
-    Applied, Batch, Collected, Distrust, Durable, Frame, Progress, Request, Snapshot,
+    Acked, Applied, Batch, Collected, Distrust, Durable, Frame, Places, Progress, Request, Snapshot,
 };
 use crate::table;
 use crate::time::{Hlc, Now, Stamp};
@@ -130,6 +130,16 @@ pub enum Bug {
     SkewBelieved,
     /// Of two peers the one that is ahead is believed.
     ForemostBelieved,
+    /// What was applied is told to peers before it is durable.
+    AckBeforeDurable,
+    /// Every frame makes a cut, not only the last one of a state.
+    CutWithinState,
+    /// The feed skips own versions whose place another region's version took.
+    DisplacedWithheld,
+    /// Any frame of a peer is taken for an acknowledgement of all that was written.
+    AckAssumed,
+    /// A session's token forgets what was in the request's.
+    TokenNotJoined,
 }
 
 /// The only way in.
@@ -332,6 +342,9 @@ pub enum Effect {
     },
     /// Let feeds and readers see this.
     Publish(Progress),
+    /// Let those who wait for other regions see this. It comes behind the [`Effect::Publish`] of
+    /// the catalog that says which of them count.
+    Acknowledged(Acked),
     /// Tell the operator.
     Trace(Trace),
 }
@@ -364,8 +377,9 @@ pub struct Node {
     /// stamp between them was ever issued.
     began: (Hlc, Option<Hlc>),
     closed: Hlc,
-    applied: Applied,
+    places: Places,
     applied_durable: Applied,
+    acked: Acked,
     catalog: Catalog,
     catalog_changed: bool,
     published: Arc<Catalog>,
@@ -392,10 +406,20 @@ struct Pending {
     token: Token,
     closed: Hlc,
     applied: Vec<(Origin, Hlc)>,
-    visible: Vec<(RegionSlot, u64)>,
+    told: Vec<Told>,
     replies: Vec<(RequestId, Outcome)>,
     catalog: Option<Arc<Catalog>>,
     collected: Option<Arc<Collected>>,
+}
+
+/// What a peer's frame told, once what it rests on is durable.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    peer: RegionSlot,
+    /// Everything that the peer wrote before this wall time is visible here.
+    visible_ms: u64,
+    /// What the peer has durably applied of this life of the region.
+    acked: Hlc,
 }
 
 impl Node {
@@ -416,8 +440,9 @@ impl Node {
             last: durable.last,
             began: (durable.last, None),
             closed: durable.last,
-            applied: durable.applied.clone(),
+            places: Places::new(durable.applied.clone()),
             applied_durable: durable.applied,
+            acked: Acked::default(),
             catalog: durable.catalog,
             catalog_changed: false,
             published,
@@ -500,10 +525,16 @@ impl Node {
     pub fn progress(&self) -> Progress {
         Progress {
             closed: self.closed,
-            applied: self.applied_durable.clone(),
+            applied: self.told_as_applied(),
             catalog: Arc::clone(&self.published),
             collected: Arc::clone(&self.collected_published),
         }
+    }
+
+    /// What other regions have of this region's writes.
+    #[must_use]
+    pub fn acked(&self) -> &Acked {
+        &self.acked
     }
 
     /// What is known of the peers.
@@ -601,8 +632,8 @@ impl Node {
             core::mem::take(&mut self.catalog_changed).then(|| Arc::new(self.catalog.clone()));
         let applied = batch.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
         let collected = (!batch.collected.is_empty()).then(|| Arc::new(self.collected.clone()));
-        let (closed, visible) = (self.last, Vec::new());
-        let mut pending = Pending { token, closed, applied, visible, replies, catalog, collected };
+        let (closed, told) = (self.last, Vec::new());
+        let mut pending = Pending { token, closed, applied, told, replies, catalog, collected };
         if self.planted_reply_before_durable() {
             release(&mut pending.replies, effects);
         }
@@ -623,7 +654,7 @@ impl Node {
     }
 
     fn persisted(&mut self, token: Token, effects: &mut Vec<Effect>) {
-        let mut advanced = false;
+        let (mut advanced, mut acked) = (false, false);
         let mut replies = Vec::new();
         while self.pending.front().is_some_and(|pending| pending.token <= token) {
             let Some(mut pending) = self.pending.pop_front() else { break };
@@ -632,8 +663,8 @@ impl Node {
             for (origin, hlc) in pending.applied {
                 advance(&mut self.applied_durable, origin, hlc);
             }
-            for (peer, visible_ms) in pending.visible {
-                self.note_visible(peer, visible_ms);
+            for told in pending.told {
+                acked |= self.note_told(told);
             }
             if let Some(catalog) = pending.catalog {
                 self.published = catalog;
@@ -646,13 +677,19 @@ impl Node {
         if advanced {
             effects.push(Effect::Publish(self.progress()));
         }
+        if acked {
+            effects.push(Effect::Acknowledged(self.acked.clone()));
+        }
         // Whoever is answered may ask at once for what was published.
         release(&mut replies, effects);
     }
 
-    fn note_visible(&mut self, peer: RegionSlot, visible_ms: u64) {
+    /// Takes in what a peer told; returns whether it acknowledged more than before.
+    fn note_told(&mut self, told: Told) -> bool {
+        let Told { peer, visible_ms, acked } = told;
         let link = self.links.entry(peer).or_default();
         link.visible_ms = link.visible_ms.max(visible_ms);
+        self.acked.note(peer, acked)
     }
 
     #[cfg(feature = "planted-bugs")]
@@ -669,6 +706,17 @@ impl Node {
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_reply_before_durable(&self) -> bool {
         false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn told_as_applied(&self) -> Applied {
+        let planted = self.has_bug(Bug::AckBeforeDurable);
+        if planted { self.places.cuts().clone() } else { self.applied_durable.clone() }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn told_as_applied(&self) -> Applied {
+        self.applied_durable.clone()
     }
 
     #[cfg(feature = "planted-bugs")]

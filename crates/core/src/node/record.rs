@@ -7,9 +7,9 @@ use crate::id::Place;
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
-use crate::merge::Conflict;
+use crate::merge::{Conflict, Stored};
 use crate::replica::Snapshot;
-use crate::time::Now;
+use crate::time::{Hlc, Now};
 
 impl Node {
     pub(super) fn record<S: Snapshot>(
@@ -28,7 +28,10 @@ impl Node {
         let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
         effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
         let key = ledger::key(item, loser, winner);
-        if txn.item(&key).is_some() {
+        // What this region wrote and lost, its own feed has to tell, and be it once more: a peer
+        // that acknowledges the feed may not have heard of whoever recorded it first.
+        let is_told = |row: Stored| loser.origin != self.me || row.seen.get(self.me) > Hlc::ZERO;
+        if txn.item(&key).is_some_and(is_told) {
             return;
         }
         match self.flood.note(now.wall_ms, item, self.config.ledger_per_minute) {

@@ -72,7 +72,7 @@ impl Node {
             self.round.after = Some(key.primary.clone());
             if hour < keep_from {
                 self.round.trimmed += 1;
-                txn.batch.remove(key, &stored);
+                txn.batch.remove(key, &stored, self.me);
                 continue;
             }
             let content = stored.greatest().body.attributes().map_or(0, item_size);

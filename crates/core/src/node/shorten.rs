@@ -115,6 +115,10 @@ impl Node {
         let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
         let is_stable = stable.as_ref().is_some_and(|stable| stable.includes(&stored.seen));
         if is_stable || self.planted_shortened_early() {
+            // An entry of its own for what took no place names what is stable, too.
+            for stamp in stored.entries(self.me).skip(stored.versions.len()) {
+                txn.batch.changelog.insert((stamp, entry.key.clone()), false);
+            }
             txn.batch.items.insert(entry.key, Some(shortened(stored)));
         } else {
             cursor.block(table, entry.hlc, &stored.seen);

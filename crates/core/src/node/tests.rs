@@ -1,6 +1,7 @@
 //! The node by hand: durability before words, gaps, holds, conflicts, replicas.
 
 mod collect;
+mod cuts;
 
 use std::string::ToString;
 use std::vec;
@@ -77,6 +78,11 @@ impl Snapshot for Memory {
         all
     }
 
+    fn newest(&self, origin: Origin) -> Hlc {
+        let of_origin = self.changelog.iter().filter(|(stamp, _)| stamp.origin == origin);
+        of_origin.map(|(stamp, _)| stamp.hlc).max().unwrap_or_default()
+    }
+
     fn rows(
         &self,
         table: TableId,
@@ -138,7 +144,7 @@ impl Region {
                 }
                 Effect::Reply { outcome, .. } => self.replies.push(outcome),
                 Effect::Send { request, .. } => self.sent.push(request),
-                Effect::Publish(_) => {}
+                Effect::Publish(_) | Effect::Acknowledged(_) => {}
                 Effect::Trace(trace) => self.traces.push(trace),
             }
         }
@@ -321,10 +327,10 @@ fn a_frame_that_skips_is_not_applied_but_asked_for_again() {
         origin,
         after: Hlc::from_parts(9_000, 0),
         through: Hlc::from_parts(9_001, 0),
+        end: Hlc::from_parts(9_001, 0),
         rows: vec![],
         applied: vec![],
         sent_wall_ms: 9_001,
-        caught_up: true,
     };
     regions[1].handle(9_002, Event::Received { from: slot(0), frame: Frame::Rows(skipping) });
     regions[1].sync(9_002);
@@ -432,7 +438,7 @@ fn an_acknowledgement_travels_behind_every_row_written_before_it() {
     feed.receive(Request::Subscribe { after: Hlc::ZERO });
     let mut pages = vec![];
     while let Some(Frame::Rows(page)) = feed.next(at(3_000), &progress, &region.store) {
-        pages.push((page.caught_up, page.applied.len()));
+        pages.push((page.is_last(), page.applied.len()));
     }
     assert_eq!(pages.pop(), Some((true, 1)));
     assert!(!pages.is_empty() && pages.iter().all(|page| *page == (false, 0)), "{pages:?}");

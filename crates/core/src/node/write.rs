@@ -10,7 +10,7 @@ use crate::crdt::State;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
-use crate::replica::Snapshot;
+use crate::replica::{Entries, Snapshot};
 use crate::table::{self, Action, Refusal, WriteOp};
 use crate::time::{Hlc, Now, Stamp};
 use crate::view::{joined, view};
@@ -308,10 +308,12 @@ impl Node {
     ) {
         let stamp = write.stamp;
         let buried = stored.as_ref().map(Stored::buried).unwrap_or_default();
+        let own_before = stored.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
         let (next, replaced) = self.overwriting(key.table, stored, write);
         self.note_put(&key, &next);
         txn.batch.unbury(&key, buried);
-        txn.batch.put(key, next, Some(stamp), replaced);
+        let added = Some(stamp);
+        txn.batch.put(key, next, Entries { me: self.me, own_before, added, replaced });
     }
 
     #[cfg(not(feature = "planted-bugs"))]

@@ -1,8 +1,11 @@
 //! The feeder's side of one link: reads the changelog index and says what the peer lacks.
 //!
-//! State: how far the peer's subscription has been served, and which chunks it asked for. Requests
-//! change it; [`Feed::next`] is pulled whenever the link can take a frame, so that back-pressure is
-//! the link's own. It reads durable state only.
+//! State: how far the peer's subscription has been served, which chunks it asked for, and what it
+//! was told of its own writes. Requests change it; [`Feed::next`] is pulled whenever the link can
+//! take a frame, so that back-pressure is the link's own. It reads durable state only.
+//!
+//! What the peer waits for it is told soon: a frame goes out when more of the peer's writes are
+//! durable here than it was told, [`ACK_INTERVAL_US`] after the last one at the earliest.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -10,8 +13,10 @@ use alloc::vec::Vec;
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::PrimaryKey;
-use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX};
-use crate::merge::{Version, VersionVector};
+use crate::limits::{
+    ACK_INTERVAL_US, FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX,
+};
+use crate::merge::{Stored, Version, VersionVector};
 use crate::time::{Hlc, Now, Stamp};
 
 /// See the module.
@@ -26,15 +31,49 @@ pub struct Feed {
     /// Entries that the next frame reads: a frame of great rows has few, and reading what it
     /// cannot take costs their memory.
     entries: usize,
+    /// Entries that a frame reads at most.
+    entries_max: usize,
+    /// What the peer was told of its own lives' writes.
+    told: Vec<(Origin, Hlc)>,
+    /// There is more to tell, and it was too soon.
+    owes: bool,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<crate::node::Bug>,
 }
 
 impl Feed {
     /// A feed of `me`'s rows to `peer`; silent until the peer subscribes.
     #[must_use]
     pub fn new(me: Origin, peer: RegionSlot) -> Self {
-        let (cursor, copies) = (None, BTreeMap::new());
-        let (copied_last, sent_us, entries) = (false, None, ENTRIES_MIN);
-        Self { me, peer, cursor, copies, copied_last, sent_us, entries }
+        Self {
+            me,
+            peer,
+            cursor: None,
+            copies: BTreeMap::new(),
+            copied_last: false,
+            sent_us: None,
+            entries: ENTRIES_MIN,
+            entries_max: FEED_ROWS_MAX,
+            told: Vec::new(),
+            owes: false,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+
+    /// The same with another bound on the rows of a frame, for tests; rows of one stamp are never
+    /// parted, whatever it is.
+    #[must_use]
+    pub fn with_rows_max(self, rows_max: usize) -> Self {
+        assert!(rows_max > 0, "no frame would have a row");
+        Self { entries: rows_max.min(self.entries), entries_max: rows_max, ..self }
+    }
+
+    /// The same with a bug to find.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn with_bug(self, bug: Option<crate::node::Bug>) -> Self {
+        Self { bug, ..self }
     }
 
     /// Takes in what the peer asks for; asking again is harmless.
@@ -61,7 +100,7 @@ impl Feed {
             return self.copy(progress, store);
         }
         self.copied_last = false;
-        if rows_wait || self.heartbeat_due(now) {
+        if rows_wait || self.heartbeat_due(now) || self.acknowledgement_due(now, progress) {
             return self.rows(now, progress, store);
         }
         None
@@ -71,7 +110,8 @@ impl Feed {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         self.cursor?;
-        Some(self.sent_us.map_or(0, |sent| sent + HEARTBEAT_INTERVAL_MS * 1000))
+        let interval_us = if self.owes { ACK_INTERVAL_US } else { HEARTBEAT_INTERVAL_MS * 1000 };
+        Some(self.sent_us.map_or(0, |sent| sent + interval_us))
     }
 
     /// How far the peer has been served; `None` before it subscribes.
@@ -84,23 +124,45 @@ impl Feed {
         self.deadline().is_some_and(|deadline| deadline <= now.mono_us)
     }
 
+    /// Whether the peer shall hear now that more of what it wrote is durable here.
+    fn acknowledgement_due(&mut self, now: Now, progress: &Progress) -> bool {
+        if self.cursor.is_none() {
+            return false;
+        }
+        let of_peer = progress.applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
+        let news = |(origin, hlc)| self.told.iter().all(|told| told.0 != origin || told.1 < hlc);
+        self.owes = of_peer.map(|(&origin, &hlc)| (origin, hlc)).any(news);
+        self.owes && self.heartbeat_due(now)
+    }
+
     fn rows(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let after = self.cursor?;
-        let end = progress.closed.max(after);
-        let Span { through, rows, full } = self.span(self.me, after, end, progress, store);
+        let Span { through, rows, full, whole } =
+            self.span(self.me, after, Hlc::MAX, progress, store);
         let taken = if full { rows.len() } else { self.entries };
-        self.entries = (2 * taken).clamp(ENTRIES_MIN, FEED_ROWS_MAX);
+        let entries_min = ENTRIES_MIN.min(self.entries_max);
+        self.entries = (2 * taken).clamp(entries_min, self.entries_max);
+        // What the state has is durable, even where the progress that was read before it is older.
+        let through = if whole { through.max(progress.closed) } else { through };
+        let end = if whole { through } else { store.newest(self.me).max(progress.closed) };
         self.cursor = Some(through);
         self.sent_us = Some(now.mono_us);
+        // In band: only behind every row that was written before it.
+        let applied = if whole { applied_of(progress) } else { Vec::new() };
+        if whole {
+            let of_peer = applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
+            self.told = of_peer.copied().collect();
+            self.owes = false;
+        }
+        let sent_wall_ms = now.wall_ms;
         Some(Frame::Rows(Rows {
             origin: self.me,
             after,
             through,
+            end,
             rows,
-            // In band: only behind every row that was written before it.
-            applied: if through == end { applied_of(progress) } else { Vec::new() },
-            sent_wall_ms: now.wall_ms,
-            caught_up: through == end,
+            applied,
+            sent_wall_ms,
         }))
     }
 
@@ -114,31 +176,45 @@ impl Feed {
         progress: &Progress,
         store: &impl Snapshot,
     ) -> Span {
-        let mut changes = store.changes(origin, after, end, self.entries);
-        let whole = changes.len() < self.entries;
-        if let (false, Some(last)) = (whole, changes.last().map(|change| change.hlc)) {
-            changes.retain(|change| change.hlc < last);
-        }
-        let mut span = Span { through: after, rows: Vec::new(), full: false };
-        let mut bytes = 0;
-        for Entry { hlc, key, stored } in changes {
-            if bytes >= FEED_BYTES_MAX && hlc > span.through {
-                span.full = true;
-                return span;
+        let mut entries = self.entries;
+        let (changes, mut whole) = loop {
+            let mut changes = store.changes(origin, after, end, entries);
+            let whole = changes.len() < entries;
+            if let (false, Some(last)) = (whole, changes.last().map(|change| change.hlc)) {
+                changes.retain(|change| change.hlc < last);
             }
-            span.through = hlc;
-            let version = stored.versions.into_iter().find(|it| it.stamp == Stamp { hlc, origin });
-            let Some(version) = version else { continue };
+            if whole || !changes.is_empty() {
+                break (changes, whole);
+            }
+            // One transaction alone is more than that.
+            entries *= 2;
+        };
+        let (mut through, mut rows, mut bytes, mut full) = (after, Vec::new(), 0, false);
+        for Entry { hlc, key, stored } in changes {
+            if bytes >= FEED_BYTES_MAX && hlc > through {
+                (full, whole) = (true, false);
+                break;
+            }
+            through = hlc;
+            let Some(version) = self.told_of(stored, Stamp { hlc, origin }) else { continue };
             let place = version.origins.place;
             if progress.catalog.is_sent(self.peer, key.table, &key.primary, place) {
                 bytes += version_bytes(&version);
-                span.rows.push(Row { key, version });
+                rows.push(Row { key, version });
             }
         }
-        if whole {
-            span.through = end;
+        Span { through, rows, full, whole }
+    }
+
+    /// What the peer is sent of an entry: the version, or what stands for it, unless it has that.
+    fn told_of(&self, stored: Stored, stamp: Stamp) -> Option<Version> {
+        let standing = stored.standing_for(stamp).stamp;
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(crate::node::Bug::DisplacedWithheld) && standing != stamp {
+            return None;
         }
-        span
+        let version = stored.versions.into_iter().find(|version| version.stamp == standing);
+        version.filter(|version| version.stamp.origin.slot() != self.peer)
     }
 
     /// One chunk of the table whose turn it is.
@@ -167,6 +243,9 @@ impl Feed {
                 break;
             }
             next = Some(key.primary.clone());
+            // What took the place of an own version goes in its place, as in the feed.
+            let own = Stamp { hlc: stored.seen.get(self.me), origin: self.me };
+            let own = (own.hlc > Hlc::ZERO).then(|| stored.standing_for(own).stamp);
             for version in stored.versions {
                 let place = version.origins.place;
                 // The home region cannot pass on what it may not have.
@@ -174,8 +253,8 @@ impl Feed {
                     let placement = &entry.settings.placement;
                     !placement.allows(&progress.catalog.directory, place, entry.home)
                 });
-                let own = version.stamp.origin.slot() == self.me.slot();
-                let wanted = everything || withheld || own;
+                let of_me = version.stamp.origin.slot() == self.me.slot();
+                let wanted = everything || withheld || of_me || own == Some(version.stamp);
                 if wanted && progress.catalog.may_receive(self.peer, table, &key.primary, place) {
                     bytes += version_bytes(&version);
                     rows.push(Row { key: key.clone(), version });
@@ -199,6 +278,8 @@ struct Span {
     rows: Vec<Row>,
     /// It ended for its bytes.
     full: bool,
+    /// The state has nothing more.
+    whole: bool,
 }
 
 /// Entries that a frame reads at least: rows of one stamp are not parted, and more than those of

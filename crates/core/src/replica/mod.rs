@@ -3,15 +3,23 @@
 //! Every region subscribes to every other. The subscriber asks with a [`Request`], the feeder
 //! answers with [`Frame`]s on the same ordered stream. A frame of rows says "these are the live
 //! rows of my origin with stamps in `(after, through]`": it is safe to apply whenever the
-//! subscriber has applied at least `after`, however old, repeated or late it is.
+//! subscriber has reached at least `after`, however old, repeated or late it is.
 //!
-//! A frame also carries the feeder's own `applied` vector. It travels behind every row that the
-//! feeder wrote before, so it is an in-band acknowledgement: whoever reads that the feeder applied
-//! a stamp has already received all that the feeder wrote until then.
+//! Rows are read from a state of the feeder's store, and what was overwritten in it comes under the
+//! newer stamp. Only the last frame of a state therefore makes the subscriber's place in the feed a
+//! *cut*: all that the origin ever wrote up to there is here, as it was, in the past of something
+//! that is here, or in the ledger. So that this holds for versions that another region's version
+//! took the place of before they were sent, the feeder sends that one in their place.
+//!
+//! The last frame of a state also carries the feeder's own `applied` vector. It travels behind
+//! every row that the feeder wrote before, so it is an in-band acknowledgement: whoever reads that
+//! the feeder applied a stamp has already received all that the feeder wrote until then.
 
 mod feed;
+mod places;
 
 pub use feed::Feed;
+pub use places::Places;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -19,12 +27,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::catalog::Catalog;
-use crate::id::{Origin, TableId};
+use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::merge::{Stored, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
 
-/// The newest stamp applied of each origin.
+/// The cut applied of each origin: all that it wrote up to there is accounted for here.
 pub type Applied = BTreeMap<Origin, Hlc>;
 
 /// What was seen of items whose rows were collected, by table: see [`crate::node`]'s collection.
@@ -37,6 +45,20 @@ pub struct Row {
     pub key: ItemKey,
     /// The version.
     pub version: Version,
+}
+
+impl Row {
+    /// The version's reading.
+    #[must_use]
+    pub fn hlc(&self) -> Hlc {
+        self.version.stamp.hlc
+    }
+
+    /// Whether the version is of that life.
+    #[must_use]
+    pub fn is_of(&self, origin: Origin) -> bool {
+        self.version.stamp.origin == origin
+    }
 }
 
 /// From subscriber to feeder.
@@ -74,14 +96,24 @@ pub struct Rows {
     pub after: Hlc,
     /// Inclusive upper end.
     pub through: Hlc,
-    /// In the order of their stamps.
+    /// The newest own stamp of the state that the frame was read from: later frames of it follow
+    /// until `through` gets there.
+    pub end: Hlc,
+    /// In the order of their stamps; among them other origins' versions, in the place of own ones
+    /// that they took.
     pub rows: Vec<Row>,
     /// What the feeder has durably applied of every origin: the in-band acknowledgement.
     pub applied: Vec<(Origin, Hlc)>,
     /// The feeder's wall clock when it made the frame, milliseconds since 1970.
     pub sent_wall_ms: u64,
-    /// Whether the feeder had nothing more to send at that moment.
-    pub caught_up: bool,
+}
+
+impl Rows {
+    /// Whether the state that the frame was read from has nothing more to send.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.through == self.end
+    }
 }
 
 /// See [`Frame::Copied`].
@@ -115,6 +147,41 @@ pub struct Progress {
     pub collected: Arc<Collected>,
 }
 
+/// What other regions have of this region's writes, as they say in band.
+///
+/// An acknowledgement is a cut: a region that acknowledges a stamp has on its disk every version up
+/// to there of the tables that it holds, as it was, in the past of another, or in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acked(BTreeMap<RegionSlot, (Hlc, bool)>);
+
+impl Acked {
+    /// What the region has of this region's present life; zero if it said nothing yet.
+    #[must_use]
+    pub fn by(&self, region: RegionSlot) -> Hlc {
+        self.0.get(&region).map_or(Hlc::ZERO, |entry| entry.0)
+    }
+
+    /// Whether the stream from the region is open.
+    #[must_use]
+    pub fn reaches(&self, region: RegionSlot) -> bool {
+        self.0.get(&region).is_some_and(|entry| entry.1)
+    }
+
+    /// Takes an acknowledgement in; returns whether it says more than those before.
+    pub(crate) fn note(&mut self, region: RegionSlot, acked: Hlc) -> bool {
+        let entry = self.0.entry(region).or_default();
+        let more = acked > entry.0;
+        entry.0 = entry.0.max(acked);
+        more
+    }
+
+    /// The stream from the region opened or closed; returns whether that is news.
+    pub(crate) fn reachable(&mut self, region: RegionSlot, up: bool) -> bool {
+        let entry = self.0.entry(region).or_default();
+        core::mem::replace(&mut entry.1, up) != up
+    }
+}
+
 /// Synchronous reads of a region's local rows.
 ///
 /// The node is given the newest state, unsynced batches included; a feed is given durable state
@@ -136,6 +203,9 @@ pub trait Snapshot {
         limit: usize,
     ) -> Vec<(Stamp, ItemKey)>;
 
+    /// The newest reading in the changelog index of `origin`; zero if it has no entry.
+    fn newest(&self, origin: Origin) -> Hlc;
+
     /// Up to `limit` rows of a table after a key, in the store's own key order.
     fn rows(
         &self,
@@ -145,10 +215,10 @@ pub trait Snapshot {
     ) -> Vec<(ItemKey, Stored)>;
 }
 
-/// An entry of the changelog index: a version that is kept, and its item.
+/// An entry of the changelog index, [`Stored::entries`], and its item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The version's reading; the rows of one transaction share it.
+    /// The entry's reading; the rows of one transaction share it.
     pub hlc: Hlc,
     /// Which item.
     pub key: ItemKey,
@@ -161,7 +231,7 @@ pub struct Entry {
 pub struct Batch {
     /// Rows to put, or to remove.
     pub items: BTreeMap<ItemKey, Option<Stored>>,
-    /// Index entries to put (`true`), or to remove: one to every version that a row keeps.
+    /// Index entries to put (`true`), or to remove: those of [`Stored::entries`].
     pub changelog: BTreeMap<(Stamp, ItemKey), bool>,
     /// The newest stamp issued so far.
     pub last: Option<Hlc>,
@@ -185,18 +255,20 @@ impl Batch {
             && self.collected.is_empty()
     }
 
-    /// Puts an item's new state, keeping the indexes exact functions of the rows: `added` is the
-    /// version that is new in it, if one is, and `replaced` those that are gone. If it was buried
+    /// Puts an item's new state, keeping the indexes exact functions of the rows. If it was buried
     /// before, [`Batch::unbury`] comes first.
-    pub fn put(
-        &mut self,
-        key: ItemKey,
-        stored: Stored,
-        added: Option<Stamp>,
-        replaced: impl IntoIterator<Item = Stamp>,
-    ) {
-        for stamp in replaced {
+    pub fn put(&mut self, key: ItemKey, stored: Stored, change: Entries) {
+        let Entries { me, own_before, added, replaced } = change;
+        let own = Stamp { hlc: stored.seen.get(me), origin: me };
+        for stamp in replaced.into_iter().filter(|stamp| *stamp != own) {
             self.changelog.insert((stamp, key.clone()), false);
+        }
+        if own_before != own.hlc {
+            if own_before > Hlc::ZERO {
+                let before = Stamp { hlc: own_before, origin: me };
+                self.changelog.insert((before, key.clone()), false);
+            }
+            self.changelog.insert((own, key.clone()), true);
         }
         if let Some(stamp) = added {
             self.changelog.insert((stamp, key.clone()), true);
@@ -213,13 +285,26 @@ impl Batch {
     }
 
     /// Removes a row and its index entries, leaving no trace.
-    pub fn remove(&mut self, key: ItemKey, stored: &Stored) {
-        for stamp in stored.stamps() {
+    pub fn remove(&mut self, key: ItemKey, stored: &Stored, me: Origin) {
+        for stamp in stored.entries(me) {
             self.changelog.insert((stamp, key.clone()), false);
         }
         self.unbury(&key, stored.buried());
         self.items.insert(key, None);
     }
+}
+
+/// How an item's index entries change with its state.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    /// The region whose index it is.
+    pub me: Origin,
+    /// The newest own stamp that the item had seen before; zero if none.
+    pub own_before: Hlc,
+    /// The version that is new in it, if one is.
+    pub added: Option<Stamp>,
+    /// Versions that were kept and are not any more.
+    pub replaced: Vec<Stamp>,
 }
 
 /// What is durable when a node starts: nothing but this survives a crash.

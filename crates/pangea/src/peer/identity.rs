@@ -1,7 +1,8 @@
 //! Who a region is: the development certificate authority, certificates, TLS configurations.
 //!
-//! State: `<data-dir>/pki/` with the authority (`ca.pem`, `ca.key`) and one pair per region
-//! (`<region>.pem`, `<region>.key`, 0600). Several processes may make them at once: a lock file
+//! State: `<data-dir>/pki/` with the authority (`ca.pem`, `ca.key`), one pair per region
+//! (`<region>.pem`, `<region>.key`, 0600), and `session.key` where regions sign session tokens and
+//! do not have the authority's key. Several processes may make them at once: a lock file
 //! serialises them, and a file appears whole or not at all. A region's certificate names it as
 //! `<region>.<cluster>.internal`, for both ends of a connection.
 //!
@@ -112,6 +113,18 @@ pub fn ensure_ca(dir: &Path) -> Result<(), PkiError> {
     let cert = ca_params(&name).self_signed(&key)?;
     pki.put("ca.key", &key.serialize_pem(), 0o600)?;
     pki.put("ca.pem", &cert.pem(), 0o644)
+}
+
+/// The secret that session tokens are signed with: `<dir>/pki/session.key`, or the authority's key
+/// where that file is not. All regions of a cluster must have the same.
+///
+/// # Errors
+/// [`PkiError::File`] if neither can be read.
+pub fn session_secret(dir: &Path) -> Result<Vec<u8>, PkiError> {
+    let pki = dir.join("pki");
+    let own = pki.join("session.key");
+    let path = if own.exists() { own } else { pki.join("ca.key") };
+    fs::read(&path).map_err(in_file(&path))
 }
 
 /// Makes or renews the certificate of `region` under `<dir>/pki/`, where [`ensure_ca`] was.

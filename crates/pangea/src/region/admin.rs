@@ -15,7 +15,7 @@ use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
 use serde_json::json;
 
-use super::{Region, collection, conflicts, health, injection, settings};
+use super::{Region, collection, conflicts, health, injection, reads, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::link::{LinkStats, Role};
@@ -32,6 +32,9 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     let path = request.uri().path().to_string();
     if request.method() == Method::POST && path == "/v1/faults" {
         return injection::answer(&region, request.into_body()).await;
+    }
+    if request.method() == Method::POST && path == reads::PATH {
+        return reads::answer(&region, request.into_body()).await;
     }
     if request.method() == Method::POST && path == "/v1/conflicts/resolve" {
         return conflicts::resolve(&region, request.into_body()).await;
@@ -201,6 +204,10 @@ fn metrics(region: &Region) -> String {
     scrape.counter("pangea_data_ledger_trimmed", trimmed, rows);
     let faults = "Commits that failed";
     scrape.counter("pangea_storage_faults", faults, plain(observed.counts.faults));
+    region.sessions.scrape(&mut scrape);
+    region.forwards.scrape(&mut scrape);
+    region.durability.scrape(&mut scrape);
+    region.reads.scrape(&mut scrape);
     let links = links(region);
     let peer = |name: &str| vec![("peer", name.to_string())];
     let lag = links.iter().filter_map(|link| Some((peer(&link.from), link.lag_ms?)));

@@ -1,18 +1,22 @@
 //! A region's process: one store, one writer, the DynamoDB API, the admin API, links to peers.
 //!
-//! Always true: a request is answered from this process alone. Peers bring frames and are fed; no
-//! client waits for them.
+//! Always true: a request is answered from this process alone, unless it asks for more: a session
+//! that has seen more than this region, a write that shall be on disk elsewhere too, a read of
+//! several regions. Peers bring frames and are fed; no other client waits for them.
 
 mod admin;
 mod api;
 mod collection;
 mod conflicts;
+mod durable;
 mod feed;
 mod forward;
 mod health;
 mod injection;
 mod observe;
+mod reads;
 mod services;
+mod session;
 mod settings;
 mod writer;
 
@@ -71,6 +75,10 @@ pub(crate) struct Region {
     injection: injection::Injection,
     counts: Counts,
     sizes: Mutex<HashMap<TableId, Size>>,
+    sessions: session::Sessions,
+    forwards: forward::Forwards,
+    durability: durable::Durability,
+    reads: reads::Reads,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +169,8 @@ fn open(
         name: known.name.clone(),
         incarnation,
     };
+    let secret = identity::session_secret(data_dir)?;
+    let sessions = session::Sessions::new(&secret, local.cluster_id);
     let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
     let (node, asker) = (node_of(&topology, known), feed::Asker(links.clone()));
     let writer = Writer::start(node, Arc::clone(&store), durable, clock.clone(), asker)?;
@@ -180,6 +190,10 @@ fn open(
         injection: injection::Injection::new(injects, disk),
         counts: Counts::default(),
         sizes: Mutex::default(),
+        sessions,
+        forwards: forward::Forwards::default(),
+        durability: durable::Durability::default(),
+        reads: reads::Reads::default(),
         topology,
     };
     Ok((Arc::new(region), running))
@@ -261,6 +275,13 @@ impl Region {
     fn region_name(&self, slot: RegionSlot) -> String {
         let known = self.topology.regions.iter().find(|region| region.id == slot);
         known.map_or_else(|| slot.to_string(), |region| region.name.clone())
+    }
+
+    /// The distance to another region and back: as it is measured, or as it is declared.
+    fn round_trip(&self, slot: RegionSlot) -> Duration {
+        let declared = self.topology.rtt_ms(&self.name, &self.region_name(slot));
+        let measured = self.links.round_trip(slot).unwrap_or_default();
+        measured.max(Duration::from_millis(declared))
     }
 
     /// Names a request in logs and responses.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pangea_core::clock::Sample;
 use pangea_core::id::{RegionSlot, RequestId, TableId};
 use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Resolution, Token, Trace};
-use pangea_core::replica::{Durable, Frame, Progress, Request};
+use pangea_core::replica::{Acked, Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,6 +75,7 @@ pub(crate) trait Peers: Send + 'static {
 pub(crate) struct Writer {
     commands: mpsc::Sender<Command>,
     progress: watch::Receiver<Progress>,
+    acked: watch::Receiver<Acked>,
     observed: watch::Receiver<Arc<Observed>>,
 }
 
@@ -90,6 +91,7 @@ impl Writer {
         let (commands, inbox) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let node = Node::new(config.clone(), durable);
         let (publish, progress) = watch::channel(node.progress());
+        let (acknowledge, acked) = watch::channel(node.acked().clone());
         let (observer, observed) = Observer::new(&node);
         // A store that was opened read-only serves reads from the start.
         let refusing = store.health().err().filter(|fault| !fault.is_passing());
@@ -101,6 +103,7 @@ impl Writer {
             peers,
             node,
             publish,
+            acknowledge,
             observer,
             waiting: HashMap::new(),
             answers: Vec::new(),
@@ -113,7 +116,7 @@ impl Writer {
             relink: false,
         };
         std::thread::Builder::new().name("writer".to_string()).spawn(move || task.run(inbox))?;
-        Ok(Self { commands, progress, observed })
+        Ok(Self { commands, progress, acked, observed })
     }
 
     /// Writes one item; returns once the write is durable here or refused.
@@ -144,6 +147,12 @@ impl Writer {
         self.progress.clone()
     }
 
+    /// What other regions have of what was written here, and which of them are reached. At least as
+    /// new is the catalog of a [`Writer::progress`] that is read after it.
+    pub(crate) fn acked(&self) -> watch::Receiver<Acked> {
+        self.acked.clone()
+    }
+
     /// What an operator may want to know.
     pub(crate) fn observed(&self) -> Arc<Observed> {
         Arc::clone(&self.observed.borrow())
@@ -162,6 +171,7 @@ struct Task<P> {
     peers: P,
     node: Node,
     publish: watch::Sender<Progress>,
+    acknowledge: watch::Sender<Acked>,
     observer: Observer,
     waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Answers that may be given, to callers that wait on `runtime`'s threads.
@@ -265,6 +275,9 @@ impl<P: Peers> Task<P> {
             Effect::Publish(progress) => {
                 self.publish.send_replace(progress);
             }
+            Effect::Acknowledged(acked) => {
+                self.acknowledge.send_replace(acked);
+            }
             Effect::Trace(trace) => self.trace(&trace),
         }
     }
@@ -353,6 +366,7 @@ impl<P: Peers> Task<P> {
             Ok(durable) => {
                 self.node = Node::new(self.config.clone(), durable);
                 self.publish.send_replace(self.node.progress());
+                self.acknowledge.send_replace(self.node.acked().clone());
                 self.relink = true;
             }
             Err(fault) => self.refusing = Some(fault.to_string()),

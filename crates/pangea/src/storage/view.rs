@@ -3,14 +3,14 @@
 mod tombstones;
 
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pangea_codec::disk::{self, RowError, key};
 use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
-use pangea_core::merge::{Body, Stored};
+use pangea_core::merge::{Body, Stored, VersionVector};
 use pangea_core::replica::{Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use pangea_core::view::view;
@@ -24,6 +24,7 @@ use super::{Fault, Place, Space, View};
 pub struct StoreView {
     pub(super) view: Arc<dyn View>,
     fault: OnceLock<Fault>,
+    rests_on: Mutex<VersionVector>,
 }
 
 impl std::fmt::Debug for StoreView {
@@ -43,7 +44,18 @@ pub struct LedgerRow {
 
 impl StoreView {
     pub(super) fn new(view: Arc<dyn View>) -> Self {
-        Self { view, fault: OnceLock::new() }
+        Self { view, fault: OnceLock::new(), rests_on: Mutex::default() }
+    }
+
+    /// What the region has seen of every item that was read through this view by its own methods,
+    /// deleted ones included: what an answer rests on.
+    #[must_use]
+    pub fn rests_on(&self) -> VersionVector {
+        self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn rest_on(&self, stored: &Stored) {
+        self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).join(&stored.seen);
     }
 
     /// The first fault that a read of the [`Snapshot`] met.
@@ -59,10 +71,7 @@ impl StoreView {
     /// # Errors
     /// [`Fault::Read`], [`Fault::Corrupt`].
     pub fn get_item(&self, item: &ItemKey, policy: &Policy) -> Result<Option<Attributes>, Fault> {
-        let row_key = key::row(item);
-        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
-        let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
-        Ok(if is_of(item, &found, &row_key)? { shown(policy, stored) } else { None })
+        Ok(self.get_stored(item)?.and_then(|stored| shown(policy, stored)))
     }
 
     /// An item's versions, tombstones included.
@@ -70,6 +79,14 @@ impl StoreView {
     /// # Errors
     /// [`Fault::Read`], [`Fault::Corrupt`].
     pub fn get_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
+        let stored = self.read_stored(item)?;
+        if let Some(stored) = &stored {
+            self.rest_on(stored);
+        }
+        Ok(stored)
+    }
+
+    fn read_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
         let row_key = key::row(item);
         let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
         let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
@@ -137,10 +154,13 @@ impl StoreView {
             bounds,
             reverse,
             &mut |row_key, row| match disk::decode_row(row) {
-                Ok((found, stored)) => match shown(policy, stored) {
-                    Some(attributes) => visit(found, attributes),
-                    None => ControlFlow::Continue(()),
-                },
+                Ok((found, stored)) => {
+                    self.rest_on(&stored);
+                    match shown(policy, stored) {
+                        Some(attributes) => visit(found, attributes),
+                        None => ControlFlow::Continue(()),
+                    }
+                }
                 Err(error) => {
                     damaged = Some(corrupt(row_key)(error));
                     ControlFlow::Break(())
@@ -252,6 +272,19 @@ impl StoreView {
         Ok(first)
     }
 
+    fn newest_change(&self, origin: Origin) -> Result<Hlc, Fault> {
+        let behind = |hlc| key::after_prefix(&key::stamp(Stamp { hlc, origin }));
+        let (lower, upper) = (key::stamp(Stamp { hlc: Hlc::ZERO, origin }), behind(Hlc::MAX));
+        let upper = upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let bounds = (Bound::Included(&lower[..]), upper);
+        let mut newest = Hlc::ZERO;
+        self.view.scan(Space::Changelog, bounds, true, &mut |name, _| {
+            newest = key::parse_changelog(name).map_or(newest, |(stamp, _)| stamp.hlc);
+            ControlFlow::Break(())
+        })?;
+        Ok(newest)
+    }
+
     fn changed_items(
         &self,
         origin: Origin,
@@ -337,7 +370,7 @@ fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
 
 impl Snapshot for StoreView {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
-        self.keep(self.get_stored(key))
+        self.keep(self.read_stored(key))
     }
 
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
@@ -351,6 +384,10 @@ impl Snapshot for StoreView {
         limit: usize,
     ) -> Vec<(Stamp, ItemKey)> {
         self.keep(self.tombstone_items(table, after, limit))
+    }
+
+    fn newest(&self, origin: Origin) -> Hlc {
+        self.keep(self.newest_change(origin))
     }
 
     fn rows(
@@ -424,6 +461,11 @@ impl Snapshot for GroupView {
         limit: usize,
     ) -> Vec<(Stamp, ItemKey)> {
         self.grouped_tombstones(table, after, limit)
+    }
+
+    /// See [`GroupView::changes`].
+    fn newest(&self, origin: Origin) -> Hlc {
+        self.view.newest(origin)
     }
 
     /// In the store's order, except that rows new in this group come last.

@@ -1,5 +1,6 @@
 //! Links under load: memory, bandwidth, and what must not wait.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pangea::peer::link::{Links, Options, Role, Running};
@@ -141,16 +142,17 @@ async fn a_trickle_on_a_busy_link_is_gathered() {
 async fn a_row_on_an_idle_link_leaves_at_once() {
     let mut world = World::new(2, Duration::ZERO).await;
     let (links, mut running) = world.bare(0).await;
-    let (store, mut progress) = rows(50, |_| noise(100));
-    progress.closed = Hlc::ZERO;
+    let (store, progress) = rows(0, |_| noise(100));
     let (publish, told) = tokio::sync::watch::channel(progress);
-    let (_feeder, _feeding) = world.start_links(1, store, told).await;
+    let (_feeder, _feeding) = world.start_links(1, Arc::clone(&store), told).await;
     up(&mut running).await;
     assert!(links.ask(slot(1), Request::Subscribe { after: Hlc::ZERO }));
     let mut took = Vec::new();
     for ms in 1..=50 {
         rows_frame(&mut running).await;
         sleep(Duration::from_millis(7)).await;
+        let grown = rows(ms, |_| noise(100)).0.lock().expect("no panic").clone();
+        *store.lock().expect("no panic") = grown;
         let begun = Instant::now();
         publish.send_modify(|progress| progress.closed = Hlc::from_parts(ms, 0));
         while rows_frame(&mut running).await.rows.is_empty() {}

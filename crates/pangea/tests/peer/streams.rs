@@ -85,10 +85,10 @@ fn frame(after: u64) -> Vec<u8> {
         origin: Origin::new(slot(1), 4),
         after: Hlc::from_parts(after, 0),
         through: Hlc::from_parts(after + 1, 0),
+        end: Hlc::from_parts(after + 1, 0),
         rows: Vec::new(),
         applied: Vec::new(),
         sent_wall_ms: 0,
-        caught_up: false,
     };
     encode(&Message::Frame(Frame::Rows(rows))).expect("short")[PREFIX_BYTES..].to_vec()
 }

@@ -15,7 +15,7 @@ use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::node::{Config, Effect, Event, Node, Outcome, Token};
 use pangea_core::replica::{
-    Applied, Batch, Collected, Durable, Entry, Frame, Progress, Rows, Snapshot,
+    Applied, Batch, Collected, Durable, Entries, Entry, Frame, Progress, Rows, Snapshot,
 };
 use pangea_core::time::{Hlc, Now, Stamp};
 use tokio::net::TcpListener;
@@ -137,6 +137,11 @@ impl Snapshot for View {
             .collect()
     }
 
+    fn newest(&self, origin: Origin) -> Hlc {
+        let of_origin = self.0.changelog.iter().rev().find(|(of, _, _)| *of == origin);
+        of_origin.map(|(_, hlc, _)| *hlc).unwrap_or_default()
+    }
+
     fn rows(
         &self,
         table: TableId,
@@ -229,7 +234,9 @@ pub(crate) fn rows(count: u64, body: impl Fn(u64) -> Body) -> (Store, Progress) 
         let partition = KeyValue::S(format!("row {ms}"));
         let primary = PrimaryKey { partition, ..entry_key(TableId::LEDGER).primary };
         let key = ItemKey { table: TableId::CATALOG, primary };
-        batch.put(key, Stored::single(Version::first(stamp, body(ms))), Some(stamp), None);
+        let stored = Stored::single(Version::first(stamp, body(ms)));
+        let (me, own_before, added) = (origin, Hlc::ZERO, Some(stamp));
+        batch.put(key, stored, Entries { me, own_before, added, replaced: Vec::new() });
     }
     let store = Store::default();
     Arc::make_mut(&mut store.lock().expect("no panic")).apply(&batch);
@@ -472,7 +479,7 @@ impl Driver {
                 Effect::Publish(progress) => {
                     self.publish.send_replace(progress);
                 }
-                Effect::Trace(_) => {}
+                Effect::Acknowledged(_) | Effect::Trace(_) => {}
             }
         }
         newest

@@ -3,8 +3,7 @@
 //!
 //! Source: DESIGN.md, invariant 3; data-plane.md 2.10 and 3.3, 4. At every commit: every durable
 //! version of the origin up to the new place, of a table that the region holds whole, has been
-//! absorbed, or the origin itself shows something else by now (it was overwritten before it was
-//! sent, or lost there, which its ledger tells).
+//! absorbed here, as it was or in the past of another, or has lost, which a ledger tells.
 
 use pangea_core::id::TableId;
 use pangea_core::time::Hlc;
@@ -66,7 +65,7 @@ pub(crate) fn whole(oracle: &Oracle, sites: &[Site], region: usize, table: Table
 
 /// Whether two regions know of the same life of the first one's replica. If not, the other rightly
 /// withholds rows, and the first will drop or copy the table once it has heard.
-fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
+pub(crate) fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
     let (here, there) = (site.catalog.get(table), origin.catalog.get(table));
     let (Some(here), Some(there)) = (here, there) else { return false };
     there.is_held_by(site.slot) && here.replica(site.slot) == there.replica(site.slot)
@@ -85,15 +84,13 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         return Ok(());
     }
     let absorbed = sites[region].disk.durable.absorbed(key).has(issued.nth);
-    let there = sites[issued.region].disk.durable.rows.get(key);
-    let shown = there.is_some_and(|held| held.stored.version(issued.version().stamp).is_some());
-    // A copy from the home region brings what won there; its ledger has what lost.
+    // Where it came to lose, what won was sent in its place; the ledger there has what lost.
     let lost = || {
         sites
             .iter()
             .any(|site| site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth)))
     };
-    demand(BROKEN, absorbed || !shown || lost(), || {
+    demand(BROKEN, absorbed || lost(), || {
         let (slot, stamp) = (sites[region].slot, issued.version().stamp);
         format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
     })

@@ -4,6 +4,7 @@ pub(crate) mod applied;
 pub(crate) mod clock;
 pub(crate) mod collection;
 pub(crate) mod convergence;
+pub(crate) mod durability;
 pub(crate) mod durable_ack;
 pub(crate) mod identity;
 pub(crate) mod index;
@@ -12,6 +13,7 @@ pub(crate) mod merge_laws;
 pub(crate) mod merged;
 pub(crate) mod nothing_vanishes;
 pub(crate) mod residency;
+pub(crate) mod session;
 pub(crate) mod single_writer;
 
 use std::fmt;
@@ -35,6 +37,10 @@ pub enum Invariant {
     Convergence,
     /// 7, of merging tables: readers see what the history demands, counters conserve additions.
     Merged,
+    /// 8 of the data plane's: a session reads its own writes and never goes back.
+    Session,
+    /// A write is in as many regions as its client was told.
+    Durability,
     /// 9: the changelog index is a function of the rows, at every commit.
     Index,
     /// 10: a restricted item's bytes never reach a region that its placement forbids.
@@ -60,6 +66,8 @@ impl Invariant {
             Self::NothingVanishes => "6-nothing-vanishes",
             Self::Convergence => "7-convergence",
             Self::Merged => "7-merged",
+            Self::Session => "8-session",
+            Self::Durability => "durability",
             Self::Index => "9-index",
             Self::Residency => "10-residency",
             Self::Collection => "collection",

@@ -38,7 +38,7 @@ impl Site {
         Self {
             slot,
             origin,
-            disk: Disk::default(),
+            disk: Disk::new(origin),
             catalog: Catalog::of(directory),
             ledgered: BTreeMap::new(),
             issued: Hlc::ZERO,

@@ -41,6 +41,9 @@ impl World {
                 Operation::Define { region, change } => self.define(region, change)?,
             }
         }
+        if self.has_sessions() {
+            self.session_clients()?;
+        }
         let pauses = self.swarm.pause > 0 && self.gaps.chance(self.swarm.pause);
         let gap_us = if pauses { PAUSE_US } else { self.swarm.gap_us };
         let gap_us = self.gaps.range(0, 2 * gap_us);
@@ -57,6 +60,7 @@ impl World {
         self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
         let writes = vec![self.with_shown(region, key)];
         let request = self.ask(Asked { region, writes });
+        self.draw_level(request.0);
         self.counts.writes += 1;
         if self.timeline.is_some() {
             let (deed, key) = (self.workload.deed(&op.action), &op.key.partition);
@@ -66,7 +70,7 @@ impl World {
         self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
     }
 
-    fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
+    pub(super) fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
         let shown = self.sites[region].disk.visible.rows.get(&key);
         let shown = shown.map(|held| held.stored.greatest().stamp);
         (key, shown)
@@ -82,6 +86,7 @@ impl World {
         self.oracle.deeds = keys.iter().cloned().zip(deeds).collect();
         let writes = keys.into_iter().map(|key| self.with_shown(region, key)).collect();
         let request = self.ask(Asked { region, writes });
+        self.draw_level(request.0);
         self.counts.transactions += 1;
         self.note(region, || format!("is asked ({}) a transaction of {}", request.0, ops.len()));
         self.deliver(region, NodeEvent::Transact { request, ops })
@@ -97,7 +102,7 @@ impl World {
         self.deliver(region, NodeEvent::Define { request, change: Box::new(change) })
     }
 
-    fn ask(&mut self, asked: Asked) -> RequestId {
+    pub(super) fn ask(&mut self, asked: Asked) -> RequestId {
         self.requests += 1;
         self.oracle.asked.insert(self.requests, asked);
         RequestId(self.requests)

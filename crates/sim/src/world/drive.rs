@@ -66,8 +66,10 @@ impl World {
                 durable_ack::published(&self.sites[region], &progress)?;
                 self.sites[region].closed = progress.closed;
                 self.regions[region].published = Some(progress);
+                self.look_at_sessions(region)?;
                 self.pump_all(region)
             }
+            Effect::Acknowledged(acked) => self.acknowledged(region, acked),
             Effect::Trace(trace) => self.trace(region, trace),
         }
     }
@@ -199,6 +201,7 @@ impl World {
         durable_ack::replied(&mut self.oracle, &self.sites[region], &asked, &outcome)?;
         self.digest.add(request);
         self.note(region, || format!("answers request {request}: {}", tell(&outcome)));
+        self.session_reply(region, request, &asked, &outcome)?;
         self.answered(region, outcome)
     }
 

@@ -1,5 +1,7 @@
 //! The fault menu: crashes, splits, dead connections, wrong clocks, slow disks.
 
+use pangea_core::replica::Acked;
+
 use super::{Event, Phase, World};
 use crate::invariants::{Checked, durable_ack};
 
@@ -111,7 +113,9 @@ impl World {
         let here = &mut self.regions[region];
         here.life += 1;
         here.published = None;
+        here.acked = Acked::default();
         here.timer_set = false;
+        self.sessions.crashed(region, &self.oracle.asked);
         self.cut_off(region);
         let down_us = self.down_us();
         let life = self.regions[region].life;

@@ -28,7 +28,7 @@ impl World {
         if !passes || self.net.conns[conn].up {
             return Ok(());
         }
-        let feed = Feed::new(self.sites[feeder].origin, slot(subscriber));
+        let feed = self.new_feed(feeder, subscriber);
         let here = &mut self.net.conns[conn];
         here.epoch += 1;
         here.up = true;
@@ -36,6 +36,14 @@ impl World {
         here.pump_at_us = None;
         self.note(subscriber, || format!("is connected to r{feeder}"));
         self.deliver(subscriber, node::Event::Linked { peer: slot(feeder) })
+    }
+
+    fn new_feed(&self, feeder: usize, subscriber: usize) -> Feed {
+        let feed = Feed::new(self.sites[feeder].origin, slot(subscriber));
+        let feed = feed.with_rows_max(self.swarm.frame_rows);
+        #[cfg(feature = "planted-bugs")]
+        let feed = feed.with_bug(self.options.bug);
+        feed
     }
 
     /// Both ends notice that a connection is dead.
@@ -188,7 +196,8 @@ fn describe(frame: &Frame) -> String {
     };
     match frame {
         Frame::Rows(frame) => {
-            format!("({}, {}] rows [{}]", frame.after, frame.through, stamps(&frame.rows))
+            let (after, through, end) = (frame.after, frame.through, frame.end);
+            format!("({after}, {through}] of {end} rows [{}]", stamps(&frame.rows))
         }
         Frame::Copied(frame) => {
             let (table, ready) = (frame.table, frame.ready);

@@ -11,6 +11,7 @@ mod heartbeats;
 mod links;
 mod queue;
 mod rest;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use pangea_core::catalog::Directory;
 use pangea_core::clock;
 use pangea_core::node::{Collect, Config, Effect, Node};
-use pangea_core::replica::{Durable, Progress};
+use pangea_core::replica::{Acked, Durable, Progress};
 
 use crate::clock::Clock;
 use crate::digest::Digest;
@@ -30,6 +31,7 @@ use crate::report::{Counts, Line};
 use crate::rng::Rng;
 use crate::workload::{Workload, slot};
 use queue::{Event, Queue};
+use sessions::Sessions;
 
 /// Time for tables and replicas to be made before the faults begin.
 const WARM_US: u64 = 170_000;
@@ -48,6 +50,8 @@ struct Region {
     life: u32,
     clock: Clock,
     published: Option<Progress>,
+    /// What it has heard others acknowledge.
+    acked: Acked,
     timer_set: bool,
     /// How much slower than usual the disk is.
     slowness: u64,
@@ -80,6 +84,7 @@ pub(crate) struct World {
     directory: Arc<Directory>,
     oracle: Oracle,
     workload: Workload,
+    sessions: Sessions,
     requests: u64,
     effects: Vec<Effect>,
     /// The furthest that any clock was ever ahead.
@@ -104,6 +109,7 @@ impl World {
             life: 0,
             clock: draw_clock(&swarm, &mut clocks),
             published: None,
+            acked: Acked::default(),
             timer_set: false,
             slowness: 1,
             heard: BTreeMap::new(),
@@ -124,6 +130,7 @@ impl World {
             }))),
             oracle: Oracle::new(swarm.regions),
             workload: Workload::new(&swarm, root.fork("workload")),
+            sessions: Sessions::new(swarm.sessions, root.fork("clients")),
             requests: 0,
             effects: Vec::new(),
             ahead_us: 0,
@@ -194,6 +201,7 @@ impl World {
                 self.heal();
                 Ok(())
             }
+            Event::Patience { client, turn } => self.patience(client, turn),
             Event::Look => Ok(()),
         }
     }

@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Break,
     /// The faults end.
     Heal,
+    /// A client of a session has waited long enough.
+    Patience { client: usize, turn: u64 },
     /// Is everything at rest?
     Look,
 }

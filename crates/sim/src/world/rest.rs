@@ -46,6 +46,7 @@ impl World {
             return Ok(false);
         }
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
+        self.wide_at_rest()?;
         convergence::at_rest(&self.oracle, &self.sites)?;
         merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;
         Ok(true)

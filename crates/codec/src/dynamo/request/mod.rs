@@ -114,6 +114,41 @@ pub enum Request {
     BatchWriteItem(BatchWriteItem),
 }
 
+impl Request {
+    /// The tables that it names.
+    #[must_use]
+    pub fn tables(&self) -> Vec<&str> {
+        match self {
+            Self::CreateTable(create) => vec![&create.table],
+            Self::DescribeTable(table) | Self::DeleteTable(table) => vec![&table.table],
+            Self::ListTables(_) => Vec::new(),
+            Self::UpdateTable(update) => vec![&update.table],
+            Self::PutItem(put) => vec![&put.table],
+            Self::GetItem(get) => vec![&get.table],
+            Self::UpdateItem(update) => vec![&update.table],
+            Self::DeleteItem(delete) => vec![&delete.table],
+            Self::Query(query) => vec![&query.table],
+            Self::Scan(scan) => vec![&scan.table],
+            Self::BatchGetItem(batch) => batch.tables.keys().map(String::as_str).collect(),
+            Self::BatchWriteItem(batch) => batch.tables.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// Whether it changes nothing, so that it may be tried again wherever it got to.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::DescribeTable(_)
+                | Self::ListTables(_)
+                | Self::GetItem(_)
+                | Self::Query(_)
+                | Self::Scan(_)
+                | Self::BatchGetItem(_)
+        )
+    }
+}
+
 /// Decodes the body of a request.
 ///
 /// # Errors

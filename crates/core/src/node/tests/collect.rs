@@ -123,7 +123,7 @@ fn what_was_collected_survives_a_restart_and_goes_with_the_table() {
     let durable = Durable {
         incarnation: 1,
         last: Hlc::ZERO,
-        applied: regions[1].node.applied.clone(),
+        applied: regions[1].node.places.cuts().clone(),
         catalog: regions[1].node.catalog.clone(),
         collected: kept.clone(),
     };

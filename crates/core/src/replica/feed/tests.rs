@@ -44,6 +44,10 @@ impl Snapshot for Changes {
         Vec::new()
     }
 
+    fn newest(&self, _: Origin) -> Hlc {
+        self.entries.last().map(|entry| entry.hlc).unwrap_or_default()
+    }
+
     fn rows(&self, _: TableId, _: Option<&PrimaryKey>, _: usize) -> Vec<(ItemKey, Stored)> {
         Vec::new()
     }

@@ -86,10 +86,10 @@ mod tests {
             origin: Origin::new(RegionSlot::new(1).expect("small"), 1),
             after: hlc(after),
             through: hlc(through),
+            end: hlc(through),
             rows: Vec::new(),
             applied: Vec::new(),
             sent_wall_ms: 0,
-            caught_up: false,
         })
     }
 

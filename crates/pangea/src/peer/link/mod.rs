@@ -314,6 +314,18 @@ impl Links {
         self.shared.peers.borrow().iter().flat_map(both).collect()
     }
 
+    /// The last round trip to a peer, simulated delay and queues included, if one was measured.
+    #[must_use]
+    pub fn round_trip(&self, peer: RegionSlot) -> Option<Duration> {
+        self.shared.peers.borrow().get(&peer)?.subscriber.rtt()
+    }
+
+    /// Whether a peer is being fed this region's rows.
+    #[must_use]
+    pub fn is_fed(&self, peer: RegionSlot) -> bool {
+        self.shared.peers.borrow().get(&peer).is_some_and(|links| links.feeder.is_open())
+    }
+
     /// Connections to the peer port that were refused, by kind.
     #[must_use]
     pub fn garbage(&self) -> BTreeMap<Garbage, u64> {

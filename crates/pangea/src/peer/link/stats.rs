@@ -88,6 +88,10 @@ impl Meter {
         self.opened.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Relaxed) > 0
+    }
+
     /// A connection ended or, unless it `was_open`, did not come about. Returns whether the reason
     /// is news, so that a retry is not logged again.
     pub(super) fn closed(&self, reason: &str, was_open: bool) -> bool {

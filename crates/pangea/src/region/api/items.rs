@@ -11,33 +11,40 @@ use pangea_codec::dynamo::request::{
     Scan, UpdateItem,
 };
 use pangea_codec::dynamo::{ApiError, response};
-use pangea_core::catalog::{Policy, TableEntry};
-use pangea_core::id::RegionSlot;
+use pangea_core::catalog::{Catalog, Policy, TableEntry};
+use pangea_core::id::{Origin, Place, RegionSlot};
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
 use pangea_core::table::{Page, WriteOp};
+use pangea_core::time::Stamp;
 use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
 
 use super::hints::{self, Hints, format_context};
-use super::{Success, Trouble, missing, serving, store_fault, write_fault};
-use crate::region::Region;
+use super::{Trouble, missing, serving, store_fault, write_fault};
+use crate::region::durable::{self, Plan};
+use crate::region::{Region, reads};
+use crate::versions::{STAMP_HEADER, format_stamp};
 
-pub(super) fn get(region: &Region, get: &GetItem, hints: &Hints) -> Result<Success, ApiError> {
+pub(super) async fn get(
+    region: &Arc<Region>,
+    get: &GetItem,
+    hints: &Hints,
+) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
-    let view = region.store.snapshot().map_err(store_fault)?;
     let policy = &entry.settings.policy;
-    let (item, siblings) = match policy {
-        Policy::Siblings => {
-            let stored = view.get_stored(&key).map_err(store_fault)?;
-            let item = stored.as_ref().and_then(|stored| shown(policy, stored));
-            (item.map(Cow::into_owned), stored)
-        }
-        _ => (view.get_item(&key, policy).map_err(store_fault)?, None),
+    let (item, siblings) = if hints.read.is_plain() {
+        here(region, &key, policy, hints)?
+    } else {
+        let keys = std::slice::from_ref(&key);
+        let of = (&*catalog, entry);
+        let (mut items, told) = reads::read(region, of, keys, hints.read, &hints.session).await?;
+        hints.tell(told);
+        of_policy(policy, items.pop().flatten())
     };
     let bytes = item.as_ref().map_or(0, item_size);
     let item = match &get.projection {
@@ -50,11 +57,30 @@ pub(super) fn get(region: &Region, get: &GetItem, hints: &Hints) -> Result<Succe
         Some(images) => response::get_siblings(item.as_ref(), &images, Some(&consumed)),
         None => response::get_item(item.as_ref(), Some(&consumed)),
     };
-    let headers = siblings.map(|stored| {
+    if let Some(stored) = siblings {
         let count = stored.versions.len().to_string();
-        vec![(hints::SIBLINGS, count), (hints::CONTEXT, format_context(&stored.seen))]
-    });
-    Ok(Success { body, stamp: None, headers: headers.unwrap_or_default() })
+        let context = (hints::CONTEXT, format_context(&stored.seen));
+        hints.tell(vec![(hints::SIBLINGS, count), context]);
+    }
+    Ok(body)
+}
+
+/// What readers see of an item and, where all versions are kept, the versions.
+type Read = (Option<Attributes>, Option<Stored>);
+
+fn here(region: &Region, key: &ItemKey, policy: &Policy, hints: &Hints) -> Result<Read, ApiError> {
+    let view = region.store.snapshot().map_err(store_fault)?;
+    let read = match policy {
+        Policy::Siblings => of_policy(policy, view.get_stored(key).map_err(store_fault)?),
+        _ => (view.get_item(key, policy).map_err(store_fault)?, None),
+    };
+    hints.session.saw(&view.rests_on());
+    Ok(read)
+}
+
+fn of_policy(policy: &Policy, stored: Option<Stored>) -> Read {
+    let item = stored.as_ref().and_then(|stored| shown(policy, stored));
+    (item.map(Cow::into_owned), stored.filter(|_| policy.keeps_all()))
 }
 
 /// Every version that is kept, the one that plain readers see first; `None` is a deletion.
@@ -66,40 +92,74 @@ fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     Consumed { table: table.to_string(), units, detail }
 }
 
-pub(super) async fn put(region: &Region, put: PutItem, hints: Hints) -> Result<Success, Trouble> {
+pub(super) async fn put(region: &Region, put: PutItem, hints: &Hints) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &put.table)?;
     let (table, capacity) = (put.table.clone(), put.capacity);
-    let op = with(hints, put.into_op(&entry.schema)?);
-    write(region, entry, op, &table, capacity).await
+    let op = put.into_op(&entry.schema)?;
+    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
 }
 
 pub(super) async fn update(
     region: &Region,
     update: UpdateItem,
-    hints: Hints,
-) -> Result<Success, Trouble> {
+    hints: &Hints,
+) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &update.table)?;
     let (table, capacity) = (update.table.clone(), update.capacity);
-    let op = with(hints, update.into_op(&entry.schema)?);
-    write(region, entry, op, &table, capacity).await
+    let op = update.into_op(&entry.schema)?;
+    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
 }
 
 pub(super) async fn delete(
     region: &Region,
     delete: DeleteItem,
-    hints: Hints,
-) -> Result<Success, Trouble> {
+    hints: &Hints,
+) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &delete.table)?;
     let (table, capacity) = (delete.table.clone(), delete.capacity);
-    let op = with(hints, delete.into_op(&entry.schema)?);
-    write(region, entry, op, &table, capacity).await
+    let op = delete.into_op(&entry.schema)?;
+    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
 }
 
-fn with(hints: Hints, op: WriteOp) -> WriteOp {
-    WriteOp { context: hints.context, ..op }
+async fn write(
+    region: &Region,
+    (catalog, entry): (&Catalog, &TableEntry),
+    op: WriteOp,
+    hints: &Hints,
+    (table, capacity): (&str, ReturnCapacity),
+) -> Result<Vec<u8>, Trouble> {
+    let place = durable::place_of(region, entry, (&op.key, Some(&op.action)))?;
+    let plan = durable::plan(region, catalog, (entry, place), hints.durability)?;
+    let op = WriteOp { context: hints.context.clone(), ..op };
+    let key = ItemKey { table: entry.id, primary: op.key.clone() };
+    match region.writer.write(entry.id, op).await.map_err(write_fault)? {
+        Outcome::Written { returned, stamp, bytes } => {
+            region.counts.writes.fetch_add(1, Relaxed);
+            let rests_on = match stamp {
+                Some(stamp) => {
+                    hints.session.wrote(stamp);
+                    hints.tell(vec![(STAMP_HEADER, format_stamp(stamp))]);
+                    stamp
+                }
+                None => see(region, &key, hints)?,
+            };
+            let plan = plan.at(durable::place_of(region, entry, (&key.primary, None))?);
+            hints.tell(plan.settle(region, rests_on).await?);
+            let consumed = consumed(table, write_units(bytes), capacity);
+            Ok(response::written(returned.as_ref(), Some(&consumed)))
+        }
+        Outcome::Refused(refusal) => {
+            see(region, &key, hints)?;
+            Err(ApiError::from(refusal).into())
+        }
+        Outcome::Elsewhere { regions, why } => {
+            Err(Trouble::Elsewhere(regions, why, entry.settings.foreign))
+        }
+        _ => Err(missing().into()),
+    }
 }
 
 /// Names the region that has to do the write.
@@ -115,29 +175,18 @@ pub(super) fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere)
     })
 }
 
-async fn write(
-    region: &Region,
-    entry: &TableEntry,
-    op: WriteOp,
-    table: &str,
-    capacity: ReturnCapacity,
-) -> Result<Success, Trouble> {
-    match region.writer.write(entry.id, op).await.map_err(write_fault)? {
-        Outcome::Written { returned, stamp, bytes } => {
-            region.counts.writes.fetch_add(1, Relaxed);
-            let consumed = consumed(table, write_units(bytes), capacity);
-            let body = response::written(returned.as_ref(), Some(&consumed));
-            Ok(Success { body, stamp, headers: Vec::new() })
-        }
-        Outcome::Refused(refusal) => Err(ApiError::from(refusal).into()),
-        Outcome::Elsewhere { regions, why } => {
-            Err(Trouble::Elsewhere(regions, why, entry.settings.foreign))
-        }
-        _ => Err(missing().into()),
-    }
+/// Nothing was written, because of what is there: the response rests on that. Returns this region's
+/// last write of the item.
+fn see(region: &Region, key: &ItemKey, hints: &Hints) -> Result<Stamp, ApiError> {
+    let view = region.store.snapshot().map_err(store_fault)?;
+    view.get_stored(key).map_err(store_fault)?;
+    let seen = view.rests_on();
+    hints.session.saw(&seen);
+    let origin = Origin::new(region.slot, region.incarnation);
+    Ok(Stamp { hlc: seen.get(origin), origin })
 }
 
-pub(super) fn query(region: &Region, query: &Query) -> Result<Vec<u8>, ApiError> {
+pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &query.table)?;
     let (range, after) = query.resolve(&entry.schema)?;
@@ -148,11 +197,12 @@ pub(super) fn query(region: &Region, query: &Query) -> Result<Vec<u8>, ApiError>
         page.push(key, row, bytes)
     })
     .map_err(store_fault)?;
+    hints.session.saw(&view.rests_on());
     let shape = (query.count_only, query.consistent, query.capacity);
     Ok(finish(page, entry, &query.table, shape))
 }
 
-pub(super) fn scan(region: &Region, scan: &Scan) -> Result<Vec<u8>, ApiError> {
+pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &scan.table)?;
     let after = scan.start_key(&entry.schema)?;
@@ -162,6 +212,7 @@ pub(super) fn scan(region: &Region, scan: &Scan) -> Result<Vec<u8>, ApiError> {
     let of = (entry.id, &entry.settings.policy);
     view.scan(of, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
         .map_err(store_fault)?;
+    hints.session.saw(&view.rests_on());
     Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
 }
 
@@ -176,32 +227,98 @@ fn finish(
     response::page(&result, &entry.schema, count_only, Some(&consumed))
 }
 
-pub(super) fn batch_get(region: &Region, batch: &BatchGetItem) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn batch_get(
+    region: &Arc<Region>,
+    batch: BatchGetItem,
+    hints: &Arc<Hints>,
+) -> Result<Vec<u8>, ApiError> {
+    if hints.read.is_plain() {
+        let (region, hints) = (Arc::clone(region), Arc::clone(hints));
+        return super::blocking(move || batch_get_here(&region, &batch, &hints)).await;
+    }
     let catalog = region.catalog();
-    let view = region.store.snapshot().map_err(store_fault)?;
-    let (mut responses, mut unprocessed) = (BTreeMap::new(), BTreeMap::new());
-    let (mut all_consumed, mut total) = (Vec::new(), 0_usize);
+    let (mut found, mut worst) = (Found::default(), Vec::new());
     for (name, table) in &batch.tables {
         let entry = serving(region, &catalog, name)?;
-        let (mut found, mut units) = (Vec::new(), 0.0);
-        let keys = table.primary_keys(&entry.schema)?;
-        for (at, primary) in keys.into_iter().enumerate() {
-            if total >= BATCH_GET_BYTES_MAX {
-                let keys = table.keys[at..].to_vec();
-                unprocessed.insert(name.clone(), BatchGetTable { keys, ..table.clone() });
-                break;
-            }
-            let key = ItemKey { table: entry.id, primary };
-            let item = view.get_item(&key, &entry.settings.policy).map_err(store_fault)?;
+        let keys = item_keys(table, entry)?;
+        let of = (&*catalog, entry);
+        let (items, told) = reads::read(region, of, &keys, hints.read, &hints.session).await?;
+        // What fell short says more.
+        worst = if told.len() > worst.len() { told } else { worst };
+        let policy = &entry.settings.policy;
+        let items = items.into_iter().map(|stored| Ok(of_policy(policy, stored).0));
+        found.take(name, table, items)?;
+    }
+    hints.tell(worst);
+    Ok(found.finish(batch.capacity))
+}
+
+fn batch_get_here(
+    region: &Region,
+    batch: &BatchGetItem,
+    hints: &Hints,
+) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let view = region.store.snapshot().map_err(store_fault)?;
+    let mut found = Found::default();
+    for (name, table) in &batch.tables {
+        let entry = serving(region, &catalog, name)?;
+        let keys = item_keys(table, entry)?;
+        let get = |key: &ItemKey| view.get_item(key, &entry.settings.policy).map_err(store_fault);
+        found.take(name, table, keys.iter().map(get))?;
+    }
+    hints.session.saw(&view.rests_on());
+    Ok(found.finish(batch.capacity))
+}
+
+fn item_keys(table: &BatchGetTable, entry: &TableEntry) -> Result<Vec<ItemKey>, ApiError> {
+    let keys = table.primary_keys(&entry.schema)?.into_iter();
+    Ok(keys.map(|primary| ItemKey { table: entry.id, primary }).collect())
+}
+
+/// The response of a BatchGetItem under construction.
+#[derive(Default)]
+struct Found {
+    responses: BTreeMap<String, Vec<Attributes>>,
+    unprocessed: BTreeMap<String, BatchGetTable>,
+    units: BTreeMap<String, f64>,
+    bytes: usize,
+}
+
+impl Found {
+    /// Takes a table's items, in the order of its keys, until the response is full.
+    fn take(
+        &mut self,
+        name: &str,
+        table: &BatchGetTable,
+        items: impl Iterator<Item = Result<Option<Attributes>, ApiError>>,
+    ) -> Result<(), ApiError> {
+        let (mut found, mut units, mut at) = (Vec::new(), 0.0, 0);
+        let mut items = items;
+        while at < table.keys.len() && self.bytes < BATCH_GET_BYTES_MAX {
+            let Some(item) = items.next() else { break };
+            let item = item?;
             let bytes = item.as_ref().map_or(0, item_size);
-            total += bytes;
+            self.bytes += bytes;
             units += read_units(bytes, table.consistent);
             found.extend(item.map(|item| project(table, item)));
+            at += 1;
         }
-        responses.insert(name.clone(), found);
-        all_consumed.push(consumed(name, units, batch.capacity));
+        if at < table.keys.len() {
+            let keys = table.keys[at..].to_vec();
+            self.unprocessed.insert(name.to_string(), BatchGetTable { keys, ..table.clone() });
+        }
+        self.responses.insert(name.to_string(), found);
+        self.units.insert(name.to_string(), units);
+        Ok(())
     }
-    Ok(response::batch_get(&responses, &unprocessed, &all_consumed))
+
+    fn finish(self, capacity: ReturnCapacity) -> Vec<u8> {
+        let units = self.units.iter();
+        let all: Vec<Consumed> =
+            units.map(|(name, units)| consumed(name, *units, capacity)).collect();
+        response::batch_get(&self.responses, &self.unprocessed, &all)
+    }
 }
 
 fn project(table: &BatchGetTable, item: Attributes) -> Attributes {
@@ -211,38 +328,72 @@ fn project(table: &BatchGetTable, item: Attributes) -> Attributes {
     }
 }
 
+/// Items of a table that may be in the same regions.
+type Of = (String, Place);
+
 /// Every write stands alone, as in DynamoDB; they share a sync because they arrive together.
 pub(super) async fn batch_write(
     region: &Arc<Region>,
     batch: BatchWriteItem,
+    hints: &Hints,
 ) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
-    let mut checked = Vec::new();
+    let (mut checked, mut plans) = (Vec::new(), BTreeMap::new());
     for (name, writes) in batch.tables {
         let entry = serving(region, &catalog, &name)?;
-        checked.push((name, entry.id, BatchWrite::into_ops(writes, &entry.schema)?));
-    }
-    let mut writing = JoinSet::new();
-    for (name, table, ops) in checked {
-        for op in ops {
-            let (region, name) = (Arc::clone(region), name.clone());
-            writing.spawn(async move { (name, region.writer.write(table, op).await) });
+        for op in BatchWrite::into_ops(writes, &entry.schema)? {
+            let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
+            if !plans.contains_key(&of) {
+                let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
+                plans.insert(of.clone(), plan);
+            }
+            checked.push((of, entry.id, op));
         }
     }
+    let mut writing = JoinSet::new();
+    for (of, table, op) in checked {
+        let region = Arc::clone(region);
+        writing.spawn(async move {
+            let key = ItemKey { table, primary: op.key.clone() };
+            (of, key, region.writer.write(table, op).await)
+        });
+    }
     let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    let mut newest: BTreeMap<Of, Stamp> = BTreeMap::new();
     while let Some(written) = writing.join_next().await {
-        let (name, outcome) = written.map_err(|_| super::internal("a write was cancelled"))?;
-        match outcome.map_err(write_fault)? {
-            Outcome::Written { bytes, .. } => {
-                region.counts.writes.fetch_add(1, Relaxed);
-                *units.entry(name).or_default() += write_units(bytes);
-            }
+        let (of, key, outcome) = written.map_err(|_| super::internal("a write was cancelled"))?;
+        let (stamp, bytes) = match outcome.map_err(write_fault)? {
+            Outcome::Written { stamp: Some(stamp), bytes, .. } => (stamp, bytes),
+            Outcome::Written { stamp: None, bytes, .. } => (see(region, &key, hints)?, bytes),
             Outcome::Refused(refusal) => return Err(refusal.into()),
             Outcome::Elsewhere { regions, why } => return Err(elsewhere(region, &regions, why)),
             _ => return Err(missing()),
-        }
+        };
+        region.counts.writes.fetch_add(1, Relaxed);
+        hints.session.wrote(stamp);
+        *units.entry(of.0.clone()).or_default() += write_units(bytes);
+        let newest = newest.entry(of).or_insert(stamp);
+        *newest = stamp.max(*newest);
     }
+    settle(region, plans, &newest, hints).await?;
     let consumed: Vec<Consumed> =
         units.into_iter().map(|(name, units)| consumed(&name, units, batch.capacity)).collect();
     Ok(response::batch_write(&BTreeMap::new(), &consumed))
+}
+
+/// Waits for what each table asks for; the response says where it fell short, if it did.
+async fn settle(
+    region: &Region,
+    plans: BTreeMap<Of, Plan>,
+    newest: &BTreeMap<Of, Stamp>,
+    hints: &Hints,
+) -> Result<(), ApiError> {
+    let mut worst = Vec::new();
+    for (of, plan) in plans {
+        let Some(stamp) = newest.get(&of) else { continue };
+        let told = plan.settle(region, *stamp).await?;
+        worst = if told.len() > worst.len() { told } else { worst };
+    }
+    hints.tell(worst);
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The DynamoDB API of one region: reads from local snapshots, writes through the local writer.
 //!
-//! No request waits on another region.
+//! No request waits on another region, unless it asks for more than this one has.
 
 mod hints;
 mod items;
@@ -9,41 +9,30 @@ mod tables;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
 use pangea_core::catalog::{Catalog, Foreign, TableEntry};
-use pangea_core::id::RegionSlot;
+use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::limits::REQUEST_BYTES_MAX;
 use pangea_core::node::Elsewhere;
 use pangea_core::time::Stamp;
 use tokio::sync::Semaphore;
 
+use super::session::{self, Gate, Way};
 use super::writer::WriteFault;
-use super::{Region, forward};
+use super::{Region, forward, reads};
 use crate::http::{self, BodyError, Reply};
 use crate::storage::Fault;
-use crate::versions::{STAMP_HEADER, format_stamp};
 use hints::Hints;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
 static READS: Semaphore = Semaphore::const_new(32);
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
-
-/// A response body, the version that a write became, and further headers.
-struct Success {
-    body: Vec<u8>,
-    stamp: Option<Stamp>,
-    headers: Vec<(&'static str, String)>,
-}
-
-impl From<Vec<u8>> for Success {
-    fn from(body: Vec<u8>) -> Self {
-        Self { body, stamp: None, headers: Vec::new() }
-    }
-}
+const ID: &str = "x-amzn-requestid";
 
 /// Answers one HTTP request on the DynamoDB address.
 pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
@@ -57,36 +46,32 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         _ => return not_found(),
     }
     let id = region.request_id();
-    let result = handle(&region, request).await;
-    let mut reply = match result {
-        Ok(Answered::Elsewhere(reply)) => reply,
-        Ok(Answered::Here(success)) => {
-            let mut reply = http::reply(StatusCode::OK, CONTENT_TYPE, success.body);
-            if let Some(value) = success.stamp.and_then(stamp_value) {
-                reply.headers_mut().insert(STAMP_HEADER, value);
-            }
-            for (name, value) in success.headers {
-                let value = HeaderValue::from_str(&value);
-                reply
-                    .headers_mut()
-                    .extend(value.map(|value| (HeaderName::from_static(name), value)));
-            }
-            reply
-        }
-        Err(error) => {
-            region.counts.errors.fetch_add(1, Relaxed);
-            let status = StatusCode::from_u16(error.status());
-            http::reply(status.unwrap_or(StatusCode::BAD_REQUEST), CONTENT_TYPE, error.body())
-        }
+    let mut reply = match Hints::of(&region, request.headers()) {
+        Ok(hints) => hinted(&region, request, Arc::new(hints)).await,
+        Err(error) => refused(&region, &error),
     };
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        reply.headers_mut().insert("x-amzn-requestid", id);
+    // What another region answered has the name that it has in that region's log.
+    if let (false, Ok(id)) = (reply.headers().contains_key(ID), HeaderValue::from_str(&id)) {
+        reply.headers_mut().insert(ID, id);
     }
     reply
 }
 
-fn stamp_value(stamp: Stamp) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format_stamp(stamp)).ok()
+async fn hinted(region: &Arc<Region>, request: Request<Incoming>, hints: Arc<Hints>) -> Reply {
+    let mut reply = match handle(region, request, &hints).await {
+        Ok(Handled::Here(body)) => http::reply(StatusCode::OK, CONTENT_TYPE, body),
+        // It has said all there is to say.
+        Ok(Handled::Elsewhere(reply)) => return reply,
+        Err(error) => refused(region, &error),
+    };
+    hints.answer(region, reply.headers_mut());
+    reply
+}
+
+fn refused(region: &Region, error: &ApiError) -> Reply {
+    region.counts.errors.fetch_add(1, Relaxed);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    http::reply(status, CONTENT_TYPE, error.body())
 }
 
 fn not_found() -> Reply {
@@ -94,11 +79,51 @@ fn not_found() -> Reply {
     http::reply(StatusCode::NOT_FOUND, CONTENT_TYPE, error.body())
 }
 
-/// Who answered.
-enum Answered {
-    Here(Success),
-    /// Another region, to which the request was sent on.
+/// The body of a response, or a whole response.
+enum Handled {
+    Here(Vec<u8>),
     Elsewhere(Reply),
+}
+
+async fn handle(
+    region: &Arc<Region>,
+    request: Request<Incoming>,
+    hints: &Arc<Hints>,
+) -> Result<Handled, ApiError> {
+    let target = request.headers().get("x-amz-target");
+    let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation = Operation::from_target(target)?;
+    let (head, body) = request.into_parts();
+    let body = http::body(body, REQUEST_BYTES_MAX).await.map_err(broken)?;
+    region.counts.requests.fetch_add(1, Relaxed);
+    let asked = decode(operation, &body)?;
+    let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
+    if hints.read.is_wide() && !by_key {
+        let text = format!("{} is for GetItem and BatchGetItem", reads::READ);
+        return Err(ApiError::validation(text));
+    }
+    // A read of several regions looks where its session has been.
+    if !hints.read.is_wide()
+        && let Some(reply) = admit(region, &head.headers, &body, &asked, hints).await?
+    {
+        return Ok(Handled::Elsewhere(reply));
+    }
+    let longer = hints.durability.patience();
+    match execute(region, asked, hints).await {
+        Ok(body) => Ok(Handled::Here(body)),
+        Err(Trouble::Api(error)) => Err(error),
+        Err(Trouble::Elsewhere(regions, why, foreign)) => {
+            if foreign == Foreign::Refuse || hints.forwarded {
+                return Err(items::elsewhere(region, &regions, why));
+            }
+            let onward = forward::Request::of_client(&head.headers, body, longer);
+            let answered = forward::first(region, &regions, &onward, false).await;
+            let none = |error: forward::Error| {
+                internal(format!("the region that may do this was {error}"))
+            };
+            answered.map(Handled::Elsewhere).map_err(none)
+        }
+    }
 }
 
 /// Why there is no success here.
@@ -114,22 +139,37 @@ impl From<ApiError> for Trouble {
     }
 }
 
-async fn handle(region: &Arc<Region>, request: Request<Incoming>) -> Result<Answered, ApiError> {
-    let target = request.headers().get("x-amz-target");
-    let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let operation = Operation::from_target(target)?;
-    let hints = Hints::of(request.headers())?;
-    let (head, body) = request.into_parts();
-    let body = http::body(body, REQUEST_BYTES_MAX).await.map_err(broken)?;
-    region.counts.requests.fetch_add(1, Relaxed);
-    match execute(region, decode(operation, &body)?, hints).await {
-        Ok(success) => Ok(Answered::Here(success)),
-        Err(Trouble::Api(error)) => Err(error),
-        Err(Trouble::Elsewhere(regions, why, foreign)) => {
-            if foreign == Foreign::Refuse || forward::was_forwarded(&head.headers) {
-                return Err(items::elsewhere(region, &regions, why));
+/// Holds a request until this region has seen what its session has. `None` if it is to be answered
+/// here, else another region's answer.
+async fn admit(
+    region: &Region,
+    headers: &HeaderMap,
+    body: &Bytes,
+    asked: &Dynamo,
+    hints: &Hints,
+) -> Result<Option<Reply>, ApiError> {
+    let tables = asked.tables();
+    let mut gate = Gate::new(region, &hints.session, &tables, hints.forwarded);
+    loop {
+        match gate.way().await? {
+            Way::Here(stale) => {
+                hints.tell(stale.map(|missing| (session::STALE, missing)).into_iter().collect());
+                return Ok(None);
             }
-            forward::to(region, &regions, &head.headers, body).await.map(Answered::Elsewhere)
+            Way::Forward(regions) => {
+                let longer = hints.durability.patience();
+                let onward = forward::Request::of_client(headers, body.clone(), longer);
+                match forward::first(region, &regions, &onward, asked.is_read()).await {
+                    Ok(reply) => {
+                        gate.forwarded();
+                        return Ok(Some(reply));
+                    }
+                    Err(forward::Error::Unreachable(_)) => gate.unreachable(),
+                    Err(error @ forward::Error::Unknown(_)) => {
+                        return Err(internal(format!("the region that may do this was {error}")));
+                    }
+                }
+            }
         }
     }
 }
@@ -141,40 +181,59 @@ fn broken(error: BodyError) -> ApiError {
     }
 }
 
-async fn execute(region: &Arc<Region>, request: Dynamo, hints: Hints) -> Result<Success, Trouble> {
+async fn execute(
+    region: &Arc<Region>,
+    request: Dynamo,
+    hints: &Arc<Hints>,
+) -> Result<Vec<u8>, Trouble> {
     Ok(match request {
-        Dynamo::GetItem(get) => items::get(region, &get, &hints)?,
+        Dynamo::GetItem(get) => items::get(region, &get, hints).await?,
         Dynamo::PutItem(put) => items::put(region, put, hints).await?,
         Dynamo::UpdateItem(update) => items::update(region, update, hints).await?,
         Dynamo::DeleteItem(delete) => items::delete(region, delete, hints).await?,
         Dynamo::Query(query) => {
-            let region = Arc::clone(region);
-            blocking(move || items::query(&region, &query)).await?
+            let (region, hints) = (Arc::clone(region), Arc::clone(hints));
+            blocking(move || items::query(&region, &query, &hints)).await?
         }
         Dynamo::Scan(scan) => {
-            let region = Arc::clone(region);
-            blocking(move || items::scan(&region, &scan)).await?
+            let (region, hints) = (Arc::clone(region), Arc::clone(hints));
+            blocking(move || items::scan(&region, &scan, &hints)).await?
         }
-        Dynamo::BatchGetItem(batch) => {
-            let region = Arc::clone(region);
-            blocking(move || items::batch_get(&region, &batch)).await?
+        Dynamo::BatchGetItem(batch) => items::batch_get(region, batch, hints).await?,
+        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch, hints).await?,
+        Dynamo::CreateTable(create) => {
+            defined(region, hints, tables::create(region, create).await)?
         }
-        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch).await?.into(),
-        Dynamo::CreateTable(create) => tables::create(region, create).await?.into(),
-        Dynamo::UpdateTable(update) => tables::update(region, update).await?.into(),
-        Dynamo::DeleteTable(delete) => tables::delete(region, &delete).await?.into(),
-        Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?.into(),
-        Dynamo::ListTables(list) => tables::list(region, &list).into(),
+        Dynamo::UpdateTable(update) => {
+            defined(region, hints, tables::update(region, update).await)?
+        }
+        Dynamo::DeleteTable(delete) => {
+            defined(region, hints, tables::delete(region, &delete).await)?
+        }
+        Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?,
+        Dynamo::ListTables(list) => tables::list(region, &list),
     })
+}
+
+/// A change of the catalog is among what the region had closed when it answered.
+fn defined(
+    region: &Region,
+    hints: &Hints,
+    body: Result<Vec<u8>, ApiError>,
+) -> Result<Vec<u8>, ApiError> {
+    let origin = Origin::new(region.slot, region.incarnation);
+    let closed = region.writer.progress().borrow().closed;
+    hints.session.wrote(Stamp { hlc: closed, origin });
+    body
 }
 
 /// Reads that may touch many rows keep off the threads that serve connections.
 async fn blocking(
     read: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
-) -> Result<Success, ApiError> {
+) -> Result<Vec<u8>, ApiError> {
     let _room = READS.acquire().await.map_err(|_| internal("the region is stopping"))?;
     match tokio::task::spawn_blocking(read).await {
-        Ok(body) => body.map(Into::into),
+        Ok(body) => body,
         Err(_) => Err(internal("the read was cancelled")),
     }
 }
@@ -183,7 +242,7 @@ fn internal(text: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::InternalServer, text)
 }
 
-fn store_fault(fault: Fault) -> ApiError {
+pub(super) fn store_fault(fault: Fault) -> ApiError {
     tracing::error!(error = %fault, "a read failed");
     internal(fault.to_string())
 }

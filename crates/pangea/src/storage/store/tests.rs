@@ -7,7 +7,7 @@ use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::ledger;
 use pangea_core::merge::{Body, Stored, Version};
-use pangea_core::replica::Snapshot;
+use pangea_core::replica::{Entries, Snapshot};
 use pangea_core::time::Stamp;
 
 use super::*;
@@ -40,9 +40,16 @@ fn stored(ms: u64) -> Stored {
     Stored::single(Version::first(stamp(ms), Body::live(body)))
 }
 
+/// Of an own write over an own version, if there was one.
+fn own_entries(ms: u64, replaced: Option<u64>) -> Entries {
+    let own_before = replaced.map_or(Hlc::ZERO, |ms| stamp(ms).hlc);
+    let (added, replaced) = (Some(stamp(ms)), replaced.map(stamp).into_iter().collect());
+    Entries { me: origin(), own_before, added, replaced }
+}
+
 fn batch(key: &ItemKey, ms: u64, replaced: Option<u64>) -> Batch {
     let mut batch = Batch { last: Some(stamp(ms).hlc), ..Batch::default() };
-    batch.put(key.clone(), stored(ms), Some(stamp(ms)), replaced.map(stamp));
+    batch.put(key.clone(), stored(ms), own_entries(ms, replaced));
     batch
 }
 
@@ -115,7 +122,7 @@ fn deleted(ms: u64) -> Stored {
 
 fn delete(key: &ItemKey, ms: u64) -> Batch {
     let mut batch = Batch::default();
-    batch.put(key.clone(), deleted(ms), Some(stamp(ms)), None);
+    batch.put(key.clone(), deleted(ms), own_entries(ms, None));
     batch
 }
 
@@ -143,8 +150,8 @@ fn tombstones_are_found_by_table_and_stamp_until_they_are_gone() {
     let mut group = GroupView::new(store.snapshot().expect("readable"));
     let mut written = Batch::default();
     written.unbury(&keys[0], deleted(10).buried());
-    written.put(keys[0].clone(), stored(20), Some(stamp(20)), [stamp(10)]);
-    written.remove(keys[1].clone(), &deleted(11));
+    written.put(keys[0].clone(), stored(20), own_entries(20, Some(10)));
+    written.remove(keys[1].clone(), &deleted(11), origin());
     written.collected.insert(TABLE, deleted(11).seen);
     group.push(written);
     group.push(delete(&key("q", 1), 7));
@@ -173,7 +180,7 @@ fn a_group_sees_its_own_batches_and_a_snapshot_does_not() {
     group.push(batch(&keys[0], 30, Some(10)));
     group.push(batch(&keys[2], 40, None));
     let mut removal = Batch::default();
-    removal.remove(keys[1].clone(), &stored(20));
+    removal.remove(keys[1].clone(), &stored(20), origin());
     group.push(removal);
     assert_eq!(group.item(&keys[0]), Some(stored(30)));
     assert_eq!(group.item(&keys[1]), None);
