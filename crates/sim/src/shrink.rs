@@ -45,11 +45,15 @@ pub enum Knob {
     Collection,
     /// Clients pause.
     Pauses,
+    /// Anti-entropy runs.
+    Repairs,
+    /// A row rots.
+    Rot,
 }
 
 impl Knob {
     /// Every one with its word on the command line.
-    pub const ALL: [(&'static str, Self); 13] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("loss", Self::Loss),
         ("duplication", Self::Duplication),
         ("reordering", Self::Reordering),
@@ -63,6 +67,8 @@ impl Knob {
         ("bursts", Self::Bursts),
         ("collection", Self::Collection),
         ("pauses", Self::Pauses),
+        ("repairs", Self::Repairs),
+        ("rot", Self::Rot),
     ];
 
     fn as_str(self) -> &'static str {
@@ -85,6 +91,8 @@ impl Knob {
             Self::Bursts => swarm.burst = 0,
             Self::Collection => swarm.collect = None,
             Self::Pauses => swarm.pause = 0,
+            Self::Repairs => swarm.repair_gap_us = None,
+            Self::Rot => swarm.rots = false,
         }
     }
 }

@@ -43,6 +43,8 @@ impl Node {
         let checked = match &frame {
             Frame::Rows(rows) => check_rows(from, rows),
             Frame::Copied(copied) => check_copied(copied),
+            // Of no concern to the node: whoever asked has the answer.
+            Frame::Compared(_) => return,
         };
         if let Err(reason) = checked {
             return effects.push(Effect::Trace(Trace::Distrusted { peer: from, reason }));
@@ -57,6 +59,7 @@ impl Node {
                 self.receive_catalog(now, from, copied, store, effects);
             }
             Frame::Copied(copied) => self.receive_copied(now, from, copied, store, effects),
+            Frame::Compared(_) => {}
         }
     }
 
@@ -254,6 +257,7 @@ impl Node {
             _ => Vec::new(),
         };
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
+        let was = self.fingerprint(&key, before.as_ref());
         let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
@@ -273,6 +277,7 @@ impl Node {
             Policy::Crdt(_) => {}
         }
         self.note_put(&key, &stored);
+        self.note_merged(txn, &key, was, &stored);
         txn.batch.unbury(&key, buried);
         txn.batch.put(key.clone(), stored, added, replaced);
         for conflict in conflicts {
@@ -358,6 +363,7 @@ fn newest_stamp(frame: &Frame) -> Hlc {
     let rows = match frame {
         Frame::Rows(rows) => &rows.rows,
         Frame::Copied(copied) => &copied.rows,
+        Frame::Compared(_) => return Hlc::ZERO,
     };
     rows.iter().map(|row| row.version.stamp.hlc).max().unwrap_or_default()
 }
@@ -391,7 +397,7 @@ fn check_copied(frame: &Copied) -> Result<(), Distrust> {
 }
 
 /// A stamp exceeds all that its writer had seen, and is among it.
-fn check_version(row: &Row) -> Result<(), Distrust> {
+pub(super) fn check_version(row: &Row) -> Result<(), Distrust> {
     let version = &row.version;
     let own = version.context.get(version.stamp.origin);
     let others = version.context.iter().filter(|entry| entry.0 != version.stamp.origin);

@@ -308,7 +308,9 @@ impl Node {
     ) {
         let stamp = write.stamp;
         let buried = stored.as_ref().map(Stored::buried).unwrap_or_default();
+        let was = self.fingerprint(&key, stored.as_ref());
         let (next, replaced) = self.overwriting(key.table, stored, write);
+        self.note_changed(txn, &key, was, Some(&next));
         self.note_put(&key, &next);
         txn.batch.unbury(&key, buried);
         txn.batch.put(key, next, Some(stamp), replaced);

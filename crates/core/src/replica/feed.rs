@@ -4,7 +4,7 @@
 //! change it; [`Feed::next`] is pulled whenever the link can take a frame, so that back-pressure is
 //! the link's own. It reads durable state only.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
@@ -12,6 +12,7 @@ use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::PrimaryKey;
 use crate::limits::{FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX};
 use crate::merge::{Version, VersionVector};
+use crate::repair::{self, ASKS_MAX, Ask};
 use crate::time::{Hlc, Now, Stamp};
 
 /// See the module.
@@ -22,6 +23,8 @@ pub struct Feed {
     cursor: Option<Hlc>,
     copies: BTreeMap<TableId, Option<PrimaryKey>>,
     copied_last: bool,
+    /// What the peer wants to compare; an answer is as good as a chunk of a copy.
+    asks: VecDeque<Ask>,
     sent_us: Option<u64>,
     /// Entries that the next frame reads: a frame of great rows has few, and reading what it
     /// cannot take costs their memory.
@@ -32,9 +35,9 @@ impl Feed {
     /// A feed of `me`'s rows to `peer`; silent until the peer subscribes.
     #[must_use]
     pub fn new(me: Origin, peer: RegionSlot) -> Self {
-        let (cursor, copies) = (None, BTreeMap::new());
+        let (cursor, copies, asks) = (None, BTreeMap::new(), VecDeque::new());
         let (copied_last, sent_us, entries) = (false, None, ENTRIES_MIN);
-        Self { me, peer, cursor, copies, copied_last, sent_us, entries }
+        Self { me, peer, cursor, copies, copied_last, asks, sent_us, entries }
     }
 
     /// Takes in what the peer asks for; asking again is harmless.
@@ -47,6 +50,9 @@ impl Feed {
             Request::Copy { table, after } => {
                 self.copies.insert(table, after);
             }
+            // A peer that asks faster than it is answered asks again.
+            Request::Compare(ask) if self.asks.len() < ASKS_MAX => self.asks.push_back(ask),
+            Request::Compare(_) => {}
         }
     }
 
@@ -56,6 +62,11 @@ impl Feed {
     pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
         let rows_first = rows_wait && self.copied_last;
+        if let Some(ask) = self.asks.pop_front_if(|_| !rows_first) {
+            self.copied_last = true;
+            let answer = repair::answer(self.me, self.peer, ask, progress, store);
+            return Some(Frame::Compared(answer));
+        }
         if !self.copies.is_empty() && !rows_first {
             self.copied_last = true;
             return self.copy(progress, store);

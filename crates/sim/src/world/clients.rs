@@ -49,7 +49,7 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, region: usize, table: TableId, op: WriteOp) -> Checked {
+    pub(super) fn write(&mut self, region: usize, table: TableId, op: WriteOp) -> Checked {
         let key = item_key(table, &op);
         if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
             return Ok(());
@@ -66,7 +66,7 @@ impl World {
         self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
     }
 
-    fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
+    pub(super) fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
         let shown = self.sites[region].disk.visible.rows.get(&key);
         let shown = shown.map(|held| held.stored.greatest().stamp);
         (key, shown)
@@ -97,7 +97,7 @@ impl World {
         self.deliver(region, NodeEvent::Define { request, change: Box::new(change) })
     }
 
-    fn ask(&mut self, asked: Asked) -> RequestId {
+    pub(super) fn ask(&mut self, asked: Asked) -> RequestId {
         self.requests += 1;
         self.oracle.asked.insert(self.requests, asked);
         RequestId(self.requests)
@@ -131,6 +131,7 @@ impl World {
                 self.counts.refused += 1;
                 Ok(())
             }
+            Outcome::Healed { .. } => Ok(()),
         }
     }
 

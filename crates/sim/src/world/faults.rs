@@ -27,6 +27,7 @@ impl World {
         self.phase = Phase::Break;
         self.net.faults = self.swarm.net;
         self.queue.push(self.now_us, Event::Clients);
+        self.repair_soon();
         if self.swarm.has_faults() {
             self.fault_soon();
         }
@@ -112,6 +113,7 @@ impl World {
         here.life += 1;
         here.published = None;
         here.timer_set = false;
+        self.repairs.forget(region);
         self.cut_off(region);
         let down_us = self.down_us();
         let life = self.regions[region].life;

@@ -10,6 +10,7 @@ mod faults;
 mod heartbeats;
 mod links;
 mod queue;
+mod repair;
 mod rest;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,7 @@ pub(crate) struct World {
     disks: Rng,
     gaps: Rng,
     laws: Rng,
+    repairs: repair::Repairs,
     pub(crate) counts: Counts,
     digest: Digest,
     /// Kept only when a failing run is repeated for its report.
@@ -131,6 +133,7 @@ impl World {
             disks: root.fork("disks"),
             gaps: root.fork("gaps"),
             laws: root.fork("laws"),
+            repairs: repair::Repairs::new(swarm.regions, root.fork("repairs")),
             counts: Counts { regions: swarm.regions as u64, ..Counts::default() },
             digest: Digest::default(),
             timeline: keep_timeline.then(Vec::new),
@@ -195,6 +198,9 @@ impl World {
                 Ok(())
             }
             Event::Look => Ok(()),
+            Event::Repair { region } => self.repair(region),
+            Event::Unanswered { region, number } => self.unanswered(region, number),
+            Event::Healed { region, request, done } => self.healed(region, request, done),
         }
     }
 
@@ -234,6 +240,7 @@ impl World {
                 applied: site.disk.durable.applied.clone(),
                 catalog: site.catalog.clone(),
                 collected: site.disk.durable.collected.clone(),
+                fingerprints: site.disk.durable.fingerprints.clone(),
             },
             None => Durable {
                 incarnation: 1,
@@ -241,6 +248,7 @@ impl World {
                 applied: Default::default(),
                 catalog: Default::default(),
                 collected: Default::default(),
+                fingerprints: Default::default(),
             },
         };
         Node::new(config, durable)
