@@ -29,15 +29,15 @@ pub(super) fn get(region: &Region, get: &GetItem, hints: &Hints) -> Result<Succe
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let policy = &entry.settings.policy;
     let (item, siblings) = match policy {
         Policy::Siblings => {
-            let stored = view.get_stored(&key).map_err(store_fault)?;
+            let stored = view.get_stored(&key).map_err(|fault| store_fault(region, fault))?;
             let item = stored.as_ref().and_then(|stored| shown(policy, stored));
             (item.map(Cow::into_owned), stored)
         }
-        _ => (view.get_item(&key, policy).map_err(store_fault)?, None),
+        _ => (view.get_item(&key, policy).map_err(|fault| store_fault(region, fault))?, None),
     };
     let bytes = item.as_ref().map_or(0, item_size);
     let item = match &get.projection {
@@ -142,12 +142,12 @@ pub(super) fn query(region: &Region, query: &Query) -> Result<Vec<u8>, ApiError>
     let entry = serving(region, &catalog, &query.table)?;
     let (range, after) = query.resolve(&entry.schema)?;
     let mut page = query.page();
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
     view.query(of, &range, !query.forward, after.as_ref(), |key, row, bytes| {
         page.push(key, row, bytes)
     })
-    .map_err(store_fault)?;
+    .map_err(|fault| store_fault(region, fault))?;
     let shape = (query.count_only, query.consistent, query.capacity);
     Ok(finish(page, entry, &query.table, shape))
 }
@@ -158,10 +158,10 @@ pub(super) fn scan(region: &Region, scan: &Scan) -> Result<Vec<u8>, ApiError> {
     let after = scan.start_key(&entry.schema)?;
     let mut page = scan.page();
     let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
     view.scan(of, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
-        .map_err(store_fault)?;
+        .map_err(|fault| store_fault(region, fault))?;
     Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
 }
 
@@ -178,7 +178,7 @@ fn finish(
 
 pub(super) fn batch_get(region: &Region, batch: &BatchGetItem) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let (mut responses, mut unprocessed) = (BTreeMap::new(), BTreeMap::new());
     let (mut all_consumed, mut total) = (Vec::new(), 0_usize);
     for (name, table) in &batch.tables {
@@ -192,7 +192,9 @@ pub(super) fn batch_get(region: &Region, batch: &BatchGetItem) -> Result<Vec<u8>
                 break;
             }
             let key = ItemKey { table: entry.id, primary };
-            let item = view.get_item(&key, &entry.settings.policy).map_err(store_fault)?;
+            let item = view
+                .get_item(&key, &entry.settings.policy)
+                .map_err(|fault| store_fault(region, fault))?;
             let bytes = item.as_ref().map_or(0, item_size);
             total += bytes;
             units += read_units(bytes, table.consistent);
