@@ -1,10 +1,10 @@
 //! What merging costs a write: `cargo run --release -p pangea-codec --example bench_crdt`.
 //!
 //! An item of 1 KB in 10 attributes is cloned, updated and encoded: as plain attributes, and as a
-//! CRDT state that two earlier versions wrote. Hypothesis: a state is a stamp more for each attribute
-//! in memory and a byte on the wire, and an update touches one of them, so at most 1.3 times the
-//! plain form's time. Of 2,001 rounds of a hundred, taking turns, the fastest counts,
-//! for what is slower was disturbed.
+//! CRDT state that two earlier versions wrote. Hypothesis: a state is a stamp more for each
+//! attribute in memory and a byte on the wire, and an update touches one of them, so at most 1.3
+//! times the plain form's time. Of 2,001 rounds of a hundred, taking turns, the fastest counts, for
+//! what is slower was disturbed.
 
 use std::hint::black_box;
 use std::io::Write as _;

@@ -9,17 +9,23 @@
 //! of IO (a failed write is the end of the process), and time other than `now`.
 
 mod apply;
+#[cfg(feature = "planted-bugs")]
+mod bug;
 mod collect;
 mod copy;
 mod define;
+mod heal;
 mod record;
 mod resolve;
 mod retain;
 mod shorten;
 mod write;
 
+#[cfg(feature = "planted-bugs")]
+pub use bug::Bug;
 pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
+pub use heal::Heal;
 pub use resolve::Resolution;
 pub use retain::Retention;
 
@@ -30,6 +36,7 @@ use alloc::vec::Vec;
 
 use crate::catalog::{Catalog, Directory, TableEntry};
 use crate::clock::{self, Discipline, Sample, Verdict};
+use crate::fingerprint::Fingerprints;
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
@@ -86,60 +93,6 @@ impl Config {
             bug: None,
         }
     }
-}
-
-/// Bugs that the simulator must catch. They exist in no shipped build.
-#[cfg(feature = "planted-bugs")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// Clients are answered before their write is durable.
-    ReplyBeforeDurable,
-    /// Concurrent versions of equal readings are not ordered by origin.
-    NoRegionTieBreak,
-    /// The applied vector is written in a batch of its own, ahead of the rows.
-    AppliedAheadOfRows,
-    /// The ledger entry is written in a batch of its own, after the merge.
-    LedgerNotInBatch,
-    /// A version's context lacks what its region had seen.
-    ContextForgotten,
-    /// The clock's high-water mark does not survive a restart.
-    ClockForgotten,
-    /// One of the merging of attributes.
-    Crdt(crate::crdt::Bug),
-    /// Rows of the ledger do not carry the placement of their item.
-    LedgerUnplaced,
-    /// Conflicts above the rate are not kept.
-    FloodDropped,
-    /// Versions of settings that are not known yet are merged under the old ones.
-    EpochIgnored,
-    /// Concurrent losers are dropped without a ledger entry, as common stores do.
-    LedgerSkipped,
-    /// Tombstones are dropped after a grace period.
-    CollectedByAge,
-    /// Acknowledgements count as soon as they come, whatever is missing before them.
-    AcknowledgedOutOfBand,
-    /// What was seen of collected items is forgotten.
-    CollectedForgotten,
-    /// Tombstones are dropped although a replica is being copied.
-    CollectedDuringCopy,
-    /// Replicas that are leaving need not have acknowledged what is collected.
-    CollectedWithoutLeaving,
-    /// Cold rows are shortened before what they have seen is stable.
-    ShortenedEarly,
-    /// A wall clock that is ahead of all peers is believed.
-    SkewBelieved,
-    /// Of two peers the one that is ahead is believed.
-    ForemostBelieved,
-    /// What was applied is told to peers before it is durable.
-    AckBeforeDurable,
-    /// Every frame makes a cut, not only the last one of a state.
-    CutWithinState,
-    /// The feed skips own versions whose place another region's version took.
-    DisplacedWithheld,
-    /// Any frame of a peer is taken for an acknowledgement of all that was written.
-    AckAssumed,
-    /// A session's token forgets what was in the request's.
-    TokenNotJoined,
 }
 
 /// The only way in.
@@ -199,6 +152,13 @@ pub enum Event {
         /// What it showed.
         sample: Sample,
     },
+    /// Anti-entropy found something to put right.
+    Heal {
+        /// Whom to answer.
+        request: RequestId,
+        /// What to do.
+        heal: Box<Heal>,
+    },
     /// Every batch up to and including this one is durable.
     Persisted {
         /// The newest durable batch.
@@ -250,6 +210,12 @@ pub enum Outcome {
     Defined(TableEntry),
     /// The catalog change was refused; nothing changed.
     Denied(DefineRefusal),
+    /// What anti-entropy found is put right, durably; or peers' rows cannot be taken now, and
+    /// nothing changed.
+    Healed {
+        /// Whether it is.
+        done: bool,
+    },
 }
 
 /// Why another region has to do a write.
@@ -389,6 +355,7 @@ pub struct Node {
     copies: BTreeMap<(TableId, RegionSlot), copy::Copy>,
     leaving: BTreeMap<TableId, copy::Leaving>,
     collected: Collected,
+    fingerprints: Fingerprints,
     collected_published: Arc<Collected>,
     collector: collect::Collector,
     reconciled: bool,
@@ -453,6 +420,7 @@ impl Node {
             leaving: BTreeMap::new(),
             collected_published: Arc::new(durable.collected.clone()),
             collected: durable.collected,
+            fingerprints: durable.fingerprints,
             collector,
             reconciled: false,
             flood: Flood::default(),
@@ -491,6 +459,7 @@ impl Node {
             Event::Define { request, change } => {
                 self.define(now, request, *change, store, effects);
             }
+            Event::Heal { request, heal } => self.heal(now, request, *heal, store, effects),
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),

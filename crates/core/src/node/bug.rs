@@ -1,0 +1,60 @@
+//! Bugs to plant, for the simulator to find.
+
+/// Bugs that the simulator must catch. They exist in no shipped build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Clients are answered before their write is durable.
+    ReplyBeforeDurable,
+    /// Concurrent versions of equal readings are not ordered by origin.
+    NoRegionTieBreak,
+    /// The applied vector is written in a batch of its own, ahead of the rows.
+    AppliedAheadOfRows,
+    /// The ledger entry is written in a batch of its own, after the merge.
+    LedgerNotInBatch,
+    /// A version's context lacks what its region had seen.
+    ContextForgotten,
+    /// The clock's high-water mark does not survive a restart.
+    ClockForgotten,
+    /// One of the merging of attributes.
+    Crdt(crate::crdt::Bug),
+    /// Rows of the ledger do not carry the placement of their item.
+    LedgerUnplaced,
+    /// Conflicts above the rate are not kept.
+    FloodDropped,
+    /// Versions of settings that are not known yet are merged under the old ones.
+    EpochIgnored,
+    /// Concurrent losers are dropped without a ledger entry, as common stores do.
+    LedgerSkipped,
+    /// Tombstones are dropped after a grace period.
+    CollectedByAge,
+    /// Acknowledgements count as soon as they come, whatever is missing before them.
+    AcknowledgedOutOfBand,
+    /// What was seen of collected items is forgotten.
+    CollectedForgotten,
+    /// Tombstones are dropped although a replica is being copied.
+    CollectedDuringCopy,
+    /// Replicas that are leaving need not have acknowledged what is collected.
+    CollectedWithoutLeaving,
+    /// Cold rows are shortened before what they have seen is stable.
+    ShortenedEarly,
+    /// A wall clock that is ahead of all peers is believed.
+    SkewBelieved,
+    /// Of two peers the one that is ahead is believed.
+    ForemostBelieved,
+    /// What was applied is told to peers before it is durable.
+    AckBeforeDurable,
+    /// Every frame makes a cut, not only the last one of a state.
+    CutWithinState,
+    /// The feed skips own versions whose place another region's version took.
+    DisplacedWithheld,
+    /// Any frame of a peer is taken for an acknowledgement of all that was written.
+    AckAssumed,
+    /// A session's token forgets what was in the request's.
+    TokenNotJoined,
+    /// Peers' rows do not change fingerprints.
+    FingerprintNotOnApply,
+    /// Deleted items count in fingerprints until they are collected.
+    FingerprintOfTombstones,
+    /// A peer's row takes the place of what is here instead of being merged.
+    RepairOverwrites,
+}
