@@ -205,7 +205,7 @@ impl Image {
     /// A row is gone, indexes still name it; or what is left of it cannot be read.
     pub(crate) fn rot(&mut self, key: &Rc<ItemKey>, unreadable: bool) {
         if let Some(held) = self.rows.remove(key) {
-            self.entries -= held.stored.entries(self.me).count();
+            self.entries -= self.entries_of(&held).count();
             self.buried -= held.stored.buried().len();
             self.rotten.insert(Rc::clone(key), unreadable);
         }
@@ -216,8 +216,9 @@ impl Image {
         let entries = self.changelog.iter().filter(|(_, _, named)| **named == *key);
         let stamps = entries.map(|&(origin, hlc, _)| Stamp { hlc, origin });
         let held = self.rows.get(key);
-        let named = |it: &Stamp| held.is_some_and(|held| self.entries_of(held).any(|at| at == *it));
-        stamps.filter(|it| !named(it)).collect()
+        let mut has = held.into_iter().flat_map(|held| self.entries_of(held));
+        let known: Vec<Stamp> = has.by_ref().collect();
+        stamps.filter(|it| !known.contains(it)).collect()
     }
 
     /// Everything of the item that the region's state has absorbed in truth.

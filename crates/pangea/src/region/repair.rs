@@ -298,8 +298,8 @@ fn stepped(
 }
 
 async fn verified(region: &Arc<Region>, table: TableId, bucket: u8) -> Result<Input, Fault> {
-    let store = Arc::clone(&region.store);
-    let verified = spawn_blocking(move || store.snapshot()?.verify(table, bucket)).await;
+    let (me, store) = (region.writer.observed().origin, Arc::clone(&region.store));
+    let verified = spawn_blocking(move || store.snapshot()?.verify(me, (table, bucket))).await;
     verified.expect("reads do not panic, and nobody aborts them").map(Input::Verified)
 }
 

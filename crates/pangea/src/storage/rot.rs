@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 use pangea_codec::disk::meta;
 use pangea_codec::disk::{self, RowError, key};
 use pangea_core::fingerprint::{self, BUCKETS, Fingerprints};
-use pangea_core::id::TableId;
+use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::repair::{Damaged, Verified};
@@ -19,11 +19,12 @@ use super::{Change, Fault, OnDamage, Space, StoreView, View};
 const ROWS: usize = 256;
 
 impl StoreView {
-    /// What of a bucket is damaged, and what its fingerprint has beyond its readable rows.
+    /// What of a bucket is damaged, and what its fingerprint has beyond its readable rows, in the
+    /// store of the region that lives `me`.
     ///
     /// # Errors
     /// [`Fault::Read`].
-    pub fn verify(&self, table: TableId, bucket: u8) -> Result<Verified, Fault> {
+    pub fn verify(&self, me: Origin, (table, bucket): (TableId, u8)) -> Result<Verified, Fault> {
         let prefix = key::bucket(table, bucket);
         let mut found = Verified::default();
         let (mut from, mut sum, mut unreadable) = (Bound::Included(prefix.clone()), 0_u128, false);
@@ -53,7 +54,7 @@ impl StoreView {
         let maintained = self.fingerprint(table, bucket)?;
         found.excess = maintained.wrapping_sub(sum);
         if found.excess != 0 || unreadable || !found.damaged.is_empty() {
-            self.consult_changelog(&prefix, &mut found)?;
+            self.consult_changelog(me, &prefix, &mut found)?;
         }
         Ok(found)
     }
@@ -70,7 +71,12 @@ impl StoreView {
     }
 
     /// The index tells which versions damaged rows had, and which rows are gone.
-    fn consult_changelog(&self, prefix: &[u8], found: &mut Verified) -> Result<(), Fault> {
+    fn consult_changelog(
+        &self,
+        me: Origin,
+        prefix: &[u8],
+        found: &mut Verified,
+    ) -> Result<(), Fault> {
         let mut versions: BTreeMap<Vec<u8>, Vec<Stamp>> = BTreeMap::new();
         let all = (Bound::Unbounded, Bound::Unbounded);
         self.view.scan(Space::Changelog, all, false, &mut |name, _| {
@@ -88,12 +94,10 @@ impl StoreView {
                 Ok(row) => {
                     let read = row.and_then(|row| disk::decode_at(&place, &row).ok());
                     let (item, stored) = read.unzip();
-                    // A region's newest own version of an item has its entry also when another
-                    // region's took its place.
-                    let has = |row: &Stored, it: Stamp| {
-                        row.version(it).is_some() || row.seen.get(it.origin) == it.hlc
+                    let has = |it: &Stamp| {
+                        stored.as_ref().is_some_and(|row| row.entries(me).any(|has| has == *it))
                     };
-                    stamps.retain(|it| !stored.as_ref().is_some_and(|row| has(row, *it)));
+                    stamps.retain(|stamp| !has(stamp));
                     let key = item.map(|item: ItemKey| item.primary);
                     (key, false, "indexes name what the row does not have".to_string())
                 }

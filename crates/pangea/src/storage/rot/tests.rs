@@ -1,7 +1,6 @@
 //! Fingerprints of a store: made anew, kept, and held against rows that rot.
 
 use pangea_codec::disk::meta::Identity;
-use pangea_core::id::Origin;
 use pangea_core::item::{AttributeValue, Attributes, KeyValue};
 use pangea_core::merge::{Body, Version};
 use pangea_core::replica::{Batch, Entries, Erased, Snapshot};
@@ -12,15 +11,11 @@ use crate::storage::memory::Memory;
 use crate::storage::{Engine, Store};
 
 const TABLE: TableId = TableId(Stamp { hlc: Hlc::from_bits(77), origin: Origin::from_bits(1) });
+const ME: Origin = Origin::from_bits(1);
 const ROWS: u64 = 600;
 
 fn stamp(n: u64) -> Stamp {
     Stamp { hlc: Hlc::from_bits(n + 1), ..TABLE.0 }
-}
-
-fn added(n: u64) -> Entries {
-    let (own_before, replaced) = (Hlc::ZERO, Vec::new());
-    Entries { me: TABLE.0.origin, own_before, added: Some(stamp(n)), replaced }
 }
 
 fn item(n: u64) -> ItemKey {
@@ -31,6 +26,11 @@ fn item(n: u64) -> ItemKey {
 fn stored(n: u64) -> Stored {
     let body = Attributes::from([("v".to_owned(), AttributeValue::S(format!("{n}")))]);
     Stored::single(Version::first(stamp(n), Body::live(body)))
+}
+
+fn added(n: u64) -> Entries {
+    let (own_before, added) = (Hlc::ZERO, Some(stamp(n)));
+    Entries { me: ME, own_before, added, replaced: Vec::new() }
 }
 
 fn bucket(n: u64) -> u8 {
@@ -60,7 +60,7 @@ fn rows() -> (Memory, Store) {
 fn verify_all(store: &Store) -> Vec<(u8, Verified)> {
     let view = store.snapshot().expect("readable");
     let all = 0..=u8::MAX;
-    all.map(|bucket| (bucket, view.verify(TABLE, bucket).expect("readable"))).collect()
+    all.map(|bucket| (bucket, view.verify(ME, (TABLE, bucket)).expect("readable"))).collect()
 }
 
 #[test]
@@ -101,7 +101,8 @@ fn rows_that_rot_are_named_with_what_they_had() {
     let (store, _) = open(&engine);
     for (n, gone) in [(5, false), (6, true)] {
         assert!(store.rot(&item(n), gone).expect("memory takes it"));
-        let found = store.snapshot().expect("readable").verify(TABLE, bucket(n)).expect("readable");
+        let found =
+            store.snapshot().expect("readable").verify(ME, (TABLE, bucket(n))).expect("readable");
         let [damaged] = &found.damaged[..] else { panic!("{found:?}") };
         assert_eq!(found.excess, fingerprint::of_item(&item(n).primary, &stored(n)));
         assert_eq!((&damaged.place, damaged.row), (&key::row(&item(n)), !gone));
@@ -119,7 +120,8 @@ fn a_key_that_rots_is_not_believed() {
     let row_key = key::row(&item(5));
     // The row's first text is its partition key.
     assert!(engine.corrupt(Space::Items, &row_key, |row| row[8] ^= 1));
-    let found = store.snapshot().expect("readable").verify(TABLE, bucket(5)).expect("readable");
+    let found =
+        store.snapshot().expect("readable").verify(ME, (TABLE, bucket(5))).expect("readable");
     let damaged = found.damaged.iter().find(|it| it.place == row_key).expect("it is named");
     assert_eq!((&damaged.key, damaged.row), (&None, true));
 }
