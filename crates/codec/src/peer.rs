@@ -9,6 +9,7 @@
 //! begins with a hello; the first opens a link with [`Message::Open`], the others take part in it
 //! with [`Message::Join`]. What the others then carry is in [`envelope`]s.
 
+mod compare;
 pub mod envelope;
 
 use pangea_core::id::{RegionSlot, TableId};
@@ -25,8 +26,8 @@ use crate::binary::{DecodeError, Reader, Writer};
 ///
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
 /// a feeder has collected of a table. 5: wall clocks in pongs. 6: frames say which state they are
-/// of.
-pub const PROTOCOL: u8 = 6;
+/// of. 7: anti-entropy.
+pub const PROTOCOL: u8 = 7;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -57,6 +58,8 @@ const JOIN: u8 = 11;
 const ALIVE: u8 = 12;
 /// See [`envelope`].
 const SEALED: u8 = 13;
+const COMPARE: u8 = 14;
+const COMPARED: u8 = 15;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +206,10 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, MessageError> {
         Message::Request(request) => write_request(&mut out, request),
         Message::Frame(Frame::Rows(rows)) => write_rows(&mut out, rows),
         Message::Frame(Frame::Copied(copied)) => write_copied(&mut out, copied),
+        Message::Frame(Frame::Compared(answer)) => {
+            out.u8(COMPARED);
+            compare::write_answer(&mut out, answer);
+        }
         Message::Ping { t_us } => {
             out.u8(PING);
             out.u64(*t_us);
@@ -253,6 +260,8 @@ fn read_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Message, DecodeError
         COPY => Message::Request(read_copy(reader)?),
         ROWS => Message::Frame(Frame::Rows(read_rows_frame(reader)?)),
         COPIED => Message::Frame(Frame::Copied(read_copied(reader)?)),
+        COMPARE => Message::Request(Request::Compare(compare::read_ask(reader)?)),
+        COMPARED => Message::Frame(Frame::Compared(compare::read_answer(reader)?)),
         PING => Message::Ping { t_us: reader.u64()? },
         PONG => Message::Pong { t_us: reader.u64()?, wall_ms: reader.u64()? },
         ALIVE => Message::Alive,
@@ -313,6 +322,10 @@ fn write_request(out: &mut Writer, request: &Request) {
             out.u8(COPY);
             out.stamp(table.0);
             write_place(out, after.as_ref());
+        }
+        Request::Compare(ask) => {
+            out.u8(COMPARE);
+            compare::write_ask(out, ask);
         }
     }
 }

@@ -10,6 +10,7 @@ use pangea_codec::peer::{
 use pangea_core::id::{Origin, Place, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::merge::{Body, Origins, Version, VersionVector};
+use pangea_core::repair::{Answer, Ask, Kept, Listed, Subject, Told};
 use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -110,8 +111,47 @@ impl Random {
         (self.below(2) == 0).then(|| self.key())
     }
 
-    fn message(&mut self) -> Message {
+    fn ask(&mut self) -> Ask {
+        let of = match self.below(3) {
+            0 => Subject::Fingerprints,
+            1 => Subject::Versions {
+                bucket: self.byte(),
+                after: self.place(),
+                foreign: self.below(2) == 0,
+            },
+            _ => Subject::Rows { keys: (0..self.below(4)).map(|_| self.key()).collect() },
+        };
+        Ask { number: self.below(usize::MAX) as u64, table: TableId(self.stamp()), of }
+    }
+
+    fn sum(&mut self) -> u128 {
+        (self.below(usize::MAX) as u128) << 64 | self.below(usize::MAX) as u128
+    }
+
+    fn told(&mut self) -> Told {
         match self.below(4) {
+            0 => Told::Nothing,
+            1 => Told::Fingerprints((0..self.below(9)).map(|_| self.sum()).collect()),
+            2 => Told::Versions {
+                items: (0..self.below(4))
+                    .map(|_| Listed {
+                        key: self.key(),
+                        versions: (0..3).map(|_| (self.stamp(), self.sum())).collect(),
+                    })
+                    .collect(),
+                next: self.place(),
+            },
+            _ => Told::Rows((0..self.below(4)).map(|_| self.kept()).collect()),
+        }
+    }
+
+    fn kept(&mut self) -> Option<Kept> {
+        let versions: Vec<Version> = (0..2).map(|_| self.row().version).collect();
+        (self.below(3) > 0).then(|| Kept { seen: versions[0].context.clone(), versions })
+    }
+
+    fn message(&mut self) -> Message {
+        match self.below(6) {
             0 => Message::Request(Request::Subscribe { after: self.hlc() }),
             1 => Message::Request(Request::Copy {
                 table: TableId(self.stamp()),
@@ -125,6 +165,12 @@ impl Random {
                 rows: (0..self.below(5)).map(|_| self.row()).collect(),
                 applied: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
                 sent_wall_ms: self.below(usize::MAX) as u64,
+            })),
+            4 => Message::Request(Request::Compare(self.ask())),
+            5 => Message::Frame(Frame::Compared(Answer {
+                ask: self.ask(),
+                applied: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
+                told: self.told(),
             })),
             _ => Message::Frame(Frame::Copied(Copied {
                 table: TableId(self.stamp()),
@@ -142,6 +188,20 @@ fn slot(index: u8) -> RegionSlot {
     RegionSlot::new(index).expect("small slot")
 }
 
+fn asked(table: Stamp, key: &PrimaryKey, which: u8) -> Ask {
+    let of = match which {
+        0 => Subject::Fingerprints,
+        1 => Subject::Versions { bucket: 9, after: Some(key.clone()), foreign: true },
+        _ => Subject::Rows { keys: vec![key.clone()] },
+    };
+    Ask { number: 0x0123_4567, table: TableId(table), of }
+}
+
+fn compared(table: Stamp, key: &PrimaryKey, which: u8, told: Told) -> Message {
+    let applied = vec![(table.origin, table.hlc)];
+    Message::Frame(Frame::Compared(Answer { ask: asked(table, key, which), applied, told }))
+}
+
 fn samples() -> Vec<(&'static str, Message)> {
     let stamp =
         Stamp { hlc: Hlc::from_parts(1_700_000_000_000, 7), origin: Origin::new(slot(1), 3) };
@@ -155,6 +215,7 @@ fn samples() -> Vec<(&'static str, Message)> {
     let live = Version { stamp, context, body: Body::live(item), origins };
     let dead = Version { body: Body::Tombstone, origins: Origins::PLAIN, ..live.clone() };
     let key = ItemKey { table: TableId(stamp), primary: primary.clone() };
+    let kept = live.clone();
     let rows = |version| vec![Row { key: key.clone(), version }];
     let hello = Hello {
         protocol: PROTOCOL,
@@ -182,7 +243,7 @@ fn samples() -> Vec<(&'static str, Message)> {
     };
     let terms = Terms { streams: 4, compression: Compression::Zstd };
     let reply = HelloReply { slot: slot(2), incarnation: 5, link: 0x0123_4567_89ab_cdef, terms };
-    let copy = Request::Copy { table: TableId(stamp), after: Some(primary) };
+    let copy = Request::Copy { table: TableId(stamp), after: Some(primary.clone()) };
     vec![
         ("hello", Message::Hello(hello)),
         ("open", Message::Open(Terms { compression: Compression::Off, ..terms })),
@@ -193,6 +254,17 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("copy", Message::Request(copy)),
         ("rows", Message::Frame(Frame::Rows(frame))),
         ("copied", Message::Frame(Frame::Copied(copied))),
+        ("compare", Message::Request(Request::Compare(asked(stamp, &primary, 1)))),
+        ("compare_rows", Message::Request(Request::Compare(asked(stamp, &primary, 2)))),
+        ("compared", compared(stamp, &primary, 0, Told::Fingerprints(vec![1, 2 << 100]))),
+        ("compared_versions", {
+            let items = vec![Listed { key: primary.clone(), versions: vec![(stamp, 3 << 100)] }];
+            compared(stamp, &primary, 1, Told::Versions { items, next: Some(primary.clone()) })
+        }),
+        ("compared_rows", {
+            let kept = Kept { seen: kept.context.clone(), versions: vec![kept] };
+            compared(stamp, &primary, 2, Told::Rows(vec![None, Some(kept)]))
+        }),
         ("ping", Message::Ping { t_us: 1_000_000 }),
         ("pong", Message::Pong { t_us: 1_000_000, wall_ms: 1_700_000_000_000 }),
         ("alive", Message::Alive),

@@ -20,6 +20,7 @@ fn main() -> std::io::Result<()> {
     let focus = match std::env::args().nth(3).as_deref() {
         Some("collection") => Some(Focus::Collection),
         Some("joining") => Some(Focus::Joining),
+        Some("repair") => Some(Focus::Repair),
         _ => None,
     };
     let options =

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::rc::Rc;
 
+use pangea_core::fingerprint::{BUCKETS, Fingerprints};
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::Stored;
@@ -46,6 +47,9 @@ pub(crate) struct Image {
     pub(crate) forgotten: BTreeMap<Rc<ItemKey>, Bits>,
     /// What the region was told, with a copy of a table, that others had forgotten.
     pub(crate) inherited: BTreeMap<Rc<ItemKey>, Bits>,
+    pub(crate) fingerprints: Fingerprints,
+    /// Rows that rotted, and whether something unreadable is left of them: see [`Image::rot`].
+    pub(crate) rotten: BTreeMap<Rc<ItemKey>, bool>,
 }
 
 /// A batch on its way to being durable; what the images of one disk share is shared.
@@ -66,6 +70,9 @@ pub(crate) struct Write {
     pub(crate) issued: Vec<VersionId>,
     /// Every stamp that the batch issues, system rows included.
     pub(crate) stamps: Vec<Stamp>,
+    pub(crate) fingerprints: Fingerprints,
+    /// Index entries of rotten rows.
+    pub(crate) erased: Vec<(Rc<ItemKey>, Vec<Stamp>)>,
 }
 
 /// See the module.
@@ -119,6 +126,8 @@ impl Image {
             collected: Collected::new(),
             forgotten: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            fingerprints: Fingerprints::new(),
+            rotten: BTreeMap::new(),
         }
     }
 
@@ -128,6 +137,19 @@ impl Image {
     }
 
     pub(crate) fn apply(&mut self, write: &Write) {
+        for (key, stamps) in &write.erased {
+            for stamp in stamps {
+                self.changelog.remove(&(stamp.origin, stamp.hlc, Rc::clone(key)));
+                self.tombstones.remove(&(key.table, stamp.origin, stamp.hlc, Rc::clone(key)));
+            }
+            self.rotten.remove(key);
+        }
+        for (&bucket, &sum) in &write.fingerprints {
+            match sum {
+                0 => self.fingerprints.remove(&bucket),
+                sum => self.fingerprints.insert(bucket, sum),
+            };
+        }
         for (key, held) in &write.items {
             let before = match held {
                 Some(held) => self.rows.insert(Rc::clone(key), Rc::clone(held)),
@@ -180,6 +202,25 @@ impl Image {
         }
     }
 
+    /// A row is gone, indexes still name it; or what is left of it cannot be read.
+    pub(crate) fn rot(&mut self, key: &Rc<ItemKey>, unreadable: bool) {
+        if let Some(held) = self.rows.remove(key) {
+            self.entries -= self.entries_of(&held).count();
+            self.buried -= held.stored.buried().len();
+            self.rotten.insert(Rc::clone(key), unreadable);
+        }
+    }
+
+    /// The versions of an item that the index names, and its row has not.
+    pub(crate) fn dangling(&self, key: &ItemKey) -> Vec<Stamp> {
+        let entries = self.changelog.iter().filter(|(_, _, named)| **named == *key);
+        let stamps = entries.map(|&(origin, hlc, _)| Stamp { hlc, origin });
+        let held = self.rows.get(key);
+        let mut has = held.into_iter().flat_map(|held| self.entries_of(held));
+        let known: Vec<Stamp> = has.by_ref().collect();
+        stamps.filter(|it| !known.contains(it)).collect()
+    }
+
     /// Everything of the item that the region's state has absorbed in truth.
     pub(crate) fn absorbed(&self, key: &ItemKey) -> Bits {
         let held = self.rows.get(key).map(|held| held.absorbed).unwrap_or_default();
@@ -218,10 +259,11 @@ impl Snapshot for Image {
         let at = |hlc: Hlc| (origin, hlc.next(), first_key(TableId::CATALOG));
         let entries = self.changelog.range(at(after)..at(to.max(after))).take(limit);
         let change = |(_, hlc, key): &(Origin, Hlc, Rc<ItemKey>)| {
-            let held = self.rows.get(key).expect("the index names rows");
-            Entry { hlc: *hlc, key: ItemKey::clone(key), stored: held.stored.clone() }
+            let held = self.rows.get(key);
+            assert!(held.is_some() || self.rotten.contains_key(key), "the index names rows");
+            Some(Entry { hlc: *hlc, key: ItemKey::clone(key), stored: held?.stored.clone() })
         };
-        entries.map(change).collect()
+        entries.filter_map(change).collect()
     }
 
     fn tombstones(
@@ -263,5 +305,24 @@ impl Snapshot for Image {
         };
         let rows = self.rows.range((start, Unbounded)).take_while(|(key, _)| key.table == table);
         rows.take(limit).map(|(key, held)| (ItemKey::clone(key), held.stored.clone())).collect()
+    }
+
+    fn bucket_rows(
+        &self,
+        (table, bucket): (TableId, u8),
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        let rows = self.table(table).filter(|(key, _)| after.is_none_or(|at| key.primary > *at));
+        let rows = rows.filter(|(key, _)| self.bucket(key) == bucket).take(limit);
+        rows.map(|(key, held)| (key.clone(), held.stored.clone())).collect()
+    }
+
+    fn fingerprints(&self, table: TableId) -> Vec<u128> {
+        let mut sums = vec![0; BUCKETS];
+        for (&(_, bucket), &sum) in self.fingerprints.range((table, 0)..=(table, u8::MAX)) {
+            sums[usize::from(bucket)] = sum;
+        }
+        sums
     }
 }

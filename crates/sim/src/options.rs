@@ -31,6 +31,8 @@ pub enum Focus {
     Collection,
     /// The same, and replicas come and go while writes are under way.
     Joining,
+    /// Anti-entropy runs all the time, and rows rot; else in one seed of five or four.
+    Repair,
 }
 
 /// What a seed decides before the run.
@@ -95,6 +97,10 @@ pub(crate) struct Swarm {
     pub(crate) pause: u64,
     /// Whether tables begin with one replica, and others are left to the churn.
     pub(crate) one_replica: bool,
+    /// Mean time between runs of anti-entropy while things break; `None` for none.
+    pub(crate) repair_gap_us: Option<u64>,
+    /// Whether a row rots once everything is at rest.
+    pub(crate) rots: bool,
 }
 
 /// What a network may do to a message, per mille.
@@ -165,6 +171,8 @@ impl Swarm {
             deletes: 200,
             pause: 0,
             one_replica: false,
+            repair_gap_us: None,
+            rots: false,
         };
         swarm.heartbeats = (swarm.clock_steps || swarm.skew_us > 0) && rng.chance(300);
         if options.focus == Some(Focus::Joining) {
@@ -172,7 +180,8 @@ impl Swarm {
             (swarm.warm, swarm.churn, swarm.net.delay_us) = (true, 200, (1_000, 60_000));
             (swarm.operations, swarm.gap_us) = (36, 10_000);
         }
-        if rng.chance(250) | options.focus.is_some() {
+        let collects = matches!(options.focus, Some(Focus::Collection | Focus::Joining));
+        if rng.chance(250) | collects {
             swarm.collect = Some(Collect {
                 interval_us: rng.pick(&[1_000, 5_000, 20_000]),
                 cold_after_ms: rng.pick(&[0, 0, 600_000]),
@@ -183,6 +192,9 @@ impl Swarm {
             swarm.pause = rng.pick(&[0, 50, 150]);
             swarm.one_replica = rng.chance(200) | (options.focus == Some(Focus::Joining));
         }
+        let repairs = options.focus == Some(Focus::Repair);
+        swarm.repair_gap_us = (rng.chance(200) | repairs).then(|| rng.pick(&[10_000, 60_000]));
+        swarm.rots = rng.chance(250) | repairs;
         #[cfg(feature = "planted-bugs")]
         if let Some(pangea_core::node::Bug::Crdt(bug)) = options.bug {
             // Clients of sessions only put.

@@ -100,6 +100,12 @@ counts! {
     tombstones,
     /// Rows that forgot what they had seen, each region counted.
     shortened,
+    /// Runs of anti-entropy that began, what they compared, and rotten rows that were repaired.
+    repairs,
+    /// See `repairs`.
+    compared,
+    /// See `repairs`.
+    healed,
     /// Simulated time, ms.
     simulated_ms,
     /// Simulated time from healing to rest, ms; in a summary, the longest.

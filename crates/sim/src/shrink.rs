@@ -49,11 +49,15 @@ pub enum Knob {
     Sessions,
     /// Writes wait for other regions.
     Wide,
+    /// Anti-entropy runs.
+    Repairs,
+    /// A row rots.
+    Rot,
 }
 
 impl Knob {
     /// Every one with its word on the command line.
-    pub const ALL: [(&'static str, Self); 15] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("loss", Self::Loss),
         ("duplication", Self::Duplication),
         ("reordering", Self::Reordering),
@@ -69,6 +73,8 @@ impl Knob {
         ("pauses", Self::Pauses),
         ("sessions", Self::Sessions),
         ("wide", Self::Wide),
+        ("repairs", Self::Repairs),
+        ("rot", Self::Rot),
     ];
 
     fn as_str(self) -> &'static str {
@@ -93,6 +99,8 @@ impl Knob {
             Self::Pauses => swarm.pause = 0,
             Self::Sessions => swarm.sessions = 0,
             Self::Wide => swarm.wide = 0,
+            Self::Repairs => swarm.repair_gap_us = None,
+            Self::Rot => swarm.rots = false,
         }
     }
 }

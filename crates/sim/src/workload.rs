@@ -187,6 +187,16 @@ impl Workload {
         WriteOp::new(primary_key(key), Action::Put(item.into()))
     }
 
+    /// A put of an item that has no restriction.
+    pub(crate) fn put_at(&mut self, key: PrimaryKey) -> WriteOp {
+        self.values += 1;
+        let item = [
+            ("id".to_string(), key.partition.clone().into()),
+            ("v".to_string(), AttributeValue::S(self.values.to_string())),
+        ];
+        WriteOp::new(key, Action::Put(item.into()))
+    }
+
     fn define(&mut self) -> Operation {
         let region = self.rng.index(self.regions);
         let kind = self.rng.below(10);

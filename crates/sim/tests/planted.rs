@@ -31,6 +31,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::CollectedForgotten
         | Bug::ShortenedEarly => Some(Focus::Collection),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
+        Bug::RepairOverwrites => Some(Focus::Repair),
         _ => None,
     };
     Options { focus, ..Options::default() }
@@ -143,6 +144,22 @@ fn believing_a_clock_that_is_ahead_of_all_is_found() {
     check(Bug::ForemostBelieved, 200, &[Invariant::Clock]);
 }
 
+#[test]
+fn fingerprints_that_lack_what_peers_sent_are_found() {
+    check(Bug::FingerprintNotOnApply, 20, &[Invariant::Repair]);
+}
+
+#[test]
+fn fingerprints_of_what_is_deleted_are_found() {
+    check(Bug::FingerprintOfTombstones, 50, &[Invariant::Repair]);
+}
+
+#[test]
+fn a_repair_that_overwrites_is_found() {
+    let by = [Invariant::NothingVanishes, Invariant::Convergence, Invariant::Liveness];
+    check(Bug::RepairOverwrites, 200, &by);
+}
+
 const COLLECTING: [Invariant; 3] =
     [Invariant::Collection, Invariant::NothingVanishes, Invariant::Convergence];
 
@@ -218,6 +235,9 @@ fn survey() {
         Bug::DisplacedWithheld,
         Bug::TokenNotJoined,
         Bug::AckAssumed,
+        Bug::FingerprintNotOnApply,
+        Bug::FingerprintOfTombstones,
+        Bug::RepairOverwrites,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

@@ -122,6 +122,21 @@ pub fn segment(of: TableId, index: u32, total: u32) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The bucket of a row: the first byte of the hash of its partition key, so that a bucket's rows
+/// stand together. A key that is too short to be one is of the first.
+#[must_use]
+pub fn bucket_of(row_key: &[u8]) -> u8 {
+    row_key.get(TABLE_BYTES).copied().unwrap_or_default()
+}
+
+/// What every row key of a bucket begins with.
+#[must_use]
+pub fn bucket(of: TableId, bucket: u8) -> Vec<u8> {
+    let mut bytes = table(of);
+    bytes.push(bucket);
+    bytes
+}
+
 /// Where the changelog has the versions of one stamp: their keys begin with it.
 #[must_use]
 pub fn stamp(stamp: Stamp) -> [u8; STAMP_BYTES] {

@@ -18,6 +18,13 @@ pub const APPLIED: &[u8] = b"applied/";
 /// What every vector of a table's collected items begins with.
 pub const COLLECTED: &[u8] = b"collected/";
 
+/// What every fingerprint of a bucket begins with.
+pub const FINGERPRINT: &[u8] = b"fingerprint/";
+/// Bytes of a fingerprint.
+const SUM_BYTES: usize = 16;
+/// What the fingerprints of the store mean: see [`fingerprints`].
+pub const FINGERPRINTS: &[u8] = b"fingerprints";
+
 /// Which region of which cluster a store belongs to, and in which life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -93,6 +100,55 @@ pub fn parse_collected(name: &[u8]) -> Result<TableId, RowError> {
     let table = reader.stamp().map(TableId)?;
     reader.finish()?;
     Ok(table)
+}
+
+/// The name of the fingerprint of a table's bucket.
+#[must_use]
+pub fn fingerprint(table: TableId, bucket: u8) -> Vec<u8> {
+    let mut name = FINGERPRINT.to_vec();
+    name.extend_from_slice(&super::key::table(table));
+    name.push(bucket);
+    name
+}
+
+/// The inverse of [`fingerprint`].
+///
+/// # Errors
+/// The name is none of a fingerprint.
+pub fn parse_fingerprint(name: &[u8]) -> Result<(TableId, u8), RowError> {
+    let mut reader = Reader::new(name.strip_prefix(FINGERPRINT).unwrap_or_default());
+    let bucket = (reader.stamp().map(TableId)?, reader.u8()?);
+    reader.finish()?;
+    Ok(bucket)
+}
+
+/// A sum, as meta values hold it.
+#[must_use]
+pub fn sum(value: u128) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.raw(&value.to_be_bytes());
+    sealed(writer)
+}
+
+/// The inverse of [`sum`].
+///
+/// # Errors
+/// See [`RowError`].
+pub fn parse_sum(bytes: &[u8]) -> Result<u128, RowError> {
+    let mut reader = Reader::new(checked(bytes)?.1);
+    let mut value = [0; SUM_BYTES];
+    value.copy_from_slice(reader.raw(SUM_BYTES)?);
+    reader.finish()?;
+    Ok(u128::from_be_bytes(value))
+}
+
+/// What is noted of fingerprints of a format: a store with another note, or none, makes its own
+/// anew.
+#[must_use]
+pub fn fingerprints(format: u8) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.u8(format);
+    sealed(writer)
 }
 
 /// A version vector, as meta values hold it.

@@ -144,6 +144,15 @@ pub fn decode_at(row_key: &[u8], row: &[u8]) -> Result<(ItemKey, Stored), RowErr
     if key::row(&key) == row_key { Ok((key, stored)) } else { Err(RowError::Misplaced) }
 }
 
+/// The key of a damaged row, if its bytes still say it: it must fit the row key, which has a hash
+/// of the one half and the other.
+#[must_use]
+pub fn salvaged_key(row_key: &[u8], row: &[u8]) -> Option<PrimaryKey> {
+    let primary = Reader::new(row.get(HEAD_BYTES..)?).primary_key().ok()?;
+    let key = ItemKey { table: key::table_of(row_key).ok()?, primary };
+    (key::row(&key) == row_key).then_some(key.primary)
+}
+
 /// The bytes of a writer that began with a marker and room for a checksum, which is filled in.
 fn sealed(writer: Writer) -> Vec<u8> {
     let mut bytes = writer.into_bytes();

@@ -171,6 +171,9 @@ fn keys_and_meta_values_are_frozen() {
         ("collected", meta::collected(TableId(stamp))),
         ("vector", meta::vector(&stored().seen)),
         ("tombstone", key::tombstone(TableId(stamp), stamp, &key::row_in(TableId(stamp), &key()))),
+        ("fingerprint", meta::fingerprint(TableId(stamp), 7)),
+        ("sum", meta::sum(3 << 100)),
+        ("fingerprints", meta::fingerprints(1)),
     ];
     let text: String = lines
         .map(|(name, bytes)| {
@@ -189,6 +192,9 @@ fn keys_and_meta_values_are_frozen() {
     assert!(meta::parse_applied(b"other").is_err());
     assert_eq!(meta::parse_collected(&meta::collected(TableId(stamp))), Ok(TableId(stamp)));
     assert!(meta::parse_collected(b"other").is_err());
+    let bucket = (TableId(stamp), 255);
+    assert_eq!(meta::parse_fingerprint(&meta::fingerprint(bucket.0, bucket.1)), Ok(bucket));
+    assert_eq!(meta::parse_sum(&meta::sum(u128::MAX)), Ok(u128::MAX));
     assert_eq!(meta::parse_vector(&meta::vector(&stored().seen)), Ok(stored().seen));
     let row_key = key::row_in(TableId(stamp), &key());
     let entry = key::tombstone(TableId(stamp), stamp, &row_key);

@@ -16,7 +16,7 @@ use crate::id::Origin;
 use crate::time::{Hlc, Stamp};
 
 /// What one origin has added to a counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tally {
     /// Who adds.
     pub origin: Origin,
@@ -31,7 +31,7 @@ pub struct Tally {
 }
 
 /// How much of a tally some removal has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
     /// Nothing.
     None,
@@ -42,7 +42,7 @@ pub enum Cut {
 }
 
 /// What a `SET` of a number had seen of a tally, and therefore replaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Base {
     /// Whose tally.
     pub origin: Origin,

@@ -9,11 +9,11 @@ use crate::merge::VersionVector;
 use crate::time::Stamp;
 
 /// A set of dots, ascending; almost always one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Dots(Repr);
 
 /// Canonical: `Many` holds two at least.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 enum Repr {
     #[default]
     None,

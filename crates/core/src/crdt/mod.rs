@@ -122,7 +122,7 @@ impl Bug {
 }
 
 /// Everything that a region knows of an item. The default knows of nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State(Parts);
 
 /// A write that is not shown although what is shown had not seen it.

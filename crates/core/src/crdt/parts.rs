@@ -9,7 +9,7 @@ use crate::item::{AttributeValue, Attributes};
 use crate::time::Stamp;
 
 /// What a state is made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Parts {
     /// The key attributes; empty if and only if `exists` is. They never change, so copies share
     /// them.

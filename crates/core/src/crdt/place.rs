@@ -14,7 +14,7 @@ use crate::time::Stamp;
 pub type Places = BTreeMap<String, Place>;
 
 /// What is known at one place. Canonical: what can be plain is plain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// One write of one value: a register, or a set all of whose elements that write added.
     Plain(Stamp, AttributeValue),
@@ -23,7 +23,7 @@ pub enum Place {
 }
 
 /// Everything that may be at a place at once, because some of it was written concurrently.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mixed {
     /// Values that were set, never sets, ascending by dot; more than one only if concurrent.
     pub registers: Vec<Register>,
@@ -42,7 +42,7 @@ pub struct Mixed {
 }
 
 /// A value that was set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Register {
     /// The write.
     pub dot: Stamp,
@@ -54,7 +54,7 @@ pub struct Register {
 }
 
 /// An element of a set. One of the two is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Element {
     /// The writes that added it.
     pub dots: Dots,
@@ -63,7 +63,7 @@ pub struct Element {
 }
 
 /// An element that was appended to a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Appended {
     /// The write.
     pub dot: Stamp,
@@ -75,7 +75,7 @@ pub struct Appended {
 
 /// The shape of what a place shows: writes of one shape merge, of different shapes one hides the
 /// others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Shape {
     /// A value that merges with nothing.
     Value,
@@ -91,7 +91,7 @@ pub(super) enum Shape {
 }
 
 /// What a place comes to in its canonical form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     Nothing,
     /// One register.

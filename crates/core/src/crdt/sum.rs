@@ -24,18 +24,18 @@ const CHUNK: u64 = 10_000_000_000_000_000_000;
 const CHUNK_DIGITS: u32 = 19;
 
 /// An exact decimal: a DynamoDB number where it fits one, and wider where not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sum(Repr);
 
 /// Canonical: wide only where no number is equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Repr {
     Narrow(Number),
     Wide(Box<Wide>),
 }
 
 /// Sign and magnitude; zero is not negative.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wide {
     negative: bool,
     /// Least significant first.
@@ -43,7 +43,7 @@ struct Wide {
 }
 
 /// A sum as it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rounded {
     /// The nearest number, half to even; the greatest number of its sign where the sum is beyond.
     pub number: Number,

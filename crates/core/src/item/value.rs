@@ -11,7 +11,7 @@ use crate::id::TableId;
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
 /// A DynamoDB attribute value. Equality of `N` is numeric.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AttributeValue {
     /// String, UTF-8.
     S(String),

@@ -23,7 +23,7 @@ use crate::item::{Attributes, item_size};
 use crate::time::{Hlc, Stamp};
 
 /// What a version says of the item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// The item exists with these attributes; shared, because a version is copied on its way from
     /// writer to disk and to every peer, and never changed.
@@ -74,7 +74,7 @@ impl Body {
 }
 
 /// How a write came about: what a version says of itself beside its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origins {
     /// Whether the write carried a condition: losing such a write is severe.
     pub conditional: bool,

@@ -49,6 +49,8 @@ impl Node {
         let checked = match &frame {
             Frame::Rows(rows) => check_rows(from, rows),
             Frame::Copied(copied) => check_copied(copied),
+            // Of no concern to the node: whoever asked has the answer.
+            Frame::Compared(_) => return,
         };
         if let Err(reason) = checked {
             return effects.push(Effect::Trace(Trace::Distrusted { peer: from, reason }));
@@ -63,6 +65,7 @@ impl Node {
                 self.receive_catalog(now, from, copied, store, effects);
             }
             Frame::Copied(copied) => self.receive_copied(now, from, copied, store, effects),
+            Frame::Compared(_) => {}
         }
     }
 
@@ -289,6 +292,7 @@ impl Node {
         };
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
         let own_before = before.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
+        let was = self.fingerprint(&key, before.as_ref());
         let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
         if key.table == TableId::CATALOG {
@@ -308,6 +312,7 @@ impl Node {
             Policy::Crdt(_) => {}
         }
         self.note_put(&key, &stored);
+        self.note_merged(txn, &key, was, &stored);
         txn.batch.unbury(&key, buried);
         let entries = Entries { me: self.me, own_before, added, replaced };
         txn.batch.put(key.clone(), stored, entries);
@@ -388,6 +393,7 @@ fn newest_stamp(frame: &Frame) -> Hlc {
     let rows = match frame {
         Frame::Rows(rows) => &rows.rows,
         Frame::Copied(copied) => &copied.rows,
+        Frame::Compared(_) => return Hlc::ZERO,
     };
     rows.iter().map(|row| row.version.stamp.hlc).max().unwrap_or_default()
 }
@@ -423,7 +429,7 @@ fn check_copied(frame: &Copied) -> Result<(), Distrust> {
 }
 
 /// A stamp exceeds all that its writer had seen, and is among it.
-fn check_version(row: &Row) -> Result<(), Distrust> {
+pub(super) fn check_version(row: &Row) -> Result<(), Distrust> {
     let version = &row.version;
     let own = version.context.get(version.stamp.origin);
     let others = version.context.iter().filter(|entry| entry.0 != version.stamp.origin);

@@ -284,6 +284,8 @@ impl Node {
             effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
         }
         for (key, stored) in rows {
+            let was = self.fingerprint(&key, Some(&stored));
+            self.note_changed(&mut txn, &key, was, None);
             txn.batch.remove(key, &stored, self.me);
         }
         self.persist(txn.batch, Vec::new(), effects);

@@ -12,6 +12,7 @@ mod apply;
 mod collect;
 mod copy;
 mod define;
+mod heal;
 mod record;
 mod resolve;
 mod retain;
@@ -20,6 +21,7 @@ mod write;
 
 pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
+pub use heal::Heal;
 pub use resolve::Resolution;
 pub use retain::Retention;
 
@@ -30,6 +32,7 @@ use alloc::vec::Vec;
 
 use crate::catalog::{Catalog, Directory, TableEntry};
 use crate::clock::{self, Discipline, Sample, Verdict};
+use crate::fingerprint::Fingerprints;
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
@@ -140,6 +143,12 @@ pub enum Bug {
     AckAssumed,
     /// A session's token forgets what was in the request's.
     TokenNotJoined,
+    /// Peers' rows do not change fingerprints.
+    FingerprintNotOnApply,
+    /// Deleted items count in fingerprints until they are collected.
+    FingerprintOfTombstones,
+    /// A peer's row takes the place of what is here instead of being merged.
+    RepairOverwrites,
 }
 
 /// The only way in.
@@ -199,6 +208,13 @@ pub enum Event {
         /// What it showed.
         sample: Sample,
     },
+    /// Anti-entropy found something to put right.
+    Heal {
+        /// Whom to answer.
+        request: RequestId,
+        /// What to do.
+        heal: Box<Heal>,
+    },
     /// Every batch up to and including this one is durable.
     Persisted {
         /// The newest durable batch.
@@ -250,6 +266,12 @@ pub enum Outcome {
     Defined(TableEntry),
     /// The catalog change was refused; nothing changed.
     Denied(DefineRefusal),
+    /// What anti-entropy found is put right, durably; or peers' rows cannot be taken now, and
+    /// nothing changed.
+    Healed {
+        /// Whether it is.
+        done: bool,
+    },
 }
 
 /// Why another region has to do a write.
@@ -389,6 +411,7 @@ pub struct Node {
     copies: BTreeMap<(TableId, RegionSlot), copy::Copy>,
     leaving: BTreeMap<TableId, copy::Leaving>,
     collected: Collected,
+    fingerprints: Fingerprints,
     collected_published: Arc<Collected>,
     collector: collect::Collector,
     reconciled: bool,
@@ -453,6 +476,7 @@ impl Node {
             leaving: BTreeMap::new(),
             collected_published: Arc::new(durable.collected.clone()),
             collected: durable.collected,
+            fingerprints: durable.fingerprints,
             collector,
             reconciled: false,
             flood: Flood::default(),
@@ -491,6 +515,7 @@ impl Node {
             Event::Define { request, change } => {
                 self.define(now, request, *change, store, effects);
             }
+            Event::Heal { request, heal } => self.heal(now, request, *heal, store, effects),
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),

@@ -126,6 +126,7 @@ impl Region {
             applied: Applied::new(),
             catalog: Catalog::default(),
             collected: Collected::new(),
+            fingerprints: Default::default(),
         };
         let node = Node::new(config, durable);
         let store = Memory::default();

@@ -309,7 +309,9 @@ impl Node {
         let stamp = write.stamp;
         let buried = stored.as_ref().map(Stored::buried).unwrap_or_default();
         let own_before = stored.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
+        let was = self.fingerprint(&key, stored.as_ref());
         let (next, replaced) = self.overwriting(key.table, stored, write);
+        self.note_changed(txn, &key, was, Some(&next));
         self.note_put(&key, &next);
         txn.batch.unbury(&key, buried);
         let added = Some(stamp);

@@ -7,7 +7,7 @@
 //! What the peer waits for it is told soon: a frame goes out when more of the peer's writes are
 //! durable here than it was told, [`ACK_INTERVAL_US`] after the last one at the earliest.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
@@ -17,6 +17,7 @@ use crate::limits::{
     ACK_INTERVAL_US, FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX,
 };
 use crate::merge::{Stored, Version, VersionVector};
+use crate::repair::{self, ASKS_MAX, Ask};
 use crate::time::{Hlc, Now, Stamp};
 
 /// See the module.
@@ -27,6 +28,8 @@ pub struct Feed {
     cursor: Option<Hlc>,
     copies: BTreeMap<TableId, Option<PrimaryKey>>,
     copied_last: bool,
+    /// What the peer wants to compare; an answer is as good as a chunk of a copy.
+    asks: VecDeque<Ask>,
     sent_us: Option<u64>,
     /// Entries that the next frame reads: a frame of great rows has few, and reading what it
     /// cannot take costs their memory.
@@ -51,6 +54,7 @@ impl Feed {
             cursor: None,
             copies: BTreeMap::new(),
             copied_last: false,
+            asks: VecDeque::new(),
             sent_us: None,
             entries: ENTRIES_MIN,
             entries_max: FEED_ROWS_MAX,
@@ -86,6 +90,9 @@ impl Feed {
             Request::Copy { table, after } => {
                 self.copies.insert(table, after);
             }
+            // A peer that asks faster than it is answered asks again.
+            Request::Compare(ask) if self.asks.len() < ASKS_MAX => self.asks.push_back(ask),
+            Request::Compare(_) => {}
         }
     }
 
@@ -95,6 +102,11 @@ impl Feed {
     pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
         let rows_first = rows_wait && self.copied_last;
+        if let Some(ask) = self.asks.pop_front_if(|_| !rows_first) {
+            self.copied_last = true;
+            let answer = repair::answer(self.me, self.peer, ask, progress, store);
+            return Some(Frame::Compared(answer));
+        }
         if !self.copies.is_empty() && !rows_first {
             self.copied_last = true;
             return self.copy(progress, store);

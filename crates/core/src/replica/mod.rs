@@ -27,9 +27,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::catalog::Catalog;
+use crate::fingerprint::{self, BUCKETS, Fingerprints};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::merge::{Stored, Version, VersionVector};
+use crate::repair::{Answer, Ask};
 use crate::time::{Hlc, Stamp};
 
 /// The cut applied of each origin: all that it wrote up to there is accounted for here.
@@ -76,6 +78,8 @@ pub enum Request {
         /// The last key of the previous chunk.
         after: Option<PrimaryKey>,
     },
+    /// Tell what is there, for anti-entropy.
+    Compare(Ask),
 }
 
 /// From feeder to subscriber.
@@ -85,6 +89,8 @@ pub enum Frame {
     Rows(Rows),
     /// One chunk of a table.
     Copied(Copied),
+    /// What the feeder has, for anti-entropy.
+    Compared(Answer),
 }
 
 /// See [`Frame::Rows`].
@@ -213,6 +219,41 @@ pub trait Snapshot {
         after: Option<&PrimaryKey>,
         limit: usize,
     ) -> Vec<(ItemKey, Stored)>;
+
+    /// The bucket of an item: a function of its partition key, the same in every region.
+    fn bucket(&self, key: &ItemKey) -> u8 {
+        fingerprint::bucket(&key.primary)
+    }
+
+    /// Where the store keeps the item: what a row is found by whose key cannot be read.
+    fn place(&self, key: &ItemKey) -> Vec<u8> {
+        let mut place = Vec::new();
+        key.primary.write_canonical(&mut place);
+        place
+    }
+
+    /// Up to `limit` readable rows of a bucket after a key, in the store's own key order.
+    fn bucket_rows(
+        &self,
+        (table, bucket): (TableId, u8),
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        let mut rows = self.rows(table, after, usize::MAX);
+        rows.retain(|(key, _)| self.bucket(key) == bucket);
+        rows.truncate(limit);
+        rows
+    }
+
+    /// The fingerprints of a table as they are maintained, by bucket.
+    fn fingerprints(&self, table: TableId) -> Vec<u128> {
+        let mut sums = Vec::from([0_u128; BUCKETS]);
+        for (key, stored) in self.rows(table, None, usize::MAX) {
+            let sum = &mut sums[usize::from(self.bucket(&key))];
+            *sum = sum.wrapping_add(fingerprint::of_item(&key.primary, &stored));
+        }
+        sums
+    }
 }
 
 /// An entry of the changelog index, [`Stored::entries`], and its item.
@@ -241,6 +282,10 @@ pub struct Batch {
     pub tombstones: BTreeMap<(Stamp, ItemKey), bool>,
     /// What was collected, of tables where that has changed; empty of one that was dropped.
     pub collected: Collected,
+    /// The new fingerprints of the buckets that have changed.
+    pub fingerprints: Fingerprints,
+    /// What damage has left, by its place: goes before anything is put.
+    pub erased: BTreeMap<(TableId, Vec<u8>), Erased>,
 }
 
 impl Batch {
@@ -253,6 +298,8 @@ impl Batch {
             && self.applied.is_empty()
             && self.tombstones.is_empty()
             && self.collected.is_empty()
+            && self.fingerprints.is_empty()
+            && self.erased.is_empty()
     }
 
     /// Puts an item's new state, keeping the indexes exact functions of the rows. If it was buried
@@ -307,6 +354,15 @@ pub struct Entries {
     pub replaced: Vec<Stamp>,
 }
 
+/// What damage has left of a row: see [`Snapshot::place`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Whether there is a row, which cannot be read, or entries of indexes alone.
+    pub row: bool,
+    /// The versions that the indexes name.
+    pub stamps: Vec<Stamp>,
+}
+
 /// What is durable when a node starts: nothing but this survives a crash.
 #[derive(Clone, Debug)]
 pub struct Durable {
@@ -320,6 +376,8 @@ pub struct Durable {
     pub catalog: Catalog,
     /// What was collected.
     pub collected: Collected,
+    /// The fingerprints of all tables.
+    pub fingerprints: Fingerprints,
 }
 
 /// Why a row or frame of a peer was not taken.

@@ -15,6 +15,7 @@ mod overlay;
 pub mod redb;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
+mod rot;
 mod scrub;
 mod store;
 mod view;

@@ -8,11 +8,13 @@ use pangea_codec::disk::meta::{self, Identity};
 use pangea_codec::disk::{self, RowError, key};
 use pangea_core::catalog::{Catalog, Policy};
 use pangea_core::id::TableId;
+use pangea_core::item::ItemKey;
 use pangea_core::replica::{Applied, Batch, Collected, Durable};
 use pangea_core::time::Hlc;
 
 use super::{
-    Change, DiskSwitch, Engine, EngineOptions, Fault, Fillable, Place, Space, StoreView, View,
+    Change, Condition, DiskSwitch, Engine, EngineOptions, Fault, Fillable, Outcome, Place, Space,
+    StoreView, View, rot,
 };
 
 /// Why a directory is not this region's store.
@@ -106,6 +108,7 @@ impl Store {
                 store.incarnation = found.incarnation;
             }
         }
+        store.keep_fingerprints()?;
         let durable = store.recover()?;
         Ok((store, durable))
     }
@@ -123,8 +126,21 @@ impl Store {
             last: last.unwrap_or(Hlc::ZERO),
             applied: applied(view.as_ref())?,
             collected: collected(view.as_ref())?,
+            fingerprints: rot::fingerprints(&StoreView::new(view.clone()))?.0,
             catalog: catalog(StoreView::new(view))?,
         })
+    }
+
+    /// Writes fingerprints that had to be made anew. A disk that takes no writes now makes them
+    /// again the next time.
+    fn keep_fingerprints(&self) -> Result<(), Fault> {
+        let (_, changes) = rot::fingerprints(&self.snapshot()?)?;
+        if !changes.is_empty()
+            && let Err(fault) = self.engine.commit(&changes)
+        {
+            tracing::warn!(%fault, "the fingerprints that were made cannot be kept");
+        }
+        Ok(())
     }
 
     /// An unchanging view of what is durable.
@@ -149,6 +165,24 @@ impl Store {
         self.engine.commit(&changes)
     }
 
+    /// Lets the row of an item rot, for experiments: a bit of it is flipped, or it is `gone` while
+    /// indexes still name it. Whether there was a row.
+    ///
+    /// # Errors
+    /// See [`Engine::commit_if`].
+    pub fn rot(&self, item: &ItemKey, gone: bool) -> Result<bool, Fault> {
+        let row_key = key::row(item);
+        let Some(row) = self.engine.view()?.get(Space::Items, &row_key)? else { return Ok(false) };
+        let mut rotten = row.clone();
+        if let Some(last) = rotten.last_mut() {
+            *last ^= 4;
+        }
+        let place = Place { space: Space::Items, key: row_key.clone() };
+        let unchanged = Condition { place, expected: Some(row) };
+        let change = (Space::Items, row_key, (!gone).then_some(rotten));
+        Ok(self.engine.commit_if(&[unchanged], &[change])? == Outcome::Committed)
+    }
+
     /// Why writes are refused, if they are.
     ///
     /// # Errors
@@ -168,6 +202,19 @@ fn open_engine(directory: &Path, engine: EngineOptions) -> Result<Box<dyn Engine
 }
 
 fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>) {
+    for ((table, row_key), gone) in batch.erased {
+        for stamp in gone.stamps {
+            changes.insert((Space::Changelog, key::changelog(stamp, &row_key)), None);
+            changes.insert((Space::Meta, key::tombstone(table, stamp, &row_key)), None);
+        }
+        if gone.row {
+            changes.insert((Space::Items, row_key), None);
+        }
+    }
+    for ((table, bucket), sum) in batch.fingerprints {
+        let sum = (sum != 0).then(|| meta::sum(sum));
+        changes.insert((Space::Meta, meta::fingerprint(table, bucket)), sum);
+    }
     for (item, stored) in batch.items {
         let row = stored.map(|stored| disk::encode_row(&item.primary, &stored));
         changes.insert((Space::Items, key::row(&item)), row);
@@ -210,7 +257,7 @@ fn collected(view: &dyn View) -> Result<Collected, Fault> {
 }
 
 /// The region's own facts whose names begin alike.
-fn facts<K: Ord, V>(
+pub(super) fn facts<K: Ord, V>(
     view: &dyn View,
     prefix: &[u8],
     parse: impl Fn(&[u8], &[u8]) -> Result<(K, V), RowError>,

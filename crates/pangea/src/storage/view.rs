@@ -398,6 +398,27 @@ impl Snapshot for StoreView {
     ) -> Vec<(ItemKey, Stored)> {
         self.keep(self.stored_rows(table, after, limit))
     }
+
+    fn bucket(&self, key: &ItemKey) -> u8 {
+        key::bucket_of(&key::row(key))
+    }
+
+    fn place(&self, key: &ItemKey) -> Vec<u8> {
+        key::row(key)
+    }
+
+    fn bucket_rows(
+        &self,
+        bucket: (TableId, u8),
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Vec<(ItemKey, Stored)> {
+        self.keep(self.readable_rows(bucket, after, limit))
+    }
+
+    fn fingerprints(&self, table: TableId) -> Vec<u128> {
+        self.keep(self.table_fingerprints(table))
+    }
 }
 
 /// What the writer sees: durable state, and the batches of the group that is being made.
@@ -422,6 +443,8 @@ impl GroupView {
         self.group.applied.extend(batch.applied);
         self.group.tombstones.extend(batch.tombstones);
         self.group.collected.extend(batch.collected);
+        self.group.fingerprints.extend(batch.fingerprints);
+        self.group.erased.extend(batch.erased);
         self.group.last = batch.last.or(self.group.last);
     }
 
@@ -446,6 +469,10 @@ impl Snapshot for GroupView {
             Some(stored) => stored.clone(),
             None => self.view.item(key),
         }
+    }
+
+    fn bucket(&self, key: &ItemKey) -> u8 {
+        self.view.bucket(key)
     }
 
     /// Durable entries alone, with durable items: feeds are not shown groups, and the node looks

@@ -367,7 +367,17 @@ impl World {
         let (incarnation, last) = (1, Hlc::ZERO);
         let (applied, catalog) = (Applied::new(), Catalog::default());
         let collected = Collected::new();
-        let node = Node::new(config, Durable { incarnation, last, applied, catalog, collected });
+        let node = Node::new(
+            config,
+            Durable {
+                incarnation,
+                last,
+                applied,
+                catalog,
+                collected,
+                fingerprints: Default::default(),
+            },
+        );
         let store = Store::default();
         let publish = watch::Sender::new(node.progress());
         let (links, running) =

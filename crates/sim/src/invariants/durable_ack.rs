@@ -36,7 +36,8 @@ pub(crate) fn replied(
         Outcome::Elsewhere { .. }
         | Outcome::Skewed { .. }
         | Outcome::NotServing
-        | Outcome::Denied(_) => Ok(()),
+        | Outcome::Denied(_)
+        | Outcome::Healed { .. } => Ok(()),
     }
 }
 
@@ -111,5 +112,6 @@ pub(crate) fn rows(frame: &Frame) -> &[Row] {
     match frame {
         Frame::Rows(rows) => &rows.rows,
         Frame::Copied(copied) => &copied.rows,
+        Frame::Compared(_) => &[],
     }
 }

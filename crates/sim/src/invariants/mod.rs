@@ -12,6 +12,7 @@ pub(crate) mod liveness;
 pub(crate) mod merge_laws;
 pub(crate) mod merged;
 pub(crate) mod nothing_vanishes;
+pub(crate) mod repair;
 pub(crate) mod residency;
 pub(crate) mod session;
 pub(crate) mod single_writer;
@@ -49,6 +50,8 @@ pub enum Invariant {
     Collection,
     /// 2 of the data plane: a region that hears its peers issues no stamps far ahead of theirs.
     Clock,
+    /// 20 of the data plane: anti-entropy finds what rotted, repairs it, and finds nothing else.
+    Repair,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -72,6 +75,7 @@ impl Invariant {
             Self::Residency => "10-residency",
             Self::Collection => "collection",
             Self::Clock => "clock",
+            Self::Repair => "repair",
             Self::Liveness => "liveness",
         }
     }

@@ -4,7 +4,8 @@
 //! and values of restricted items, and every message between regions is searched for the mark,
 //! whatever table its rows are of. The search knows nothing of rules, places and filters.
 
-use pangea_core::item::{AttributeValue, KeyValue, PrimaryKey};
+use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use pangea_core::repair::{Answer, Told};
 use pangea_core::replica::Row;
 
 use super::{Checked, Invariant, demand};
@@ -28,6 +29,33 @@ pub(crate) fn sent(rows: &[Row], to: usize) -> Checked {
         demand(BROKEN, !tainted, || format!("{:?} is sent to r{to}", row.key))?;
     }
     Ok(())
+}
+
+/// An answer of anti-entropy leaves for a region.
+pub(crate) fn compared(answer: &Answer, to: usize) -> Checked {
+    if to < ALLOWED {
+        return Ok(());
+    }
+    let tainted = match &answer.told {
+        Told::Nothing | Told::Fingerprints(_) => false,
+        Told::Versions { items, next } => {
+            items.iter().any(|item| key(&item.key)) || next.as_ref().is_some_and(key)
+        }
+        Told::Rows(rows) => {
+            let mut versions = rows.iter().flatten().flat_map(|kept| &kept.versions);
+            versions.any(|version| {
+                let attributes = version.body.attributes();
+                let marked = |attributes: &Attributes| attributes.values().any(value);
+                attributes.is_some_and(marked) || state(&version.body)
+            })
+        }
+    };
+    demand(BROKEN, !tainted, || format!("{answer:?} is sent to r{to}"))
+}
+
+/// Whether an item is restricted.
+pub(crate) fn is_marked(key: &PrimaryKey) -> bool {
+    self::key(key)
 }
 
 fn key(key: &PrimaryKey) -> bool {

@@ -16,6 +16,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::merge::{Stored, Version};
 use pangea_core::node::Token;
 use pangea_core::replica::Batch;
+use pangea_core::replica::Snapshot as _;
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::{Bits, VERSIONS_MAX};
@@ -157,6 +158,12 @@ impl Oracle {
         received
     }
 
+    /// Whether a region has written the item.
+    pub(crate) fn has_written(&self, region: usize, key: &ItemKey) -> bool {
+        let mut versions = self.key_id(key).into_iter().flat_map(|id| &self.items[id].versions);
+        versions.any(|&id| self.versions[id].region == region)
+    }
+
     pub(crate) fn dot(&self, stamp: Stamp) -> Option<Dot> {
         self.dots.get(&stamp).copied()
     }
@@ -197,7 +204,15 @@ impl Oracle {
             inherited: Vec::new(),
             issued: Vec::new(),
             stamps: Vec::new(),
+            fingerprints: batch.fingerprints,
+            erased: Vec::new(),
         };
+        for ((table, place), gone) in batch.erased {
+            let visible = &site.disk.visible;
+            let is_it = |key: &&Rc<ItemKey>| key.table == table && visible.place(key) == place;
+            let rotten = visible.rotten.keys().find(is_it).map(Rc::clone);
+            write.erased.extend(rotten.map(|key| (key, gone.stamps)));
+        }
         for (key, stored) in batch.items {
             let key = self.share(site, key);
             let held = match stored {

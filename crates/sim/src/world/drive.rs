@@ -39,6 +39,11 @@ impl World {
 
     /// What the frame brings, if the event is one.
     fn received(&self, event: &node::Event) -> Received {
+        if let node::Event::Heal { heal, .. } = event {
+            let rows = heal.rows.iter().filter(|row| !row.key.table.is_system());
+            let rows = self.oracle.received(rows.map(|row| (&row.key, row.version.stamp)));
+            return Received { rows, inherited: Vec::new() };
+        }
         let node::Event::Received { from, frame } = event else { return Received::default() };
         let rows = durable_ack::rows(frame).iter().filter(|row| !row.key.table.is_system());
         let rows = self.oracle.received(rows.map(|row| (&row.key, row.version.stamp)));
@@ -143,7 +148,9 @@ impl World {
         for (origin, span) in before {
             applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
         }
-        for key in write.items.iter().map(|(key, _)| key).filter(|key| !key.table.is_system()) {
+        let rotten = self.sites[region].disk.durable.rotten.clone();
+        let keys = write.items.iter().map(|(key, _)| key);
+        for key in keys.filter(|key| !key.table.is_system() && !rotten.contains_key(*key)) {
             nothing_vanishes::committed(&self.oracle, &self.sites, region, key)?;
         }
         Ok(())
@@ -193,6 +200,10 @@ impl World {
     }
 
     fn reply(&mut self, region: usize, request: u64, outcome: Outcome) -> Checked {
+        if let Outcome::Healed { done } = outcome {
+            self.queue.push(self.now_us, Event::Healed { region, request, done });
+            return Ok(());
+        }
         let Some(asked) = self.oracle.asked.remove(&request) else {
             let text = format!("request {request} is answered twice");
             return Err(Broken::new(Invariant::DurableAck, text));

@@ -29,6 +29,7 @@ impl World {
         self.phase = Phase::Break;
         self.net.faults = self.swarm.net;
         self.queue.push(self.now_us, Event::Clients);
+        self.repair_soon();
         if self.swarm.has_faults() {
             self.fault_soon();
         }
@@ -116,6 +117,7 @@ impl World {
         here.acked = Acked::default();
         here.timer_set = false;
         self.sessions.crashed(region, &self.oracle.asked);
+        self.repairs.forget(region);
         self.cut_off(region);
         let down_us = self.down_us();
         let life = self.regions[region].life;

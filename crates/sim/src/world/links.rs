@@ -118,6 +118,9 @@ impl World {
             let Some(frame) = self.pull(conn) else { return Ok(()) };
             durable_ack::sent(&self.oracle, &frame)?;
             residency::sent(durable_ack::rows(&frame), self.net.ends(conn).0)?;
+            if let Frame::Compared(answer) = &frame {
+                residency::compared(answer, self.net.ends(conn).0)?;
+            }
             self.net.conns[conn].busy_until_us = self.now_us + self.net.faults.send_us;
             self.send_frame(conn, frame);
         }
@@ -179,6 +182,9 @@ impl World {
         if !late {
             self.hear(subscriber, feeder)?;
         }
+        if let Frame::Compared(answer) = frame {
+            return self.compared(subscriber, feeder, answer);
+        }
         self.deliver(subscriber, node::Event::Received { from: slot(feeder), frame })
     }
 
@@ -203,5 +209,6 @@ fn describe(frame: &Frame) -> String {
             let (table, ready) = (frame.table, frame.ready);
             format!("a copy of {table}, ready {ready}, rows [{}]", stamps(&frame.rows))
         }
+        Frame::Compared(answer) => format!("what it has: {answer:?}"),
     }
 }

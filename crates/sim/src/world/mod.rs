@@ -10,6 +10,7 @@ mod faults;
 mod heartbeats;
 mod links;
 mod queue;
+mod repair;
 mod rest;
 mod sessions;
 
@@ -93,6 +94,7 @@ pub(crate) struct World {
     disks: Rng,
     gaps: Rng,
     laws: Rng,
+    repairs: repair::Repairs,
     pub(crate) counts: Counts,
     digest: Digest,
     /// Kept only when a failing run is repeated for its report.
@@ -138,6 +140,7 @@ impl World {
             disks: root.fork("disks"),
             gaps: root.fork("gaps"),
             laws: root.fork("laws"),
+            repairs: repair::Repairs::new(swarm.regions, root.fork("repairs")),
             counts: Counts { regions: swarm.regions as u64, ..Counts::default() },
             digest: Digest::default(),
             timeline: keep_timeline.then(Vec::new),
@@ -203,6 +206,9 @@ impl World {
             }
             Event::Patience { client, turn } => self.patience(client, turn),
             Event::Look => Ok(()),
+            Event::Repair { region } => self.repair(region),
+            Event::Unanswered { region, number } => self.unanswered(region, number),
+            Event::Healed { region, request, done } => self.healed(region, request, done),
         }
     }
 
@@ -242,6 +248,7 @@ impl World {
                 applied: site.disk.durable.applied.clone(),
                 catalog: site.catalog.clone(),
                 collected: site.disk.durable.collected.clone(),
+                fingerprints: site.disk.durable.fingerprints.clone(),
             },
             None => Durable {
                 incarnation: 1,
@@ -249,6 +256,7 @@ impl World {
                 applied: Default::default(),
                 catalog: Default::default(),
                 collected: Default::default(),
+                fingerprints: Default::default(),
             },
         };
         Node::new(config, durable)

@@ -43,6 +43,12 @@ pub(crate) enum Event {
     Patience { client: usize, turn: u64 },
     /// Is everything at rest?
     Look,
+    /// A region begins to compare itself with others, unless it does already.
+    Repair { region: usize },
+    /// A question of a repair was not answered.
+    Unanswered { region: usize, number: u64 },
+    /// What a repair put right is durable, or cannot be put right now.
+    Healed { region: usize, request: u64, done: bool },
 }
 
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use pangea_core::time::Hlc;
 use super::{Event, LOOK_US, Phase, REST_US_MAX, World};
 use crate::invariants::{
     Broken, Checked, Invariant, collection, convergence, liveness, merge_laws, nothing_vanishes,
+    repair,
 };
 use crate::options::NetFaults;
 
@@ -49,7 +50,8 @@ impl World {
         self.wide_at_rest()?;
         convergence::at_rest(&self.oracle, &self.sites)?;
         merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;
-        Ok(true)
+        repair::at_rest(&self.sites)?;
+        Ok(!self.rots()?)
     }
 
     #[cfg(feature = "planted-bugs")]

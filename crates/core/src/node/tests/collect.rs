@@ -126,6 +126,7 @@ fn what_was_collected_survives_a_restart_and_goes_with_the_table() {
         applied: regions[1].node.places.cuts().clone(),
         catalog: regions[1].node.catalog.clone(),
         collected: kept.clone(),
+        fingerprints: Default::default(),
     };
     let node = Node::new(Config::new(slot(1), 500), durable);
     assert_eq!(node.seen_of_collected(table), &kept[&table]);

@@ -62,6 +62,7 @@ impl FrameSize {
         let rows = match frame {
             Frame::Rows(rows) => rows.rows.len(),
             Frame::Copied(copied) => copied.rows.len(),
+            Frame::Compared(_) => 0,
         };
         Self { rows, bytes }
     }

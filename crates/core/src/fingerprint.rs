@@ -1,0 +1,171 @@
+//! Fingerprints: what a region has of a table, in a few numbers that are equal where the rows are.
+//!
+//! A table's items fall into [`BUCKETS`] by a hash of their partition keys. The fingerprint of a
+//! bucket is the sum, modulo 2^128, of one number to every version that its rows keep, so that a
+//! write costs a subtraction and an addition in the batch that it makes anyway, and order does not
+//! matter. What is hashed is what replicas have in common once they have applied the same: key,
+//! stamp, content. What a version had seen is left out, because cold rows forget it at different
+//! times; an item that is deleted in all its versions counts as absent, because regions collect
+//! tombstones at different times.
+//!
+//! Deliberately absent: cryptography. Fingerprints find damage and bugs, not forgeries; whoever can
+//! choose what regions store need not forge it.
+
+use alloc::collections::BTreeMap;
+use core::hash::{Hash, Hasher};
+
+use crate::id::TableId;
+use crate::item::PrimaryKey;
+use crate::merge::{Stored, Version};
+
+/// Buckets of a table: of a million items each has four thousand.
+pub const BUCKETS: usize = 256;
+
+/// What the numbers below mean; a change of any of them needs another one, and stores rebuild
+/// theirs.
+pub const FORMAT: u8 = 1;
+
+/// The fingerprints of buckets; one that is not there is zero, that of no rows.
+pub type Fingerprints = BTreeMap<(TableId, u8), u128>;
+
+/// Whether a table has fingerprints. The ledger has none: each region trims its own.
+#[must_use]
+pub fn covers(table: TableId) -> bool {
+    table != TableId::LEDGER
+}
+
+/// What an item's row adds to its bucket; nothing if readers cannot see it in any version.
+#[must_use]
+pub fn of_item(key: &PrimaryKey, stored: &Stored) -> u128 {
+    if stored.versions.iter().all(|version| version.body.is_deletion()) {
+        return 0;
+    }
+    let versions = stored.versions.iter().map(|version| of_version(key, version));
+    versions.fold(0, u128::wrapping_add)
+}
+
+/// The number of one version.
+#[must_use]
+pub fn of_version(key: &PrimaryKey, version: &Version) -> u128 {
+    let mut mixer = Mixer::new();
+    key.hash(&mut mixer);
+    version.stamp.hash(&mut mixer);
+    version.origins.hash(&mut mixer);
+    version.body.hash(&mut mixer);
+    mixer.sum()
+}
+
+/// A bucket for stores that keep rows in the order of their keys; others have their own.
+#[must_use]
+pub fn bucket(key: &PrimaryKey) -> u8 {
+    let mut mixer = Mixer::new();
+    key.partition.hash(&mut mixer);
+    mixer.sum().to_be_bytes()[0]
+}
+
+/// Two lanes of multiplications to 128 bits, folded, a word of input at a time: the construction of
+/// wyhash. What goes in is the same on every machine: integers in little-endian order, lengths as
+/// 64 bits.
+struct Mixer {
+    lanes: [u64; 2],
+    words: u64,
+}
+
+/// Odd, with as many ones as zeros: the fractions of the square roots of 2, 3, 5 and 7.
+const SECRET: [u64; 4] =
+    [0x6a09_e667_f3bc_c909, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1];
+
+impl Mixer {
+    const fn new() -> Self {
+        Self { lanes: [SECRET[0], SECRET[1]], words: 0 }
+    }
+
+    fn word(&mut self, word: u64) {
+        self.words = self.words.wrapping_add(1);
+        let [one, other] = self.lanes;
+        self.lanes = [
+            folded(one ^ word, SECRET[2]) ^ other.rotate_left(23),
+            folded(other ^ word.rotate_left(32), SECRET[3]).wrapping_add(one),
+        ];
+    }
+
+    /// One lane's bits depend on the other's only after two more rounds.
+    fn sum(mut self) -> u128 {
+        self.word(self.words);
+        self.word(SECRET[0]);
+        self.word(SECRET[1]);
+        (u128::from(self.lanes[0]) << 64) | u128::from(self.lanes[1])
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
+fn folded(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.lanes[0]
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.word(u64::from_le_bytes(last));
+        self.word(bytes.len() as u64);
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.word(u64::from(value));
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.word(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.word(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.word(value);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.write(&value.to_le_bytes());
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.word(value as u64);
+    }
+
+    fn write_i8(&mut self, value: i8) {
+        self.write_u8(value.cast_unsigned());
+    }
+
+    fn write_i16(&mut self, value: i16) {
+        self.write_u16(value.cast_unsigned());
+    }
+
+    fn write_i32(&mut self, value: i32) {
+        self.write_u32(value.cast_unsigned());
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value.cast_unsigned());
+    }
+
+    fn write_i128(&mut self, value: i128) {
+        self.write_u128(value.cast_unsigned());
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.word(value.cast_unsigned() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Invariant 20 of the data plane: anti-entropy finds what rotted, repairs it, and finds nothing
+//! else.
+//!
+//! Source: data-plane.md 2.11 and 3.3, 20. The fingerprints that a region maintains are those of
+//! its rows; at rest they are equal wherever all of a table is and may be. A comparison finds
+//! nothing, whatever is on its way, except a row that the simulator let rot: that one is named, and
+//! as it was in the end.
+
+use pangea_core::fingerprint::{self, Fingerprints};
+use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::item::ItemKey;
+use pangea_core::repair::{Fate, Report, Wrong};
+use pangea_core::replica::Snapshot as _;
+
+use super::{Checked, Invariant, demand};
+use crate::disk::Image;
+use crate::oracle::Site;
+
+const BROKEN: Invariant = Invariant::Repair;
+
+/// Everything is at rest.
+pub(crate) fn at_rest(sites: &[Site]) -> Checked {
+    for site in sites {
+        let image = &site.disk.durable;
+        let (maintained, made) = (&image.fingerprints, recomputed(image));
+        demand(BROKEN, *maintained == made, || {
+            let differs = |(bucket, sum): &(&(TableId, u8), &u128)| made.get(bucket) != Some(sum);
+            let differing: Vec<_> = maintained.iter().filter(differs).collect();
+            format!("{} maintains {differing:?}, its rows are {made:?}", site.slot)
+        })?;
+    }
+    for entry in sites[0].catalog.tables().filter(|it| it.settings.placement.0.is_empty()) {
+        let whole: Vec<&Site> = sites.iter().filter(|site| site.is_whole(entry.id)).collect();
+        for pair in whole.windows(2) {
+            let of = |site: &Site| site.disk.durable.fingerprints(entry.id);
+            demand(BROKEN, of(pair[0]) == of(pair[1]), || {
+                let (one, other) = (pair[0].slot, pair[1].slot);
+                format!("the fingerprints of {} differ in {one} and {other}", entry.id)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn recomputed(image: &Image) -> Fingerprints {
+    let mut made = Fingerprints::new();
+    for (key, held) in image.rows.iter().filter(|(key, _)| fingerprint::covers(key.table)) {
+        let sum = made.entry((key.table, image.bucket(key))).or_default();
+        *sum = sum.wrapping_add(fingerprint::of_item(&key.primary, &held.stored));
+    }
+    made.retain(|_, sum| *sum != 0);
+    made
+}
+
+/// A run is over: it found just what rotted, if anything did.
+pub(crate) fn found(slot: RegionSlot, report: &Report, rotten: Option<&ItemKey>) -> Checked {
+    let expected = u64::from(rotten.is_some());
+    let count = report.findings.len() as u64 + report.unlisted;
+    demand(BROKEN, count == expected, || {
+        format!("{slot} finds {:?}, what rotted is {rotten:?}", report.findings)
+    })?;
+    let (Some(finding), Some(key)) = (report.findings.first(), rotten) else { return Ok(()) };
+    let named = finding.table == key.table
+        && finding.key.as_ref() == Some(&key.primary)
+        && matches!(finding.what, Wrong::Damaged(_))
+        && finding.fate == Fate::Repaired;
+    demand(BROKEN, named, || format!("{slot} finds {finding:?}, what rotted is {key:?}"))
+}

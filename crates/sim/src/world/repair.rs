@@ -1,0 +1,300 @@
+//! Anti-entropy in the world: runs while things break, which must find nothing, and one at rest
+//! after a row has rotted.
+
+use std::rc::Rc;
+
+use pangea_core::fingerprint;
+use pangea_core::item::ItemKey;
+use pangea_core::merge::VersionVector;
+use pangea_core::node;
+use pangea_core::repair::{
+    Answer, Ask, Damaged, Effect, Here, Input, Moment, Repair, Scope, Verified,
+};
+use pangea_core::replica::{Request, Snapshot as _};
+
+use super::{Event, LOOK_US, Phase, World};
+use crate::disk::Image;
+use crate::invariants::{Broken, Checked, Invariant, repair, residency};
+use crate::oracle::{Asked, Site};
+use crate::rng::Rng;
+use crate::workload::slot;
+
+/// A question is given up after this: a few times what the network takes.
+const ANSWER_US_MAX: u64 = 400_000;
+/// A row that rotted is repaired within this, at rest.
+const HEALED_US_MAX: u64 = 10_000_000;
+
+/// The runs under way, and what rotted.
+#[derive(Debug)]
+pub(super) struct Repairs {
+    runs: Vec<Option<Run>>,
+    rng: Rng,
+    number: u64,
+    /// What rots once everything is at rest; then, where and what it is.
+    rot: Rot,
+}
+
+#[derive(Debug)]
+enum Rot {
+    ToCome,
+    Rotten(usize, Rc<ItemKey>),
+    Over,
+}
+
+#[derive(Debug)]
+struct Run {
+    machine: Repair,
+    asked: Option<(usize, Ask)>,
+    healing: Option<u64>,
+    /// What was durable and applied before the question.
+    then: Option<Box<(VersionVector, Image)>>,
+    verified: Option<(pangea_core::id::TableId, Vec<(u64, u128)>)>,
+}
+
+impl Repairs {
+    pub(super) fn new(regions: usize, rng: Rng) -> Self {
+        let runs = (0..regions).map(|_| None).collect();
+        Self { runs, rng, number: 0, rot: Rot::ToCome }
+    }
+
+    /// The process died, and its run with it.
+    pub(super) fn forget(&mut self, region: usize) {
+        self.runs[region] = None;
+    }
+}
+
+impl World {
+    /// Some region compares itself with others soon.
+    pub(super) fn repair_soon(&mut self) {
+        let Some(gap_us) = self.swarm.repair_gap_us else { return };
+        let region = self.repairs.rng.index(self.regions.len());
+        let at_us = self.now_us + self.repairs.rng.range(0, 2 * gap_us);
+        self.queue.push(at_us, Event::Repair { region });
+    }
+
+    pub(super) fn repair(&mut self, region: usize) -> Checked {
+        if self.phase == Phase::Break {
+            self.repair_soon();
+        }
+        let alive = self.regions[region].node.is_some();
+        if !alive || self.repairs.runs[region].is_some() {
+            return Ok(());
+        }
+        let mut links = (0..self.regions.len()).filter(|&other| other != region);
+        let linked = links.all(|other| self.net.conns[self.net.conn_id(region, other)].up);
+        if !linked && matches!(&self.repairs.rot, Rot::Rotten(at, _) if *at == region) {
+            self.queue.push(self.now_us + LOOK_US, Event::Repair { region });
+            return Ok(());
+        }
+        let Some(progress) = &self.regions[region].published else { return Ok(()) };
+        let others = (0..self.regions.len()).filter(|&other| other != region);
+        let up = |other| self.net.conns[self.net.conn_id(region, other)].up;
+        self.repairs.number += 1 << 32;
+        let scope = Scope {
+            me: slot(region),
+            catalog: std::sync::Arc::clone(&progress.catalog),
+            peers: others.map(|other| (slot(other), up(other))).collect(),
+            table: None,
+            verify: true,
+            compare: true,
+            number: self.repairs.number,
+        };
+        let machine = Repair::new(scope);
+        let (asked, healing, then, verified) = (None, None, None, None);
+        self.repairs.runs[region] = Some(Run { machine, asked, healing, then, verified });
+        self.counts.repairs += 1;
+        self.note(region, || "begins to repair".to_string());
+        self.repair_step(region, Input::Begin)
+    }
+
+    fn repair_step(&mut self, region: usize, mut input: Input) -> Checked {
+        loop {
+            let Some(mut run) = self.repairs.runs[region].take() else { return Ok(()) };
+            let here = &self.sites[region].disk.durable;
+            let nothing = VersionVector::EMPTY;
+            let then = run.then.as_deref();
+            let then =
+                then.map_or(Moment { applied: &nothing, store: here }, |(applied, store)| Moment {
+                    applied,
+                    store,
+                });
+            let Some(progress) = &self.regions[region].published else { return Ok(()) };
+            let now = Here { catalog: &progress.catalog, store: here };
+            let effect = run.machine.step(input, &then, &now);
+            run.then = None;
+            match effect {
+                Effect::Verify { table, bucket } => {
+                    let verified = self.verify(region, &mut run, (table, bucket));
+                    input = Input::Verified(verified);
+                    self.repairs.runs[region] = Some(run);
+                }
+                Effect::Ask { peer, ask } => {
+                    self.ask_peer(region, run, peer.index(), ask);
+                    return Ok(());
+                }
+                Effect::Heal(heal) => {
+                    let request = self.ask(Asked { region, writes: Vec::new() });
+                    self.oracle.asked.remove(&request.0);
+                    (run.healing, run.verified) = (Some(request.0), None);
+                    self.repairs.runs[region] = Some(run);
+                    self.note(region, || format!("puts right {heal:?}"));
+                    let event = node::Event::Heal { request, heal: Box::new(heal) };
+                    return self.deliver(region, event);
+                }
+                Effect::Done => return self.repaired(region, run),
+            }
+        }
+    }
+
+    /// A table's buckets are verified at once, as long as nothing comes between.
+    fn verify(
+        &self,
+        region: usize,
+        run: &mut Run,
+        (table, bucket): (pangea_core::id::TableId, u8),
+    ) -> Verified {
+        let image = &self.sites[region].disk.durable;
+        if run.verified.as_ref().is_none_or(|(of, _)| *of != table) {
+            let mut buckets = vec![(0, 0_u128); fingerprint::BUCKETS];
+            for (key, held) in image.table(table) {
+                let (rows, sum) = &mut buckets[usize::from(image.bucket(key))];
+                *rows += 1;
+                *sum = sum.wrapping_add(fingerprint::of_item(&key.primary, &held.stored));
+            }
+            for (at, maintained) in image.fingerprints(table).into_iter().enumerate() {
+                buckets[at].1 = maintained.wrapping_sub(buckets[at].1);
+            }
+            run.verified = Some((table, buckets));
+        }
+        let (rows, excess) = run.verified.as_ref().map_or((0, 0), |of| of.1[usize::from(bucket)]);
+        let rotten = image.rotten.iter();
+        let rotten = rotten.filter(|(key, _)| key.table == table && image.bucket(key) == bucket);
+        let damaged = rotten.map(|(key, &row)| Damaged {
+            place: image.place(key),
+            key: row.then(|| key.primary.clone()),
+            row,
+            stamps: image.dangling(key),
+            why: "rot".to_string(),
+        });
+        Verified { rows, excess, damaged: damaged.collect() }
+    }
+
+    fn ask_peer(&mut self, region: usize, mut run: Run, peer: usize, ask: Ask) {
+        let Some(progress) = &self.regions[region].published else { return };
+        let own = (self.sites[region].origin, progress.closed);
+        let applied = progress.applied.iter().map(|(&of, &hlc)| (of, hlc)).chain([own]);
+        let applied = VersionVector::from_entries(applied);
+        let image = self.sites[region].disk.durable.clone();
+        (run.then, run.verified) = (Some(Box::new((applied, image))), None);
+        run.asked = Some((peer, ask.clone()));
+        let number = ask.number;
+        self.repairs.runs[region] = Some(run);
+        self.send_request(region, peer, Request::Compare(ask));
+        self.queue.push(self.now_us + ANSWER_US_MAX, Event::Unanswered { region, number });
+    }
+
+    /// An answer has arrived; one to another question is of no use.
+    pub(super) fn compared(&mut self, region: usize, peer: usize, answer: Answer) -> Checked {
+        let Some(run) = &mut self.repairs.runs[region] else { return Ok(()) };
+        let fits = |(asked, ask): &mut (usize, Ask)| *asked == peer && *ask == answer.ask;
+        if run.asked.take_if(fits).is_none() {
+            return Ok(());
+        }
+        self.repair_step(region, Input::Answered(answer))
+    }
+
+    pub(super) fn unanswered(&mut self, region: usize, number: u64) -> Checked {
+        let Some(run) = &mut self.repairs.runs[region] else { return Ok(()) };
+        if run.asked.take_if(|(_, ask)| ask.number == number).is_none() {
+            return Ok(());
+        }
+        self.repair_step(region, Input::Unanswered)
+    }
+
+    pub(super) fn healed(&mut self, region: usize, request: u64, done: bool) -> Checked {
+        let Some(run) = &mut self.repairs.runs[region] else { return Ok(()) };
+        if run.healing.take_if(|asked| *asked == request).is_none() {
+            return Ok(());
+        }
+        self.repair_step(region, Input::Healed(done))
+    }
+
+    fn repaired(&mut self, region: usize, run: Run) -> Checked {
+        let report = run.machine.report();
+        self.note(region, || format!("has repaired: {report:?}"));
+        self.counts.compared += report.equal + report.versions;
+        let rotten = match &self.repairs.rot {
+            Rot::Rotten(at, key) if *at == region => Some(Rc::clone(key)),
+            Rot::ToCome | Rot::Rotten(..) | Rot::Over => None,
+        };
+        repair::found(slot(region), report, rotten.as_deref())?;
+        if rotten.is_some() {
+            self.counts.healed += 1;
+            self.repairs.rot = Rot::Over;
+            self.queue.push(self.now_us + LOOK_US, Event::Look);
+        }
+        Ok(())
+    }
+
+    /// Everything is at rest and right. Whether that is all: else a row rots, and is repaired.
+    pub(super) fn rots(&mut self) -> Checked<bool> {
+        if !matches!(self.repairs.rot, Rot::ToCome) || !self.swarm.rots {
+            let healing = matches!(self.repairs.rot, Rot::Rotten(..));
+            return if healing {
+                let text = "a row that rotted is not repaired".to_string();
+                Err(Broken::new(Invariant::Repair, text))
+            } else {
+                Ok(false)
+            };
+        }
+        self.repairs.rot = Rot::Over;
+        let Some((region, key)) = self.draw_rot() else { return Ok(false) };
+        let unreadable = self.repairs.rng.chance(500);
+        let disk = &mut self.sites[region].disk;
+        disk.visible.rot(&key, unreadable);
+        disk.durable.rot(&key, unreadable);
+        self.note(region, || format!("ROT: {key:?}, unreadable {unreadable}"));
+        self.repairs.rot = Rot::Rotten(region, Rc::clone(&key));
+        // Others would find that what they have is not where it was written.
+        self.repairs.runs.iter_mut().for_each(|run| *run = None);
+        self.queue.push(self.now_us + HEALED_US_MAX, Event::Look);
+        // A region's write has seen all that it wrote before, and continues it, and what was
+        // collected, also what should still be there.
+        let image = &self.sites[region].disk.durable;
+        let collected = image.collected.get(&key.table);
+        let own = self.oracle.has_written(region, &key)
+            || image.dangling(&key).iter().any(|it| collected.is_some_and(|seen| seen.covers(*it)));
+        let restricted = residency::is_marked(&key.primary);
+        if !unreadable && !restricted && !own && self.repairs.rng.chance(500) {
+            self.write_over(region, &key)?;
+        }
+        self.repair(region)?;
+        Ok(true)
+    }
+
+    /// A row of a table that another region has, too; it must be one that readers see, because
+    /// what is deleted leaves no mark in fingerprints.
+    fn draw_rot(&mut self) -> Option<(usize, Rc<ItemKey>)> {
+        let mut rows = Vec::new();
+        for (region, site) in self.sites.iter().enumerate() {
+            for (key, held) in &site.disk.durable.rows {
+                let others = self.sites.iter().filter(|other| other.slot != site.slot);
+                let holds = |other: &&Site| {
+                    other.is_whole(key.table) && other.disk.durable.rows.contains_key(key)
+                };
+                let mut holding = others.filter(holds);
+                let is_shown = held.stored.buried().is_empty();
+                if site.is_whole(key.table) && is_shown && holding.next().is_some() {
+                    rows.push((region, Rc::clone(key)));
+                }
+            }
+        }
+        (!rows.is_empty()).then(|| rows.swap_remove(self.repairs.rng.index(rows.len())))
+    }
+
+    /// A client writes the item whose row is gone.
+    fn write_over(&mut self, region: usize, key: &ItemKey) -> Checked {
+        let op = self.workload.put_at(key.primary.clone());
+        self.write(region, key.table, op)
+    }
+}
