@@ -63,6 +63,19 @@ pub enum Fault {
         /// Whether it is full.
         full: bool,
     },
+    /// The row of an item rots on this region's disk: a bit of it is flipped, or it is gone while
+    /// indexes still name it. Only anti-entropy puts that right.
+    Rot {
+        /// The table's name.
+        table: String,
+        /// The item's partition key, as plain text.
+        partition: String,
+        /// Its sort key, if the table has one.
+        sort: Option<String>,
+        /// Whether the row is gone.
+        #[serde(default)]
+        gone: bool,
+    },
 }
 
 /// Which flow of rows, seen from the region that is told.
@@ -179,6 +192,12 @@ mod tests {
         let cut = |direction, blackhole| Fault::Cut { peer: peer(), direction, blackhole };
         let limit = |bytes_per_s| Fault::Limit { peer: peer(), bytes_per_s };
         let clock = |offset_ms, slew_ms_per_s| Fault::Clock { offset_ms, slew_ms_per_s };
+        let rot = || Fault::Rot {
+            table: "t".to_owned(),
+            partition: "k".to_owned(),
+            sort: None,
+            gone: false,
+        };
         let cases = [
             (r#"{"action":"cut","peer":"b"}"#, cut(Direction::Both, false)),
             (r#"{"peer":"b","action":"cut","direction":"out"}"#, cut(Direction::Out, false)),
@@ -193,6 +212,7 @@ mod tests {
             (r#"{"action":"clock","offset_ms":-5}"#, clock(-5, None)),
             (r#"{"action":"clock","offset_ms":5,"slew_ms_per_s":1}"#, clock(5, Some(1))),
             (r#"{"action":"disk","full":true}"#, Fault::Disk { full: true }),
+            (r#"{"action":"rot","table":"t","partition":"k"}"#, rot()),
         ];
         for (text, fault) in cases {
             assert_eq!(parse(text).as_ref(), Ok(&fault), "{text}");

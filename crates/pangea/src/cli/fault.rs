@@ -34,6 +34,24 @@ pub enum DiskCommand {
     Fill(OneRegion),
     /// Let it have room again
     Free(OneRegion),
+    /// Let the row of an item rot: only `pangea repair` puts that right
+    Rot {
+        /// Which region
+        #[arg(value_name = "REGION")]
+        region: String,
+        /// Which table
+        #[arg(long, value_name = "NAME")]
+        table: String,
+        /// The item's partition key, as plain text
+        #[arg(long, value_name = "TEXT")]
+        partition: String,
+        /// Its sort key, if the table has one
+        #[arg(long, value_name = "TEXT")]
+        sort: Option<String>,
+        /// The row is gone, while indexes still name it [default: a bit of it is flipped]
+        #[arg(long)]
+        gone: bool,
+    },
     /// List whose disk has been told to be full
     List,
 }
@@ -79,6 +97,12 @@ pub fn disk(context: &Context, command: &DiskCommand) -> anyhow::Result<ExitCode
         DiskCommand::Free(OneRegion { region }) => {
             tell(&topology, region, &Fault::Disk { full: false })?;
             out::note(&format!("free: {region} takes writes"));
+        }
+        DiskCommand::Rot { region, table, partition, sort, gone } => {
+            let (table, partition, sort) = (table.clone(), partition.clone(), sort.clone());
+            let gone = *gone;
+            tell(&topology, region, &Fault::Rot { table, partition, sort, gone })?;
+            out::note(&format!("rotten: a row in {region}"));
         }
         DiskCommand::List => list(context, &topology, "DISK", |report| {
             if report.disk_full { "full" } else { "free" }.to_string()

@@ -12,6 +12,7 @@ pub mod link;
 pub mod merge;
 pub mod out;
 mod process;
+mod repair;
 pub(crate) mod screen;
 pub mod sim;
 mod status;
@@ -103,6 +104,8 @@ enum Command {
     /// Look for damage in the data of regions that do not run
     #[command(subcommand)]
     Storage(storage::StorageCommand),
+    /// Verify all rows, compare the regions, and put right what differs; exit code 1 if it cannot
+    Repair(repair::RepairArgs),
     /// Run the replication machines under simulated faults
     Sim(sim::SimArgs),
     /// Check a topology file, or print it with every default filled in
@@ -181,6 +184,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Merge(command) => merge::run(&context, &command),
         Command::Experiment(command) => experiment::run(&context, &command),
         Command::Storage(command) => storage::run(&context, &command),
+        Command::Repair(args) => repair::run(&context, &args),
         Command::Sim(args) => sim::run_command(&context, &args),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -85,6 +85,7 @@ pub(super) struct Replication {
     pub(super) compression: Option<Text>,
     pub(super) compression_level: Option<Whole>,
     pub(super) cold_after_s: Option<Whole>,
+    pub(super) repair_cycle_s: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

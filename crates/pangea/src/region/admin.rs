@@ -1,8 +1,8 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
 //! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`,
-//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/faults`, `/metrics`; `POST /v1/conflicts/resolve`,
-//! `/v1/tables`, `/v1/faults`.
+//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/faults`, `/v1/repair`, `/metrics`;
+//! `POST /v1/conflicts/resolve`, `/v1/tables`, `/v1/faults`, `/v1/repair`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
 use serde_json::json;
 
-use super::{Region, collection, conflicts, health, injection, reads, settings};
+use super::{Region, collection, conflicts, health, injection, reads, repair, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::link::{LinkStats, Role};
@@ -42,6 +42,9 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     if request.method() == Method::POST && path == "/v1/tables" {
         return settings::change(&region, request.into_body()).await;
     }
+    if request.method() == Method::POST && path == crate::repair::PATH {
+        return repair::begin(&region, request.into_body()).await;
+    }
     if request.method() != Method::GET {
         return problem(StatusCode::METHOD_NOT_ALLOWED, "this is read with GET");
     }
@@ -54,6 +57,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         "/v1/conflicts/stream" => conflicts::stream(region, &query).await,
         "/v1/tables" => settings::list(&region),
         "/v1/faults" => injection::list(&region),
+        crate::repair::PATH => repair::show(&region),
         "/metrics" => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             http::reply(StatusCode::OK, kind, metrics(&region))
@@ -138,20 +142,15 @@ fn vector(region: &Region) -> Vec<String> {
 }
 
 fn item(region: &Region, query: &Query) -> Reply {
-    let catalog = region.catalog();
     let name = query.get("table").unwrap_or_default();
-    let Some(entry) = catalog.find(region.slot, name) else {
+    if region.catalog().find(region.slot, name).is_none() {
         return problem(StatusCode::NOT_FOUND, &format!("no table `{name}` in this region"));
+    }
+    let partition = query.get("partition").unwrap_or_default();
+    let key = match item_key(region, name, partition, query.get("sort")) {
+        Ok(key) => key,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
-    let partition =
-        query.get("partition").and_then(|text| parse(entry.schema.partition.kind, text));
-    let sort = entry.schema.sort.as_ref().zip(query.get("sort"));
-    let sort = sort.and_then(|(sort, text)| parse(sort.kind, text));
-    let (Some(partition), true) = (partition, sort.is_some() == entry.schema.sort.is_some()) else {
-        let text = "give ?table=&partition= and, if the table has one, &sort=, as plain text";
-        return problem(StatusCode::BAD_REQUEST, text);
-    };
-    let key = ItemKey { table: entry.id, primary: PrimaryKey { partition, sort } };
     let stored = region.store.snapshot().and_then(|view| view.get_stored(&key));
     match stored {
         Err(error) => fault(&error),
@@ -170,6 +169,26 @@ fn item(region: &Region, query: &Query) -> Reply {
             json_reply(StatusCode::OK, &report)
         }
     }
+}
+
+/// The key of an item of a table of this region, from plain text.
+pub(super) fn item_key(
+    region: &Region,
+    table: &str,
+    partition: &str,
+    sort: Option<&str>,
+) -> Result<ItemKey, String> {
+    let catalog = region.catalog();
+    let entry = catalog.find(region.slot, table);
+    let entry = entry.ok_or_else(|| format!("no table `{table}` in this region"))?;
+    let partition = parse(entry.schema.partition.kind, partition);
+    let sort = entry.schema.sort.as_ref().zip(sort);
+    let sort = sort.and_then(|(sort, text)| parse(sort.kind, text));
+    let (Some(partition), true) = (partition, sort.is_some() == entry.schema.sort.is_some()) else {
+        let text = "give table, partition and, if the table has one, sort, as plain text";
+        return Err(text.to_string());
+    };
+    Ok(ItemKey { table: entry.id, primary: PrimaryKey { partition, sort } })
 }
 
 fn parse(kind: KeyKind, text: &str) -> Option<KeyValue> {
@@ -228,6 +247,7 @@ fn metrics(region: &Region) -> String {
     let verdicts = "Changes of what the region thinks of its wall clock";
     scrape.counter("pangea_clock_verdicts", verdicts, plain(observed.counts.clock_verdicts));
     collection::scrape(region, &mut scrape);
+    region.repairs.scrape(&mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
     let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));

@@ -134,7 +134,7 @@ pub(super) fn place_of(
     }
     let item = ItemKey { table: entry.id, primary: key.clone() };
     let stored = region.store.snapshot().and_then(|view| view.get_stored(&item));
-    if let Some(stored) = stored.map_err(super::api::store_fault)? {
+    if let Some(stored) = stored.map_err(|fault| super::api::store_fault(region, fault))? {
         return Ok(stored.greatest().origins.place);
     }
     let nothing = Attributes::new();

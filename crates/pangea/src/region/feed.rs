@@ -7,6 +7,7 @@ use pangea_core::replica::{Progress, Request};
 use pangea_core::time::Now;
 use tokio::sync::watch;
 
+use super::repair::Suspicion;
 use super::writer::Peers;
 use crate::clock::Clock;
 use crate::peer::link::{FeedSource, Links};
@@ -18,6 +19,7 @@ pub(super) struct Source {
     pub(super) store: Arc<Store>,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) clock: Clock,
+    pub(super) suspicion: Suspicion,
 }
 
 impl FeedSource for Source {
@@ -36,7 +38,7 @@ impl FeedSource for Source {
     }
 
     fn check(&self, view: &StoreView) -> anyhow::Result<()> {
-        Ok(view.check()?)
+        Ok(view.check().inspect_err(|fault| self.suspicion.of(fault))?)
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::Region;
+use super::admin::item_key;
 use crate::clock::Clock;
 use crate::http::{self, Reply, json as json_reply};
 use crate::inject::{self, Fault, Report};
@@ -143,6 +144,13 @@ fn execute(region: &Region, asked: &Fault) -> Result<(), Refusal> {
             region.injection.set_clock(&region.clock, *offset_ms, *slew_ms_per_s);
         }
         Fault::Disk { full } => region.injection.disk.set_full(*full),
+        Fault::Rot { table, partition, sort, gone } => {
+            let key = item_key(region, table, partition, sort.as_deref());
+            let found = region.store.rot(&key.map_err(Refusal::Wrong)?, *gone);
+            if !found.map_err(|fault| Refusal::Wrong(fault.to_string()))? {
+                return Err(Refusal::Unknown(format!("`{table}` has no such item here")));
+            }
+        }
     }
     Ok(())
 }

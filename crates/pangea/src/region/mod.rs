@@ -15,6 +15,7 @@ mod health;
 mod injection;
 mod observe;
 mod reads;
+mod repair;
 mod services;
 mod session;
 mod settings;
@@ -34,6 +35,7 @@ use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::{Collect, Config};
+use pangea_core::replica::Frame;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -73,6 +75,7 @@ pub(crate) struct Region {
     certificate: Identity,
     services: services::Services,
     injection: injection::Injection,
+    repairs: repair::Repairs,
     counts: Counts,
     sizes: Mutex<HashMap<TableId, Size>>,
     sessions: session::Sessions,
@@ -120,6 +123,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let (region, running) = open(topology, &known, &data_dir, certificate, peers)?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(pump(Arc::clone(&region), running));
+    tokio::spawn(repair::keep(Arc::clone(&region)));
     let shared = Arc::clone(&region);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::answer(Arc::clone(&shared), request)
@@ -173,9 +177,12 @@ fn open(
     let sessions = session::Sessions::new(&secret, local.cluster_id);
     let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
     let (node, asker) = (node_of(&topology, known), feed::Asker(links.clone()));
-    let writer = Writer::start(node, Arc::clone(&store), durable, clock.clone(), asker)?;
+    let repairs = repair::Repairs::default();
+    let (suspicion, shared) = (repairs.suspicion(), Arc::clone(&store));
+    let writer = Writer::start(node, shared, durable, clock.clone(), asker, suspicion)?;
     let (progress, clock_of_feeds) = (writer.progress(), clock.clone());
-    let source = feed::Source { store: Arc::clone(&store), progress, clock: clock_of_feeds };
+    let (store_of_feeds, suspicion) = (Arc::clone(&store), repairs.suspicion());
+    let source = feed::Source { store: store_of_feeds, progress, clock: clock_of_feeds, suspicion };
     let running = links.start(listener, &certificate, source)?;
     let region = Region {
         name: known.name.clone(),
@@ -188,6 +195,7 @@ fn open(
         certificate,
         services: services::watch(&topology, &known.name),
         injection: injection::Injection::new(injects, disk),
+        repairs,
         counts: Counts::default(),
         sizes: Mutex::default(),
         sessions,
@@ -254,6 +262,10 @@ async fn pump(region: Arc<Region>, mut running: Running) {
             LinkEvent::Heartbeat { peer, wall_ms, round_trip, heard } => {
                 let sample = region.clock.sample(wall_ms, round_trip, heard);
                 Command::Heartbeat { peer, sample }
+            }
+            LinkEvent::Frame { peer, frame: Frame::Compared(answer), .. } => {
+                region.repairs.answered(peer, answer);
+                continue;
             }
             LinkEvent::Frame { peer, frame, room } => {
                 Command::Frame { from: peer, frame, _room: room }

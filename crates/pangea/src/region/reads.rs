@@ -103,7 +103,8 @@ pub(super) async fn read(
     asked: Asked,
     session: &session::Asked,
 ) -> Result<(Vec<Option<Stored>>, Told), ApiError> {
-    let (applied, items) = local(region, keys, entry).map_err(super::api::store_fault)?;
+    let (applied, items) =
+        local(region, keys, entry).map_err(|fault| super::api::store_fault(region, fault))?;
     let place = place_of(entry, keys, &items)?;
     let standing = durable::standing(region, catalog, (entry.id, place), Hlc::MAX);
     let mut round = Round { standing, applied, items, rule: entry.settings.rule() };

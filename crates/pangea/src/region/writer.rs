@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use pangea_core::clock::Sample;
 use pangea_core::id::{RegionSlot, RequestId, TableId};
-use pangea_core::node::{Change, Config, Effect, Event, Node, Outcome, Resolution, Token, Trace};
+use pangea_core::node::{
+    Change, Config, Effect, Event, Heal, Node, Outcome, Resolution, Token, Trace,
+};
 use pangea_core::replica::{Acked, Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::observe::{Observed, Observer};
+use super::repair::Suspicion;
 use crate::clock::Clock;
 use crate::peer::link::Room;
 use crate::storage::{Fault, GroupView, Store};
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Write { table: TableId, op: Box<WriteOp>, reply: oneshot::Sender<Answer> },
     /// Decide about a conflict.
     Resolve { resolution: Box<Resolution>, reply: oneshot::Sender<Answer> },
+    /// Put right what anti-entropy found.
+    Heal { heal: Box<Heal>, reply: oneshot::Sender<Answer> },
     /// Change the catalog.
     Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
     /// A peer's stream opened or closed.
@@ -87,6 +92,7 @@ impl Writer {
         durable: Durable,
         clock: Clock,
         peers: impl Peers,
+        suspicion: Suspicion,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let node = Node::new(config.clone(), durable);
@@ -114,6 +120,7 @@ impl Writer {
             pause_until_us: 0,
             last_fault: String::new(),
             relink: false,
+            suspicion,
         };
         std::thread::Builder::new().name("writer".to_string()).spawn(move || task.run(inbox))?;
         Ok(Self { commands, progress, acked, observed })
@@ -135,6 +142,12 @@ impl Writer {
     pub(crate) async fn resolve(&self, resolution: Resolution) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Resolve { resolution: Box::new(resolution), reply }, answer).await
+    }
+
+    /// Puts right what anti-entropy found; returns once that is durable here or refused.
+    pub(crate) async fn heal(&self, heal: Heal) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Heal { heal: Box::new(heal), reply }, answer).await
     }
 
     /// Hands over what a link has to say; waits while the writer is behind.
@@ -187,6 +200,8 @@ struct Task<P> {
     last_fault: String,
     /// The node was begun anew and has not heard yet which links are open.
     relink: bool,
+    /// Where damage is reported that a commit met.
+    suspicion: Suspicion,
 }
 
 impl<P: Peers> Task<P> {
@@ -214,6 +229,9 @@ impl<P: Peers> Task<P> {
         if let Some(why) = self.refusing.clone() {
             return self.refuse(commands, &why);
         }
+        if let Err(fault) = self.heal_first(commands) {
+            return self.failed(&fault);
+        }
         if self.clock.now().mono_us < self.pause_until_us {
             let why = self.last_fault.clone();
             return self.refuse(commands, &why);
@@ -229,6 +247,15 @@ impl<P: Peers> Task<P> {
         if let Err(fault) = self.commit(events) {
             self.failed(&fault);
         }
+    }
+
+    /// What is to be put right may be why everything else fails: it has a group of its own, also
+    /// while the writer pauses for a fault.
+    fn heal_first(&mut self, commands: &mut Vec<Command>) -> Result<(), Fault> {
+        let is_heal = |command: &mut Command| matches!(command, Command::Heal { .. });
+        let heals: Vec<Command> = commands.extract_if(.., is_heal).collect();
+        let events = heals.into_iter().map(|command| self.event(command)).collect();
+        self.commit(events)
     }
 
     /// Runs events until nothing is left to make durable.
@@ -322,6 +349,7 @@ impl<P: Peers> Task<P> {
             Command::Define { change, reply } => {
                 Event::Define { request: self.wait(reply), change }
             }
+            Command::Heal { heal, reply } => Event::Heal { request: self.wait(reply), heal },
             Command::Link { peer, up } => self.link(peer, up),
             Command::Heartbeat { peer, sample } => Event::Heartbeat { peer, sample },
             Command::Frame { from, frame, .. } => Event::Received { from, frame },
@@ -348,6 +376,7 @@ impl<P: Peers> Task<P> {
     /// Either way the node begins anew from what is durable: restart and recovery are one path.
     fn failed(&mut self, fault: &Fault) {
         tracing::error!(error = %fault, "a commit failed");
+        self.suspicion.of(fault);
         self.observer.fault(fault);
         self.pause_until_us = self.clock.now().mono_us + PAUSE_US;
         self.last_fault = fault.to_string();
@@ -379,6 +408,7 @@ impl<P: Peers> Task<P> {
             match command {
                 Command::Write { reply, .. }
                 | Command::Resolve { reply, .. }
+                | Command::Heal { reply, .. }
                 | Command::Define { reply, .. } => {
                     let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
                 }

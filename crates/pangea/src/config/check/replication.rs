@@ -5,6 +5,9 @@ use super::super::replication::{Compression, Replication};
 use super::{Checker, DAY_MS};
 use crate::peer::link::STREAMS_MAX;
 
+/// The longest cycle of anti-entropy.
+const MONTH_S: u64 = 31 * 24 * 60 * 60;
+
 const COMPRESSIONS: [(&str, Compression); 2] =
     [("off", Compression::Off), ("zstd", Compression::Zstd)];
 
@@ -14,12 +17,14 @@ impl Checker<'_> {
         let streams = self.number(written.streams.as_ref(), 4, 1..=most);
         let compression = self.one_of(&written.compression, &COMPRESSIONS, "compression");
         let cold_after_s = self.number(written.cold_after_s.as_ref(), 600, 0..=DAY_MS);
+        let repair_cycle_s = self.number(written.repair_cycle_s.as_ref(), 86_400, 0..=MONTH_S);
         let level = self.number(written.compression_level.as_ref(), 1, 1..=19);
         Replication {
             streams: u8::try_from(streams).unwrap_or(STREAMS_MAX),
             compression: compression.unwrap_or(Compression::Zstd),
             compression_level: i32::try_from(level).unwrap_or(1),
             cold_after_s,
+            repair_cycle_s,
         }
     }
 }

@@ -69,10 +69,12 @@ pub(super) async fn get(
 type Read = (Option<Attributes>, Option<Stored>);
 
 fn here(region: &Region, key: &ItemKey, policy: &Policy, hints: &Hints) -> Result<Read, ApiError> {
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let read = match policy {
-        Policy::Siblings => of_policy(policy, view.get_stored(key).map_err(store_fault)?),
-        _ => (view.get_item(key, policy).map_err(store_fault)?, None),
+        Policy::Siblings => {
+            of_policy(policy, view.get_stored(key).map_err(|fault| store_fault(region, fault))?)
+        }
+        _ => (view.get_item(key, policy).map_err(|fault| store_fault(region, fault))?, None),
     };
     hints.session.saw(&view.rests_on());
     Ok(read)
@@ -178,8 +180,8 @@ pub(super) fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere)
 /// Nothing was written, because of what is there: the response rests on that. Returns this region's
 /// last write of the item.
 fn see(region: &Region, key: &ItemKey, hints: &Hints) -> Result<Stamp, ApiError> {
-    let view = region.store.snapshot().map_err(store_fault)?;
-    view.get_stored(key).map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    view.get_stored(key).map_err(|fault| store_fault(region, fault))?;
     let seen = view.rests_on();
     hints.session.saw(&seen);
     let origin = Origin::new(region.slot, region.incarnation);
@@ -191,12 +193,12 @@ pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec
     let entry = serving(region, &catalog, &query.table)?;
     let (range, after) = query.resolve(&entry.schema)?;
     let mut page = query.page();
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
     view.query(of, &range, !query.forward, after.as_ref(), |key, row, bytes| {
         page.push(key, row, bytes)
     })
-    .map_err(store_fault)?;
+    .map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     let shape = (query.count_only, query.consistent, query.capacity);
     Ok(finish(page, entry, &query.table, shape))
@@ -208,10 +210,10 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
     let after = scan.start_key(&entry.schema)?;
     let mut page = scan.page();
     let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
     view.scan(of, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
-        .map_err(store_fault)?;
+        .map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
 }
@@ -259,12 +261,14 @@ fn batch_get_here(
     hints: &Hints,
 ) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
-    let view = region.store.snapshot().map_err(store_fault)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let mut found = Found::default();
     for (name, table) in &batch.tables {
         let entry = serving(region, &catalog, name)?;
         let keys = item_keys(table, entry)?;
-        let get = |key: &ItemKey| view.get_item(key, &entry.settings.policy).map_err(store_fault);
+        let get = |key: &ItemKey| {
+            view.get_item(key, &entry.settings.policy).map_err(|fault| store_fault(region, fault))
+        };
         found.take(name, table, keys.iter().map(get))?;
     }
     hints.session.saw(&view.rests_on());

@@ -242,7 +242,9 @@ fn internal(text: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::InternalServer, text)
 }
 
-pub(super) fn store_fault(fault: Fault) -> ApiError {
+/// A read failed; if for damage, that is looked after.
+pub(super) fn store_fault(region: &Region, fault: Fault) -> ApiError {
+    region.repairs.suspicion().of(&fault);
     tracing::error!(error = %fault, "a read failed");
     internal(fault.to_string())
 }

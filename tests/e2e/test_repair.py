@@ -1,0 +1,151 @@
+"""Anti-entropy: rotten rows are named and healed, and nothing else is ever found."""
+
+import json
+import threading
+
+from support import REGIONS, eventually
+
+HOME, VICTIM, OTHER = REGIONS
+ROWS = 40
+
+
+def fill(pangea, table, region, prefix, count=ROWS):
+    client = pangea.eager(region)
+    for n in range(count):
+        client.put_item(TableName=table, Item={
+            "pk": {"S": f"{prefix}{n}"}, "v": {"S": f"value of {n}"}})
+
+
+def repair(pangea, *options, code=0):
+    """The reports of all regions, by name."""
+    done = pangea.cli("repair", "--verify", "--output", "json", *options, check=False)
+    assert done.returncode == code, done
+    return json.loads(done.stdout)["regions"]
+
+
+def findings(reports):
+    return [(region, found) for region, report in reports.items() for found in report["findings"]]
+
+
+def stop(pangea, region):
+    pangea.cli("process", "stop", f"region {region}")
+    pangea.wait_state(region, "DEAD")
+
+
+def start(pangea, region):
+    pangea.cli("process", "start", f"region {region}")
+    pangea.wait_state(region, "ACTIVE")
+
+
+def rot(pangea, region, table, key, *options):
+    pangea.cli("disk", "rot", region, "--table", table, "--partition", key, *options)
+
+
+def test_regions_that_are_equal_have_no_differences(own_pangea):
+    table = own_pangea.global_table("equal")
+    for region in REGIONS:
+        fill(own_pangea, table, region, f"{region}-")
+    own_pangea.client(HOME).delete_item(TableName=table, Key={"pk": {"S": f"{VICTIM}-3"}})
+    own_pangea.converged(table)
+    reports = repair(own_pangea, "--table", table)
+    assert set(reports) == set(REGIONS)
+    for report in reports.values():
+        assert report["rows"] >= len(REGIONS) * ROWS - 1
+        assert report["buckets_equal"] == 256 * 2 and report["skipped"] == [], report
+
+
+def test_nothing_is_found_while_regions_write(own_pangea):
+    table = own_pangea.global_table("busy")
+    ended = threading.Event()
+
+    def write(region):
+        client, n = own_pangea.eager(region), 0
+        while not ended.is_set():
+            # Few keys, so that writes overwrite each other and meet.
+            client.put_item(TableName=table, Item={
+                "pk": {"S": f"k{n % 30}"}, "v": {"S": f"{region} {n}"}})
+            if n % 7 == 0:
+                client.delete_item(TableName=table, Key={"pk": {"S": f"k{n % 30}"}})
+            n += 1
+
+    writers = [threading.Thread(target=write, args=(region,)) for region in REGIONS]
+    for writer in writers:
+        writer.start()
+    try:
+        compared = 0
+        for _ in range(3):
+            reports = repair(own_pangea, "--table", table)
+            assert findings(reports) == []
+            compared += sum(report["versions_compared"] for report in reports.values())
+        assert compared > 0, "at least one bucket was looked at row by row"
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join()
+    own_pangea.converged(table)
+
+
+def test_a_row_that_rots_is_named_and_healed(own_pangea):
+    table = own_pangea.global_table("rotten")
+    for region in REGIONS:
+        fill(own_pangea, table, region, f"{region}-")
+    before = own_pangea.converged(table)
+    rotten = f"{OTHER}-5"
+    rot(own_pangea, VICTIM, table, rotten)
+    rot(own_pangea, VICTIM, table, f"{HOME}-6", "--gone")
+    stop(own_pangea, VICTIM)
+    start(own_pangea, VICTIM)
+    reports = repair(own_pangea, code=1)
+    found = {report["key"]: (region, report["table"]) for region, report in findings(reports)}
+    assert found == {rotten: (VICTIM, table), f"{HOME}-6": (VICTIM, table)}, reports
+    for _, report in findings(reports):
+        assert "damaged row" in report["what"] and report["fate"] == "repaired", report
+    assert reports[VICTIM]["damaged"] == reports[VICTIM]["repaired"] == 2
+    assert own_pangea.converged(table) == before
+    assert findings(repair(own_pangea)) == []
+    done = own_pangea.cli("repair", "--region", VICTIM, "--table", table)
+    assert VICTIM in done.stdout and "REPAIRED" in done.stdout, done
+
+
+def test_damage_that_a_read_meets_is_healed_at_once(own_pangea):
+    table = own_pangea.global_table("met")
+    fill(own_pangea, table, HOME, "met-", 10)
+    own_pangea.converged(table)
+    rot(own_pangea, VICTIM, table, "met-7")
+    # A write has to read the row before it: it fails, and what it met is looked after.
+    writer = own_pangea.eager(VICTIM)
+
+    def written():
+        writer.put_item(TableName=table, Item={"pk": {"S": "met-7"}, "v": {"S": "again"}})
+        return True
+
+    eventually(written, "the damaged row to be healed")
+    assert own_pangea.converged(table)[('{"S": "met-7"}',)]["v"] == {"S": "again"}
+    assert findings(repair(own_pangea, "--table", table)) == []
+
+
+def test_what_was_nowhere_else_is_named(own_pangea):
+    table = own_pangea.global_table("alone")
+    fill(own_pangea, table, HOME, "alone-", 3)
+    own_pangea.converged(table)
+    for other in (HOME, OTHER):
+        own_pangea.cut(VICTIM, other)
+    try:
+        own_pangea.eager(VICTIM).put_item(TableName=table, Item={
+            "pk": {"S": "unsent"}, "v": {"S": "nowhere else"}})
+        rot(own_pangea, VICTIM, table, "unsent")
+    finally:
+        for other in (HOME, OTHER):
+            own_pangea.heal(VICTIM, other)
+
+    def lost():
+        """The region's feeds meet the row, so it may be healed before anyone asks for it."""
+        own_pangea.cli("repair", "--region", VICTIM, "--table", table, check=False)
+        logs = own_pangea.data.rglob("*.log")
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+        return [line for line in lines if "LOST" in line and "unsent" in line]
+
+    [line] = eventually(lost, "the loss to be named")
+    assert table in line
+    assert len(own_pangea.converged(table)) == 3
+    assert findings(repair(own_pangea, "--table", table)) == []
