@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support import REGIONS, eventually
 from test_conflicts import Cut, value
 
 HOME, SECOND, THIRD = REGIONS
+CART = Path(__file__).resolve().parents[2] / "examples" / "merge" / "cart.wasm"
 COUNTER = Path(__file__).resolve().parents[2] / "examples" / "counter" / "counter.py"
 
 
@@ -27,6 +29,13 @@ def make(pangea, name, **settings):
     for region in REGIONS[1:]:
         pangea.add_replica(name, region)
     return name
+
+
+def tables(pangea, region):
+    """The tables as the region knows them."""
+    url = f"http://127.0.0.1:{pangea.admin[region]}/v1/tables"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
 
 
 def item(pangea, region, table, key):
@@ -100,6 +109,38 @@ def test_a_table_in_use_is_switched_and_unsafe_switches_are_refused(pangea, tabl
     assert refused.returncode == 1 and "side by side" in refused.stderr, refused.stderr
     wrong = pangea.cli("table", "set-merge", table, "newest", check=False)
     assert wrong.returncode == 1 and "lww, siblings, crdt, owner" in wrong.stderr, wrong.stderr
+
+
+def test_a_merge_function_of_the_owner_decides(pangea, table_name, tmp_path):
+    table = make(pangea, table_name)
+    update(pangea, HOME, table, "k", "SET lines = :l", l={"M": {"tea": {"N": "1"}}})
+    changed = pangea.json("table", "set-merge", table, "wasm", str(CART))
+    assert changed["merge"] == "wasm" and len(changed["module"]) == 64, changed
+    for region in REGIONS:
+        eventually(lambda region=region: any(
+            known["name"] == table and known.get("module") == changed["module"]
+            for known in tables(pangea, region)), f"the function in {region}")
+    agreed(pangea, table, "k", {"pk": {"S": "k"}, "lines": {"M": {"tea": {"N": "1"}}}})
+    with Cut(pangea):
+        update(pangea, HOME, table, "k", "SET lines.tea = :n, note = :t",
+               n={"N": "3"}, t={"S": "first"})
+        update(pangea, SECOND, table, "k", "SET lines.mug = :n", n={"N": "2"})
+        update(pangea, THIRD, table, "k", "SET lines.tea = :n, note = :t",
+               n={"N": "2"}, t={"S": "last"})
+    agreed(pangea, table, "k", {
+        "pk": {"S": "k"}, "note": {"S": "last"},
+        "lines": {"M": {"mug": {"N": "2"}, "tea": {"N": "3"}}}})
+    # A write goes by what the function shows, and takes the place of all that it was made of.
+    shown = update(pangea, SECOND, table, "k", "REMOVE note")
+    assert shown["lines"] == {"M": {"mug": {"N": "2"}, "tea": {"N": "3"}}}, shown
+
+    other = tmp_path / "other.wasm"
+    other.write_bytes(b"no module")
+    refused = pangea.cli("table", "set-merge", table, "wasm", str(other), check=False)
+    assert refused.returncode == 1 and "no merge function" in refused.stderr, refused.stderr
+    with pytest.raises(ClientError) as error:
+        make(pangea, table_name + "2", merge="wasm")
+    assert "needs its function" in str(error.value)
 
 
 def test_siblings_are_kept_until_a_client_that_saw_both_writes(pangea, table_name):

@@ -1,7 +1,10 @@
 //! What readers see of an item: a function of the versions that are kept, chosen by the policy.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 
+use crate::catalog::function::Function;
 use crate::catalog::{Crdt, Policy};
 use crate::crdt::State;
 use crate::item::Attributes;
@@ -11,16 +14,37 @@ use crate::merge::{Body, Stored, Version, VersionVector};
 #[must_use]
 pub fn view<'a>(policy: &Policy, stored: &'a Stored) -> Option<Cow<'a, Attributes>> {
     match policy {
-        Policy::Lww | Policy::Siblings | Policy::Owner => match &stored.greatest().body {
-            Body::Live(attributes) => Some(Cow::Borrowed(attributes)),
-            Body::Tombstone => None,
-            Body::Crdt(state) => state.view().map(Cow::Owned),
+        Policy::Lww | Policy::Siblings | Policy::Owner => shown(stored.greatest()),
+        Policy::Wasm(_) if stored.versions.len() == 1 => shown(stored.greatest()),
+        Policy::Wasm(function) => match resolved(function, stored) {
+            Ok(item) => item.map(Cow::Owned),
+            // What the ledger has of the others was written when they met.
+            Err(_) => shown(stored.greatest()),
         },
         Policy::Crdt(crdt) => match (&stored.greatest().body, stored.versions.len()) {
             (Body::Live(attributes), 1) => Some(Cow::Borrowed(attributes)),
             _ => joined(crdt, stored).view().map(Cow::Owned),
         },
     }
+}
+
+/// What one version shows alone.
+fn shown(version: &Version) -> Option<Cow<'_, Attributes>> {
+    match &version.body {
+        Body::Live(attributes) => Some(Cow::Borrowed(attributes)),
+        Body::Tombstone => None,
+        Body::Crdt(state) => state.view().map(Cow::Owned),
+    }
+}
+
+/// What a merge function makes of the versions that are kept.
+///
+/// # Errors
+/// Why it makes nothing of them: the same in every region.
+pub(crate) fn resolved(function: &Function, stored: &Stored) -> Result<Option<Attributes>, String> {
+    let items: Vec<_> = stored.versions.iter().map(|it| (it.stamp, shown(it))).collect();
+    let inputs: Vec<_> = items.iter().map(|(stamp, item)| (*stamp, item.as_deref())).collect();
+    function.resolve(&inputs)
 }
 
 /// What the versions that are kept know together. A version from before the table merged counts as

@@ -86,6 +86,7 @@ impl Region {
             on_demand: true,
             deletion_protection: false,
             tags: BTreeMap::new(),
+            module: None,
         };
         let change = Box::new(Change::Create(new));
         match self.handle(Event::Define { request: RequestId(0), change }) {

@@ -7,6 +7,7 @@ use pangea_core::id::RegionSlot;
 use serde::{Deserialize, Serialize};
 
 use crate::versions::format_stamp;
+use crate::wasm::ModuleId;
 
 /// One table, as one region knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct TableReport {
     pub replicas: Vec<String>,
     /// The merge policy.
     pub merge: String,
+    /// Identity of the merge function of the policy `wasm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
     /// How often its settings were changed.
     pub epoch: u16,
     /// Tags, settings among them.
@@ -46,6 +50,7 @@ impl TableReport {
             home: name(entry.home),
             replicas: catalog.replicas(entry).into_iter().map(replica).collect(),
             merge: entry.settings.policy.as_str().to_string(),
+            module: entry.settings.policy.module().map(|it| ModuleId(it.id).to_string()),
             epoch: entry.settings.epoch,
             tags: entry.tags.clone(),
         }

@@ -13,6 +13,7 @@ mod clock;
 mod deed;
 mod digest;
 mod disk;
+mod function;
 mod invariants;
 mod net;
 mod options;

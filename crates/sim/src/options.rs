@@ -202,6 +202,9 @@ impl Swarm {
         let repairs = options.focus == Some(Focus::Repair);
         self.repair_gap_us = (rng.chance(200) | repairs).then(|| rng.pick(&[10_000, 60_000]));
         self.rots = rng.chance(250) | repairs;
+        if rng.fork("functions").chance(80) {
+            self.policy = "wasm".to_string();
+        }
         #[cfg(feature = "planted-bugs")]
         if let Some(pangea_core::node::Bug::Crdt(bug)) = options.bug {
             // Clients of sessions only put.

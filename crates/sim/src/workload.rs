@@ -11,6 +11,7 @@ use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
 use crate::deed::Deed;
+use crate::function::module;
 use crate::invariants::residency::MARK;
 use crate::options::Swarm;
 use crate::rng::Rng;
@@ -168,9 +169,11 @@ impl Workload {
     /// A table's merge policy changes where it is at home; from siblings it does not go back.
     fn switch(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
-        let policy = self.rng.pick(&["siblings", "crdt", "crdt list_append", "owner", "lww"]);
+        let policies = ["siblings", "crdt", "crdt list_append", "owner", "lww", "wasm"];
+        let policy = self.rng.pick(&policies);
         let tags = [(MERGE.to_string(), Some(policy.to_string()))].into();
-        let update = TableUpdate { name: table.name, tags, ..TableUpdate::default() };
+        let module = Some(module());
+        let update = TableUpdate { name: table.name, tags, module, ..TableUpdate::default() };
         Operation::Define { region: table.home, change: Change::Update(update) }
     }
 
@@ -246,6 +249,7 @@ pub(crate) fn create(name: String, policy: &str) -> Change {
             ("pangea:placement".to_string(), "restricted=near".to_string()),
             ("pangea:owner".to_string(), "k1=r1 k2=r0".to_string()),
         ]),
+        module: Some(module()),
     })
 }
 

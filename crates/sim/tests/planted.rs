@@ -139,6 +139,11 @@ fn shortening_what_is_not_stable_is_found() {
 }
 
 #[test]
+fn a_trap_that_leaves_no_ledger_entry_is_found() {
+    check(Bug::TrapUnrecorded, 1_000, &[Invariant::Merged]);
+}
+
+#[test]
 fn believing_a_clock_that_is_ahead_of_all_is_found() {
     check(Bug::SkewBelieved, 200, &[Invariant::Clock]);
     check(Bug::ForemostBelieved, 200, &[Invariant::Clock]);
@@ -230,6 +235,7 @@ fn survey() {
         Bug::ShortenedEarly,
         Bug::SkewBelieved,
         Bug::ForemostBelieved,
+        Bug::TrapUnrecorded,
         Bug::AckBeforeDurable,
         Bug::CutWithinState,
         Bug::DisplacedWithheld,

@@ -7,6 +7,7 @@
 //! State: entries by table identity and statuses by table and region. Every change arrives as a row
 //! (from the local node or from a peer) through [`Catalog::observe`].
 
+pub mod function;
 mod place;
 mod row;
 mod settings;
@@ -161,10 +162,18 @@ impl Catalog {
         Self { directory, ..Self::default() }
     }
 
+    /// Goes by another directory from now on.
+    pub fn adopt(&mut self, directory: Arc<Directory>) {
+        self.directory = directory;
+        let tables = self.tables.values_mut();
+        tables.for_each(|entry| entry.settings.bind(&self.directory));
+    }
+
     /// Takes in a row of the catalog table; a row that does not decode is ignored and `false`.
     pub fn observe(&mut self, key: &PrimaryKey, attributes: Option<&Attributes>) -> bool {
         match row::decode(key, attributes) {
-            Some(row::Row::Entry(entry)) => {
+            Some(row::Row::Entry(mut entry)) => {
+                entry.settings.bind(&self.directory);
                 self.tables.insert(entry.id, entry);
                 true
             }

@@ -9,14 +9,28 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::function::Functions;
 use crate::id::{Place, RegionSlot};
 use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
 
-/// The regions of the topology, as rules name them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directory(BTreeMap<RegionSlot, Known>);
+/// The regions of the topology, as rules name them, and who runs merge functions in this one.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    regions: BTreeMap<RegionSlot, Known>,
+    pub(super) functions: Option<Arc<dyn Functions>>,
+}
+
+/// Two that know the same regions are the same.
+impl PartialEq for Directory {
+    fn eq(&self, other: &Self) -> bool {
+        self.regions == other.regions
+    }
+}
+
+impl Eq for Directory {}
 
 /// A region's name and jurisdiction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,26 +43,32 @@ impl Directory {
     /// From slots, names and jurisdictions.
     pub fn new(regions: impl IntoIterator<Item = (RegionSlot, String, Option<String>)>) -> Self {
         let known = |(slot, name, jurisdiction)| (slot, Known { name, jurisdiction });
-        Self(regions.into_iter().map(known).collect())
+        Self { regions: regions.into_iter().map(known).collect(), functions: None }
+    }
+
+    /// The same, with somebody who runs merge functions.
+    #[must_use]
+    pub fn with_functions(self, functions: Arc<dyn Functions>) -> Self {
+        Self { functions: Some(functions), ..self }
     }
 
     /// The region of this name.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<RegionSlot> {
-        self.0.iter().find(|(_, known)| known.name == name).map(|(slot, _)| *slot)
+        self.regions.iter().find(|(_, known)| known.name == name).map(|(slot, _)| *slot)
     }
 
     /// Whether a region has this name, or is of this jurisdiction.
     #[must_use]
     pub fn is(&self, slot: RegionSlot, word: &str) -> bool {
-        let known = self.0.get(&slot);
+        let known = self.regions.get(&slot);
         known.is_some_and(|it| it.name == word || it.jurisdiction.as_deref() == Some(word))
     }
 
     /// Whether any region has this name or jurisdiction.
     #[must_use]
     pub fn knows(&self, word: &str) -> bool {
-        self.0.keys().any(|&slot| self.is(slot, word))
+        self.regions.keys().any(|&slot| self.is(slot, word))
     }
 }
 

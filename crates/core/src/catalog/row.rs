@@ -3,8 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::function::Module;
 use super::{ReplicaSpec, ReplicaState, ReplicaStatus, Settings, StreamView, TableEntry, Tags};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
@@ -76,6 +78,10 @@ impl TableEntry {
             let tags = self.tags.iter().map(|(tag, value)| (tag.clone(), text(value))).collect();
             row.extend([named("tags", AttributeValue::M(tags))]);
         }
+        if let Some(module) = self.settings.policy.module() {
+            let parts = [&module.id[..], &*module.bytes].map(|part| AttributeValue::B(part.into()));
+            row.extend([named("module", AttributeValue::L(Vec::from(parts)))]);
+        }
         if self.settings.epoch > 0 {
             let epochs = [self.settings.epoch, self.settings.since];
             let epochs = epochs.map(|epoch| hlc(Hlc::from_bits(u64::from(epoch))));
@@ -129,11 +135,21 @@ fn decode_tags(fields: &Fields<'_>) -> Option<Tags> {
 
 fn decode_settings(fields: &Fields<'_>, tags: &Tags, schema: &Schema) -> Option<Settings> {
     let mut settings = Settings::parse(tags, schema).ok()?;
+    settings.provide(decode_module(fields)?).ok()?;
     if let Some(AttributeValue::L(epochs)) = fields.0.get("epochs") {
         let epoch = |at: usize| u16::try_from(as_hlc(epochs.get(at)?)?.to_bits()).ok();
         (settings.epoch, settings.since) = (epoch(0)?, epoch(1)?);
     }
     Some(settings)
+}
+
+/// `None` for a module that is none; nothing in it where the row has none.
+#[expect(clippy::option_option, reason = "a row without a module is as good as one with")]
+fn decode_module(fields: &Fields<'_>) -> Option<Option<Arc<Module>>> {
+    let Some(parts) = fields.list("module") else { return Some(None) };
+    let [AttributeValue::B(id), AttributeValue::B(bytes)] = parts else { return None };
+    let id = id.as_slice().try_into().ok()?;
+    Some(Some(Arc::new(Module { id, bytes: Arc::from(bytes.as_slice()) })))
 }
 
 fn decode_spec(value: &AttributeValue) -> Option<ReplicaSpec> {

@@ -11,6 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::function::{Function, Module};
 use super::{Directory, Ownership, Placement};
 use crate::crdt;
 use crate::durability::Choice;
@@ -66,6 +67,9 @@ pub enum Policy {
     /// One region writes each partition key, so that nothing is written concurrently; as `lww`
     /// else.
     Owner,
+    /// All maximal versions are kept; a function of the table's owner makes of them what readers
+    /// see.
+    Wasm(Arc<Function>),
 }
 
 /// What becomes of a write in a region that does not own the item, or may not have it.
@@ -80,7 +84,7 @@ pub enum Foreign {
 
 impl Policy {
     /// The words of every policy.
-    pub const WORDS: [&'static str; 4] = ["lww", "siblings", "crdt", "owner"];
+    pub const WORDS: [&'static str; 5] = ["lww", "siblings", "crdt", "owner", "wasm"];
 
     /// The word in tags, ledger entries and output.
     #[must_use]
@@ -90,13 +94,23 @@ impl Policy {
             Self::Siblings => "siblings",
             Self::Crdt(_) => "crdt",
             Self::Owner => "owner",
+            Self::Wasm(_) => "wasm",
+        }
+    }
+
+    /// The merge function, where the policy has one.
+    #[must_use]
+    pub fn module(&self) -> Option<&Arc<Module>> {
+        match self {
+            Self::Wasm(function) => function.module.as_ref(),
+            Self::Lww | Self::Siblings | Self::Crdt(_) | Self::Owner => None,
         }
     }
 
     /// Whether all maximal versions are kept.
     #[must_use]
     pub const fn keeps_all(&self) -> bool {
-        matches!(self, Self::Siblings | Self::Crdt(_))
+        matches!(self, Self::Siblings | Self::Crdt(_) | Self::Wasm(_))
     }
 }
 
@@ -140,6 +154,12 @@ pub enum SettingError {
         /// What is allowed.
         wanted: String,
     },
+    /// A merge function is needed.
+    #[error(
+        "a table with the merge policy wasm needs its function: `pangea table set-merge NAME wasm \
+         FILE`, or `module` beside the table's settings in the topology"
+    )]
+    Module,
     /// Rules of placement were changed or taken away.
     #[error(
         "rules of {PLACEMENT} can only be added at the end: items keep the number of their rule"
@@ -209,8 +229,14 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingError`], also for a change that is not safe while the table is in use.
-    pub fn changed(&self, tags: &Tags, schema: &Schema) -> Result<Self, SettingError> {
-        let parsed = Self::parse(tags, schema)?;
+    pub fn changed(
+        &self,
+        tags: &Tags,
+        schema: &Schema,
+        module: Option<Arc<Module>>,
+    ) -> Result<Self, SettingError> {
+        let mut parsed = Self::parse(tags, schema)?;
+        parsed.provide(module.or_else(|| self.policy.module().cloned()))?;
         let mut next = Self { epoch: self.epoch, since: self.since, ..parsed };
         if next == *self {
             return Ok(next);
@@ -224,6 +250,29 @@ impl Settings {
             next.since = next.epoch;
         }
         Ok(next)
+    }
+
+    /// Gives the policy the merge function that it needs.
+    ///
+    /// # Errors
+    /// [`SettingError::Module`] if it needs one and there is none.
+    pub fn provide(&mut self, module: Option<Arc<Module>>) -> Result<(), SettingError> {
+        match (&mut self.policy, module) {
+            (Policy::Wasm(function), Some(module)) => {
+                Arc::make_mut(function).module = Some(module);
+                Ok(())
+            }
+            (Policy::Wasm(_), None) => Err(SettingError::Module),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a merge function to whoever runs it here.
+    pub(super) fn bind(&mut self, directory: &Directory) {
+        if let (Policy::Wasm(function), Some(functions)) = (&mut self.policy, &directory.functions)
+        {
+            Arc::make_mut(function).functions = Some(Arc::clone(functions));
+        }
     }
 
     /// Whether every region and jurisdiction that the rules name exists.
@@ -251,6 +300,10 @@ fn policy(value: &str, schema: &Schema) -> Result<Policy, SettingError> {
         (Some("lww"), None) => Ok(Policy::Lww),
         (Some("siblings"), None) => Ok(Policy::Siblings),
         (Some("owner"), None) => Ok(Policy::Owner),
+        (Some("wasm"), None) => {
+            let key_names = schema.key_names().map(ToString::to_string).collect();
+            Ok(Policy::Wasm(Arc::new(Function { key_names, ..Function::default() })))
+        }
         (Some("crdt"), _) => {
             let mut options = crdt::Options::default();
             for word in words {
@@ -306,7 +359,7 @@ fn may_switch(from: &Policy, to: &Policy) -> Result<(), SettingError> {
              new table and copy",
         );
     }
-    if *from == Policy::Siblings && matches!(to, Policy::Crdt(_)) {
+    if matches!(from, Policy::Siblings | Policy::Wasm(_)) && matches!(to, Policy::Crdt(_)) {
         return refuse(
             "versions that are kept side by side would be merged as if they had been written to \
              merge; collapse them and copy to a new table",

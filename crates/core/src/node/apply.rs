@@ -4,13 +4,14 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
+use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
-use crate::view::joined;
+use crate::view::{joined, resolved};
 
 impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
@@ -310,6 +311,7 @@ impl Node {
                 lost.retain(|loser| !known.contains(loser));
             }
             Policy::Crdt(_) => {}
+            Policy::Wasm(function) => conflicts.extend(self.unresolved(function, &stored)),
         }
         self.note_put(&key, &stored);
         self.note_merged(txn, &key, was, &stored);
@@ -322,6 +324,20 @@ impl Node {
         for loser in lost {
             self.record_attribute(now, txn, &key, (&loser, place), effects);
         }
+    }
+
+    /// The pairs that readers do not see resolved: none unless the merge function has no result.
+    fn unresolved(&self, function: &Function, stored: &Stored) -> Vec<Conflict> {
+        if stored.versions.len() < 2 || resolved(function, stored).is_ok() {
+            return Vec::new();
+        }
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::TrapUnrecorded) {
+            return Vec::new();
+        }
+        let winner = stored.greatest();
+        let others = stored.versions.iter().filter(|version| version.stamp != winner.stamp);
+        others.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
     }
 
     fn settings_of(&self, table: TableId) -> Settings {

@@ -41,6 +41,8 @@ pub enum Bug {
     SkewBelieved,
     /// Of two peers the one that is ahead is believed.
     ForemostBelieved,
+    /// What a merge function has no result for is not in the ledger.
+    TrapUnrecorded,
     /// What was applied is told to peers before it is durable.
     AckBeforeDurable,
     /// Every frame makes a cut, not only the last one of a state.

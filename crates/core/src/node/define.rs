@@ -2,10 +2,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
+use crate::catalog::function::Module;
 use crate::catalog::{
     ReplicaSpec, ReplicaState, ReplicaView, SettingError, Settings, StreamView, TableEntry, Tags,
     entry_key,
@@ -44,6 +46,8 @@ pub struct NewTable {
     pub deletion_protection: bool,
     /// Tags, settings among them.
     pub tags: Tags,
+    /// The merge function, if the tags ask for one.
+    pub module: Option<Arc<Module>>,
 }
 
 /// What shall change of a table; `None` and empty leave things as they are.
@@ -63,6 +67,8 @@ pub struct TableUpdate {
     pub deletion_protection: Option<bool>,
     /// Tags to set (`Some`) or to take away, settings among them.
     pub tags: BTreeMap<String, Option<String>>,
+    /// Another merge function, for a table that has one or shall have one.
+    pub module: Option<Arc<Module>>,
 }
 
 /// Why a catalog change is refused.
@@ -141,7 +147,8 @@ impl Node {
         if self.catalog.find(home, &new.name).is_some() {
             return Err(DefineRefusal::Exists(new.name));
         }
-        let settings = Settings::parse(&new.tags, &new.schema)?;
+        let mut settings = Settings::parse(&new.tags, &new.schema)?;
+        settings.provide(new.module)?;
         settings.check(&self.config.directory)?;
         Ok(TableEntry {
             id: TableId(self.issue(now, Hlc::ZERO)),
@@ -188,7 +195,8 @@ impl Node {
                 None => entry.tags.remove(tag),
             };
         }
-        entry.settings = entry.settings.changed(&entry.tags, &entry.schema)?;
+        let module = update.module.clone();
+        entry.settings = entry.settings.changed(&entry.tags, &entry.schema, module)?;
         entry.settings.check(&self.config.directory)?;
         entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
         entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);

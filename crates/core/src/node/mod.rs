@@ -395,7 +395,7 @@ impl Node {
     pub fn new(config: Config, durable: Durable) -> Self {
         let me = Origin::new(config.slot, durable.incarnation);
         let mut durable = durable;
-        durable.catalog.directory = Arc::clone(&config.directory);
+        durable.catalog.adopt(Arc::clone(&config.directory));
         let published = Arc::new(durable.catalog.clone());
         #[cfg(feature = "planted-bugs")]
         if config.bug == Some(Bug::ClockForgotten) {

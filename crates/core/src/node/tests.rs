@@ -170,6 +170,7 @@ impl Region {
             on_demand: true,
             deletion_protection: false,
             tags: BTreeMap::new(),
+            module: None,
         };
         let change = Box::new(Change::Create(new));
         self.handle(ms, Event::Define { request: RequestId(0), change });

@@ -139,7 +139,7 @@ impl Node {
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
         let draft = match &entry.settings.policy {
             Policy::Crdt(crdt) => Draft::Merging(Arc::clone(crdt), op.action.clone()),
-            Policy::Lww | Policy::Siblings | Policy::Owner => {
+            Policy::Lww | Policy::Siblings | Policy::Owner | Policy::Wasm(_) => {
                 Draft::Whole(applied.next.map_or(Body::Tombstone, Body::live))
             }
         };

@@ -1,6 +1,6 @@
 //! `pangea merge`: merge functions, before a table gets one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -61,7 +61,7 @@ pub fn run(context: &Context, command: &MergeCommand) -> anyhow::Result<ExitCode
 }
 
 /// The file, or as much of it as shows that it is too large.
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     let length = std::fs::metadata(path).with_context(|| format!("{shown}: cannot be read"))?.len();
     // A module 16 times too large is another file, and need not be in memory to be refused.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use data_encoding::BASE64;
 use serde_json::json;
 
 use super::{Context, NO, Output, out};
@@ -16,12 +17,15 @@ use crate::tables::TableReport;
 /// A region has this long to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// As long again as a merge function may be checked.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What to do with tables.
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
     /// List the tables of every region with their settings
     List,
-    /// Choose what becomes of concurrent writes: lww, crdt [OPTION...], siblings, owner, wasm …
+    /// Choose what becomes of concurrent writes: lww, crdt [OPTION...], siblings, owner, wasm FILE
     ///
     /// The switch of a table in use is ordered: each version says under which settings it was
     /// written. Switches that would drop what is stored are refused with the reason.
@@ -55,13 +59,19 @@ pub fn run(context: &Context, command: &TableCommand) -> anyhow::Result<ExitCode
             list(context, &tables)
         }
         TableCommand::SetMerge { table, policy } => {
-            let tags = BTreeMap::from([("pangea:merge".to_string(), Some(policy.join(" ")))]);
-            runtime.block_on(set(context, &topology, table, tags))
+            let (policy, module) = match &policy[..] {
+                [wasm, file] if wasm == "wasm" => {
+                    (wasm.clone(), Some(super::merge::read(file.as_ref())?))
+                }
+                words => (words.join(" "), None),
+            };
+            let tags = BTreeMap::from([("pangea:merge".to_string(), Some(policy))]);
+            runtime.block_on(set(context, &topology, table, (tags, module)))
         }
         TableCommand::Set { table, settings } => {
             let tags = settings.iter().map(|setting| assignment(setting));
             let tags = tags.collect::<anyhow::Result<_>>()?;
-            runtime.block_on(set(context, &topology, table, tags))
+            runtime.block_on(set(context, &topology, table, (tags, None)))
         }
     }
 }
@@ -124,7 +134,7 @@ async fn set(
     context: &Context,
     topology: &Topology,
     name: &str,
-    tags: BTreeMap<String, Option<String>>,
+    (tags, module): (BTreeMap<String, Option<String>>, Option<Vec<u8>>),
 ) -> anyhow::Result<ExitCode> {
     let tables = all(topology).await?;
     let of_name: Vec<&TableReport> = tables.iter().filter(|table| table.name == name).collect();
@@ -135,9 +145,10 @@ async fn set(
     let home = topology.region(&table.home);
     let home = home.with_context(|| format!("home {} is not in the topology", table.home))?;
     let headers = [("content-type", "application/json")];
-    let body = json!({"table": name, "tags": tags}).to_string();
+    let module = module.map(|bytes| BASE64.encode(&bytes));
+    let body = json!({"table": name, "tags": tags, "module": module}).to_string();
     let ask = Ask::post("/v1/tables", &headers, body);
-    let answer = Client::new(home.admin, TIMEOUT).ask(ask).await;
+    let answer = Client::new(home.admin, CHECK_TIMEOUT).ask(ask).await;
     let answer = answer.with_context(|| format!("cannot ask {}", home.name))?;
     if !answer.status.is_success() {
         let problem: serde_json::Value = serde_json::from_slice(&answer.body)?;

@@ -128,6 +128,7 @@ pub(super) struct Table {
     pub(super) name: Text,
     #[serde(default)]
     pub(super) settings: BTreeMap<Text, Text>,
+    pub(super) module: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

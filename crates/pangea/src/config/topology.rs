@@ -165,6 +165,9 @@ pub struct Table {
     /// Settings without the `pangea:` of their tags. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// The merge function of a table with the policy `wasm`, a .wasm file. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<PathBuf>,
 }
 
 impl Table {

@@ -11,6 +11,7 @@ mod conflicts;
 mod durable;
 mod feed;
 mod forward;
+mod functions;
 mod health;
 mod injection;
 mod observe;
@@ -75,6 +76,7 @@ pub(crate) struct Region {
     certificate: Identity,
     services: services::Services,
     injection: injection::Injection,
+    functions: functions::Functions,
     repairs: repair::Repairs,
     counts: Counts,
     sizes: Mutex<HashMap<TableId, Size>>,
@@ -176,7 +178,8 @@ fn open(
     let secret = identity::session_secret(data_dir)?;
     let sessions = session::Sessions::new(&secret, local.cluster_id);
     let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
-    let (node, asker) = (node_of(&topology, known), feed::Asker(links.clone()));
+    let functions = functions::Functions::load(&topology)?;
+    let (node, asker) = (node_of(&topology, known, &functions), feed::Asker(links.clone()));
     let repairs = repair::Repairs::default();
     let (suspicion, shared) = (repairs.suspicion(), Arc::clone(&store));
     let writer = Writer::start(node, shared, durable, clock.clone(), asker, suspicion)?;
@@ -195,6 +198,7 @@ fn open(
         certificate,
         services: services::watch(&topology, &known.name),
         injection: injection::Injection::new(injects, disk),
+        functions,
         repairs,
         counts: Counts::default(),
         sizes: Mutex::default(),
@@ -207,7 +211,11 @@ fn open(
     Ok((Arc::new(region), running))
 }
 
-fn node_of(topology: &Topology, known: &config::Region) -> Config {
+fn node_of(
+    topology: &Topology,
+    known: &config::Region,
+    functions: &functions::Functions,
+) -> Config {
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
     node.collect = Some(Collect {
@@ -222,7 +230,8 @@ fn node_of(topology: &Topology, known: &config::Region) -> Config {
     let regions = topology.regions.iter();
     let region =
         |region: &config::Region| (region.id, region.name.clone(), region.jurisdiction.clone());
-    node.directory = Arc::new(Directory::new(regions.map(region)));
+    let directory = Directory::new(regions.map(region));
+    node.directory = Arc::new(directory.with_functions(functions.runner()));
     node
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use data_encoding::BASE64;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use pangea_core::catalog::Tags;
@@ -10,12 +11,12 @@ use pangea_core::node::{Change, Outcome, TableUpdate};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Region;
+use super::{Region, functions};
 use crate::http::{self, Reply, json as json_reply};
 use crate::tables::TableReport;
 
-/// Largest request body: a table's tags.
-const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest request body: a table's tags, and a merge function.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A change of a table's tags.
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,8 @@ struct Wish {
     table: String,
     /// A value to set, or `null` to take the tag away.
     tags: BTreeMap<String, Option<String>>,
+    /// A merge function, as base64.
+    module: Option<String>,
 }
 
 /// The tables that this region holds.
@@ -46,7 +49,21 @@ pub(super) async fn change(region: &Arc<Region>, body: Incoming) -> Reply {
         Ok(wish) => wish,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    let update = TableUpdate { name: wish.table, tags: wish.tags, ..TableUpdate::default() };
+    let module = match wish.module.as_deref().map(|text| BASE64.decode(text.as_bytes())) {
+        None => None,
+        Some(Err(_)) => {
+            return refuse(StatusCode::BAD_REQUEST, "the module is not base64".to_string());
+        }
+        Some(Ok(bytes)) => match functions::checked(bytes).await {
+            Ok(module) => Some(module),
+            Err(error) => {
+                let text = format!("the module is no merge function: {error}");
+                return refuse(StatusCode::CONFLICT, text);
+            }
+        },
+    };
+    let update =
+        TableUpdate { name: wish.table, tags: wish.tags, module, ..TableUpdate::default() };
     match region.writer.define(Change::Update(update)).await {
         Ok(Outcome::Defined(entry)) => {
             let catalog = region.catalog();

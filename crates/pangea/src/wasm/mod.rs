@@ -11,8 +11,8 @@
 //! law after all, on inputs that the checks did not find, shows the same in regions that hold the
 //! same versions.
 //!
-//! Deliberately absent: what happens on a [`Trap`]. The caller falls back to the last writer, owes
-//! the losers a ledger entry, counts and logs.
+//! Deliberately absent: what happens on a [`Trap`]. The core falls back to the last writer, and
+//! gives the losers a ledger entry.
 
 mod declared;
 mod document;
@@ -28,6 +28,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use pangea_core::catalog::function::{Functions, Input, Module};
 use pangea_core::item::Attributes;
 use pangea_core::time::Stamp;
 
@@ -138,6 +139,12 @@ impl Modules {
         self.functions.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
     }
 
+    /// A module as the catalog has it.
+    #[must_use]
+    pub fn module(bytes: &[u8]) -> Arc<Module> {
+        Arc::new(Module { id: ModuleId::of(bytes).0, bytes: Arc::from(bytes) })
+    }
+
     /// Drops the modules that no table needs any more. Calls under way end undisturbed.
     pub fn retain(&self, mut needed: impl FnMut(ModuleId) -> bool) {
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
@@ -199,6 +206,26 @@ impl Modules {
             trapped: self.trapped.load(Ordering::Relaxed),
             fuel: self.fuel.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// Compiles what it has not met before: a table's settings bring the module with them.
+impl Functions for Modules {
+    fn resolve(
+        &self,
+        module: &Module,
+        key: &Attributes,
+        versions: &[Input<'_>],
+    ) -> Result<Option<Attributes>, String> {
+        let id = ModuleId(module.id);
+        if !self.holds(id) {
+            self.add(id, &module.bytes).map_err(|error| error.to_string())?;
+        }
+        let result = self.resolve(id, key, versions);
+        result.map_err(|trap| {
+            tracing::debug!(%id, %trap, "a merge function has no result");
+            trap.to_string()
+        })
     }
 }
 

@@ -23,6 +23,7 @@ async fn create(region: &Region) -> TableId {
         on_demand: true,
         deletion_protection: false,
         tags: BTreeMap::new(),
+        module: None,
     };
     let change = Box::new(Change::Create(new));
     match region.ask(|request| Event::Define { request, change }).await {

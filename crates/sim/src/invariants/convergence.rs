@@ -70,7 +70,7 @@ fn holds(oracle: &Oracle, sites: &[Site], site: &Site, table: TableId) -> Checke
             let (kept, expected) = (kept.as_deref().map(stamps), stamps(&expected));
             format!("{slot} keeps {kept:?} of {key:?} instead of {expected:?}")
         })?;
-        merged::at_rest(oracle, site, &settings, id, item)?;
+        merged::at_rest(oracle, sites, site, &settings, (id, item))?;
         merged::losers_are_kept(sites, site, &settings, item)?;
     }
     let rows = site.disk.durable.table(table).count();

@@ -57,8 +57,13 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site], acked: &[VersionId]) -> C
 }
 
 /// Whether the region would still have the version if every other disk were lost.
+///
+/// A row that rotted was there: what its region held, and said of it, was true before.
 fn has(oracle: &Oracle, site: &Site, id: VersionId) -> bool {
     let issued = &oracle.versions[id];
+    if site.disk.durable.rotten.contains_key(&*oracle.items[issued.key].key) {
+        return true;
+    }
     let absorbed = site.disk.durable.absorbed(&oracle.items[issued.key].key).has(issued.nth);
     absorbed || site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth))
 }

@@ -9,13 +9,16 @@
 
 use std::collections::BTreeSet;
 
+use pangea_core::catalog::function::Functions as _;
 use pangea_core::catalog::{Policy, Settings};
 use pangea_core::item::{AttributeValue, Attributes, Number};
 use pangea_core::ledger;
+use pangea_core::merge::Body;
 use pangea_core::view::{joined, view};
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, demand, nothing_vanishes};
 use crate::deed::Deed;
+use crate::function::{Greater, module};
 use crate::oracle::{Issued, Item, KeyId, Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Merged;
@@ -23,11 +26,14 @@ const BROKEN: Invariant = Invariant::Merged;
 /// Everything is at rest: of one item, in one region.
 pub(crate) fn at_rest(
     oracle: &Oracle,
+    sites: &[Site],
     site: &Site,
     settings: &Settings,
-    id: KeyId,
-    item: &Item,
+    (id, item): (KeyId, &Item),
 ) -> Checked {
+    if let Policy::Wasm(_) = &settings.policy {
+        return resolved(oracle, sites, site, settings, (id, item));
+    }
     let Policy::Crdt(_) = &settings.policy else { return Ok(()) };
     let durable: Vec<&Issued> = oracle.named(id, oracle.durable(item)).collect();
     // Versions from before the table merged are images, of which the specification knows nothing.
@@ -42,6 +48,44 @@ pub(crate) fn at_rest(
         let (slot, key) = (site.slot, &item.key.primary);
         format!("{slot} shows {shown:?} of {key:?} instead of {expected:?}")
     })
+}
+
+/// Readers see what the merge function makes of all versions that are kept; where it makes nothing
+/// of them, the greatest stamp, and the ledger has the others.
+fn resolved(
+    oracle: &Oracle,
+    sites: &[Site],
+    site: &Site,
+    settings: &Settings,
+    (id, item): (KeyId, &Item),
+) -> Checked {
+    let Some(held) = site.disk.durable.rows.get(&item.key) else { return Ok(()) };
+    let stored = &held.stored;
+    let items = || stored.versions.iter().map(|it| (it.stamp, it.body.attributes()));
+    let live = items().find_map(|(_, item)| item);
+    let (Some(live), true) = (live, stored.versions.len() > 1) else { return Ok(()) };
+    // States of attributes have no image of their own.
+    if stored.versions.iter().any(|version| matches!(version.body, Body::Crdt(_))) {
+        return Ok(());
+    }
+    let inputs: Vec<_> = items().collect();
+    let made = Greater.resolve(&module(), live, &inputs);
+    let winner = stored.greatest();
+    let expected = made.clone().unwrap_or_else(|_| winner.body.attributes().cloned());
+    let shown = view(&settings.policy, stored).map(std::borrow::Cow::into_owned);
+    demand(BROKEN, shown == expected, || {
+        let (slot, key) = (site.slot, &item.key.primary);
+        format!("{slot} shows {shown:?} of {key:?} instead of {expected:?}")
+    })?;
+    // What was kept side by side before the table had the function was recorded as siblings are.
+    let lost = stored.versions.iter().filter(|it| made.is_err() && it.stamp != winner.stamp);
+    for lost in lost.filter(|lost| lost.origins.epoch == settings.epoch) {
+        let nth = oracle.version_of(lost.stamp, id).map(|at| oracle.versions[at].nth);
+        let noted = nothing_vanishes::ledgers(sites, id);
+        let noted = nth.is_some_and(|nth| noted.has(nth));
+        demand(BROKEN, noted, || format!("{} has no result and is in no ledger", lost.stamp))?;
+    }
+    Ok(())
 }
 
 /// Whatever value is hidden in the joined state is in some ledger.

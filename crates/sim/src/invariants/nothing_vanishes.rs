@@ -120,7 +120,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     Ok(())
 }
 
-fn ledgers(sites: &[Site], key: KeyId) -> Bits {
+pub(super) fn ledgers(sites: &[Site], key: KeyId) -> Bits {
     let kept = sites.iter().filter_map(|site| site.ledgered.get(&key));
     kept.fold(Bits::default(), |all, &bits| all.union(bits))
 }

@@ -24,6 +24,7 @@ use pangea_core::replica::{Acked, Durable, Progress};
 
 use crate::clock::Clock;
 use crate::digest::Digest;
+use crate::function::Greater;
 use crate::invariants::{Broken, Checked, residency};
 use crate::net::Net;
 use crate::options::{Options, Swarm};
@@ -126,10 +127,7 @@ impl World {
             regions: regions.collect(),
             sites: Vec::new(),
             net: Net::new(swarm.regions, root.fork("net")),
-            directory: Arc::new(Directory::new((0..swarm.regions).map(|region| {
-                let jurisdiction = if region < residency::ALLOWED { "near" } else { "far" };
-                (slot(region), format!("r{region}"), Some(jurisdiction.to_string()))
-            }))),
+            directory: directory_of(&swarm),
             oracle: Oracle::new(swarm.regions),
             workload: Workload::new(&swarm, root.fork("workload")),
             sessions: Sessions::new(swarm.sessions, root.fork("clients")),
@@ -268,6 +266,14 @@ impl World {
             timeline.push(Line { at_us: self.now_us, region, text: text() });
         }
     }
+}
+
+fn directory_of(swarm: &Swarm) -> Arc<Directory> {
+    let regions = (0..swarm.regions).map(|region| {
+        let jurisdiction = if region < residency::ALLOWED { "near" } else { "far" };
+        (slot(region), format!("r{region}"), Some(jurisdiction.to_string()))
+    });
+    Arc::new(Directory::new(regions).with_functions(Arc::new(Greater)))
 }
 
 fn draw_clock(swarm: &Swarm, rng: &mut Rng) -> Clock {

@@ -286,8 +286,17 @@ impl<'a> Checker<'a> {
             let pairs = table.settings.iter();
             let settings =
                 pairs.map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone()));
-            let checked =
-                Table { name: table.name.get_ref().clone(), settings: settings.collect() };
+            let checked = Table {
+                name: table.name.get_ref().clone(),
+                settings: settings.collect(),
+                module: table.module.as_ref().map(|path| self.file(path)),
+            };
+            let wasm = checked.settings.get("merge").is_some_and(|policy| policy == "wasm");
+            if wasm != checked.module.is_some() {
+                let message = "`merge = \"wasm\"` and `module` need each other";
+                let remedy = "name the .wasm file of the merge function, or set both or neither";
+                self.report(&table.name.span(), message, remedy);
+            }
             // Any schema: the settings' values do not depend on it.
             let partition = KeyAttribute { name: "pk".to_owned(), kind: KeyKind::S };
             let schema = Schema { partition, sort: None };

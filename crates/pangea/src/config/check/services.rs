@@ -81,6 +81,16 @@ impl Checker<'_> {
         candidates.find(|path| path.is_dir()).unwrap_or(first)
     }
 
+    /// Absolute; below the first base where it exists, else below the first.
+    pub(super) fn file(&self, written: &Text) -> PathBuf {
+        let mut candidates = self.bases.iter().map(|base| base.join(written.get_ref()));
+        let first = candidates.next().unwrap_or_else(|| written.get_ref().into());
+        if first.is_file() {
+            return first;
+        }
+        candidates.find(|path| path.is_file()).unwrap_or(first)
+    }
+
     fn argv(&mut self, written: Option<&Texts>, known: &[&str]) -> Vec<String> {
         let Some(words) = written else { return Vec::new() };
         for word in words.get_ref() {

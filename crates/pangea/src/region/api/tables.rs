@@ -19,6 +19,7 @@ use crate::region::{Region, settings};
 use crate::versions::format_stamp;
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, ApiError> {
+    let module = region.functions.declared(&create.table);
     let new = NewTable {
         name: create.table.clone(),
         schema: create.schema,
@@ -26,6 +27,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         on_demand: create.billing == BillingMode::PayPerRequest,
         deletion_protection: create.deletion_protection,
         tags: settings::tags_of(region, &create.table, create.tags),
+        module,
     };
     let entry = define(region, &create.table, Change::Create(new)).await?;
     Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription"))
