@@ -19,9 +19,12 @@ pub(crate) fn answered(
     id: VersionId,
     (level, holders): (Level, usize),
 ) -> Checked {
+    let key = &oracle.items[oracle.versions[id].key].key;
     // The region itself may have left the table since, when all others had its writes.
     let others = sites.iter().enumerate().filter(|(at, _)| *at != oracle.versions[id].region);
-    let have = others.filter(|(_, site)| has(oracle, site, id)).count();
+    // What rotted since, it had, and repair will bring it back.
+    let rotten = |site: &Site| site.disk.durable.rotten.contains_key(key);
+    let have = others.filter(|(_, site)| has(oracle, site, id) || rotten(site)).count();
     let enough = match level {
         Level::Local => true,
         Level::PlusOne => have >= 1,
@@ -57,13 +60,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site], acked: &[VersionId]) -> C
 }
 
 /// Whether the region would still have the version if every other disk were lost.
-///
-/// A row that rotted was there: what its region held, and said of it, was true before.
 fn has(oracle: &Oracle, site: &Site, id: VersionId) -> bool {
     let issued = &oracle.versions[id];
-    if site.disk.durable.rotten.contains_key(&*oracle.items[issued.key].key) {
-        return true;
-    }
     let absorbed = site.disk.durable.absorbed(&oracle.items[issued.key].key).has(issued.nth);
     absorbed || site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth))
 }

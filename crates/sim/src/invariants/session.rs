@@ -6,7 +6,8 @@
 //! greatest version of an item only gets greater.
 //!
 //! A region that was removed from the table, and has not heard of it, serves on without what those
-//! write who have: nothing is demanded of it. Nor of one that may not have the item.
+//! write who have: nothing is demanded of it. Nor of one that may not have the item, or of a row
+//! that rotted: reading that is an error.
 
 use pangea_core::item::ItemKey;
 use pangea_core::time::Stamp;
@@ -25,7 +26,8 @@ pub(crate) fn read(
     let site = &sites[region];
     let excused = || {
         let gone = shown.is_none() && is_collected(oracle, site, key, known);
-        gone || is_removed(sites, site, key) || !may_have(oracle, site, key, known)
+        let rotten = site.disk.durable.rotten.contains_key(key);
+        gone || rotten || is_removed(sites, site, key) || !may_have(oracle, site, key, known)
     };
     demand(Invariant::Session, shown >= known || excused(), || {
         let (slot, item) = (site.slot, &key.primary.partition);
