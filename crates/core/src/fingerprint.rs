@@ -23,7 +23,7 @@ pub const BUCKETS: usize = 256;
 
 /// What the numbers below mean; a change of any of them needs another one, and stores rebuild
 /// theirs.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// The fingerprints of buckets; one that is not there is zero, that of no rows.
 pub type Fingerprints = BTreeMap<(TableId, u8), u128>;
@@ -63,8 +63,8 @@ pub fn bucket(key: &PrimaryKey) -> u8 {
     mixer.sum().to_be_bytes()[0]
 }
 
-/// Two lanes of multiplications to 128 bits, folded, a word of input at a time: the construction of
-/// wyhash. What goes in is the same on every machine: integers in little-endian order, lengths as
+/// Two lanes of multiplications to 128 bits, folded, of two words of input at a time: the
+/// construction of wyhash. What goes in is the same on every machine: integers in little-endian order, lengths as
 /// 64 bits.
 struct Mixer {
     lanes: [u64; 2],
@@ -81,11 +81,15 @@ impl Mixer {
     }
 
     fn word(&mut self, word: u64) {
+        self.pair(word, word.rotate_left(32));
+    }
+
+    fn pair(&mut self, a: u64, b: u64) {
         self.words = self.words.wrapping_add(1);
         let [one, other] = self.lanes;
         self.lanes = [
-            folded(one ^ word, SECRET[2]) ^ other.rotate_left(23),
-            folded(other ^ word.rotate_left(32), SECRET[3]).wrapping_add(one),
+            folded(one ^ a, SECRET[2]) ^ other.rotate_left(23),
+            folded(other ^ b, SECRET[3]).wrapping_add(one),
         ];
     }
 
@@ -104,18 +108,31 @@ fn folded(one: u64, other: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+fn halves(bytes: &[u8; 16]) -> (u64, u64) {
+    let both = u128::from_le_bytes(*bytes);
+    (low(both), low(both >> 64))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the other half is taken by itself")]
+fn low(both: u128) -> u64 {
+    both as u64
+}
+
 impl Hasher for Mixer {
     fn finish(&self) -> u64 {
         self.lanes[0]
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
+        let (chunks, rest) = bytes.as_chunks::<16>();
+        chunks.iter().map(halves).for_each(|(a, b)| self.pair(a, b));
+        let mut last = [0; 16];
         last[..rest.len()].copy_from_slice(rest);
-        self.word(u64::from_le_bytes(last));
-        self.word(bytes.len() as u64);
+        let (a, b) = halves(&last);
+        if rest.len() > 8 {
+            self.word(b);
+        }
+        self.pair(a, bytes.len() as u64);
     }
 
     fn write_u8(&mut self, value: u8) {

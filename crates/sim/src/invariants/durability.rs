@@ -62,6 +62,9 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site], acked: &[VersionId]) -> C
 /// Whether the region would still have the version if every other disk were lost.
 fn has(oracle: &Oracle, site: &Site, id: VersionId) -> bool {
     let issued = &oracle.versions[id];
-    let absorbed = site.disk.durable.absorbed(&oracle.items[issued.key].key).has(issued.nth);
+    let key = &oracle.items[issued.key].key;
+    // What rots on a disk was on it.
+    let rotten = site.disk.durable.rotten.contains_key(key);
+    let absorbed = rotten || site.disk.durable.absorbed(key).has(issued.nth);
     absorbed || site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth))
 }
