@@ -64,8 +64,8 @@ pub fn bucket(key: &PrimaryKey) -> u8 {
 }
 
 /// Two lanes of multiplications to 128 bits, folded, of two words of input at a time: the
-/// construction of wyhash. What goes in is the same on every machine: integers in little-endian order, lengths as
-/// 64 bits.
+/// construction of wyhash. What goes in is the same on every machine: integers in little-endian
+/// order, lengths as 64 bits.
 struct Mixer {
     lanes: [u64; 2],
     words: u64,

@@ -1,7 +1,8 @@
 //! What fingerprints cost: the numbers alone, and a client's write from the node to the engine.
 //!
-//! Hypothesis: sixteen bytes cost two multiplications, 5 ns, so an item of 1 KB costs 0.3 us, twice a write, and the bucket of a key another hash of 0.2 us. A write of 1 KB, without the
-//! disk, costs 15 us; the API around it costs more than that again.
+//! Hypothesis: sixteen bytes cost two multiplications, 5 ns, so an item of 1 KB costs 0.3 us,
+//! twice a write, and the bucket of a key another hash of 0.2 us. A write of 1 KB costs 15 us
+//! without the disk; the API around it costs more than that again.
 //!
 //! `cargo run --release -p pangea --example bench_fingerprint`
 
