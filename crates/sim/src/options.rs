@@ -33,8 +33,8 @@ pub enum Focus {
     Joining,
     /// Anti-entropy runs all the time, and rows rot; else in one seed of five or four.
     Repair,
-    /// Deletes are collected, and operators give regions up and take them back; without this none
-    /// does.
+    /// Deletes are collected, regions die for good, and operators give them up and take them back;
+    /// without this none does.
     Lifecycle,
 }
 
@@ -178,7 +178,7 @@ impl Swarm {
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
             heartbeats: false,
             relay_after_ms: rng.pick(&[20, 60, 1_000]),
-            doom: (rng.chance(100) && regions > 2).then(|| rng.range(0, 600)),
+            doom: None,
             evictions: 0,
             severed: rng.chance(100) && regions > 2,
             collect: None,
@@ -190,6 +190,10 @@ impl Swarm {
             rots: false,
         };
         swarm.draw_parts(rng, options);
+        if options.focus == Some(Focus::Lifecycle) {
+            // What heals a row may be with a region that is gone.
+            swarm.rots = false;
+        }
         options.trim.apply(&mut swarm);
         swarm
     }
@@ -197,8 +201,9 @@ impl Swarm {
     /// Which parts of the machines a seed is about.
     fn draw_parts(&mut self, rng: &mut Rng, options: &Options) {
         self.heartbeats = (self.clock_steps || self.skew_us > 0) && rng.chance(300);
-        if options.focus == Some(Focus::Lifecycle) && rng.chance(600) && self.regions > 2 {
-            self.evictions = rng.range(1, 3);
+        if options.focus == Some(Focus::Lifecycle) && self.regions > 2 {
+            self.evictions = if rng.chance(600) { rng.range(1, 3) } else { 0 };
+            self.doom = rng.chance(100).then(|| rng.range(0, 600));
         }
         if options.focus == Some(Focus::Joining) {
             (self.regions, self.tables, self.keys) = (3, 1, 6);
