@@ -12,13 +12,14 @@
 mod compare;
 pub mod envelope;
 
-use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::PrimaryKey;
 use pangea_core::limits::{
     FEED_BYTES_MAX, FEED_ROWS_MAX, ITEM_BYTES_MAX, LEDGER_WINNER_BYTES_MAX,
     PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX, TRANSACTION_BYTES_MAX,
 };
-use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
+use pangea_core::replica::{Copied, Frame, Relayed, Request, Row, Rows};
+use pangea_core::time::Hlc;
 
 use crate::binary::{DecodeError, Reader, Writer};
 
@@ -26,8 +27,8 @@ use crate::binary::{DecodeError, Reader, Writer};
 ///
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
 /// a feeder has collected of a table. 5: wall clocks in pongs. 6: frames say which state they are
-/// of. 7: anti-entropy.
-pub const PROTOCOL: u8 = 7;
+/// of. 7: anti-entropy. 8: rows of regions that are out of reach, relayed.
+pub const PROTOCOL: u8 = 8;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -60,6 +61,8 @@ const ALIVE: u8 = 12;
 const SEALED: u8 = 13;
 const COMPARE: u8 = 14;
 const COMPARED: u8 = 15;
+const RELAY: u8 = 20;
+const RELAYED: u8 = 21;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +213,7 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, MessageError> {
             out.u8(COMPARED);
             compare::write_answer(&mut out, answer);
         }
+        Message::Frame(Frame::Relayed(relayed)) => write_relayed(&mut out, relayed),
         Message::Ping { t_us } => {
             out.u8(PING);
             out.u64(*t_us);
@@ -262,6 +266,11 @@ fn read_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Message, DecodeError
         COPIED => Message::Frame(Frame::Copied(read_copied(reader)?)),
         COMPARE => Message::Request(Request::Compare(compare::read_ask(reader)?)),
         COMPARED => Message::Frame(Frame::Compared(compare::read_answer(reader)?)),
+        RELAY => {
+            let (origin, after, ask) = (reader.origin()?, reader.hlc()?, reader.u32()?);
+            Message::Request(Request::Relay { origin, after, ask })
+        }
+        RELAYED => Message::Frame(Frame::Relayed(read_relayed(reader)?)),
         PING => Message::Ping { t_us: reader.u64()? },
         PONG => Message::Pong { t_us: reader.u64()?, wall_ms: reader.u64()? },
         ALIVE => Message::Alive,
@@ -327,6 +336,12 @@ fn write_request(out: &mut Writer, request: &Request) {
             out.u8(COMPARE);
             compare::write_ask(out, ask);
         }
+        Request::Relay { origin, after, ask } => {
+            out.u8(RELAY);
+            out.origin(*origin);
+            out.hlc(*after);
+            out.u32(*ask);
+        }
     }
 }
 
@@ -342,11 +357,7 @@ fn write_rows(out: &mut Writer, frame: &Rows) {
     out.hlc(frame.through);
     out.hlc(frame.end);
     out.u64(frame.sent_wall_ms);
-    out.length(frame.applied.len());
-    for &(origin, hlc) in &frame.applied {
-        out.origin(origin);
-        out.hlc(hlc);
-    }
+    write_vector(out, &frame.applied);
     write_many_rows(out, &frame.rows);
 }
 
@@ -354,10 +365,7 @@ fn read_rows_frame(reader: &mut Reader<'_>) -> Result<Rows, DecodeError> {
     let origin = reader.origin()?;
     let (after, through, end) = (reader.hlc()?, reader.hlc()?, reader.hlc()?);
     let sent_wall_ms = reader.u64()?;
-    let mut applied = Vec::new();
-    for _ in 0..reader.length()? {
-        applied.push((reader.origin()?, reader.hlc()?));
-    }
+    let applied = read_vector(reader)?;
     let rows = read_many_rows(reader)?;
     Ok(Rows { origin, after, through, end, rows, applied, sent_wall_ms })
 }
@@ -377,6 +385,54 @@ fn read_copied(reader: &mut Reader<'_>) -> Result<Copied, DecodeError> {
     let (after, next) = (read_place(reader)?, read_place(reader)?);
     let collected = reader.version_vector()?;
     Ok(Copied { table, after, ready, rows: read_many_rows(reader)?, next, collected })
+}
+
+fn write_relayed(out: &mut Writer, frame: &Relayed) {
+    out.u8(RELAYED);
+    out.origin(frame.origin);
+    out.hlc(frame.after);
+    out.hlc(frame.through);
+    out.length(frame.covers.len());
+    frame.covers.iter().for_each(|table| out.stamp(table.0));
+    write_vector(out, &frame.needs);
+    out.flag(frame.settled);
+    out.u32(frame.ask);
+    out.flag(frame.revision.is_some());
+    out.u32(frame.revision.unwrap_or_default());
+    write_many_rows(out, &frame.rows);
+}
+
+fn read_relayed(reader: &mut Reader<'_>) -> Result<Relayed, DecodeError> {
+    let (origin, after, through) = (reader.origin()?, reader.hlc()?, reader.hlc()?);
+    let mut covers = Vec::new();
+    for _ in 0..reader.length()? {
+        covers.push(TableId(reader.stamp()?));
+    }
+    let needs = read_vector(reader)?;
+    let (settled, ask) = (reader.flag()?, reader.u32()?);
+    let (said, revision) = (reader.flag()?, reader.u32()?);
+    if !said && revision > 0 {
+        return Err(DecodeError::Integer);
+    }
+    let revision = said.then_some(revision);
+    let rows = read_many_rows(reader)?;
+    Ok(Relayed { origin, after, through, rows, covers, needs, settled, ask, revision })
+}
+
+fn write_vector(out: &mut Writer, vector: &[(Origin, Hlc)]) {
+    out.length(vector.len());
+    for &(origin, hlc) in vector {
+        out.origin(origin);
+        out.hlc(hlc);
+    }
+}
+
+fn read_vector(reader: &mut Reader<'_>) -> Result<Vec<(Origin, Hlc)>, DecodeError> {
+    let mut vector = Vec::new();
+    for _ in 0..reader.length()? {
+        vector.push((reader.origin()?, reader.hlc()?));
+    }
+    Ok(vector)
 }
 
 fn write_place(out: &mut Writer, place: Option<&PrimaryKey>) {

@@ -11,7 +11,7 @@ use pangea_core::id::{Origin, Place, RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::merge::{Body, Origins, Version, VersionVector};
 use pangea_core::repair::{Answer, Ask, Kept, Listed, Subject, Told};
-use pangea_core::replica::{Copied, Frame, Request, Row, Rows};
+use pangea_core::replica::{Copied, Frame, Relayed, Request, Row, Rows};
 use pangea_core::time::{Hlc, Stamp};
 
 /// Marsaglia's xorshift: repeatable, and no dependency.
@@ -151,7 +151,7 @@ impl Random {
     }
 
     fn message(&mut self) -> Message {
-        match self.below(6) {
+        match self.below(9) {
             0 => Message::Request(Request::Subscribe { after: self.hlc() }),
             1 => Message::Request(Request::Copy {
                 table: TableId(self.stamp()),
@@ -171,6 +171,22 @@ impl Random {
                 ask: self.ask(),
                 applied: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
                 told: self.told(),
+            })),
+            6 => Message::Request(Request::Relay {
+                origin: self.origin(),
+                after: self.hlc(),
+                ask: u32::from(self.byte()),
+            }),
+            7 => Message::Frame(Frame::Relayed(Relayed {
+                origin: self.origin(),
+                after: self.hlc(),
+                through: self.hlc(),
+                rows: (0..self.below(5)).map(|_| self.row()).collect(),
+                covers: (0..self.below(5)).map(|_| TableId(self.stamp())).collect(),
+                needs: (0..self.below(5)).map(|_| (self.origin(), self.hlc())).collect(),
+                settled: self.below(2) == 0,
+                ask: u32::from(self.byte()),
+                revision: (self.below(2) == 0).then(|| u32::from(self.byte())),
             })),
             _ => Message::Frame(Frame::Copied(Copied {
                 table: TableId(self.stamp()),
@@ -243,7 +259,19 @@ fn samples() -> Vec<(&'static str, Message)> {
     };
     let terms = Terms { streams: 4, compression: Compression::Zstd };
     let reply = HelloReply { slot: slot(2), incarnation: 5, link: 0x0123_4567_89ab_cdef, terms };
+    let relayed = Relayed {
+        origin: stamp.origin,
+        after: frame.after,
+        through: stamp.hlc,
+        rows: frame.rows.clone(),
+        covers: vec![TableId(stamp)],
+        needs: frame.applied.clone(),
+        settled: true,
+        ask: 5,
+        revision: Some(7),
+    };
     let copy = Request::Copy { table: TableId(stamp), after: Some(primary.clone()) };
+    let relay = Request::Relay { origin: stamp.origin, after: frame.after, ask: 5 };
     vec![
         ("hello", Message::Hello(hello)),
         ("open", Message::Open(Terms { compression: Compression::Off, ..terms })),
@@ -252,6 +280,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("refused", Message::Refused { reason: "who are you?".to_owned() }),
         ("subscribe", Message::Request(Request::Subscribe { after: stamp.hlc })),
         ("copy", Message::Request(copy)),
+        ("relay", Message::Request(relay)),
         ("rows", Message::Frame(Frame::Rows(frame))),
         ("copied", Message::Frame(Frame::Copied(copied))),
         ("compare", Message::Request(Request::Compare(asked(stamp, &primary, 1)))),
@@ -265,6 +294,7 @@ fn samples() -> Vec<(&'static str, Message)> {
             let kept = Kept { seen: kept.context.clone(), versions: vec![kept] };
             compared(stamp, &primary, 2, Told::Rows(vec![None, Some(kept)]))
         }),
+        ("relayed", Message::Frame(Frame::Relayed(relayed))),
         ("ping", Message::Ping { t_us: 1_000_000 }),
         ("pong", Message::Pong { t_us: 1_000_000, wall_ms: 1_700_000_000_000 }),
         ("alive", Message::Alive),

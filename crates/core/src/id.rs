@@ -13,6 +13,10 @@ pub struct RegionSlot(u8);
 impl RegionSlot {
     /// Slots that an [`Origin`] can carry beside its incarnation.
     pub const COUNT: u8 = 64;
+    /// Before every other.
+    pub const MIN: Self = Self(0);
+    /// After every other.
+    pub const MAX: Self = Self(Self::COUNT - 1);
 
     /// A slot, or `None` if it is not below [`RegionSlot::COUNT`].
     #[must_use]
@@ -48,6 +52,12 @@ pub struct Origin(u16);
 
 impl Origin {
     const INCARNATION_BITS: u32 = 10;
+    /// Incarnations of one region, 0 among them.
+    pub const LIVES: u16 = 1 << Self::INCARNATION_BITS;
+    /// Before every other.
+    pub const MIN: Self = Self(0);
+    /// After every other.
+    pub const MAX: Self = Self(u16::MAX);
 
     /// The life `incarnation` (taken modulo 1024) of the region at `slot`.
     #[must_use]
@@ -104,6 +114,9 @@ impl TableId {
     pub const CATALOG: Self = Self::system(1);
     /// The system table that keeps the losing side of every conflict.
     pub const LEDGER: Self = Self::system(2);
+
+    /// After every other.
+    pub const LAST: Self = Self(Stamp { hlc: Hlc::MAX, origin: Origin::MAX });
 
     const fn system(number: u64) -> Self {
         Self(Stamp { hlc: Hlc::from_bits(number), origin: Origin(0) })

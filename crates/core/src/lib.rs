@@ -22,6 +22,7 @@ pub mod id;
 pub mod item;
 pub mod ledger;
 pub mod limits;
+pub mod membership;
 pub mod merge;
 pub mod node;
 pub mod repair;

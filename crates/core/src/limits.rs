@@ -64,6 +64,19 @@ pub const LEDGER_ROWS_PER_MINUTE_MAX: u32 = 60;
 pub const LEDGER_PAIRS_MAX: usize = 64;
 /// Items whose conflicts are counted at a time: a few hundred bytes each.
 pub const LEDGER_HOT_ITEMS_MAX: usize = 4096;
+/// A region that is out of reach for so long has its rows asked for elsewhere, ms: the time after
+/// which a link is dead, so that a stream that is merely opened again costs nothing.
+pub const RELAY_AFTER_MS: u64 = LINK_TIMEOUT_MS;
+/// Another region's rows that were asked for and did not come are asked for again, ms.
+pub const RELAY_TIMEOUT_MS: u64 = LINK_TIMEOUT_MS;
+/// A change of the membership is wanted for so long, ms; then whoever ordered it is told that it is
+/// undecided, and it is not proposed any more: five attempts.
+pub const PROPOSAL_PATIENCE_MS: u64 = 10_000;
+/// A change that is not decided is proposed anew after this, ms: two round trips of 300 ms, the
+/// syncs of four rows, and as much again.
+pub const PROPOSAL_RETRY_MS: u64 = 1_500;
+/// Regions that propose at once do so anew one after the other, so far apart, ms.
+pub const PROPOSAL_TURN_MS: u64 = 400;
 /// Bytes of the winning image kept in a ledger entry; the losing image is always kept whole,
 /// because the entry is its only copy.
 pub const LEDGER_WINNER_BYTES_MAX: usize = 64 * 1024;

@@ -33,7 +33,8 @@ pub struct ConflictReport {
     pub severity: String,
     /// The merge policy that decided.
     pub policy: String,
-    /// `conflict`, or what else brought the entry here.
+    /// `conflict`, or what else brought the entry here: `orphaned` if the write was lost with its
+    /// region, which was evicted and came back; `winner` then says who exported it, and when.
     #[serde(default = "conflict_class")]
     pub class: String,
     /// The attribute that lost, where the policy merges attributes; none if the whole item did.
@@ -93,7 +94,12 @@ impl ConflictReport {
             last.version.context = format_vector(&flood::context(entry));
             (last, SideReport::bare(*winner, names))
         } else {
-            (side(entry.get("loser")?, names)?, side(entry.get("winner")?, names)?)
+            // A write that was lost with its region lost to none: there stands when it was exported.
+            let winner = match entry.get("winner") {
+                Some(winner) => side(winner, names)?,
+                None => SideReport::bare(stamps_of(row)?.1, names),
+            };
+            (side(entry.get("loser")?, names)?, winner)
         };
         Some(Self {
             id: Self::id_of(row)?,

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod process;
 mod query;
 pub mod region;
+pub mod regions;
 pub mod repair;
 pub mod status;
 pub mod storage;

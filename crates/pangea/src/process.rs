@@ -15,3 +15,15 @@ pub async fn told_to_stop() -> std::io::Result<()> {
     }
     Ok(())
 }
+
+/// Begins this process anew, in its place: the same program with the same arguments and the same
+/// process identity, and nothing else of what it was. It ends instead if that cannot be done.
+pub fn begin_anew() -> ! {
+    use std::os::unix::process::CommandExt;
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let program = std::env::current_exe().unwrap_or_else(|_| name.clone().into());
+    let error = std::process::Command::new(&program).arg0(name).args(arguments).exec();
+    tracing::error!(program = %program.display(), %error, "cannot begin anew: start the process");
+    std::process::exit(1)
+}

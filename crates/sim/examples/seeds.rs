@@ -21,6 +21,7 @@ fn main() -> std::io::Result<()> {
         Some("collection") => Some(Focus::Collection),
         Some("joining") => Some(Focus::Joining),
         Some("repair") => Some(Focus::Repair),
+        Some("lifecycle") => Some(Focus::Lifecycle),
         _ => None,
     };
     let options =

@@ -22,6 +22,12 @@ impl Bits {
         self
     }
 
+    /// What is in `self` and in `other`.
+    pub(crate) fn both(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= theirs);
+        self
+    }
+
     /// What is in `self` and not in `other`.
     pub(crate) fn without(mut self, other: Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= !theirs);

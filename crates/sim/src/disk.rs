@@ -15,7 +15,7 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
 use pangea_core::merge::Stored;
 use pangea_core::node::Token;
-use pangea_core::replica::{Applied, Collected, Entry, Snapshot};
+use pangea_core::replica::{Applied, Collected, Entry, Rebirth, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::bits::Bits;
@@ -31,8 +31,8 @@ pub(crate) struct Held {
 /// One state of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    /// Whose it is.
-    me: Origin,
+    /// Whose it is, in the life that the region lives.
+    pub(crate) me: Origin,
     pub(crate) rows: BTreeMap<Rc<ItemKey>, Rc<Held>>,
     pub(crate) changelog: BTreeSet<(Origin, Hlc, Rc<ItemKey>)>,
     /// Index entries that all rows shall have.
@@ -50,6 +50,8 @@ pub(crate) struct Image {
     pub(crate) fingerprints: Fingerprints,
     /// Rows that rotted, and whether something unreadable is left of them: see [`Image::rot`].
     pub(crate) rotten: BTreeMap<Rc<ItemKey>, bool>,
+    /// The past of that life is still to be put in order.
+    pub(crate) reborn: bool,
 }
 
 /// A batch on its way to being durable; what the images of one disk share is shared.
@@ -66,6 +68,7 @@ pub(crate) struct Write {
     /// See [`Image::forgotten`].
     pub(crate) forgotten: Vec<(Rc<ItemKey>, Bits)>,
     pub(crate) inherited: Vec<(Rc<ItemKey>, Bits)>,
+    pub(crate) rebirth: Option<Rebirth>,
     /// User versions that the batch issues.
     pub(crate) issued: Vec<VersionId>,
     /// Every stamp that the batch issues, system rows included.
@@ -128,6 +131,7 @@ impl Image {
             inherited: BTreeMap::new(),
             fingerprints: Fingerprints::new(),
             rotten: BTreeMap::new(),
+            reborn: false,
         }
     }
 
@@ -177,6 +181,15 @@ impl Image {
             };
         }
         self.last = write.last.unwrap_or(self.last);
+        if let Some(Rebirth { incarnation, done }) = write.rebirth {
+            self.me = Origin::new(self.me.slot(), incarnation);
+            self.reborn = !done;
+            let held = self.rows.values();
+            self.entries = held.map(|held| held.stored.entries(self.me).count()).sum();
+            if done {
+                self.applied.clear();
+            }
+        }
         for (&origin, &hlc) in &write.applied {
             self.applied.insert(origin, hlc);
         }
@@ -233,6 +246,14 @@ impl Image {
         let start = Included(first_key(table));
         let rows = self.rows.range((start, Unbounded)).map(|(key, held)| (&**key, &**held));
         rows.take_while(move |(key, _)| key.table == table)
+    }
+
+    /// The newest reading of the origin among the versions that are kept.
+    pub(crate) fn newest(&self, origin: Origin) -> Hlc {
+        let after = |origin: Origin| (origin, Hlc::MAX, first_key(TableId::CATALOG));
+        let entries = self.changelog.range((Unbounded, Excluded(after(origin))));
+        let last = entries.last().filter(|entry| entry.0 == origin);
+        last.map(|entry| entry.1).unwrap_or_default()
     }
 
     pub(crate) fn applied_of(&self, origin: Origin) -> Hlc {

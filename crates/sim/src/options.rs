@@ -33,6 +33,9 @@ pub enum Focus {
     Joining,
     /// Anti-entropy runs all the time, and rows rot; else in one seed of five or four.
     Repair,
+    /// Deletes are collected, regions die for good, and operators give them up and take them back;
+    /// without this none does.
+    Lifecycle,
 }
 
 /// What a seed decides before the run.
@@ -101,6 +104,14 @@ pub(crate) struct Swarm {
     pub(crate) repair_gap_us: Option<u64>,
     /// Whether a row rots once everything is at rest.
     pub(crate) rots: bool,
+    /// How long a region is out of reach before others are asked for its rows.
+    pub(crate) relay_after_ms: u64,
+    /// Per mille of the time of operations after which one region dies for good, if one does.
+    pub(crate) doom: Option<u64>,
+    /// Regions that operators give up, alive or dead, one after the other or at once.
+    pub(crate) evictions: u64,
+    /// Two of the regions cannot reach each other until the faults end.
+    pub(crate) severed: bool,
 }
 
 /// What a network may do to a message, per mille.
@@ -166,6 +177,10 @@ impl Swarm {
             slow_disks: rng.chance(300),
             skew_us: rng.pick(&[0, 0, 2_000, 100_000, 1_000_000, 120_000_000]),
             heartbeats: false,
+            relay_after_ms: rng.pick(&[20, 60, 1_000]),
+            doom: None,
+            evictions: 0,
+            severed: rng.chance(100) && regions > 2,
             collect: None,
             collects_late: None,
             deletes: 200,
@@ -175,6 +190,10 @@ impl Swarm {
             rots: false,
         };
         swarm.draw_parts(rng, options);
+        if options.focus == Some(Focus::Lifecycle) {
+            // What heals a row may be with a region that is gone.
+            swarm.rots = false;
+        }
         options.trim.apply(&mut swarm);
         swarm
     }
@@ -182,12 +201,18 @@ impl Swarm {
     /// Which parts of the machines a seed is about.
     fn draw_parts(&mut self, rng: &mut Rng, options: &Options) {
         self.heartbeats = (self.clock_steps || self.skew_us > 0) && rng.chance(300);
+        if options.focus == Some(Focus::Lifecycle) && self.regions > 2 {
+            self.evictions = if rng.chance(600) { rng.range(1, 3) } else { 0 };
+            self.doom = rng.chance(100).then(|| rng.range(0, 600));
+        }
         if options.focus == Some(Focus::Joining) {
             (self.regions, self.tables, self.keys) = (3, 1, 6);
             (self.warm, self.churn, self.net.delay_us) = (true, 200, (1_000, 60_000));
             (self.operations, self.gap_us) = (36, 10_000);
+            (self.doom, self.severed) = (None, false);
         }
-        let collects = matches!(options.focus, Some(Focus::Collection | Focus::Joining));
+        let collects =
+            matches!(options.focus, Some(Focus::Collection | Focus::Joining | Focus::Lifecycle));
         if rng.chance(250) | collects {
             self.collect = Some(Collect {
                 interval_us: rng.pick(&[1_000, 5_000, 20_000]),

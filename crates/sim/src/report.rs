@@ -90,6 +90,16 @@ counts! {
     holds,
     /// Frames that did not follow on what was applied.
     gaps,
+    /// Directives that operators gave, and those that were decided.
+    directives,
+    /// See `directives`.
+    generations,
+    /// Disks that were lost with all that was on them.
+    disks_lost,
+    /// Entries of writes that were lost with their region, each region counted.
+    orphans,
+    /// Frames of one region's rows that another passed on.
+    relayed,
     /// Messages sent, lost and repeated.
     messages,
     /// See `messages`.

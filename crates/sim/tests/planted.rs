@@ -30,6 +30,11 @@ fn fitting(bug: Bug) -> Options {
         | Bug::AcknowledgedOutOfBand
         | Bug::CollectedForgotten
         | Bug::ShortenedEarly => Some(Focus::Collection),
+        Bug::FenceForgotten
+        | Bug::LifeReused
+        | Bug::VotesTwice
+        | Bug::LevellingForgotten
+        | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
         _ => None,
@@ -83,6 +88,41 @@ fn a_forgotten_clock_is_found() {
 #[test]
 fn a_skipped_ledger_entry_is_found() {
     check(Bug::LedgerSkipped, 20, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_relayed_frame_that_acknowledges_is_found() {
+    check(Bug::RelayAcknowledges, 200, &[Invariant::Applied]);
+}
+
+#[test]
+fn relayed_rows_that_lack_a_table_are_found() {
+    check(Bug::RelayTrusted, 2_000, &[Invariant::Applied, Invariant::Convergence]);
+}
+
+#[test]
+fn a_given_up_life_that_is_heard_is_found() {
+    check(Bug::FenceForgotten, 1_000, &[Invariant::Fencing]);
+}
+
+#[test]
+fn a_voter_that_forgets_its_promise_is_found() {
+    check(Bug::VotesTwice, 2_000, &[Invariant::Membership]);
+}
+
+#[test]
+fn a_life_that_is_taken_again_is_found() {
+    check(Bug::LifeReused, 5_000, &[Invariant::Identity, Invariant::Liveness]);
+}
+
+#[test]
+fn rows_of_a_lost_region_that_are_not_levelled_are_found() {
+    check(Bug::LevellingForgotten, 1_000, &[Invariant::Liveness, Invariant::Convergence]);
+}
+
+#[test]
+fn collecting_before_levelling_is_found() {
+    check(Bug::CollectedBeforeLevelling, 5_000, &COLLECTING);
 }
 
 #[test]
@@ -244,6 +284,13 @@ fn survey() {
         Bug::FingerprintNotOnApply,
         Bug::FingerprintOfTombstones,
         Bug::RepairOverwrites,
+        Bug::RelayAcknowledges,
+        Bug::RelayTrusted,
+        Bug::FenceForgotten,
+        Bug::VotesTwice,
+        Bug::LifeReused,
+        Bug::LevellingForgotten,
+        Bug::CollectedBeforeLevelling,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

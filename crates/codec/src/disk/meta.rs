@@ -12,6 +12,8 @@ use crate::binary::{Reader, Writer};
 pub const LAST: &[u8] = b"last";
 /// Who the store belongs to: see [`Identity`].
 pub const IDENTITY: &[u8] = b"identity";
+/// There while a new life of the region has its past to put in order; the value counts lives.
+pub const REBORN: &[u8] = b"reborn";
 /// What every place in another origin's feed begins with.
 pub const APPLIED: &[u8] = b"applied/";
 

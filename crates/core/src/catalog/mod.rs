@@ -4,10 +4,15 @@
 //! Its rows never conflict, because each has one writer: a table's [`TableEntry`] is written by its
 //! home region alone, and a [`ReplicaStatus`] by the region whose replica it describes.
 //!
-//! State: entries by table identity and statuses by table and region. Every change arrives as a row
-//! (from the local node or from a peer) through [`Catalog::observe`].
+//! State: entries by table identity, statuses by table and region, and what each region says of the
+//! membership. Every change arrives as a row (from the local node or from a peer) through
+//! [`Catalog::observe`].
+//!
+//! A table's own replica list stands on top of the membership: what is asked of a table is answered
+//! without the regions that are gone ([`mask`]), and the list itself stays as its home wrote it.
 
 pub mod function;
+mod mask;
 mod place;
 mod row;
 mod settings;
@@ -23,9 +28,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::id::{Place, RegionSlot, TableId};
+use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{Attributes, PrimaryKey};
 use crate::ledger;
+use crate::membership::{self, Membership, Voice, Voices};
+use crate::replica::Snapshot;
 use crate::table::Schema;
 use crate::time::Hlc;
 
@@ -58,8 +65,12 @@ pub struct TableEntry {
     pub id: TableId,
     /// Name, unique among the tables of one region.
     pub name: String,
-    /// The region that created the table and alone changes this entry.
+    /// The region that alone changes this entry: the one that created the table, or another that
+    /// took it over when that was gone.
     pub home: RegionSlot,
+    /// The generation in which the home's life joined ([`Membership::since`]): in a later life it
+    /// is the home no more.
+    pub home_since: u32,
     /// Key schema.
     pub schema: Schema,
     /// Wall clock of the home region at creation, milliseconds since 1970.
@@ -96,9 +107,10 @@ impl TableEntry {
         self.replicas.iter().copied().find(|replica| replica.slot == slot)
     }
 
-    /// Home and replicas.
+    /// Home and replicas, each once.
     pub fn holders(&self) -> impl Iterator<Item = RegionSlot> + '_ {
-        core::iter::once(self.home).chain(self.replicas.iter().map(|replica| replica.slot))
+        let replicas = self.replicas.iter().map(|replica| replica.slot);
+        core::iter::once(self.home).chain(replicas.filter(|&slot| slot != self.home))
     }
 }
 
@@ -117,11 +129,20 @@ pub enum ReplicaState {
         /// For the operator.
         reason: String,
     },
-    /// Not serving any more, and not taking in what others write. The region says so before it
-    /// leaves the first row out, so that nobody counts on it who has heard of the row.
+    /// The wish for it is gone: rows are not kept any more, and dropped when others have them. If it
+    /// is wished for again before its region knew, it begins anew.
     Leaving,
+    /// Others have all that was here, and rows are being dropped: there is no way back.
+    Dropping,
     /// Rows dropped.
     Removed,
+}
+
+impl ReplicaState {
+    /// Whether the rows that the region ever had are there.
+    const fn has_rows(&self) -> bool {
+        matches!(self, Self::Creating | Self::Active { .. } | Self::Leaving)
+    }
 }
 
 /// What a region says of its replica.
@@ -129,6 +150,8 @@ pub enum ReplicaState {
 pub struct ReplicaStatus {
     /// The life of the replica that this is about: [`ReplicaSpec::since`].
     pub since: Hlc,
+    /// The generation in which the life of the region that says so joined.
+    pub joined: u32,
     /// How far it is.
     pub state: ReplicaState,
 }
@@ -149,45 +172,108 @@ pub enum ReplicaView {
 /// All tables that a region has heard of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
+    /// As their homes wrote them.
     tables: BTreeMap<TableId, TableEntry>,
+    /// As they are without the regions that are gone; empty while none ever was.
+    masked: BTreeMap<TableId, TableEntry>,
     statuses: BTreeMap<(TableId, RegionSlot), ReplicaStatus>,
     /// The regions, as rules name them: from the topology, not from rows.
     pub directory: Arc<Directory>,
+    voices: Voices,
+    membership: Membership,
 }
 
 impl Catalog {
-    /// Of nothing but the topology's regions.
-    #[must_use]
-    pub fn of(directory: Arc<Directory>) -> Self {
-        Self { directory, ..Self::default() }
+    /// A catalog in which nothing is said yet, of regions that found the system.
+    pub fn new(founders: impl IntoIterator<Item = RegionSlot>) -> Self {
+        Self { membership: Membership::founders(founders), ..Self::default() }
+    }
+
+    /// Makes `founders` the members, if nothing was decided since.
+    pub fn found(&mut self, founders: &[RegionSlot]) {
+        if self.membership.generation == 0 && !founders.is_empty() {
+            self.membership = Membership::founders(founders.iter().copied());
+        }
     }
 
     /// Goes by another directory from now on.
     pub fn adopt(&mut self, directory: Arc<Directory>) {
         self.directory = directory;
-        let tables = self.tables.values_mut();
+        let tables = self.tables.values_mut().chain(self.masked.values_mut());
         tables.for_each(|entry| entry.settings.bind(&self.directory));
     }
 
     /// Takes in a row of the catalog table; a row that does not decode is ignored and `false`.
     pub fn observe(&mut self, key: &PrimaryKey, attributes: Option<&Attributes>) -> bool {
+        if let Some(slot) = membership::slot_of(key) {
+            let Some(voice) = attributes.and_then(membership::decode) else { return false };
+            self.hear(slot, voice);
+            return true;
+        }
         match row::decode(key, attributes) {
             Some(row::Row::Entry(mut entry)) => {
                 entry.settings.bind(&self.directory);
-                self.tables.insert(entry.id, entry);
+                let id = entry.id;
+                self.tables.insert(id, entry);
+                self.mask(id);
                 true
             }
             Some(row::Row::Status(table, slot, status)) => {
                 self.statuses.insert((table, slot), status);
+                self.mask(table);
                 true
             }
             None => false,
         }
     }
 
-    /// The table of this identity, deleted or not.
+    fn hear(&mut self, slot: RegionSlot, voice: Voice) {
+        let newer = voice.membership.generation > self.membership.generation;
+        if newer {
+            self.membership = voice.membership.clone();
+        }
+        self.voices.insert(slot, voice);
+        if newer {
+            let tables: Vec<TableId> = self.tables.keys().copied().collect();
+            tables.into_iter().for_each(|id| self.mask(id));
+        }
+    }
+
+    fn mask(&mut self, id: TableId) {
+        if self.membership.generation > 0
+            && let Some(entry) = self.tables.get(&id)
+        {
+            let statuses = self.statuses.range((id, RegionSlot::MIN)..=(id, RegionSlot::MAX));
+            let left = statuses.filter(|((_, slot), status)| {
+                self.speaks(*slot, status) && status.state.has_rows()
+            });
+            let left =
+                left.map(|((_, slot), status)| ReplicaSpec { slot: *slot, since: status.since });
+            self.masked.insert(id, mask::masked(entry, &self.membership, left));
+        }
+    }
+
+    /// The newest generation of the membership that anyone is known to know.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// What every region says of the membership, as far as it was heard.
+    #[must_use]
+    pub fn voices(&self) -> &Voices {
+        &self.voices
+    }
+
+    /// The table of this identity, deleted or not, without the regions that are gone.
     #[must_use]
     pub fn get(&self, id: TableId) -> Option<&TableEntry> {
+        self.masked.get(&id).or_else(|| self.tables.get(&id))
+    }
+
+    /// The same as its home wrote it: what a change of it begins with.
+    #[must_use]
+    pub fn written(&self, id: TableId) -> Option<&TableEntry> {
         self.tables.get(&id)
     }
 
@@ -199,37 +285,94 @@ impl Catalog {
 
     /// The tables that `slot` holds or is about to hold, in the order of their identities.
     pub fn held_by(&self, slot: RegionSlot) -> impl Iterator<Item = &TableEntry> {
-        self.tables.values().filter(move |entry| {
+        self.tables().filter(move |entry| {
             entry.is_held_by(slot)
                 && !matches!(self.state(entry, slot), Some(ReplicaState::Failed { .. }))
         })
     }
 
-    /// Every table, deleted ones included.
+    /// Every table, deleted ones included, without the regions that are gone.
     pub fn tables(&self) -> impl Iterator<Item = &TableEntry> {
-        self.tables.values()
+        let tables = if self.masked.is_empty() { &self.tables } else { &self.masked };
+        tables.values()
     }
 
     /// Whether `slot` serves reads and writes of the table.
     #[must_use]
     pub fn is_serving(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
-        entry.is_held_by(slot)
-            && (entry.home == slot
-                || matches!(self.state(entry, slot), Some(ReplicaState::Active { .. })))
+        match entry.replica(slot) {
+            // Also of a home that took over and has not copied all of it yet.
+            Some(_) => {
+                let state = self.state(entry, slot);
+                !entry.deleted && matches!(state, Some(ReplicaState::Active { .. }))
+            }
+            None => entry.is_held_by(slot),
+        }
+    }
+
+    /// Whether nothing of the table is missing at `slot`, as far as it has applied its peers' rows:
+    /// it is home, or serves with nothing more to copy.
+    #[must_use]
+    pub fn is_whole(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        let nothing_pending = match self.state(entry, slot) {
+            Some(ReplicaState::Active { pending }) => {
+                pending.iter().all(|&donor| self.membership.is_gone(donor))
+            }
+            _ => false,
+        };
+        entry.is_held_by(slot) && (entry.replica(slot).is_none() || nothing_pending)
+    }
+
+    /// The tables of which `slot` has everything that it has applied of region `writer`: not those
+    /// that it is still to copy from there.
+    #[must_use]
+    pub fn whole_of(&self, slot: RegionSlot, writer: RegionSlot) -> Vec<TableId> {
+        let whole = |entry: &&TableEntry| match self.state(entry, slot) {
+            Some(ReplicaState::Active { pending }) => !pending.contains(&writer),
+            Some(_) => false,
+            None => entry.home == slot && entry.replica(slot).is_none(),
+        };
+        let held = self.tables().filter(|entry| entry.is_held_by(slot));
+        held.filter(whole).map(|entry| entry.id).collect()
     }
 
     /// The state of the replica's current life, if its region has said anything of it.
     #[must_use]
     pub fn state(&self, entry: &TableEntry, slot: RegionSlot) -> Option<&ReplicaState> {
         let since = entry.replica(slot)?.since;
-        let status = self.statuses.get(&(entry.id, slot))?;
+        let status = self.status(entry.id, slot)?;
         (status.since == since).then_some(&status.state)
     }
 
-    /// What `slot` last said of its replica, of whatever life.
+    /// What `slot` last said of its replica, of whatever life of that; nothing if the region is
+    /// gone, or said so before it was.
     #[must_use]
     pub fn status(&self, id: TableId, slot: RegionSlot) -> Option<&ReplicaStatus> {
-        self.statuses.get(&(id, slot))
+        let status = self.statuses.get(&(id, slot));
+        status.filter(|status| self.speaks(slot, status))
+    }
+
+    fn speaks(&self, slot: RegionSlot, status: &ReplicaStatus) -> bool {
+        !self.membership.is_gone(slot) && status.joined == self.membership.since(slot)
+    }
+
+    /// Whether `origin` may ever have written rows of the table that others do not all have: its
+    /// region made it, or holds or held a replica and has not said that it is gone.
+    #[must_use]
+    pub fn may_have_rows_of(&self, entry: &TableEntry, origin: Origin) -> bool {
+        let slot = origin.slot();
+        let written = self.tables.get(&entry.id);
+        let named = written.is_some_and(|it| it.is_held_by(slot) || it.id.0.origin.slot() == slot);
+        match self.statuses.get(&(entry.id, slot)) {
+            // Of the region's last life, that is: of an earlier one it says nothing.
+            Some(ReplicaStatus { state: ReplicaState::Removed, joined, .. })
+                if self.membership.is_gone(slot) || self.membership.admits(origin) =>
+            {
+                *joined != self.membership.since(slot) || entry.is_held_by(slot)
+            }
+            Some(_) => true,
+            None => named,
+        }
     }
 
     /// The regions whose rows of the table may still be on their way: home and replicas, except
@@ -244,7 +387,7 @@ impl Catalog {
 
     /// Whether a region has not said yet that the replica that was taken away from it is gone.
     fn is_leaving(&self, table: TableId, former: &ReplicaSpec) -> bool {
-        let status = self.statuses.get(&(table, former.slot));
+        let status = self.status(table, former.slot);
         let gone = ReplicaState::Removed;
         status.is_none_or(|status| status.since != former.since || status.state != gone)
     }
@@ -252,13 +395,17 @@ impl Catalog {
     /// Every replica to show, the home region first.
     #[must_use]
     pub fn replicas(&self, entry: &TableEntry) -> Vec<(RegionSlot, ReplicaView)> {
-        let mut views = Vec::from([(entry.home, ReplicaView::Active)]);
+        let mut views = Vec::new();
+        if entry.replica(entry.home).is_none() {
+            views.push((entry.home, ReplicaView::Active));
+        }
         for spec in &entry.replicas {
-            views.push((spec.slot, view_of(self.state(entry, spec.slot))));
+            let view = (spec.slot, view_of(self.state(entry, spec.slot)));
+            if spec.slot == entry.home { views.insert(0, view) } else { views.push(view) }
         }
         for (&(table, slot), status) in &self.statuses {
             let leaving = table == entry.id && !entry.is_held_by(slot);
-            if leaving && status.state != ReplicaState::Removed {
+            if leaving && self.speaks(slot, status) && status.state != ReplicaState::Removed {
                 views.push((slot, ReplicaView::Deleting));
             }
         }
@@ -268,7 +415,7 @@ impl Catalog {
     /// Whether a row is to be sent to region `to`: filtered at the source.
     ///
     /// A replica that is leaving is served until it is gone: its region may not have heard, and
-    /// what it acknowledges, and writes, shall rest on rows that it was given.
+    /// what it acknowledges, writes, or passes on, shall rest on rows that it was given.
     #[must_use]
     pub fn is_sent(&self, to: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
         let leaving = |entry: &TableEntry| {
@@ -279,6 +426,13 @@ impl Catalog {
                 && placement.allows(&self.directory, place, to)
         };
         self.may_receive(to, table, key, place) || self.get(table).is_some_and(leaving)
+    }
+
+    /// Whether what `origin` wrote of the table comes from where it was written: from a holder, in
+    /// its present life. What others wrote is passed on by whoever holds the table.
+    #[must_use]
+    pub fn comes_first_hand(&self, entry: &TableEntry, origin: Origin) -> bool {
+        entry.is_held_by(origin.slot()) && self.membership.admits(origin)
     }
 
     /// Whether a region that receives a row of the table shall keep it.
@@ -304,12 +458,25 @@ impl Catalog {
     }
 }
 
+/// A table's entry as a store has it.
+#[must_use]
+pub fn entry_in(store: &impl Snapshot, table: TableId) -> Option<TableEntry> {
+    let key = entry_key(table);
+    let stored = store.item(&key)?;
+    match row::decode(&key.primary, stored.greatest().body.attributes())? {
+        row::Row::Entry(entry) => Some(entry),
+        row::Row::Status(..) => None,
+    }
+}
+
 fn view_of(state: Option<&ReplicaState>) -> ReplicaView {
     match state {
         None | Some(ReplicaState::Creating) => ReplicaView::Creating,
         Some(ReplicaState::Active { .. }) => ReplicaView::Active,
         Some(ReplicaState::Failed { reason }) => ReplicaView::Failed(reason.clone()),
-        Some(ReplicaState::Leaving | ReplicaState::Removed) => ReplicaView::Deleting,
+        Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
+            ReplicaView::Deleting
+        }
     }
 }
 

@@ -136,6 +136,13 @@ impl Placement {
         rule.is_some_and(|rule| rule.regions.iter().any(|word| directory.is(slot, word)))
     }
 
+    /// Whether region `from` may have everything that `to` may have.
+    #[must_use]
+    pub fn reaches(&self, directory: &Directory, from: RegionSlot, to: RegionSlot) -> bool {
+        let named = |rule: &Rule, slot| rule.regions.iter().any(|word| directory.is(slot, word));
+        self.0.iter().all(|rule| named(rule, from) || !named(rule, to))
+    }
+
     /// Whether every rule keeps its number in `next`.
     #[must_use]
     pub fn is_extended_by(&self, next: &Self) -> bool {

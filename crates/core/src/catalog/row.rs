@@ -68,6 +68,9 @@ impl TableEntry {
             named("replicas", AttributeValue::L(self.replicas.iter().map(replica).collect())),
             named("deleted", AttributeValue::Bool(self.deleted)),
         ]);
+        if self.home_since > 0 {
+            row.extend([named("home_since", generation(self.home_since))]);
+        }
         row.extend(self.schema.sort.as_ref().map(|sort| named("sort", key_attribute(sort))));
         row.extend(self.stream.map(|view| named("stream", text(view.as_str()))));
         if !self.former.is_empty() {
@@ -104,6 +107,7 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
         id,
         name: fields.text("name")?.to_string(),
         home: RegionSlot::new(fields.number("home")?)?,
+        home_since: fields.generation("home_since")?,
         created_ms: fields.hlc("created_ms")?.to_bits(),
         stream: match fields.text("stream") {
             Some(view) => Some(StreamView::parse(view)?),
@@ -163,6 +167,9 @@ impl ReplicaStatus {
     #[must_use]
     pub fn to_attributes(&self) -> Attributes {
         let mut row = BTreeMap::from([named("since", hlc(self.since))]);
+        if self.joined > 0 {
+            row.extend([named("joined", generation(self.joined))]);
+        }
         let state = match &self.state {
             ReplicaState::Creating => "CREATING",
             ReplicaState::Active { pending } => {
@@ -175,6 +182,7 @@ impl ReplicaStatus {
                 "FAILED"
             }
             ReplicaState::Leaving => "LEAVING",
+            ReplicaState::Dropping => "DROPPING",
             ReplicaState::Removed => "REMOVED",
         };
         row.extend([named("state", text(state))]);
@@ -193,10 +201,12 @@ fn decode_status(fields: &Fields<'_>) -> Option<ReplicaStatus> {
         }
         "FAILED" => ReplicaState::Failed { reason: fields.text("reason")?.to_string() },
         "LEAVING" => ReplicaState::Leaving,
+        "DROPPING" => ReplicaState::Dropping,
         "REMOVED" => ReplicaState::Removed,
         _ => return None,
     };
-    Some(ReplicaStatus { since: fields.hlc("since")?, state })
+    let (since, joined) = (fields.hlc("since")?, fields.generation("joined")?);
+    Some(ReplicaStatus { since, joined, state })
 }
 
 impl StreamView {
@@ -260,6 +270,10 @@ fn as_number(value: &AttributeValue) -> Option<u8> {
     bytes.first().copied()
 }
 
+fn generation(value: u32) -> AttributeValue {
+    AttributeValue::B(value.to_be_bytes().into())
+}
+
 fn hlc(value: Hlc) -> AttributeValue {
     AttributeValue::B(value.to_bits().to_be_bytes().into())
 }
@@ -293,5 +307,12 @@ impl Fields<'_> {
 
     fn hlc(&self, name: &str) -> Option<Hlc> {
         as_hlc(self.0.get(name)?)
+    }
+
+    /// Zero if it is not there.
+    fn generation(&self, name: &str) -> Option<u32> {
+        let Some(value) = self.0.get(name) else { return Some(0) };
+        let AttributeValue::B(bytes) = value else { return None };
+        Some(u32::from_be_bytes(bytes.as_slice().try_into().ok()?))
     }
 }

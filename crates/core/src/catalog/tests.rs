@@ -16,6 +16,7 @@ fn entry() -> TableEntry {
         id: TableId(Stamp { hlc: Hlc::from_parts(5, 1), origin: Origin::new(slot(0), 1) }),
         name: "orders".to_string(),
         home: slot(0),
+        home_since: 0,
         schema: Schema {
             partition: KeyAttribute { name: "id".to_string(), kind: KeyKind::S },
             sort: Some(KeyAttribute { name: "at".to_string(), kind: KeyKind::N }),
@@ -33,7 +34,7 @@ fn entry() -> TableEntry {
 }
 
 fn observed(catalog: &mut Catalog, state: ReplicaState) {
-    let status = ReplicaStatus { since: Hlc::from_parts(7, 7), state };
+    let status = ReplicaStatus { since: Hlc::from_parts(7, 7), joined: 0, state };
     let key = status_key(entry().id, slot(1));
     assert!(catalog.observe(&key.primary, Some(&status.to_attributes())));
     assert_eq!(catalog.status(entry().id, slot(1)), Some(&status));

@@ -20,6 +20,7 @@ fn table(regions: u8) -> (Catalog, TableEntry) {
         id: TableId(Stamp { hlc: Hlc::from_bits(9), origin: Origin::new(slot(0), 1) }),
         name: "t".to_string(),
         home: slot(0),
+        home_since: 0,
         schema: Schema { partition, sort: None },
         created_ms: 0,
         stream: None,
@@ -42,7 +43,7 @@ fn table(regions: u8) -> (Catalog, TableEntry) {
 }
 
 fn say(catalog: &mut Catalog, entry: &TableEntry, index: u8, state: ReplicaState) {
-    let status = ReplicaStatus { since: SINCE, state };
+    let status = ReplicaStatus { since: SINCE, joined: 0, state };
     catalog.observe(&status_key(entry.id, slot(index)).primary, Some(&status.to_attributes()));
 }
 

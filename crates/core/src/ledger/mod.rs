@@ -7,8 +7,11 @@
 //! beside it.
 
 pub mod flood;
+mod orphan;
 #[cfg(test)]
 mod tests;
+
+pub use orphan::{ORPHANED, is_orphan, orphan_entry, orphan_key};
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

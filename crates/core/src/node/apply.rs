@@ -8,6 +8,7 @@ use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
+use crate::membership;
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
@@ -17,10 +18,12 @@ impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
         let link = self.links.entry(peer).or_default();
         link.up = true;
+        (link.down_us, link.level) = (None, false);
         link.frame_us = now.mono_us;
         self.reachable(peer, true, effects);
         self.subscribe(now, peer, effects);
         self.forget_asked(peer);
+        self.forget_relays(peer);
     }
 
     pub(super) fn unlinked(
@@ -30,8 +33,11 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        self.links.entry(peer).or_default().up = false;
+        let link = self.links.entry(peer).or_default();
+        link.up = false;
+        link.down_us = link.down_us.or(Some(now.mono_us));
         self.reachable(peer, false, effects);
+        self.forget_relays(peer);
         self.wait_no_more(now, store, effects);
     }
 
@@ -43,21 +49,36 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if self.cleaning.is_some() {
+            return;
+        }
+        // What it had of a life that is over, it notes before anything else comes of that.
+        if self.heard {
+            self.drive_membership(now, store, effects);
+        }
         // What this region does not hold any more, it says before it leaves a row of it out.
-        if !self.reconciled {
+        if !self.over && !self.reconciled {
             self.reconcile(now, store, effects);
         }
         let checked = match &frame {
             Frame::Rows(rows) => check_rows(from, rows),
             Frame::Copied(copied) => check_copied(copied),
+            Frame::Relayed(relayed) => self.check_relayed(from, relayed),
             // Of no concern to the node: whoever asked has the answer.
             Frame::Compared(_) => return,
         };
         if let Err(reason) = checked {
             return effects.push(Effect::Trace(Trace::Distrusted { peer: from, reason }));
         }
+        if !self.is_taken(from, &frame) {
+            return self.fence_off(from, effects);
+        }
         let newest = newest_stamp(&frame);
         if newest.wall_ms() > now.wall_ms.saturating_add(self.config.skew_ms_max) {
+            if let Frame::Relayed(relayed) = &frame {
+                let ahead_ms = newest.wall_ms() - now.wall_ms;
+                return self.hold_relay(now, from, relayed.origin, ahead_ms);
+            }
             return self.hold(now, from, newest, effects);
         }
         match frame {
@@ -66,7 +87,55 @@ impl Node {
                 self.receive_catalog(now, from, copied, store, effects);
             }
             Frame::Copied(copied) => self.receive_copied(now, from, copied, store, effects),
+            Frame::Relayed(relayed) => self.receive_relayed(now, from, relayed, store, effects),
             Frame::Compared(_) => {}
+        }
+    }
+
+    /// Nothing of a life that is over is taken from the region that lived it; what others have of
+    /// it is asked of them.
+    fn is_taken(&self, from: RegionSlot, frame: &Frame) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::FenceForgotten) {
+            return true;
+        }
+        let membership = self.catalog.membership();
+        match frame {
+            Frame::Rows(rows) => membership.admits(rows.origin),
+            Frame::Copied(_) | Frame::Relayed(_) | Frame::Compared(_) => !membership.is_gone(from),
+        }
+    }
+
+    /// Whether a row is beyond the cut of a life of the peer.
+    pub(super) fn is_beyond_cut(&self, from: RegionSlot, stamp: Stamp) -> bool {
+        self.cut(from, stamp.origin).is_some_and(|cut| stamp.hlc > cut)
+    }
+
+    /// How far rows of a life of the peer that is over are taken from the peer itself: no further
+    /// than anybody else had them when they heard so. The peer may not have heard yet, or not put
+    /// its past in order.
+    pub(super) fn cut(&self, from: RegionSlot, origin: Origin) -> Option<Hlc> {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::FenceForgotten) {
+            return None;
+        }
+        if origin.slot() != from || self.catalog.membership().admits(origin) {
+            return None;
+        }
+        let others = self.catalog.voices().iter().filter(|(slot, _)| **slot != from);
+        let others = others.flat_map(|(_, voice)| {
+            let claimed = voice.claims.get(&origin).map(|claim| claim.newest);
+            [voice.had.get(&origin).copied(), claimed]
+        });
+        let claimed = self.claims.get(&origin).map(|claim| claim.newest);
+        let own = [self.had.get(&origin).copied(), claimed, Some(self.place_of(origin))];
+        others.chain(own).flatten().max()
+    }
+
+    fn fence_off(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+        let link = self.links.entry(from).or_default();
+        if !core::mem::replace(&mut link.fenced, true) {
+            effects.push(Effect::Trace(Trace::Fenced { peer: from }));
         }
     }
 
@@ -79,7 +148,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let link = self.links.entry(from).or_default();
-        link.frame_us = now.mono_us;
+        (link.frame_us, link.speaks) = (now.mono_us, Some(frame.origin));
         self.planted_out_of_band(from, &frame);
         let link = self.links.entry(from).or_default();
         if frame.after > self.places.reached(frame.origin) {
@@ -120,6 +189,7 @@ impl Node {
         }
         self.check_log(from, effects);
         self.persist_rows(txn, effects);
+        self.links.entry(from).or_default().level = is_last;
         let visible_ms = if is_last { sent_wall_ms } else { through.wall_ms() };
         self.tell_when_settled(from, visible_ms, effects);
     }
@@ -177,7 +247,9 @@ impl Node {
     ) {
         let mut txn = Txn::new(store);
         for row in frame.rows {
-            self.merge_row(now, &mut txn, row, effects);
+            if !self.is_beyond_cut(from, row.version.stamp) {
+                self.merge_row(now, &mut txn, row, effects);
+            }
         }
         self.persist(txn.batch, Vec::new(), effects);
         match frame.next {
@@ -196,9 +268,11 @@ impl Node {
         through: Hlc,
         applied: &[(Origin, Hlc)],
     ) {
+        let joined = self.catalog.membership().since(from);
         let link = self.links.entry(from).or_default();
-        if link.life.replace(origin) != Some(origin) {
-            // What another life had applied may be lost with it.
+        if link.life.replace(origin) != Some(origin) || link.joined != joined {
+            // What another life had applied may be lost with it, or dropped.
+            link.joined = joined;
             link.applied.clear();
             self.collector.forget(from);
         }
@@ -282,7 +356,9 @@ impl Node {
             return;
         }
         let settings = self.settings_of(key.table);
-        let rule = if key.table == TableId::LEDGER { Rule::InsertOnly } else { settings.rule() };
+        // A row of the catalog has one writer at a time: who takes over has seen what was written
+        // before, but for what nobody had when the one before was given up.
+        let rule = if key.table.is_system() { Rule::InsertOnly } else { settings.rule() };
         let arrived = version.stamp;
         let before = txn.item(&key);
         // Only where versions stay beside each other can more be hidden than was.
@@ -296,10 +372,14 @@ impl Node {
         let was = self.fingerprint(&key, before.as_ref());
         let merged = merge(before, version, rule, self.order());
         let Merged::Changed { stored, replaced, mut conflicts } = merged else { return };
+        if !self.catalog.membership().admits(arrived.origin) {
+            self.revised.insert(arrived.origin);
+        }
         if key.table == TableId::CATALOG {
             let attributes = stored.greatest().body.attributes();
             self.catalog_changed |= self.catalog.observe(&key.primary, attributes);
             self.reconciled = false;
+            self.heard |= membership::slot_of(&key.primary).is_some();
         }
         let added = stored.version(arrived).map(|version| version.stamp);
         let mut lost = Vec::new();
@@ -374,24 +454,42 @@ impl Node {
     }
 
     fn subscribe(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
-        let after = self.places.newest_of(peer);
+        if self.cleaning.is_some() || self.catalog.membership().is_gone(peer) {
+            return;
+        }
+        let after = self.newest_reached_of(peer);
         let link = self.links.entry(peer).or_default();
         link.subscribed_us = now.mono_us;
         link.wants_subscribe = false;
         effects.push(Effect::Send { to: peer, request: Request::Subscribe { after } });
     }
 
+    /// The place in the feed of the life that the peer is known to speak in; before it has spoken,
+    /// in that of its newest life that is not over.
+    fn newest_reached_of(&self, peer: RegionSlot) -> Hlc {
+        let membership = self.catalog.membership();
+        let speaks = self.links.get(&peer).and_then(|link| link.speaks);
+        if let Some(origin) = speaks.filter(|origin| membership.admits(*origin)) {
+            return self.places.reached(origin);
+        }
+        self.places.newest_of(peer, |origin| membership.admits(origin))
+    }
+
     /// A peer that has applied what was never issued here has seen a log that is lost: a stamp of
     /// another life of this region, whose log is not here; or one that is newer than everything
     /// that was durable when this node began, and older than all that it issued since.
-    fn check_log(&self, from: RegionSlot, effects: &mut Vec<Effect>) {
-        let Some(link) = self.links.get(&from) else { return };
+    ///
+    /// A life that is over by decision, because this one came after it, is no surprise.
+    fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+        let Some(link) = self.links.get(&from).filter(|_| self.lost.is_none()) else { return };
         let (durable, first) = self.began;
-        let own = |origin: Origin| origin.slot() == self.me.slot();
-        for (&origin, &known) in link.applied.iter().filter(|(origin, _)| own(**origin)) {
+        let membership = self.catalog.membership();
+        let mine = |origin: Origin| origin.slot() == self.me.slot() && membership.admits(origin);
+        for (&origin, &known) in link.applied.iter().filter(|(origin, _)| mine(**origin)) {
             let never_issued = known > durable && first.is_none_or(|first| known < first);
             if origin != self.me || never_issued {
-                effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
+                self.lost = Some((from, known));
+                return effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
             }
         }
     }
@@ -406,26 +504,31 @@ fn siblings(stored: &Stored, arrived: Stamp) -> Option<Conflict> {
 }
 
 fn newest_stamp(frame: &Frame) -> Hlc {
-    let rows = match frame {
-        Frame::Rows(rows) => &rows.rows,
-        Frame::Copied(copied) => &copied.rows,
-        Frame::Compared(_) => return Hlc::ZERO,
-    };
-    rows.iter().map(|row| row.version.stamp.hlc).max().unwrap_or_default()
+    frame.rows().iter().map(|row| row.version.stamp.hlc).max().unwrap_or_default()
 }
 
 fn check_rows(from: RegionSlot, frame: &Rows) -> Result<(), Distrust> {
     if frame.origin.slot() != from {
         return Err(Distrust::ForeignOrigin(frame.origin));
     }
-    let mut before = frame.after;
-    for row in &frame.rows {
+    check_span(frame.origin, (frame.after, frame.through), &frame.rows)
+}
+
+/// Rows of one origin in `(after, through]`, in the order of their stamps, and what stands for
+/// others of them.
+pub(super) fn check_span(
+    origin: Origin,
+    (after, through): (Hlc, Hlc),
+    rows: &[Row],
+) -> Result<(), Distrust> {
+    let mut before = after;
+    for row in rows {
         check_version(row)?;
         let (stamp, hlc) = (row.version.stamp, row.hlc());
-        if row.is_of(frame.origin) {
+        if row.is_of(origin) {
             // Only the rows of one transaction share their stamp.
-            let follows = hlc > before || (hlc == before && row.version.origins.rows > 1);
-            if !follows || hlc > frame.through {
+            let together = hlc == before && before > after && row.version.origins.rows > 1;
+            if !(hlc > before || together) || hlc > through {
                 return Err(Distrust::Misplaced(stamp));
             }
             before = hlc;

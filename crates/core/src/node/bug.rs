@@ -3,6 +3,20 @@
 /// Bugs that the simulator must catch. They exist in no shipped build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
+    /// What a relayed frame rests on is taken for the relaying region's acknowledgement.
+    RelayAcknowledges,
+    /// Relayed rows count as applied whatever the relaying region lacks.
+    RelayTrusted,
+    /// Tombstones are dropped before the regions have levelled what they have of one that is gone.
+    CollectedBeforeLevelling,
+    /// What a region that is gone wrote is not levelled among those that stay.
+    LevellingForgotten,
+    /// A region takes what the old life of an evicted one goes on to send.
+    FenceForgotten,
+    /// A region that comes back takes a life that it had before.
+    LifeReused,
+    /// A voter forgets what it has promised.
+    VotesTwice,
     /// Clients are answered before their write is durable.
     ReplyBeforeDurable,
     /// Concurrent versions of equal readings are not ordered by origin.

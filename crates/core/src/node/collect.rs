@@ -12,7 +12,9 @@
 //! waits. It is rebuilt after a restart; only the collected vectors are durable.
 //!
 //! Always true: nothing of a table is collected while one of its replicas is being copied, because
-//! its region acknowledges feeds before the copy has brought what they had withheld.
+//! its region acknowledges feeds before the copy has brought what they had withheld. And nothing is
+//! collected while the regions are levelling what they have of one that was given up: its rows come
+//! from others then, which no acknowledgement is in band with.
 
 mod planted;
 
@@ -239,6 +241,9 @@ impl Node {
         if self.unsettled(entry).is_some() && !self.planted_during_copy() {
             return None;
         }
+        if !self.planted_before_levelling() && !self.has_levelled() {
+            return None;
+        }
         if let Some(old) = self.planted_by_age(now) {
             return Some(old);
         }
@@ -248,10 +253,24 @@ impl Node {
             if self.planted_without_leaving() && !entry.is_held_by(member) {
                 continue;
             }
+            if self.has_two_lives(member) {
+                return None;
+            }
             let applied = cut.counts.get(&member)?;
             stable = stable.meet(&VersionVector::from_entries(applied.clone()));
         }
         Some(stable)
+    }
+
+    /// Whether a region speaks in another life than it did, and nobody has decided so: its log was
+    /// lost. What it acknowledges now is not behind what it wrote in the other life.
+    fn has_two_lives(&self, slot: RegionSlot) -> bool {
+        let membership = self.catalog.membership();
+        let told = self.links.values().flat_map(|link| link.applied.keys());
+        let told = told.chain(self.places.cuts().keys()).copied();
+        let mut lives = told.filter(|it| it.slot() == slot && membership.admits(*it));
+        let first = lives.next();
+        lives.any(|life| Some(life) != first)
     }
 
     /// A region that is still copying the table.
@@ -260,9 +279,7 @@ impl Node {
         let copies = replicas.find(|replica| match self.catalog.state(entry, replica.slot) {
             Some(ReplicaState::Active { pending }) => !pending.is_empty(),
             Some(ReplicaState::Failed { .. }) => replica.slot == self.config.slot,
-            Some(ReplicaState::Creating | ReplicaState::Leaving | ReplicaState::Removed) | None => {
-                true
-            }
+            Some(_) | None => true,
         });
         copies.map(|replica| replica.slot)
     }

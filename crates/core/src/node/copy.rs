@@ -12,11 +12,11 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Trace, Txn};
-use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, status_key};
-use crate::id::{RegionSlot, TableId};
+use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, entry_key, status_key};
+use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::PrimaryKey;
 use crate::limits::DROP_ROWS_MAX;
-use crate::replica::{Copied, Request, Snapshot};
+use crate::replica::{Applied, Copied, Request, Snapshot};
 use crate::time::{Hlc, Now};
 
 /// A chunk that was asked for and did not come is asked for again after this, microseconds.
@@ -37,14 +37,18 @@ pub(super) struct Copy {
 /// A table whose rows this region is about to drop.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// Holders must have applied this region's writes up to here first.
-    cut: Hlc,
+    /// What the holders must have applied first: all that this region may have of anyone's rows,
+    /// because another that wrote some may be gone.
+    cut: Applied,
 }
 
 impl Node {
     /// Compares what the catalog asks of this region with what is under way.
     pub(super) fn reconcile(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
         self.reconciled = true;
+        if self.is_out() || self.lost.is_some() || !self.past {
+            return;
+        }
         let mut txn = Txn::new(store);
         let entries: Vec<TableEntry> = self.catalog.tables().cloned().collect();
         for entry in &entries {
@@ -62,18 +66,36 @@ impl Node {
     ) {
         let me = self.config.slot;
         let status = self.catalog.status(entry.id, me).cloned();
-        let removed = status.as_ref().is_some_and(|status| status.state == ReplicaState::Removed);
-        if entry.is_held_by(me) {
+        let former = entry.former.iter().copied().find(|former| former.slot == me);
+        let state = status.as_ref().map(|status| &status.state);
+        let (removed, dropping) =
+            (state == Some(&ReplicaState::Removed), state == Some(&ReplicaState::Dropping));
+        if entry.is_held_by(me) && !dropping {
             self.leaving.remove(&entry.id);
+            self.take_over(now, txn, entry);
             if let Some(spec) = entry.replica(me) {
                 self.reconcile_replica(now, txn, entry, spec.since, status, effects);
             }
         } else if !removed && (status.is_some() || entry.home == me) {
             self.copies.retain(|(table, _), _| *table != entry.id);
             self.say_leaving(now, txn, entry, status);
-            let cut = self.last;
+            let cut = self.leaving_cut(entry);
             self.leaving.entry(entry.id).or_insert(Leaving { cut });
+        } else if let (Some(former), None) = (former, status) {
+            // Its rows went with an earlier life of this region.
+            self.put_status(now, txn, entry.id, former.since, ReplicaState::Removed);
         }
+    }
+
+    fn leaving_cut(&self, entry: &TableEntry) -> Applied {
+        let others = self.places.cuts().iter().map(|(&origin, &hlc)| {
+            let claim = self.claims.get(&origin).map(|claim| claim.newest);
+            (origin, hlc.max(claim.unwrap_or_default()))
+        });
+        let mut cut: Applied =
+            others.filter(|(origin, _)| self.catalog.may_have_rows_of(entry, *origin)).collect();
+        cut.insert(self.me, self.last);
+        cut
     }
 
     fn reconcile_replica<S: Snapshot>(
@@ -87,10 +109,18 @@ impl Node {
     ) {
         let me = self.config.slot;
         match status.filter(|status| status.since == since).map(|status| status.state) {
-            Some(ReplicaState::Creating) => self.copy_from(entry.id, donors(entry, me)),
-            Some(ReplicaState::Active { pending }) => self.copy_from(entry.id, pending),
-            Some(ReplicaState::Failed { .. } | ReplicaState::Leaving | ReplicaState::Removed) => {}
-            None => {
+            Some(ReplicaState::Creating) => {
+                self.copy_from(entry.id, donors(entry, me));
+            }
+            Some(ReplicaState::Active { pending }) => {
+                let donors = donors(entry, me);
+                // Rows of a region that is gone are with the others, each of whom may have some.
+                let all_there = pending.iter().all(|donor| donors.contains(donor));
+                self.copy_from(entry.id, if all_there { pending } else { donors });
+            }
+            Some(ReplicaState::Failed { .. }) => {}
+            // Rows were not kept in the meantime.
+            None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
                     Some(id) => {
                         effects.push(Effect::Trace(Trace::ReplicaFailed(entry.id)));
@@ -105,6 +135,21 @@ impl Node {
                 self.put_status(now, txn, entry.id, since, state);
             }
         }
+        if donors(entry, me).is_empty() {
+            self.conclude_copies(now, txn, entry.id, effects);
+        }
+    }
+
+    /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
+    fn take_over<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, entry: &TableEntry) {
+        let me = self.config.slot;
+        let written = self.catalog.written(entry.id).is_some_and(|it| it.home == me);
+        if entry.home != me || entry.deleted || (written && entry.replica(me).is_none()) {
+            return;
+        }
+        if let Some(entry) = self.taken_over(now, entry.id) {
+            self.put_system(now, txn, entry_key(entry.id), entry.to_attributes());
+        }
     }
 
     /// In the batch after the one by which this region heard of it: in band, that is before any
@@ -116,7 +161,9 @@ impl Node {
         entry: &TableEntry,
         status: Option<ReplicaStatus>,
     ) {
-        let said = |status: &ReplicaStatus| status.state == ReplicaState::Leaving;
+        let said = |status: &ReplicaStatus| {
+            matches!(status.state, ReplicaState::Leaving | ReplicaState::Dropping)
+        };
         if let Some(status) = status.filter(|status| !entry.deleted && !said(status)) {
             self.put_status(now, txn, entry.id, status.since, ReplicaState::Leaving);
         }
@@ -136,11 +183,17 @@ impl Node {
         since: Hlc,
         state: ReplicaState,
     ) {
-        let row = ReplicaStatus { since, state }.to_attributes();
+        let joined = self.catalog.membership().since(self.config.slot);
+        let row = ReplicaStatus { since, joined, state }.to_attributes();
         self.put_system(now, txn, status_key(table, self.config.slot), row);
     }
 
+    /// Begins copies, and anew those of a table that was being copied from a region which is gone.
     fn copy_from(&mut self, table: TableId, donors: Vec<RegionSlot>) {
+        let of_table = self.copies.range((table, RegionSlot::MIN)..=(table, RegionSlot::MAX));
+        if of_table.into_iter().any(|((_, donor), _)| self.catalog.membership().is_gone(*donor)) {
+            self.copies.retain(|(of, _), _| *of != table);
+        }
         for donor in donors {
             self.copies.entry((table, donor)).or_default();
         }
@@ -196,7 +249,9 @@ impl Node {
         copy.ask_at_us = 0;
         let mut txn = Txn::new(store);
         for row in frame.rows {
-            self.merge_row(now, &mut txn, row, effects);
+            if !self.is_beyond_cut(from, row.version.stamp) {
+                self.merge_row(now, &mut txn, row, effects);
+            }
         }
         self.adopt_collected(&mut txn, table, &frame.collected);
         self.conclude_copies(now, &mut txn, table, effects);
@@ -251,7 +306,8 @@ impl Node {
         let state = self.catalog.state(&entry, me).cloned();
         let next = ReplicaState::Active { pending };
         let serving = matches!(state, Some(ReplicaState::Active { .. }));
-        if (waits && !serving) || state.as_ref() == Some(&next) {
+        let failed = matches!(state, Some(ReplicaState::Failed { .. }));
+        if failed || (waits && !serving) || state.as_ref() == Some(&next) {
             return;
         }
         if !serving {
@@ -270,15 +326,21 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let ready =
-            self.leaving.iter().find(|(table, leaving)| self.is_level(**table, leaving.cut));
+        let ready = self.leaving.iter().find(|(table, leaving)| {
+            self.is_dropping(**table) || self.is_level(**table, &leaving.cut)
+        });
         let Some((&table, _)) = ready else { return };
         let mut txn = Txn::new(store);
+        let since = self.catalog.status(table, self.config.slot).map(|status| status.since);
+        let since = since.unwrap_or_default();
+        if !self.is_dropping(table) {
+            self.put_status(now, &mut txn, table, since, ReplicaState::Dropping);
+            return self.persist(txn.batch, Vec::new(), effects);
+        }
         let rows = store.rows(table, None, DROP_ROWS_MAX);
         if rows.is_empty() {
             self.leaving.remove(&table);
-            let since = self.catalog.status(table, self.config.slot).map(|status| status.since);
-            let since = since.unwrap_or_default();
+            self.reconciled = false;
             self.put_status(now, &mut txn, table, since, ReplicaState::Removed);
             self.forget_collected(&mut txn, table);
             effects.push(Effect::Trace(Trace::ReplicaRemoved(table)));
@@ -291,14 +353,24 @@ impl Node {
         self.persist(txn.batch, Vec::new(), effects);
     }
 
-    /// Whether every remaining holder has applied what was written here up to `cut`.
-    fn is_level(&self, table: TableId, cut: Hlc) -> bool {
+    /// Whether the rows of the table are going for good; those of a deleted one always do.
+    fn is_dropping(&self, table: TableId) -> bool {
+        let status = self.catalog.status(table, self.config.slot);
+        let deleted = self.catalog.get(table).is_some_and(|entry| entry.deleted);
+        deleted || status.is_some_and(|status| status.state == ReplicaState::Dropping)
+    }
+
+    /// Whether every remaining holder has applied what this region had of the table at `cut`.
+    fn is_level(&self, table: TableId, cut: &Applied) -> bool {
         let Some(entry) = self.catalog.get(table) else { return true };
-        let applied = |slot: RegionSlot| {
-            let link = self.links.get(&slot)?;
-            link.applied.get(&self.me).copied()
+        let membership = self.catalog.membership();
+        let has = |slot: RegionSlot, origin: Origin, hlc: Hlc| {
+            let own = origin.slot() == slot && membership.admits(origin);
+            let applied = self.links.get(&slot).and_then(|link| link.applied.get(&origin));
+            own || applied.is_some_and(|applied| *applied >= hlc)
         };
-        entry.deleted || entry.holders().all(|slot| applied(slot).unwrap_or_default() >= cut)
+        let level = |slot| cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc));
+        entry.deleted || entry.holders().all(level)
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Effect, Node, Outcome, Txn};
+use super::{Closed, Effect, Node, Outcome, Txn};
 use crate::catalog::function::Module;
 use crate::catalog::{
     ReplicaSpec, ReplicaState, ReplicaView, SettingError, Settings, StreamView, TableEntry, Tags,
@@ -110,6 +110,9 @@ pub enum DefineRefusal {
     /// Tags that are no settings, or a change of settings that is not safe.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The region is not a member any more.
+    #[error("the region was evicted or removed")]
+    RegionGone(RegionSlot),
     /// Deletion protection is on.
     #[error("deletion protection is enabled")]
     Protected,
@@ -124,10 +127,16 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        let leaves = self.closed() == Some(Closed::Leaving);
+        if let Some(closed) =
+            self.closed().filter(|_| !leaves || matches!(change, Change::Create(_)))
+        {
+            return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
+        }
         let decided = match change {
             Change::Create(new) => self.create(now, new),
             Change::Update(update) => self.update(now, &update),
-            Change::Delete { name } => self.delete(&name),
+            Change::Delete { name } => self.delete(now, &name),
         };
         let entry = match decided {
             Ok(entry) => entry,
@@ -154,6 +163,7 @@ impl Node {
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
             home,
+            home_since: self.catalog.membership().since(home),
             schema: new.schema,
             created_ms: now.wall_ms,
             stream: new.stream,
@@ -168,7 +178,7 @@ impl Node {
     }
 
     fn update(&mut self, now: Now, update: &TableUpdate) -> Result<TableEntry, DefineRefusal> {
-        let mut entry = self.owned(&update.name)?;
+        let mut entry = self.owned(now, &update.name)?;
         for &slot in &update.remove {
             self.may_remove(&entry, slot)?;
             entry.former.extend(entry.replica(slot));
@@ -210,6 +220,9 @@ impl Node {
         if entry.replica(slot).is_some() {
             return Err(DefineRefusal::ReplicaExists(slot));
         }
+        if self.catalog.membership().is_gone(slot) {
+            return Err(DefineRefusal::RegionGone(slot));
+        }
         // Not only of this region: the last rows of a leaving replica reach its holders, but a new
         // one would copy from the home before they are there, and never see them.
         let shown = self.catalog.replicas(entry);
@@ -234,7 +247,8 @@ impl Node {
                 return Err(DefineRefusal::ReplicaNeeded(slot));
             }
         }
-        for replica in &entry.replicas {
+        let membership = self.catalog.membership();
+        for replica in entry.replicas.iter().filter(|it| !membership.is_gone(it.slot)) {
             match self.catalog.state(entry, replica.slot) {
                 Some(ReplicaState::Active { pending }) if pending.is_empty() => {}
                 Some(ReplicaState::Failed { .. }) => {}
@@ -244,24 +258,52 @@ impl Node {
         Ok(())
     }
 
-    fn delete(&self, name: &str) -> Result<TableEntry, DefineRefusal> {
-        let mut entry = self.owned(name)?;
+    fn delete(&mut self, now: Now, name: &str) -> Result<TableEntry, DefineRefusal> {
+        let mut entry = self.owned(now, name)?;
         if entry.deletion_protection {
             return Err(DefineRefusal::Protected);
         }
-        if self.catalog.replicas(&entry).len() > 1 {
+        let shown = self.catalog.get(entry.id).map_or(0, |it| self.catalog.replicas(it).len());
+        if shown > 1 {
             return Err(DefineRefusal::HasReplicas);
         }
         entry.deleted = true;
         Ok(entry)
     }
 
-    fn owned(&self, name: &str) -> Result<TableEntry, DefineRefusal> {
+    /// The table as this region, its home, may change it.
+    fn owned(&mut self, now: Now, name: &str) -> Result<TableEntry, DefineRefusal> {
         let me = self.config.slot;
         match self.catalog.find(me, name) {
             None => Err(DefineRefusal::NotFound(name.into())),
             Some(entry) if entry.home != me => Err(DefineRefusal::NotHome(entry.home)),
-            Some(entry) => Ok(entry.clone()),
+            Some(entry) => {
+                let id = entry.id;
+                self.taken_over(now, id).ok_or(DefineRefusal::ReplicaCreating(me))
+            }
         }
+    }
+
+    /// The entry of a table of which this region is home, with its own name in it: where the old
+    /// home is gone, that becomes one of the replicas, to be there again if it comes back. `None`
+    /// while this region has not copied all of the table.
+    pub(super) fn taken_over(&mut self, now: Now, id: TableId) -> Option<TableEntry> {
+        let me = self.config.slot;
+        let mut entry = self.catalog.written(id)?.clone();
+        let since = self.catalog.membership().since(me);
+        if entry.home == me && entry.home_since == since {
+            return Some(entry);
+        }
+        if !self.catalog.is_whole(self.catalog.get(id)?, me) {
+            return None;
+        }
+        let before = core::mem::replace(&mut entry.home, me);
+        entry.home_since = since;
+        entry.replicas.retain(|replica| replica.slot != me && replica.slot != before);
+        if before != me {
+            let since = self.issue(now, Hlc::ZERO).hlc;
+            entry.replicas.push(ReplicaSpec { slot: before, since });
+        }
+        Some(entry)
     }
 }

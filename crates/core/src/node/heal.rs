@@ -57,6 +57,10 @@ impl Node {
         }
         self.add_to_fingerprint(&mut txn, (table, bucket), 0_u128.wrapping_sub(excess));
         for row in rows {
+            let stamp = row.version.stamp;
+            if self.is_beyond_cut(stamp.origin.slot(), stamp) {
+                continue;
+            }
             self.planted_overwrite(&mut txn, &row);
             self.merge_row(now, &mut txn, row, effects);
         }

@@ -14,8 +14,11 @@ mod bug;
 mod collect;
 mod copy;
 mod define;
+mod govern;
 mod heal;
 mod record;
+mod rejoin;
+mod relay;
 mod resolve;
 mod retain;
 mod shorten;
@@ -25,12 +28,13 @@ mod write;
 pub use bug::Bug;
 pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
+pub use govern::{Closed, Directive, DirectiveRefusal};
 pub use heal::Heal;
 pub use resolve::Resolution;
 pub use retain::Retention;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -40,7 +44,8 @@ use crate::fingerprint::Fingerprints;
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey};
 use crate::ledger::flood::Flood;
-use crate::limits::LEDGER_ROWS_PER_MINUTE_MAX;
+use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS};
+use crate::membership::Claim;
 use crate::merge::{Order, Stored};
 use crate::replica::{
     Acked, Applied, Batch, Collected, Distrust, Durable, Frame, Places, Progress, Request, Snapshot,
@@ -70,8 +75,12 @@ pub struct Config {
     pub directory: Arc<Directory>,
     /// How the wall clock is judged by those of the peers; `None` to believe it.
     pub clock: Option<clock::Config>,
+    /// The regions that are members before anything is decided; none if the catalog has them.
+    pub founders: Vec<RegionSlot>,
     /// How deletes are collected and cold rows shortened; `None` for not at all.
     pub collect: Option<Collect>,
+    /// How long a region must have been out of reach before others are asked for its rows, ms.
+    pub relay_after_ms: u64,
     /// A bug to plant, for the simulator to find.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<Bug>,
@@ -88,7 +97,9 @@ impl Config {
             retention: Retention::UNBOUNDED,
             directory: Arc::default(),
             clock: None,
+            founders: Vec::new(),
             collect: Some(Collect::default()),
+            relay_after_ms: RELAY_AFTER_MS,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -127,6 +138,13 @@ pub enum Event {
         request: RequestId,
         /// What to change.
         change: Box<Change>,
+    },
+    /// An operator changes the membership.
+    Govern {
+        /// Whom to answer.
+        request: RequestId,
+        /// What shall be.
+        directive: Directive,
     },
     /// The stream from a peer is open: subscribe.
     Linked {
@@ -216,6 +234,15 @@ pub enum Outcome {
         /// Whether it is.
         done: bool,
     },
+    /// The region takes no writes; nothing changed.
+    Closed(Closed),
+    /// The change of the membership is decided, and known to this region.
+    Governed {
+        /// The generation that it made, or a later one.
+        generation: u32,
+    },
+    /// The change of the membership was refused, or is not decided.
+    Ungoverned(DirectiveRefusal),
 }
 
 /// Why another region has to do a write.
@@ -274,6 +301,13 @@ pub enum Trace {
         /// Bytes that were there.
         bytes: u64,
     },
+    /// A peer's life is over, and what it goes on to send is not taken.
+    Fenced {
+        /// The peer.
+        peer: RegionSlot,
+    },
+    /// This region has heard of a new generation of the membership.
+    Generation(u32),
     /// This region's replica of a table serves.
     ReplicaActive(TableId),
     /// This region cannot hold a replica of a table.
@@ -306,6 +340,9 @@ pub enum Effect {
         /// What to ask.
         request: Request,
     },
+    /// A new life of the region has begun on its disk, or its past is in order: make a node anew of
+    /// what is durable. This one does nothing more.
+    Reborn,
     /// Let feeds and readers see this.
     Publish(Progress),
     /// Let those who wait for other regions see this. It comes behind the [`Effect::Publish`] of
@@ -326,11 +363,22 @@ pub struct Link {
     pub applied: BTreeMap<Origin, Hlc>,
     /// The stream is held for its clock until local wall time reaches this, ms.
     pub held_until_ms: Option<u64>,
+    /// Since when the stream is gone, monotonic microseconds; `None` while it is open, or if it
+    /// never was.
+    pub down_us: Option<u64>,
+    /// Everything that the peer had written when it made the last frame is here.
+    pub level: bool,
+    /// The peer goes on in a life that is over: what it sends is not taken.
+    pub fenced: bool,
+    /// The generation in which the life of the peer joined of which all this is known.
+    joined: u32,
     subscribed_us: u64,
     frame_us: u64,
     wants_subscribe: bool,
     /// The life that acknowledged.
     life: Option<Origin>,
+    /// The life of the last frame of rows, taken or not.
+    speaks: Option<Origin>,
 }
 
 /// See the module.
@@ -358,6 +406,31 @@ pub struct Node {
     fingerprints: Fingerprints,
     collected_published: Arc<Collected>,
     collector: collect::Collector,
+    relays: relay::Relays,
+    /// Counts the requests of that kind.
+    asks: u32,
+    /// The change of the membership that this region wants.
+    wanted: Option<govern::Wanted>,
+    /// There may be something to say to what was heard of the membership.
+    heard: bool,
+    /// The newest generation that was told to the operator.
+    generation: u32,
+    /// The newest own stamp when that generation was heard of.
+    left: Hlc,
+    /// See [`crate::membership::Voice`].
+    had: Applied,
+    held: BTreeMap<Origin, Vec<TableId>>,
+    claims: BTreeMap<Origin, Claim>,
+    /// Lives that are over and of which rows have come since [`Node::claims`] said so.
+    revised: BTreeSet<Origin>,
+    /// A peer knows stamps of this life that are not here.
+    lost: Option<(RegionSlot, Hlc)>,
+    /// A new life has begun and its past is being put in order.
+    cleaning: Option<rejoin::Cleaning>,
+    /// What others have of this region's earlier lives was here before the event under way.
+    past: bool,
+    /// The node is over, and another one is made of what is durable.
+    over: bool,
     reconciled: bool,
     flood: Flood,
     round: retain::Round,
@@ -365,6 +438,8 @@ pub struct Node {
     tick_us: u64,
     /// A tick has come, and nothing since that lets upkeep read the store.
     upkeep_due: bool,
+    /// When this process first heard of time, monotonic microseconds.
+    began_us: Option<u64>,
 }
 
 /// A batch on its way to the disk, and what waits for it.
@@ -377,6 +452,7 @@ struct Pending {
     replies: Vec<(RequestId, Outcome)>,
     catalog: Option<Arc<Catalog>>,
     collected: Option<Arc<Collected>>,
+    reborn: bool,
 }
 
 /// What a peer's frame told, once what it rests on is durable.
@@ -394,21 +470,25 @@ impl Node {
     #[must_use]
     pub fn new(config: Config, durable: Durable) -> Self {
         let me = Origin::new(config.slot, durable.incarnation);
+        let said = durable.catalog.voices().get(&config.slot).cloned().unwrap_or_default();
         let mut durable = durable;
         durable.catalog.adopt(Arc::clone(&config.directory));
+        durable.catalog.found(&config.founders);
         let published = Arc::new(durable.catalog.clone());
         #[cfg(feature = "planted-bugs")]
         if config.bug == Some(Bug::ClockForgotten) {
             durable.last = Hlc::ZERO;
         }
         let collector = collect::Collector::new(durable.catalog.tables().map(|entry| entry.id));
+        // What was applied in an earlier life is about to be dropped, and is told to nobody.
+        let applied = if durable.reborn { Applied::new() } else { durable.applied };
         Self {
             me,
             last: durable.last,
             began: (durable.last, None),
             closed: durable.last,
-            places: Places::new(durable.applied.clone()),
-            applied_durable: durable.applied,
+            places: Places::new(applied.clone()),
+            applied_durable: applied,
             acked: Acked::default(),
             catalog: durable.catalog,
             catalog_changed: false,
@@ -422,12 +502,27 @@ impl Node {
             collected: durable.collected,
             fingerprints: durable.fingerprints,
             collector,
+            relays: BTreeMap::new(),
+            asks: 0,
+            wanted: None,
+            heard: true,
+            generation: 0,
+            left: durable.last,
+            had: said.had,
+            held: said.held,
+            claims: said.claims,
+            revised: BTreeSet::new(),
+            lost: None,
+            cleaning: durable.reborn.then(rejoin::Cleaning::default),
+            past: false,
+            over: false,
             reconciled: false,
             flood: Flood::default(),
             round: retain::Round::default(),
             clock: discipline(&config),
             tick_us: 0,
             upkeep_due: true,
+            began_us: None,
             config,
         }
     }
@@ -441,11 +536,23 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let token = self.next_token;
+        if let (true, Event::Persisted { token }) = (self.over, &event) {
+            return self.persisted(*token, effects);
+        }
+        if self.over {
+            self.tick_us = now.mono_us;
+            return;
+        }
         if let (Event::Heartbeat { peer, sample }, Some(clock)) = (&event, &mut self.clock) {
             clock.hear(*peer, *sample);
         }
         let now = self.read_clock(now, effects);
         let Some(event) = self.fit_for(event, effects) else { return };
+        let past = self.knows_its_past();
+        if past && !self.past {
+            (self.heard, self.reconciled) = (true, false);
+        }
+        self.past = past;
         match event {
             Event::Write { request, table, op } => {
                 self.write(now, request, table, &op, store, effects);
@@ -460,12 +567,16 @@ impl Node {
                 self.define(now, request, *change, store, effects);
             }
             Event::Heal { request, heal } => self.heal(now, request, *heal, store, effects),
+            Event::Govern { request, directive } => self.govern(now, request, directive, effects),
             Event::Linked { peer } => self.linked(now, peer, effects),
             Event::Unlinked { peer } => self.unlinked(now, peer, store, effects),
             Event::Received { from, frame } => self.receive(now, from, frame, store, effects),
             // No place to begin new work: the driver would not come back to whoever waits.
             Event::Persisted { token } => return self.persisted(token, effects),
             Event::Timer | Event::Heartbeat { .. } => {}
+        }
+        if self.cleaning.is_some() {
+            return self.clean(now, store, effects);
         }
         self.tick(now, effects);
         // What was decided just now is not in `store` yet, and upkeep may be about the same rows.
@@ -477,7 +588,13 @@ impl Node {
     /// When to be called with [`Event::Timer`], whatever else happens: monotonic microseconds.
     #[must_use]
     pub fn deadline(&self) -> u64 {
-        if self.upkeep_due || !self.reconciled {
+        if self.over {
+            return self.tick_us + TICK_US;
+        }
+        if self.cleaning.is_some() {
+            return 0;
+        }
+        if self.upkeep_due || !self.reconciled || self.heard {
             return self.tick_us;
         }
         (self.tick_us + TICK_US).min(self.collect_due_us())
@@ -552,19 +669,26 @@ impl Node {
         }
         self.tick_us = now.mono_us;
         self.upkeep_due = true;
+        self.began_us = self.began_us.or(Some(now.mono_us));
         self.resubscribe(now, effects);
         self.drive_copies(now, effects);
+        self.drive_relays(now, effects);
+        self.watch_membership(now);
     }
 
     /// What reads the store of its own accord: each part only while nothing was decided since.
     fn upkeep(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
         let token = self.next_token;
-        if !self.reconciled {
+        self.drive_membership(now, store, effects);
+        if token == self.next_token && !self.reconciled {
             self.reconcile(now, store, effects);
             self.drive_copies(now, effects);
         }
         if token == self.next_token && core::mem::take(&mut self.upkeep_due) {
-            self.drive_leaving(now, store, effects);
+            self.conclude_relays(store, effects);
+            if token == self.next_token {
+                self.drive_leaving(now, store, effects);
+            }
         }
         if token == self.next_token {
             self.drive_retention(now, store, effects);
@@ -601,8 +725,11 @@ impl Node {
             core::mem::take(&mut self.catalog_changed).then(|| Arc::new(self.catalog.clone()));
         let applied = batch.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
         let collected = (!batch.collected.is_empty()).then(|| Arc::new(self.collected.clone()));
+        let reborn = batch.rebirth.is_some();
+        self.over |= reborn;
         let (closed, told) = (self.last, Vec::new());
-        let mut pending = Pending { token, closed, applied, told, replies, catalog, collected };
+        let mut pending =
+            Pending { token, closed, applied, told, replies, catalog, collected, reborn };
         if self.planted_reply_before_durable() {
             release(&mut pending.replies, effects);
         }
@@ -623,11 +750,12 @@ impl Node {
     }
 
     fn persisted(&mut self, token: Token, effects: &mut Vec<Effect>) {
-        let (mut advanced, mut acked) = (false, false);
+        let (mut advanced, mut acked, mut reborn) = (false, false, false);
         let mut replies = Vec::new();
         while self.pending.front().is_some_and(|pending| pending.token <= token) {
             let Some(mut pending) = self.pending.pop_front() else { break };
             replies.append(&mut pending.replies);
+            reborn |= pending.reborn;
             self.closed = self.closed.max(pending.closed);
             for (origin, hlc) in pending.applied {
                 advance(&mut self.applied_durable, origin, hlc);
@@ -651,6 +779,9 @@ impl Node {
         }
         // Whoever is answered may ask at once for what was published.
         release(&mut replies, effects);
+        if reborn {
+            effects.push(Effect::Reborn);
+        }
     }
 
     /// Takes in what a peer told; returns whether it acknowledged more than before.

@@ -2,6 +2,7 @@
 
 mod collect;
 mod cuts;
+mod relay;
 
 use std::string::ToString;
 use std::vec;
@@ -122,6 +123,7 @@ impl Region {
         let config = Config::new(slot(index), 500);
         let durable = Durable {
             incarnation,
+            reborn: false,
             last: Hlc::ZERO,
             applied: Applied::new(),
             catalog: Catalog::default(),
@@ -145,7 +147,7 @@ impl Region {
                 }
                 Effect::Reply { outcome, .. } => self.replies.push(outcome),
                 Effect::Send { request, .. } => self.sent.push(request),
-                Effect::Publish(_) | Effect::Acknowledged(_) => {}
+                Effect::Publish(_) | Effect::Acknowledged(_) | Effect::Reborn => {}
                 Effect::Trace(trace) => self.traces.push(trace),
             }
         }

@@ -53,6 +53,9 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(closed) = self.closed() {
+            return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
+        }
         let mut txn = Txn::new(store);
         let outcome = match self.plan(&txn, table, op) {
             Err(Unplanned::NotServing) => Outcome::NotServing,
@@ -80,6 +83,9 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(closed) = self.closed() {
+            return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
+        }
         let mut txn = Txn::new(store);
         let planned: Vec<Result<Planned, Unplanned>> =
             ops.iter().map(|(table, op)| self.plan(&txn, *table, op)).collect();
@@ -299,7 +305,7 @@ impl Node {
     }
 
     /// Writes a new version that has seen all that this region has seen of the item.
-    fn put<S: Snapshot>(
+    pub(super) fn put<S: Snapshot>(
         &mut self,
         txn: &mut Txn<'_, S>,
         key: ItemKey,

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Answer, Ask, KEYS_MAX, Kept, Listed, Subject, Told};
-use crate::catalog::{Catalog, ReplicaState};
+use crate::catalog::Catalog;
 use crate::fingerprint;
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
@@ -47,19 +47,7 @@ pub(super) fn is_whole(catalog: &Catalog, table: TableId, slot: RegionSlot) -> b
         return true;
     }
     let held = catalog.get(table).filter(|entry| entry.is_held_by(slot));
-    held.is_some_and(|entry| {
-        entry.home == slot
-            || match catalog.state(entry, slot) {
-                Some(ReplicaState::Active { pending }) => pending.is_empty(),
-                Some(
-                    ReplicaState::Creating
-                    | ReplicaState::Failed { .. }
-                    | ReplicaState::Leaving
-                    | ReplicaState::Removed,
-                )
-                | None => false,
-            }
-    })
+    held.is_some_and(|entry| catalog.is_whole(entry, slot))
 }
 
 struct From<'a> {

@@ -1,18 +1,22 @@
 //! The feeder's side of one link: reads the changelog index and says what the peer lacks.
 //!
-//! State: how far the peer's subscription has been served, which chunks it asked for, and what it
-//! was told of its own writes. Requests change it; [`Feed::next`] is pulled whenever the link can
-//! take a frame, so that back-pressure is the link's own. It reads durable state only.
+//! State: how far the peer's subscription has been served, which chunks it asked for, how far the
+//! other regions' rows that it asked for, and what it was told of its own writes. Requests change
+//! it; [`Feed::next`] is pulled whenever the link can take a frame, so that back-pressure is the
+//! link's own. It reads durable state only.
 //!
 //! What the peer waits for it is told soon: a frame goes out when more of the peer's writes are
 //! durable here than it was told, [`ACK_INTERVAL_US`] after the last one at the earliest.
+
+mod relay;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, RegionSlot, TableId};
-use crate::item::PrimaryKey;
+use crate::item::{ItemKey, PrimaryKey};
+use crate::ledger;
 use crate::limits::{
     ACK_INTERVAL_US, FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX,
 };
@@ -27,9 +31,13 @@ pub struct Feed {
     peer: RegionSlot,
     cursor: Option<Hlc>,
     copies: BTreeMap<TableId, Option<PrimaryKey>>,
-    copied_last: bool,
     /// What the peer wants to compare; an answer is as good as a chunk of a copy.
     asks: VecDeque<Ask>,
+    /// Other regions' rows that were asked for: sent up to here, in answer to this.
+    relays: BTreeMap<Origin, (Hlc, u32)>,
+    /// The last frame was none of the region's own rows.
+    aside_last: bool,
+    relayed_last: bool,
     sent_us: Option<u64>,
     /// Entries that the next frame reads: a frame of great rows has few, and reading what it
     /// cannot take costs their memory.
@@ -54,7 +62,9 @@ impl Feed {
             cursor: None,
             copies: BTreeMap::new(),
             asks: VecDeque::new(),
-            copied_last: false,
+            relays: BTreeMap::new(),
+            aside_last: false,
+            relayed_last: false,
             sent_us: None,
             entries: ENTRIES_MIN,
             entries_max: FEED_ROWS_MAX,
@@ -93,6 +103,9 @@ impl Feed {
             // A peer that asks faster than it is answered asks again.
             Request::Compare(ask) if self.asks.len() < ASKS_MAX => self.asks.push_back(ask),
             Request::Compare(_) => {}
+            Request::Relay { origin, after, ask } => {
+                self.relays.insert(origin, (after, ask));
+            }
         }
     }
 
@@ -101,17 +114,17 @@ impl Feed {
     /// `store` must be at least as new as `progress` and durable.
     pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
-        let rows_first = rows_wait && self.copied_last;
+        let rows_first = rows_wait && self.aside_last;
         if let Some(ask) = self.asks.pop_front_if(|_| !rows_first) {
-            self.copied_last = true;
+            self.aside_last = true;
             let answer = repair::answer(self.me, self.peer, ask, progress, store);
             return Some(Frame::Compared(answer));
         }
-        if !self.copies.is_empty() && !rows_first {
-            self.copied_last = true;
-            return self.copy(progress, store);
+        if !rows_first && let Some(frame) = self.aside(progress, store) {
+            self.aside_last = true;
+            return Some(frame);
         }
-        self.copied_last = false;
+        self.aside_last = false;
         if rows_wait || self.heartbeat_due(now) || self.acknowledgement_due(now, progress) {
             return self.rows(now, progress, store);
         }
@@ -130,6 +143,17 @@ impl Feed {
     #[must_use]
     pub fn cursor(&self) -> Option<Hlc> {
         self.cursor
+    }
+
+    /// A chunk, or other regions' rows: in turn, if both are asked for.
+    fn aside(&mut self, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
+        let relays_first = self.copies.is_empty() || !self.relayed_last;
+        if relays_first && let Some(frame) = self.relay(progress, store) {
+            self.relayed_last = true;
+            return Some(frame);
+        }
+        self.relayed_last = false;
+        self.copy(progress, store)
     }
 
     fn heartbeat_due(&self, now: Now) -> bool {
@@ -151,6 +175,9 @@ impl Feed {
         let after = self.cursor?;
         let Span { through, rows, full, whole } =
             self.span(self.me, after, Hlc::MAX, progress, store);
+        if through == after && !whole && !self.heartbeat_due(now) {
+            return None;
+        }
         let taken = if full { rows.len() } else { self.entries };
         let entries_min = ENTRIES_MIN.min(self.entries_max);
         self.entries = (2 * taken).clamp(entries_min, self.entries_max);
@@ -203,12 +230,14 @@ impl Feed {
         };
         let (mut through, mut rows, mut bytes, mut full) = (after, Vec::new(), 0, false);
         for Entry { hlc, key, stored } in changes {
-            if bytes >= FEED_BYTES_MAX && hlc > through {
+            let fills = bytes >= FEED_BYTES_MAX && hlc > through;
+            if fills || (origin == self.me && waits(progress, &key)) {
                 (full, whole) = (true, false);
                 break;
             }
             through = hlc;
-            let Some(version) = self.told_of(stored, Stamp { hlc, origin }) else { continue };
+            let stamp = Stamp { hlc, origin };
+            let Some(version) = self.told_of(progress, stored, stamp) else { continue };
             let place = version.origins.place;
             if progress.catalog.is_sent(self.peer, key.table, &key.primary, place) {
                 bytes += version_bytes(&version);
@@ -219,14 +248,21 @@ impl Feed {
     }
 
     /// What the peer is sent of an entry: the version, or what stands for it, unless it has that.
-    fn told_of(&self, stored: Stored, stamp: Stamp) -> Option<Version> {
+    fn told_of(&self, progress: &Progress, stored: Stored, stamp: Stamp) -> Option<Version> {
+        if stamp.origin != self.me {
+            return stored.versions.into_iter().find(|version| version.stamp == stamp);
+        }
         let standing = stored.standing_for(stamp).stamp;
         #[cfg(feature = "planted-bugs")]
         if self.bug == Some(crate::node::Bug::DisplacedWithheld) && standing != stamp {
             return None;
         }
         let version = stored.versions.into_iter().find(|version| version.stamp == standing);
-        version.filter(|version| version.stamp.origin.slot() != self.peer)
+        // In another life it may have had it and has it no more.
+        let has = |origin: Origin| {
+            origin.slot() == self.peer && progress.catalog.membership().admits(origin)
+        };
+        version.filter(|version| !has(version.stamp.origin))
     }
 
     /// One chunk of the table whose turn it is.
@@ -239,12 +275,19 @@ impl Feed {
         let (table, after) = self.copies.pop_first()?;
         let entry = progress.catalog.get(table);
         let held = entry.filter(|entry| entry.is_held_by(self.peer));
-        if held.is_none() && !table.is_system() {
+        let me = self.me.slot();
+        let everything = held.is_none_or(|entry| entry.home == me);
+        // Of a table that it took over, the home is copying itself.
+        let copying =
+            held.is_some_and(|entry| everything && !progress.catalog.is_serving(entry, me));
+        if copying || (held.is_none() && !table.is_system()) {
             let (rows, next, collected) = (Vec::new(), None, VersionVector::default());
             let ready = false;
             return Some(Frame::Copied(Copied { table, after, ready, rows, next, collected }));
         }
-        let everything = held.is_none_or(|entry| entry.home == self.me.slot());
+        let passed_on = |origin: Origin| {
+            held.is_some_and(|entry| !progress.catalog.comes_first_hand(entry, origin))
+        };
         let (mut rows, mut bytes, mut next) = (Vec::new(), 0, None);
         let scanned = store.rows(table, after.as_ref(), FEED_ROWS_MAX);
         let whole = scanned.len() < FEED_ROWS_MAX;
@@ -259,14 +302,18 @@ impl Feed {
             let own = Stamp { hlc: stored.seen.get(self.me), origin: self.me };
             let own = (own.hlc > Hlc::ZERO).then(|| stored.standing_for(own).stamp);
             for version in stored.versions {
-                let place = version.origins.place;
+                let (place, origin) = (version.origins.place, version.stamp.origin);
                 // The home region cannot pass on what it may not have.
                 let withheld = held.is_some_and(|entry| {
                     let placement = &entry.settings.placement;
                     !placement.allows(&progress.catalog.directory, place, entry.home)
                 });
-                let of_me = version.stamp.origin.slot() == self.me.slot();
-                let wanted = everything || withheld || of_me || own == Some(version.stamp);
+                let of_me = origin.slot() == me;
+                let wanted = everything
+                    || withheld
+                    || of_me
+                    || own == Some(version.stamp)
+                    || passed_on(origin);
                 if wanted && progress.catalog.may_receive(self.peer, table, &key.primary, place) {
                     bytes += version_bytes(&version);
                     rows.push(Row { key: key.clone(), version });
@@ -282,6 +329,14 @@ impl Feed {
         let collected = collected.cloned().unwrap_or_default();
         Some(Frame::Copied(Copied { table, after, ready: true, rows, next, collected }))
     }
+}
+
+/// Whether a ledger row is about a table that this region has not heard of yet, so that nobody can
+/// say who may have it: a region that has come back exports what it alone had before it hears of
+/// the tables again.
+fn waits(progress: &Progress, key: &ItemKey) -> bool {
+    let table = ledger::table_of(&key.primary).filter(|_| key.table == TableId::LEDGER);
+    table.is_some_and(|table| progress.catalog.get(table).is_none())
 }
 
 /// What one frame takes.

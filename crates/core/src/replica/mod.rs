@@ -14,6 +14,12 @@
 //! The last frame of a state also carries the feeder's own `applied` vector. It travels behind
 //! every row that the feeder wrote before, so it is an in-band acknowledgement: whoever reads that
 //! the feeder applied a stamp has already received all that the feeder wrote until then.
+//!
+//! Where a region cannot be reached, another passes on what it has of it: the index is kept for
+//! every origin. A [`Relayed`] frame is read from the relaying region's state, not from the
+//! origin's, so it says what that state lacks ([`Relayed::covers`]) and what it rests on
+//! ([`Relayed::needs`]); and it acknowledges nothing, because it does not travel behind the
+//! relaying region's own rows.
 
 mod feed;
 mod places;
@@ -80,6 +86,16 @@ pub enum Request {
     },
     /// Tell what is there, for anti-entropy.
     Compare(Ask),
+    /// Send what the feeder has of another region's rows after this reading, which the subscriber
+    /// does not get from that region itself.
+    Relay {
+        /// Whose rows.
+        origin: Origin,
+        /// What the subscriber has of them.
+        after: Hlc,
+        /// Comes back with every frame of the answer.
+        ask: u32,
+    },
 }
 
 /// From feeder to subscriber.
@@ -91,6 +107,21 @@ pub enum Frame {
     Copied(Copied),
     /// What the feeder has, for anti-entropy.
     Compared(Answer),
+    /// What the feeder has of another region's rows.
+    Relayed(Relayed),
+}
+
+impl Frame {
+    /// The rows of whatever kind of frame.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        match self {
+            Self::Rows(frame) => &frame.rows,
+            Self::Copied(frame) => &frame.rows,
+            Self::Relayed(frame) => &frame.rows,
+            Self::Compared(_) => &[],
+        }
+    }
 }
 
 /// See [`Frame::Rows`].
@@ -138,6 +169,34 @@ pub struct Copied {
     /// Behind the last rows: what the feeder has collected of the table. The subscriber has as
     /// little of those items as the feeder, and must know as much of them.
     pub collected: VersionVector,
+}
+
+/// See [`Frame::Relayed`]: what one region has of the rows of another in `(after, through]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// Whose rows.
+    pub origin: Origin,
+    /// Exclusive lower end.
+    pub after: Hlc,
+    /// Inclusive upper end.
+    pub through: Hlc,
+    /// In the order of their stamps.
+    pub rows: Vec<Row>,
+    /// The tables of which nothing is missing here: held whole by the feeder, and by the subscriber
+    /// as far as the feeder knows.
+    pub covers: Vec<TableId>,
+    /// What the feeder had applied of every origin, itself included, when the rows were read. A row
+    /// that is not here was overwritten by something that is among it: so whoever has all of it,
+    /// and these rows, lacks nothing.
+    pub needs: Vec<(Origin, Hlc)>,
+    /// Whether the feeder had applied the origin up to `through`; beyond that it has rows that a
+    /// table's copy brought before their time, and others between them may follow.
+    pub settled: bool,
+    /// Which request this answers.
+    pub ask: u32,
+    /// With the last frame of an answer about a life that is over: which revision of what the
+    /// feeder claims to have of it this was ([`crate::membership::Claim`]).
+    pub revision: Option<u32>,
 }
 
 /// What a region has made durable: everything a feed may tell to others.
@@ -286,6 +345,18 @@ pub struct Batch {
     pub fingerprints: Fingerprints,
     /// What damage has left, by its place: goes before anything is put.
     pub erased: BTreeMap<(TableId, Vec<u8>), Erased>,
+    /// A new life of the region begins with this batch, or its past is in order with it.
+    pub rebirth: Option<Rebirth>,
+}
+
+/// See [`Batch::rebirth`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebirth {
+    /// The life.
+    pub incarnation: u16,
+    /// The past is in order: every place in other origins' feeds is forgotten. Until then a node
+    /// that begins has to go on with that ([`Durable::reborn`]).
+    pub done: bool,
 }
 
 impl Batch {
@@ -300,6 +371,7 @@ impl Batch {
             && self.collected.is_empty()
             && self.fingerprints.is_empty()
             && self.erased.is_empty()
+            && self.rebirth.is_none()
     }
 
     /// Puts an item's new state, keeping the indexes exact functions of the rows. If it was buried
@@ -368,6 +440,8 @@ pub struct Erased {
 pub struct Durable {
     /// The life that this region lives.
     pub incarnation: u16,
+    /// It is new, and the past is not in order yet.
+    pub reborn: bool,
     /// The newest stamp ever issued.
     pub last: Hlc,
     /// Places in other origins' feeds.

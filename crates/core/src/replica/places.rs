@@ -56,12 +56,21 @@ impl Places {
         reach.max(self.cut(origin))
     }
 
-    /// Where the feed of the region's newest life goes on.
+    /// Where the feed of the region's newest life goes on, of those that count.
     #[must_use]
-    pub fn newest_of(&self, region: RegionSlot) -> Hlc {
+    pub fn newest_of(&self, region: RegionSlot, counts: impl Fn(Origin) -> bool) -> Hlc {
         let origins = self.cuts.keys().chain(self.reaches.keys());
-        let of_region = origins.filter(|origin| origin.slot() == region);
+        let of_region = origins.filter(|origin| origin.slot() == region && counts(**origin));
         of_region.map(|&origin| self.reached(origin)).max().unwrap_or_default()
+    }
+
+    /// Everything of the origin up to `cut` is here, by way of others: a new cut, if it is one.
+    pub fn account(&mut self, origin: Origin, cut: Hlc) -> bool {
+        if cut <= self.cut(origin) {
+            return false;
+        }
+        self.cuts.insert(origin, cut);
+        true
     }
 
     /// Rows up to `through` were applied, of a state whose newest stamp is `end`. Returns the new
@@ -101,7 +110,7 @@ mod tests {
         assert_eq!(places.reach(origin(), HLC(9), HLC(9)), Some(HLC(9)));
         assert_eq!((places.cut(origin()), places.reached(origin())), (HLC(9), HLC(9)));
         assert_eq!(places.reach(origin(), HLC(9), HLC(9)), None);
-        assert_eq!(places.newest_of(origin().slot()), HLC(9));
+        assert_eq!(places.newest_of(origin().slot(), |_| true), HLC(9));
     }
 
     #[test]

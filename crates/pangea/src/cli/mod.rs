@@ -12,6 +12,7 @@ pub mod link;
 pub mod merge;
 pub mod out;
 mod process;
+mod region;
 mod repair;
 pub(crate) mod screen;
 pub mod sim;
@@ -113,8 +114,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print shell completions
     Completions(completions::CompletionsArgs),
-    /// Run one region (`up` starts these)
-    Region(RegionCommand),
+    /// Run one region (`up` starts these), or change which regions take part
+    Region(region::RegionCommand),
     /// Run the edge: DNS, accelerator, control APIs, operator API (`up` starts it)
     Edge,
     #[command(hide = true, name = crate::supervise::child::COMMAND)]
@@ -126,13 +127,6 @@ struct UpArgs {
     /// Leave the services out: regions and edge only
     #[arg(long)]
     no_services: bool,
-}
-
-#[derive(Debug, Args)]
-struct RegionCommand {
-    /// Which region of the topology this process is
-    #[arg(long)]
-    name: String,
 }
 
 /// Runs the command line that the process was started with.
@@ -161,13 +155,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             services: !args.no_services,
             log: cli.global.log,
         }),
-        Command::Region(args) => {
+        Command::Region(region::RegionCommand { name, command: None }) => {
             log_to_stderr(&cli.global.log)?;
             crate::region::run(crate::region::RegionArgs {
                 topology: context.topology()?,
-                name: args.name,
+                name: name.unwrap_or_default(),
                 data_dir: context.data_dir,
             })
+        }
+        Command::Region(region::RegionCommand { command: Some(command), .. }) => {
+            region::run(&context, &command)
         }
         Command::Edge => {
             log_to_stderr(&cli.global.log)?;

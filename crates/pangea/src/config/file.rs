@@ -59,6 +59,7 @@ pub(super) struct Region {
     pub(super) peer: Option<Text>,
     pub(super) restart: Option<Text>,
     pub(super) clock_offset_ms: Option<Whole>,
+    pub(super) joins: Option<bool>,
     #[serde(default)]
     pub(super) storage: Storage,
 }

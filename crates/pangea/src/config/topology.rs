@@ -87,6 +87,10 @@ pub struct Region {
     pub restart: Restart,
     /// Added to the region's wall clock, in ms, to stage skew. Default: 0.
     pub clock_offset_ms: i64,
+    /// Whether it is added to regions that run, rather than being there from the beginning.
+    /// Default: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub joins: bool,
     /// How it keeps its rows. Default: as the topology says.
     pub storage: Storage,
 }

@@ -1,25 +1,25 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
 //! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`,
-//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/faults`, `/v1/repair`, `/metrics`;
-//! `POST /v1/conflicts/resolve`, `/v1/tables`, `/v1/faults`, `/v1/repair`.
+//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/regions`, `/v1/faults`, `/v1/repair`, `/metrics`;
+//! `POST /v1/conflicts/resolve`, `/v1/tables`, `/v1/regions`, `/v1/faults`, `/v1/repair`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use pangea_core::id::Origin;
 use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::table::KeyKind;
 use pangea_core::time::Stamp;
 use serde_json::json;
 
-use super::{Region, collection, conflicts, health, injection, reads, repair, settings};
+use super::{Region, collection, conflicts, health, injection, members, reads, repair, settings};
 use crate::http::{self, Reply, json as json_reply};
 use crate::metrics::Scrape;
 use crate::peer::link::{LinkStats, Role};
 use crate::query::Query;
+use crate::regions;
 use crate::status::{self, LinkState, RegionReport, RegionState};
 use crate::storage::Fault;
 use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
@@ -42,6 +42,9 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
     if request.method() == Method::POST && path == "/v1/tables" {
         return settings::change(&region, request.into_body()).await;
     }
+    if request.method() == Method::POST && path == regions::PATH {
+        return members::change(&region, request.into_body()).await;
+    }
     if request.method() == Method::POST && path == crate::repair::PATH {
         return repair::begin(&region, request.into_body()).await;
     }
@@ -56,6 +59,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         "/v1/conflicts" => reads(region, move |region| conflicts::page(region, &query)).await,
         "/v1/conflicts/stream" => conflicts::stream(region, &query).await,
         "/v1/tables" => settings::list(&region),
+        regions::PATH => members::list(&region),
         "/v1/faults" => injection::list(&region),
         crate::repair::PATH => repair::show(&region),
         "/metrics" => {
@@ -87,11 +91,13 @@ fn report(region: &Region) -> RegionReport {
     let reason = health::reason(region);
     let observed = region.writer.observed();
     RegionReport {
+        generation: members::generation(region),
+        members: members::states(region),
         name: region.name.clone(),
         state: if reason.is_none() { RegionState::Active } else { RegionState::Degraded },
         reason,
         pid: Some(std::process::id()),
-        incarnation: u64::from(region.incarnation),
+        incarnation: u64::from(observed.origin.incarnation()),
         writes: region.counts.writes.load(Relaxed),
         conflicts: observed.counts.conflicts,
         links: links(region),
@@ -133,7 +139,7 @@ fn backlogs(region: &Region) -> Vec<(String, usize)> {
 fn vector(region: &Region) -> Vec<String> {
     let progress = region.writer.progress();
     let progress = progress.borrow();
-    let own = Origin::new(region.slot, region.incarnation);
+    let own = region.writer.observed().origin;
     let own = Stamp { hlc: progress.closed, origin: own };
     let others = progress.applied.iter().map(|(&origin, &hlc)| Stamp { hlc, origin });
     let mut all: Vec<Stamp> = others.chain([own]).collect();
@@ -249,6 +255,7 @@ fn metrics(region: &Region) -> String {
     collection::scrape(region, &mut scrape);
     region.functions.scrape(&mut scrape);
     region.repairs.scrape(&mut scrape);
+    members::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
     let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));

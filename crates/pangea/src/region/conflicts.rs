@@ -146,7 +146,7 @@ fn look(
     let heads: BTreeMap<Origin, Hlc> = {
         let progress = region.writer.progress();
         let progress = progress.borrow();
-        let own = Origin::new(region.slot, region.incarnation);
+        let own = region.writer.observed().origin;
         let others = progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
         others.chain([(own, progress.closed)]).collect()
     };

@@ -53,7 +53,8 @@ pub(super) fn reason(region: &Region) -> Option<String> {
 }
 
 fn report(region: &Region) -> Report {
-    let mut checks = vec![storage(region), clock(region), replication(region), certificate(region)];
+    let mut checks = vec![storage(region), membership(region), clock(region)];
+    checks.extend([replication(region), certificate(region)]);
     checks.extend(applications(region));
     let failed: Vec<String> = checks
         .iter()
@@ -104,6 +105,14 @@ fn clock(region: &Region) -> Check {
     }
 }
 
+/// Whether the regions have decided that this one serves, and its log is whole.
+fn membership(region: &Region) -> Check {
+    match region.writer.observed().closed {
+        None => check("membership", Standing::Ok, super::members::state(region)),
+        Some(closed) => check("membership", Standing::Fail, super::members::why(closed)),
+    }
+}
+
 fn replication(region: &Region) -> Check {
     let links = links(region);
     let up: Vec<&LinkStatus> = links.iter().filter(|link| link.state == LinkState::Up).collect();
@@ -146,9 +155,10 @@ pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
     let now_ms = region.clock.now().wall_ms;
     let faults = region.links.faults().list();
     let mut links = Vec::new();
-    for peer in region.topology.regions.iter().filter(|peer| peer.id != region.slot) {
-        let link = observed.links.get(&peer.id);
-        let cut = faults.iter().any(|(slot, it)| *slot == peer.id && it.inbound.is_some());
+    let catalog = region.catalog();
+    for peer in region.links.peers().iter().filter(|it| !catalog.membership().is_gone(it.slot)) {
+        let link = observed.links.get(&peer.slot);
+        let cut = faults.iter().any(|(slot, it)| *slot == peer.slot && it.inbound.is_some());
         let state = match (cut, link.is_some_and(|link| link.up)) {
             (true, _) => LinkState::Cut,
             (false, true) => LinkState::Up,
@@ -165,8 +175,8 @@ pub(super) fn links(region: &Region) -> Vec<LinkStatus> {
             held_ms: link.and_then(|link| link.held_until_ms).map(|at| at.saturating_sub(now_ms)),
             rtt_ms: region.topology.rtt_ms(&peer.name, &region.name),
             backlog: 0,
-            clock_offset_ms: observed.offsets.get(&peer.id).map(|offset| offset.ms),
-            clock_error_ms: observed.offsets.get(&peer.id).map(|offset| offset.error_ms),
+            clock_offset_ms: observed.offsets.get(&peer.slot).map(|offset| offset.ms),
+            clock_error_ms: observed.offsets.get(&peer.slot).map(|offset| offset.error_ms),
         });
     }
     links

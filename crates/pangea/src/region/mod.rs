@@ -14,6 +14,7 @@ mod forward;
 mod functions;
 mod health;
 mod injection;
+mod members;
 mod observe;
 mod reads;
 mod repair;
@@ -68,7 +69,6 @@ pub(crate) struct Region {
     topology: Topology,
     name: String,
     slot: RegionSlot,
-    incarnation: u16,
     store: Arc<Store>,
     writer: Writer,
     links: Links,
@@ -190,7 +190,6 @@ fn open(
     let region = Region {
         name: known.name.clone(),
         slot: known.id,
-        incarnation,
         store,
         writer,
         links,
@@ -232,6 +231,7 @@ fn node_of(
         |region: &config::Region| (region.id, region.name.clone(), region.jurisdiction.clone());
     let directory = Directory::new(regions.map(region));
     node.directory = Arc::new(directory.with_functions(functions.runner()));
+    node.founders = topology.regions.iter().filter(|it| !it.joins).map(|it| it.id).collect();
     node
 }
 
@@ -295,7 +295,16 @@ impl Region {
     /// The name of the region at a slot, or the slot where the topology has none.
     fn region_name(&self, slot: RegionSlot) -> String {
         let known = self.topology.regions.iter().find(|region| region.id == slot);
-        known.map_or_else(|| slot.to_string(), |region| region.name.clone())
+        let added = || self.links.peers().into_iter().find(|peer| peer.slot == slot);
+        let known = known.map(|region| region.name.clone());
+        known.or_else(|| Some(added()?.name)).unwrap_or_else(|| slot.to_string())
+    }
+
+    /// The slot of the region of this name.
+    fn slot_of(&self, name: &str) -> Option<RegionSlot> {
+        let known = self.topology.region(name).map(|region| region.id);
+        let added = || self.links.peers().into_iter().find(|peer| peer.name == name);
+        known.or_else(|| Some(added()?.slot))
     }
 
     /// The distance to another region and back: as it is measured, or as it is declared.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pangea_core::clock::{Offset, Verdict};
 use pangea_core::id::{Origin, RegionSlot};
-use pangea_core::node::{Collection, Link, Node, Trace};
+use pangea_core::node::{Closed, Collection, Link, Node, Trace};
 use pangea_core::time::Now;
 use tokio::sync::watch;
 
@@ -33,6 +33,8 @@ pub(crate) struct Observed {
     pub clock: Verdict,
     /// How far the clocks of peers are from it.
     pub offsets: BTreeMap<RegionSlot, Offset>,
+    /// Why the region takes no writes by decision of the regions, or for its lost log.
+    pub closed: Option<Closed>,
 }
 
 /// Transitions since the process began.
@@ -52,6 +54,8 @@ pub(crate) struct Counts {
     pub ledger_trimmed: u64,
     /// Failed commits.
     pub faults: u64,
+    /// Times that a life which is over went on to send, and was not heard.
+    pub fenced: u64,
 }
 
 pub(super) struct Observer {
@@ -103,7 +107,16 @@ impl Observer {
                 self.counts.distrusted += 1;
                 tracing::warn!(%peer, %reason, "frame refused");
             }
-            Trace::LogLost { .. } => {}
+            Trace::LogLost { peer, known } => {
+                tracing::error!("{}", super::members::log_lost(*peer, *known));
+            }
+            Trace::Fenced { peer } => {
+                self.counts.fenced += 1;
+                tracing::warn!(%peer, "its life is over: what it sends is not taken");
+            }
+            Trace::Generation(generation) => {
+                tracing::info!(generation, "a new generation of the membership");
+            }
             Trace::LedgerTrimmed { rows, bytes } => {
                 self.counts.ledger_trimmed += rows;
                 tracing::warn!(rows, bytes, "ledger rows removed: beyond its age or size");
@@ -125,6 +138,7 @@ fn picture(node: &Node, now: Now, counts: Counts, refusing: Option<&str>) -> Obs
         counts,
         refusing: refusing.map(str::to_string),
         collection: node.collection().clone(),
+        closed: node.closed(),
         clock: node.verdict(),
         offsets: node.offsets(now),
     }

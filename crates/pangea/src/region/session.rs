@@ -15,7 +15,7 @@ use hyper::header::HeaderValue;
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::session::{Key, TokenError, decode, encode};
 use pangea_core::catalog::{Catalog, ReplicaState, TableEntry};
-use pangea_core::id::{Origin, RegionSlot};
+use pangea_core::id::RegionSlot;
 use pangea_core::merge::VersionVector;
 use pangea_core::replica::Progress;
 use pangea_core::session::{End, Mode, Session, Step, Tried, applied, describe, missing, next};
@@ -202,7 +202,7 @@ pub(super) fn here<'c>(
         _ => None,
     });
     let pending: Vec<RegionSlot> = pending.flatten().collect();
-    applied(Origin::new(region.slot, region.incarnation), progress, &pending)
+    applied(region.writer.observed().origin, progress, &pending)
 }
 
 /// Where a request goes.

@@ -11,17 +11,19 @@ use std::time::Duration;
 use pangea_core::clock::Sample;
 use pangea_core::id::{RegionSlot, RequestId, TableId};
 use pangea_core::node::{
-    Change, Config, Effect, Event, Heal, Node, Outcome, Resolution, Token, Trace,
+    Change, Config, Directive, Effect, Event, Heal, Node, Outcome, Resolution, Token,
 };
 use pangea_core::replica::{Acked, Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::members;
 use super::observe::{Observed, Observer};
 use super::repair::Suspicion;
 use crate::clock::Clock;
 use crate::peer::link::Room;
+use crate::process;
 use crate::storage::{Fault, GroupView, Store};
 
 /// Commands of one group: bounds how long the first of them waits for the last.
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Heal { heal: Box<Heal>, reply: oneshot::Sender<Answer> },
     /// Change the catalog.
     Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
+    /// Change the membership.
+    Govern { directive: Directive, reply: oneshot::Sender<Answer> },
     /// A peer's stream opened or closed.
     Link { peer: RegionSlot, up: bool },
     /// What a heartbeat showed of a peer's clock.
@@ -148,6 +152,12 @@ impl Writer {
     pub(crate) async fn heal(&self, heal: Heal) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Heal { heal: Box::new(heal), reply }, answer).await
+    }
+
+    /// Changes the membership; returns once it is decided and durable here, or refused.
+    pub(crate) async fn govern(&self, directive: Directive) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Govern { directive, reply }, answer).await
     }
 
     /// Hands over what a link has to say; waits while the writer is behind.
@@ -305,7 +315,8 @@ impl<P: Peers> Task<P> {
             Effect::Acknowledged(acked) => {
                 self.acknowledge.send_replace(acked);
             }
-            Effect::Trace(trace) => self.trace(&trace),
+            Effect::Trace(trace) => self.observer.trace(&trace),
+            Effect::Reborn => process::begin_anew(),
         }
     }
 
@@ -318,24 +329,14 @@ impl<P: Peers> Task<P> {
         let answers = std::mem::take(&mut self.answers);
         self.runtime.spawn(async move {
             for (reply, outcome) in answers {
+                let answer = match outcome {
+                    Outcome::Closed(closed) => Err(WriteFault::Refusing(members::why(closed))),
+                    outcome => Ok(outcome),
+                };
                 // A caller that has gone away has nobody to tell.
-                let _ = reply.send(Ok(outcome));
+                let _ = reply.send(answer);
             }
         });
-    }
-
-    fn trace(&mut self, trace: &Trace) {
-        self.observer.trace(trace);
-        if let Trace::LogLost { peer, known } = trace {
-            let why = format!(
-                "peer {peer} has applied writes of this region up to {known} that are not in this \
-                 data directory: it was lost, or an older copy was put in its place. Writes are \
-                 refused, so that the regions do not diverge. Put the right directory back, or \
-                 give the region a new name and id in the topology"
-            );
-            tracing::error!("{why}");
-            self.refusing = Some(why);
-        }
     }
 
     fn event(&mut self, command: Command) -> Event {
@@ -350,6 +351,9 @@ impl<P: Peers> Task<P> {
                 Event::Define { request: self.wait(reply), change }
             }
             Command::Heal { heal, reply } => Event::Heal { request: self.wait(reply), heal },
+            Command::Govern { directive, reply } => {
+                Event::Govern { request: self.wait(reply), directive }
+            }
             Command::Link { peer, up } => self.link(peer, up),
             Command::Heartbeat { peer, sample } => Event::Heartbeat { peer, sample },
             Command::Frame { from, frame, .. } => Event::Received { from, frame },
@@ -409,6 +413,7 @@ impl<P: Peers> Task<P> {
                 Command::Write { reply, .. }
                 | Command::Resolve { reply, .. }
                 | Command::Heal { reply, .. }
+                | Command::Govern { reply, .. }
                 | Command::Define { reply, .. } => {
                     let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
                 }

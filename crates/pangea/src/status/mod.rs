@@ -29,6 +29,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// The edge process.
     pub edge: EdgeStatus,
+    /// The newest generation of the membership that a region has told of.
+    pub generation: u32,
 }
 
 /// One region.
@@ -43,6 +45,9 @@ pub struct RegionStatus {
     pub state: RegionState,
     /// Whether traffic is sent to it.
     pub healthy: bool,
+    /// What the regions have decided about it: `ACTIVE`, `SUSPENDED`, `EVICTED` …; empty before any
+    /// of them has answered.
+    pub membership: String,
     /// Why it is not `ACTIVE` or not healthy.
     pub reason: Option<String>,
     /// Its process, if it runs on this machine.
@@ -202,6 +207,10 @@ pub struct RegionReport {
     pub pid: Option<u32>,
     /// Which life of the region this is.
     pub incarnation: u64,
+    /// The generation of the membership that it knows.
+    pub generation: u32,
+    /// What the regions have decided about each of them, as far as it knows.
+    pub members: BTreeMap<String, String>,
     /// Writes acknowledged since the process started.
     pub writes: u64,
     /// Entries in its conflict ledger.
@@ -233,6 +242,7 @@ impl Status {
                 dns_answers: answers.collect(),
                 ..EdgeStatus::default()
             },
+            generation: 0,
         }
     }
 
@@ -269,6 +279,13 @@ impl Status {
 
     /// Takes in what a region says of itself, as when no edge is there to ask.
     pub fn absorb(&mut self, report: RegionReport) {
+        if report.generation >= self.generation {
+            self.generation = report.generation;
+            for region in &mut self.regions {
+                let told = report.members.get(&region.name);
+                region.membership = told.cloned().unwrap_or_default();
+            }
+        }
         if let Some(region) = self.regions.iter_mut().find(|region| region.name == report.name) {
             region.state = report.state;
             region.reason = report.reason;
@@ -325,12 +342,19 @@ impl RegionStatus {
         }
     }
 
-    /// Whether it serves and all in it is healthy.
+    /// Whether it serves and all in it is healthy, or the regions have decided to do without it.
     #[must_use]
     pub fn well(&self) -> bool {
-        self.state == RegionState::Active
-            && self.healthy
-            && self.services.iter().all(|service| service.healthy)
+        self.is_gone()
+            || self.state == RegionState::Active
+                && self.healthy
+                && self.services.iter().all(|service| service.healthy)
+    }
+
+    /// Whether the regions have decided to do without it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.membership.as_str(), "EVICTED" | "REMOVED")
     }
 }
 

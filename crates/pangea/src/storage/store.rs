@@ -9,13 +9,16 @@ use pangea_codec::disk::{self, RowError, key};
 use pangea_core::catalog::{Catalog, Policy};
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
-use pangea_core::replica::{Applied, Batch, Collected, Durable};
+use pangea_core::replica::{Applied, Batch, Collected, Durable, Rebirth};
 use pangea_core::time::Hlc;
 
 use super::{
     Change, Condition, DiskSwitch, Engine, EngineOptions, Fault, Fillable, Outcome, Place, Space,
     StoreView, View, rot,
 };
+
+/// Rows to put, or to remove, later ones over earlier ones.
+type Changes = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
 
 /// Why a directory is not this region's store.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Store {
     engine: Box<dyn Engine>,
-    incarnation: u16,
+    owner: Identity,
 }
 
 impl Store {
@@ -89,7 +92,8 @@ impl Store {
         let capabilities = engine.capabilities();
         assert!(capabilities.whole_node_batches, "a batch is rows, changelog and progress at once");
         assert!(capabilities.ordered_feed, "feeds are read by range");
-        let mut store = Self { engine, incarnation: wanted.incarnation };
+        let store = Self { engine, owner: wanted };
+        let wanted = &store.owner;
         let found = store.engine.view()?.get(Space::Meta, meta::IDENTITY)?;
         let found = found.map(|found| known(meta::IDENTITY, Identity::decode(&found)));
         match found.transpose()? {
@@ -102,10 +106,9 @@ impl Store {
                     && found.region == wanted.region
                     && found.slot == wanted.slot;
                 if !same {
-                    let (found, wanted) = (Box::new(found), Box::new(wanted));
+                    let (found, wanted) = (Box::new(found), Box::new(wanted.clone()));
                     return Err(OpenError::Stranger { found, wanted });
                 }
-                store.incarnation = found.incarnation;
             }
         }
         store.keep_fingerprints()?;
@@ -121,8 +124,11 @@ impl Store {
         let view = self.engine.view()?;
         let last = view.get(Space::Meta, meta::LAST)?;
         let last = last.map(|last| known(meta::LAST, meta::parse_hlc(&last))).transpose()?;
+        let owner = view.get(Space::Meta, meta::IDENTITY)?;
+        let owner = owner.map(|owner| known(meta::IDENTITY, Identity::decode(&owner)));
         Ok(Durable {
-            incarnation: self.incarnation,
+            incarnation: owner.transpose()?.map_or(self.owner.incarnation, |it| it.incarnation),
+            reborn: view.get(Space::Meta, meta::REBORN)?.is_some(),
             last: last.unwrap_or(Hlc::ZERO),
             applied: applied(view.as_ref())?,
             collected: collected(view.as_ref())?,
@@ -156,8 +162,11 @@ impl Store {
     /// # Errors
     /// See [`Engine::commit`].
     pub fn write(&self, batches: Vec<Batch>) -> Result<(), Fault> {
-        let mut changes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>> = BTreeMap::new();
+        let mut changes = Changes::new();
         for batch in batches {
+            if let Some(rebirth) = batch.rebirth {
+                self.begin_life(rebirth, &mut changes)?;
+            }
             encode(batch, &mut changes);
         }
         let changes: Vec<Change> =
@@ -183,6 +192,22 @@ impl Store {
         Ok(self.engine.commit_if(&[unchanged], &[change])? == Outcome::Committed)
     }
 
+    /// A new life is noted at once; its places in other origins' feeds begin when its past is in
+    /// order.
+    fn begin_life(&self, rebirth: Rebirth, changes: &mut Changes) -> Result<(), Fault> {
+        let Rebirth { incarnation, done } = rebirth;
+        let owner = Identity { incarnation, ..self.owner.clone() };
+        changes.insert((Space::Meta, meta::IDENTITY.to_vec()), Some(owner.encode()));
+        let note = (!done).then(|| meta::commits(u64::from(incarnation)));
+        changes.insert((Space::Meta, meta::REBORN.to_vec()), note);
+        if done {
+            for origin in applied(self.engine.view()?.as_ref())?.into_keys() {
+                changes.insert((Space::Meta, meta::applied(origin)), None);
+            }
+        }
+        Ok(())
+    }
+
     /// Why writes are refused, if they are.
     ///
     /// # Errors
@@ -201,7 +226,7 @@ fn open_engine(directory: &Path, engine: EngineOptions) -> Result<Box<dyn Engine
     Ok(engine.open(directory)?)
 }
 
-fn encode(batch: Batch, changes: &mut BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>) {
+fn encode(batch: Batch, changes: &mut Changes) {
     for ((table, row_key), gone) in batch.erased {
         for stamp in gone.stamps {
             changes.insert((Space::Changelog, key::changelog(stamp, &row_key)), None);

@@ -440,6 +440,10 @@ impl GroupView {
     pub fn push(&mut self, batch: Batch) {
         self.group.items.extend(batch.items);
         self.group.changelog.extend(batch.changelog);
+        if batch.rebirth.is_some_and(|rebirth| rebirth.done) {
+            self.group.applied.clear();
+        }
+        self.group.rebirth = batch.rebirth.or(self.group.rebirth);
         self.group.applied.extend(batch.applied);
         self.group.tombstones.extend(batch.tombstones);
         self.group.collected.extend(batch.collected);

@@ -370,6 +370,7 @@ impl World {
         let node = Node::new(
             config,
             Durable {
+                reborn: false,
                 incarnation,
                 last,
                 applied,
@@ -475,6 +476,7 @@ impl Driver {
         drop(view);
         for effect in effects {
             match effect {
+                Effect::Reborn => unreachable!("nobody is evicted"),
                 Effect::Persist { token, batch } => {
                     Arc::make_mut(&mut self.store.lock().expect("no panic")).apply(&batch);
                     newest = Some(token);

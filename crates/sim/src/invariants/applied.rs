@@ -5,7 +5,7 @@
 //! version of the origin up to the new place, of a table that the region holds whole, has been
 //! absorbed here, as it was or in the past of another, or has lost, which a ledger tells.
 
-use pangea_core::id::TableId;
+use pangea_core::id::{Origin, TableId};
 use pangea_core::time::Hlc;
 
 use super::{Checked, Invariant, demand};
@@ -19,8 +19,10 @@ pub(crate) fn monotone(sites: &[Site], region: usize, write: &Write) -> Checked 
     for (&origin, &hlc) in &write.applied {
         let before = sites[region].disk.durable.applied_of(origin);
         demand(BROKEN, hlc >= before, || format!("applied of {origin} from {before} to {hlc}"))?;
-        let newest = sites[origin.slot().index()].disk.durable.last;
-        demand(BROKEN, hlc <= newest, || {
+        let there = &sites[origin.slot().index()];
+        let newest = there.disk.durable.last;
+        let there_yet = origin == there.origin && !there.lost.contains(&origin);
+        demand(BROKEN, hlc <= newest || !there_yet, || {
             format!("applied {hlc} of {origin}, which has nothing after {newest}")
         })?;
     }
@@ -32,10 +34,10 @@ pub(crate) fn gap_free(
     oracle: &Oracle,
     sites: &[Site],
     region: usize,
-    origin: usize,
+    origin: Origin,
     (after, through): (Hlc, Hlc),
 ) -> Checked {
-    let history = &oracle.by_region[origin];
+    let Some(history) = oracle.by_origin.get(&origin) else { return Ok(()) };
     let start = history.partition_point(|&id| oracle.versions[id].version().stamp.hlc <= after);
     for &id in &history[start..] {
         let issued = &oracle.versions[id];
@@ -49,11 +51,11 @@ pub(crate) fn gap_free(
 
 /// A replica has become whole: nothing up to the places of its feeds is missing.
 pub(crate) fn whole(oracle: &Oracle, sites: &[Site], region: usize, table: TableId) -> Checked {
-    for (origin, history) in oracle.by_region.iter().enumerate() {
-        if origin == region {
+    for (&origin, history) in &oracle.by_origin {
+        if origin == sites[region].origin {
             continue;
         }
-        let place = sites[region].disk.durable.applied_of(sites[origin].origin);
+        let place = sites[region].disk.durable.applied_of(origin);
         let issued = history.iter().map(|&id| &oracle.versions[id]);
         let of_table = issued.filter(|issued| oracle.items[issued.key].key.table == table);
         for issued in of_table.filter(|issued| issued.version().stamp.hlc <= place) {
@@ -73,7 +75,10 @@ pub(crate) fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
 
 fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
     let key = &oracle.items[issued.key].key;
-    let agree = agree(&sites[region], &sites[issued.region], key.table);
+    let stamp = issued.version().stamp;
+    // Of a life that is over, what nobody else had received is nowhere to be had.
+    let over = !sites[region].catalog.membership().admits(stamp.origin);
+    let agree = over || agree(&sites[region], &sites[issued.region], key.table);
     if !issued.durable || !agree || !sites[region].is_whole(key.table) {
         return Ok(());
     }
@@ -84,14 +89,19 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         return Ok(());
     }
     let absorbed = sites[region].disk.durable.absorbed(key).has(issued.nth);
-    // Where it came to lose, what won was sent in its place; the ledger there has what lost.
-    let lost = || {
-        sites
-            .iter()
-            .any(|site| site.ledgered.get(&issued.key).is_some_and(|kept| kept.has(issued.nth)))
+    let shows = |site: &Site| {
+        let row = site.disk.durable.rows.get(key);
+        row.is_some_and(|held| held.stored.version(stamp).is_some())
     };
-    demand(BROKEN, absorbed || lost(), || {
-        let (slot, stamp) = (sites[region].slot, issued.version().stamp);
+    let elsewhere = |(other, site): (usize, &Site)| other != issued.region && shows(site);
+    let nowhere = over && !sites.iter().enumerate().any(elsewhere);
+    // Where it came to lose, what won was sent in its place; the ledger there has what lost.
+    let kept = |site: &Site| {
+        let kept = [&site.ledgered, &site.orphaned].map(|kept| kept.get(&issued.key));
+        kept.into_iter().flatten().any(|kept| kept.has(issued.nth))
+    };
+    demand(BROKEN, absorbed || nowhere || sites.iter().any(kept), || {
+        let slot = sites[region].slot;
         format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
     })
 }

@@ -25,7 +25,10 @@ pub(crate) fn safe(oracle: &Oracle, site: &Site, key: &ItemKey, stored: &Stored)
     for &version in &oracle.items[id].versions {
         let issued = &oracle.versions[version];
         let stamp = issued.version().stamp;
-        let foreign = stamp.origin != site.origin && !issued.lost && !absorbed.has(issued.nth);
+        // What a life that is over wrote comes only from others, once they have levelled it.
+        let over = !site.catalog.membership().admits(stamp.origin);
+        let foreign =
+            stamp.origin.slot() != site.slot && !issued.lost && !over && !absorbed.has(issued.nth);
         if !foreign || stamp.hlc <= site.disk.visible.applied_of(stamp.origin) {
             continue;
         }
@@ -49,8 +52,18 @@ pub(crate) fn is_same(issued: &Version, shown: &Version) -> bool {
 /// What is left to collect where replicas are whole; `None` if nothing is.
 pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>) -> Option<String> {
     let collect = collect?;
-    let whole = |site: &Site, table: TableId| !table.is_system() && site.is_whole(table);
-    for site in sites {
+    // What waits for a dead region, waits.
+    let waits = |site: &Site, table: TableId| {
+        let membership = site.catalog.membership();
+        let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
+        let entry = site.catalog.get(table);
+        entry
+            .is_some_and(|entry| dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin)))
+    };
+    let whole = |site: &Site, table: TableId| {
+        !table.is_system() && site.is_whole(table) && !waits(site, table)
+    };
+    for site in sites.iter().filter(|site| !site.gone) {
         let image = &site.disk.durable;
         let waits = image.tombstones.iter().find(|(table, ..)| whole(site, *table));
         if let Some((_, origin, hlc, key)) = waits {

@@ -15,6 +15,7 @@ use pangea_core::ledger;
 use pangea_core::merge::{Rule, Version};
 
 use super::{Checked, Invariant, collection, demand, merged};
+use crate::bits::Bits;
 use crate::disk::{Held, Image};
 use crate::oracle::{Item, KeyId, Oracle, Site};
 
@@ -22,20 +23,31 @@ const BROKEN: Invariant = Invariant::Convergence;
 
 /// Everything is at rest.
 pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
-    for site in &sites[1..] {
-        same_catalog(&sites[0], site)?;
+    let alive: Vec<&Site> = sites.iter().filter(|site| !site.gone).collect();
+    let Some(first) = alive.first() else { return Ok(()) };
+    for site in &alive[1..] {
+        same_catalog(first, site)?;
     }
-    for entry in sites[0].catalog.tables() {
-        for site in sites {
-            if site.is_whole(entry.id) {
-                holds(oracle, sites, site, entry.id)?;
-                same_ledger(&sites[entry.home.index()], site, entry.id)?;
-            } else if !entry.is_held_by(site.slot) {
-                let row = site.disk.durable.table(entry.id).next();
-                demand(BROKEN, row.is_none(), || {
-                    format!("{} keeps {:?} of a table that it left", site.slot, row)
-                })?;
-            }
+    let alive: Vec<&Site> = sites.iter().filter(|site| !site.gone).collect();
+    let Some(first) = alive.first() else { return Ok(()) };
+    for site in &alive[1..] {
+        same_catalog(first, site)?;
+    }
+    for entry in alive[0].catalog.tables() {
+        let whole: Vec<&Site> =
+            alive.iter().copied().filter(|site| site.is_whole(entry.id)).collect();
+        for site in &whole {
+            holds(oracle, sites, site, entry.id)?;
+            same_ledger(whole[0], site, entry.id)?;
+        }
+        for site in alive.iter().filter(|site| !entry.is_held_by(site.slot)) {
+            // A region that leaves waits for every holder; one that is gone will not answer.
+            let touched = |gone: &Site| site.catalog.may_have_rows_of(entry, gone.origin);
+            let waits = sites.iter().any(|gone| gone.gone && touched(gone));
+            let row = site.disk.durable.table(entry.id).next();
+            demand(BROKEN, row.is_none() || waits, || {
+                format!("{} keeps {:?} of a table that it left", site.slot, row)
+            })?;
         }
     }
     Ok(())
@@ -47,7 +59,8 @@ fn holds(oracle: &Oracle, sites: &[Site], site: &Site, table: TableId) -> Checke
     let rule = settings.rule();
     let mut expected_rows = 0;
     for (id, item) in oracle.items_of(table) {
-        let mut expected = expected(oracle, id, item, rule);
+        let durable = oracle.within_reach(sites, id, item);
+        let mut expected = expected(oracle, id, durable, rule);
         let placement = &settings.placement;
         expected.retain(|version| {
             placement.allows(&site.catalog.directory, version.origins.place, site.slot)
@@ -85,10 +98,9 @@ fn were_collected(site: &Site, item: &Item, expected: &[&Version]) -> bool {
     expected.iter().all(|version| version.body.is_deletion() && seen.covers(version.stamp))
 }
 
-/// The axioms. Of the versions that no durable version had seen: the greatest stamp; where the
-/// table keeps all, also those that were written since it does. The greatest first.
-fn expected<'a>(oracle: &'a Oracle, id: KeyId, item: &Item, rule: Rule) -> Vec<&'a Version> {
-    let durable = oracle.durable(item);
+/// The axioms. Of the versions within reach that no other of them had seen: the greatest stamp;
+/// where the table keeps all, also those that were written since it does. The greatest first.
+fn expected(oracle: &Oracle, id: KeyId, durable: Bits, rule: Rule) -> Vec<&Version> {
     let is_maximal = |nth: usize| {
         let mut others = oracle.named(id, durable).filter(|other| other.nth != nth);
         !others.any(|other| other.past().has(nth))
@@ -114,12 +126,12 @@ fn same_catalog(one: &Site, other: &Site) -> Checked {
     })
 }
 
-fn same_ledger(home: &Site, site: &Site, table: TableId) -> Checked {
+fn same_ledger(other: &Site, site: &Site, table: TableId) -> Checked {
     let (here, there) =
-        (ledger_of(&site.disk.durable, table), ledger_of(&home.disk.durable, table));
+        (ledger_of(&site.disk.durable, table), ledger_of(&other.disk.durable, table));
     demand(BROKEN, here == there, || {
         let only: Vec<_> = here.symmetric_difference(&there).map(|(_, pair)| pair).collect();
-        format!("the ledgers of {} and {} differ in {only:?}", site.slot, home.slot)
+        format!("the ledgers of {} and {} differ in {only:?}", site.slot, other.slot)
     })
 }
 

@@ -6,7 +6,7 @@
 //! take nothing of it, which is checked too.
 
 use pangea_core::node::Outcome;
-use pangea_core::replica::{Frame, Progress, Row};
+use pangea_core::replica::{Frame, Progress};
 use pangea_core::time::Stamp;
 
 use super::{Checked, Invariant, demand};
@@ -36,8 +36,16 @@ pub(crate) fn replied(
         Outcome::Elsewhere { .. }
         | Outcome::Skewed { .. }
         | Outcome::NotServing
+        | Outcome::Closed(_)
+        | Outcome::Ungoverned(_)
         | Outcome::Denied(_)
         | Outcome::Healed { .. } => Ok(()),
+        Outcome::Governed { generation } => {
+            let durable = site.catalog.membership().generation;
+            demand(BROKEN, durable >= *generation, || {
+                format!("generation {generation} is told, {durable} is durable")
+            })
+        }
     }
 }
 
@@ -98,7 +106,7 @@ pub(crate) fn published(site: &Site, progress: &Progress) -> Checked {
 
 /// A frame leaves a region: its rows are durable where they come from.
 pub(crate) fn sent(oracle: &Oracle, frame: &Frame) -> Checked {
-    for row in rows(frame).iter().filter(|row| !row.key.table.is_system()) {
+    for row in frame.rows().iter().filter(|row| !row.key.table.is_system()) {
         let stamp = row.version.stamp;
         let ids = oracle.versions_of(stamp);
         let durable = !ids.is_empty() && ids.clone().all(|id| oracle.versions[id].durable);
@@ -106,12 +114,4 @@ pub(crate) fn sent(oracle: &Oracle, frame: &Frame) -> Checked {
         super::identity::unchanged(oracle, row)?;
     }
     Ok(())
-}
-
-pub(crate) fn rows(frame: &Frame) -> &[Row] {
-    match frame {
-        Frame::Rows(rows) => &rows.rows,
-        Frame::Copied(copied) => &copied.rows,
-        Frame::Compared(_) => &[],
-    }
 }

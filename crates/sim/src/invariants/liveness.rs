@@ -6,29 +6,56 @@
 //! to say.
 
 use pangea_core::catalog::{ReplicaState, TableEntry};
+use pangea_core::id::Origin;
+use pangea_core::membership::RegionState;
 use pangea_core::time::Hlc;
 
 use crate::oracle::Site;
 
-/// Why the regions are not at rest; `None` if they are. `closed` is what each has published.
-pub(crate) fn unrest(sites: &[Site], closed: &[Hlc]) -> Option<String> {
-    for site in sites {
+/// Why the regions are not at rest; `None` if they are. `settled` is long after healing.
+pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
+    for site in sites.iter().filter(|site| !site.gone) {
         if !site.disk.queue.is_empty() {
             return Some(format!("{} still writes", site.slot));
         }
-        for (origin, &closed) in sites.iter().zip(closed) {
-            let applied = site.disk.durable.applied_of(origin.origin);
-            if origin.slot != site.slot && applied < closed {
-                let (here, there) = (site.slot, origin.slot);
-                return Some(format!("{here} has applied {applied} of {there}, closed {closed}"));
-            }
+        if let Some(why) = sites.iter().find_map(|there| behind(sites, site, there, settled)) {
+            return Some(why);
         }
-        let mut tables = site.catalog.tables();
+        let joining = site.catalog.membership().state(site.slot);
+        if joining == Some(RegionState::Joining) {
+            return Some(format!("{} is still joining", site.slot));
+        }
+        let mut tables = site.catalog.tables().filter(|entry| {
+            let membership = site.catalog.membership();
+            let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
+            !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
+        });
         if let Some(why) = tables.find_map(|entry| unfinished(site, entry)) {
             return Some(why);
         }
     }
     None
+}
+
+/// Why `site` does not have all that it can have of `there`.
+fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool) -> Option<String> {
+    for origin in there.lives().filter(|&origin| origin != site.origin) {
+        let applied = site.disk.durable.applied_of(origin);
+        let over = !site.catalog.membership().admits(origin);
+        let lives = origin == there.origin && !there.gone;
+        let wanted = if lives { there.closed } else { best(sites, origin) };
+        // What a dead region wrote counts as applied only where all of it is covered.
+        if applied < wanted && (over || lives || !settled) {
+            return Some(format!("{} has applied {applied} of {origin}, not {wanted}", site.slot));
+        }
+    }
+    None
+}
+
+/// The most that any survivor has of a dead region, or of a life that is over.
+fn best(sites: &[Site], origin: Origin) -> Hlc {
+    let alive = sites.iter().filter(|site| !site.gone);
+    alive.map(|site| site.disk.durable.applied_of(origin)).max().unwrap_or_default()
 }
 
 /// Why a table's replicas are not yet as they shall be.
@@ -44,11 +71,13 @@ fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
         }
     }
     let everyone = (0..).map_while(pangea_core::id::RegionSlot::new);
-    for slot in everyone.filter(|&slot| !entry.is_held_by(slot)) {
+    let gone = |slot| site.catalog.membership().is_gone(slot);
+    for slot in everyone.filter(|&slot| !entry.is_held_by(slot) && !gone(slot)) {
         let status = site.catalog.status(entry.id, slot);
         let leaves = status.is_some_and(|status| status.state != ReplicaState::Removed);
         if leaves || (status.is_none() && slot == entry.home) {
-            return Some(format!("{} sees {} still leaving {slot}", site.slot, entry.id));
+            let (here, table) = (site.slot, entry.id);
+            return Some(format!("{here} sees {table} still leaving {slot}: {status:?}"));
         }
     }
     None

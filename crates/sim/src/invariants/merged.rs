@@ -35,7 +35,12 @@ pub(crate) fn at_rest(
         return resolved(oracle, sites, site, settings, (id, item));
     }
     let Policy::Crdt(_) = &settings.policy else { return Ok(()) };
-    let durable: Vec<&Issued> = oracle.named(id, oracle.durable(item)).collect();
+    let within_reach = oracle.within_reach(sites, id, item);
+    let durable: Vec<&Issued> = oracle.named(id, within_reach).collect();
+    // A region that comes back writes anew what it alone has: a version whose deed is not its own.
+    if sites.iter().any(|site| !site.former.is_empty()) {
+        return Ok(());
+    }
     // Versions from before the table merged are images, of which the specification knows nothing.
     if durable.iter().any(|issued| issued.version().origins.epoch < settings.since) {
         return Ok(());

@@ -6,9 +6,12 @@ pub(crate) mod collection;
 pub(crate) mod convergence;
 pub(crate) mod durability;
 pub(crate) mod durable_ack;
+pub(crate) mod fencing;
 pub(crate) mod identity;
+pub(crate) mod in_band;
 pub(crate) mod index;
 pub(crate) mod liveness;
+pub(crate) mod membership;
 pub(crate) mod merge_laws;
 pub(crate) mod merged;
 pub(crate) mod nothing_vanishes;
@@ -52,6 +55,10 @@ pub enum Invariant {
     Clock,
     /// 20 of the data plane: anti-entropy finds what rotted, repairs it, and finds nothing else.
     Repair,
+    /// 13: nothing that a given-up life wrote beyond what the others had is applied.
+    Fencing,
+    /// 22: each generation of the membership is decided once.
+    Membership,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -76,6 +83,8 @@ impl Invariant {
             Self::Collection => "collection",
             Self::Clock => "clock",
             Self::Repair => "repair",
+            Self::Fencing => "13-fencing",
+            Self::Membership => "22-membership",
             Self::Liveness => "liveness",
         }
     }

@@ -9,7 +9,7 @@
 
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
 use pangea_core::ledger;
-use pangea_core::merge::Stored;
+use pangea_core::merge::{Body, Stored};
 use pangea_core::time::Stamp;
 
 use super::{Broken, Checked, Invariant, demand};
@@ -24,6 +24,7 @@ pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &It
     let Some(id) = oracle.key_id(key) else { return Ok(()) };
     let shown = pasts(oracle, id, &held.stored);
     let own = sites[region].ledgered.get(&id).copied().unwrap_or_default();
+    let own = own.union(sites[region].orphaned.get(&id).copied().unwrap_or_default());
     let absorbed = sites[region].disk.durable.absorbed(key);
     // What one region had forgotten may still come from another, in whatever order.
     let inherited = sites[region].disk.durable.inherited.get(key).copied().unwrap_or_default();
@@ -42,29 +43,53 @@ pub(crate) fn committed(oracle: &Oracle, sites: &[Site], region: usize, key: &It
     })
 }
 
+/// What a row of the ledger keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) key: KeyId,
+    pub(crate) bits: Bits,
+    /// A write that was lost with its region, not to another.
+    pub(crate) orphan: bool,
+}
+
 /// A row of the ledger is committed; returns what it keeps of which item.
-pub(crate) fn ledger_row(
-    oracle: &Oracle,
-    key: &ItemKey,
-    stored: &Stored,
-) -> Checked<Vec<(KeyId, Bits)>> {
+pub(crate) fn ledger_row(oracle: &Oracle, key: &ItemKey, stored: &Stored) -> Checked<Vec<Kept>> {
     let empty = Attributes::new();
     let row = stored.greatest().body.attributes().unwrap_or(&empty);
     let pairs = ledger::pairs(&key.primary, row);
     demand(BROKEN, !pairs.is_empty(), || format!("ledger entry {key:?} names no pair"))?;
+    let orphan = ledger::is_orphan(row);
     let mut kept = Vec::new();
     for (loser, winner) in pairs {
-        let issued = concurrent_pair(oracle, key, loser, winner)?;
+        let issued = match orphan {
+            true => orphaned(oracle, key, loser)?,
+            false => concurrent_pair(oracle, key, loser, winner)?,
+        };
         // A merge of attributes keeps the value that is hidden, the rest is shown.
-        if !ledger::is_shared(&key.primary) && !row.contains_key("path") {
+        let merging = matches!(issued.version().body, Body::Crdt(_));
+        if !ledger::is_shared(&key.primary) && !row.contains_key("path") && !merging {
             let image = loser_image(row);
             demand(BROKEN, image == issued.version().body.attributes(), || {
                 format!("{loser} lost to {winner}: image differs")
             })?;
         }
-        kept.push((issued.key, issued.past()));
+        kept.push(Kept { key: issued.key, bits: issued.past(), orphan });
     }
     Ok(kept)
+}
+
+/// A write that was lost with its region; it was durable there.
+fn orphaned<'o>(oracle: &'o Oracle, row: &ItemKey, orphan: Stamp) -> Checked<&'o Issued> {
+    let names = |id: &KeyId| {
+        let key = ledger::key(&oracle.items[*id].key, orphan, orphan).primary;
+        key.partition == row.primary.partition
+    };
+    let unknown = || Broken::new(BROKEN, format!("{orphan} is orphaned: no known version"));
+    let id = oracle.versions_of(orphan).map(|id| oracle.versions[id].key).find(names);
+    let id = id.ok_or_else(unknown)?;
+    let lost = &oracle.versions[oracle.version_of(orphan, id).ok_or_else(unknown)?];
+    demand(BROKEN, lost.durable, || format!("{orphan} is orphaned, and was never durable"))?;
+    Ok(lost)
 }
 
 /// The loser of a pair that a row names; the two were truly concurrent.
@@ -100,10 +125,15 @@ fn loser_image(entry: &Attributes) -> Option<&Attributes> {
 pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     for (id, item) in oracle.items.iter().enumerate() {
         let table = item.key.table;
-        if sites[0].catalog.get(table).is_none_or(|entry| entry.deleted) {
+        let mut alive = sites.iter().filter(|site| !site.gone);
+        let entry = alive.next().and_then(|site| site.catalog.get(table));
+        if entry.is_none_or(|entry| entry.deleted) {
             continue;
         }
-        let whole = sites.iter().filter(|site| site.is_whole(table));
+        // What a dead region had shown nobody is on its own disk, and what waits for it to answer
+        // is where it was.
+        let waits = sites.iter().any(|site| site.gone);
+        let whole = sites.iter().filter(|site| site.is_whole(table) || waits);
         let kept = whole.fold(ledgers(sites, id), |kept, site| {
             let image = &site.disk.durable;
             kept.union(match image.rows.get(&item.key) {
@@ -112,7 +142,11 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
                 None => image.absorbed(&item.key),
             })
         });
-        let gone = oracle.durable(item).without(kept);
+        let mut gone = oracle.durable(item).without(kept);
+        for lost in oracle.named(id, gone).filter(|it| is_lost(sites, it.version().stamp)) {
+            // It was on a disk that is lost, and nowhere else.
+            gone = gone.without(Bits::default().with(lost.nth));
+        }
         demand(BROKEN, gone.is_empty(), || {
             format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)
         })?;
@@ -120,8 +154,13 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     Ok(())
 }
 
+fn is_lost(sites: &[Site], stamp: Stamp) -> bool {
+    sites.iter().any(|site| site.lost.contains(&stamp.origin))
+}
+
 pub(super) fn ledgers(sites: &[Site], key: KeyId) -> Bits {
-    let kept = sites.iter().filter_map(|site| site.ledgered.get(&key));
+    let kept = sites.iter().flat_map(|site| [site.ledgered.get(&key), site.orphaned.get(&key)]);
+    let kept = kept.flatten();
     kept.fold(Bits::default(), |all, &bits| all.union(bits))
 }
 

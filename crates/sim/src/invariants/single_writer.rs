@@ -3,8 +3,11 @@
 //! Source: DESIGN.md, invariant 2; data-plane.md 3.3, 3. A catalog row has one writer too: its
 //! home region, or the region whose replica it describes.
 
-use pangea_core::id::{Origin, TableId};
+use pangea_core::catalog::Catalog;
+use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::{ItemKey, KeyValue};
+use pangea_core::membership;
+use pangea_core::merge::Stored;
 use pangea_core::time::Stamp;
 
 use super::{Checked, Invariant, demand};
@@ -16,20 +19,25 @@ pub(crate) fn issued_by(me: Origin, stamp: Stamp) -> Checked {
     demand(BROKEN, stamp.origin == me, || format!("{me} made {stamp}, which is not its own"))
 }
 
-/// A region that issues a catalog row is its only writer.
-pub(crate) fn owns_catalog_row(region: usize, key: &ItemKey) -> Checked {
+/// A region that issues a catalog row is its only writer: it speaks of itself, or is home of the
+/// table.
+pub(crate) fn owns_catalog_row(region: usize, key: &ItemKey, stored: &Stored) -> Checked {
     if key.table != TableId::CATALOG {
         return Ok(());
     }
     let owner = match (&key.primary.sort, &key.primary.partition) {
-        (Some(KeyValue::S(sort)), KeyValue::B(table)) => match sort.strip_prefix("replica/") {
+        (Some(KeyValue::S(sort)), KeyValue::B(_)) => match sort.strip_prefix("replica/") {
             Some(slot) => slot.parse().ok(),
-            // A table's identity ends with the origin that made it.
-            None => table
-                .last_chunk()
-                .map(|bits| Origin::from_bits(u16::from_be_bytes(*bits)).slot().index()),
+            None => home(key, stored),
         },
-        _ => None,
+        _ => membership::slot_of(&key.primary).map(RegionSlot::index),
     };
     demand(BROKEN, owner == Some(region), || format!("r{region} wrote the row of {owner:?}"))
+}
+
+/// The home that a table's row names.
+fn home(key: &ItemKey, stored: &Stored) -> Option<usize> {
+    let mut catalog = Catalog::default();
+    catalog.observe(&key.primary, stored.greatest().body.attributes());
+    catalog.tables().next().map(|entry| entry.home.index())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Asked {
     pub(crate) region: usize,
     /// The items of a write, and what the region showed of each when it was asked.
     pub(crate) writes: Vec<(ItemKey, Option<Stamp>)>,
+    /// Which operator asked.
+    pub(crate) operator: Option<usize>,
 }
 
 /// Where a batch comes from.
@@ -100,8 +102,8 @@ pub(crate) struct Oracle {
     pub(crate) items: Vec<Item>,
     ids: BTreeMap<Rc<ItemKey>, KeyId>,
     dots: BTreeMap<Stamp, Dot>,
-    /// What each region issued, in order, without what crashes took.
-    pub(crate) by_region: Vec<Vec<VersionId>>,
+    /// What each life of a region issued, in order, without what crashes took.
+    pub(crate) by_origin: BTreeMap<Origin, Vec<VersionId>>,
     pub(crate) asked: BTreeMap<u64, Asked>,
     /// What the write under way does to which items.
     pub(crate) deeds: Vec<(ItemKey, Deed)>,
@@ -111,13 +113,13 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(regions: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             versions: Vec::new(),
             items: Vec::new(),
             ids: BTreeMap::new(),
             dots: BTreeMap::new(),
-            by_region: vec![Vec::new(); regions],
+            by_origin: BTreeMap::new(),
             asked: BTreeMap::new(),
             deeds: Vec::new(),
             collected: 0,
@@ -202,6 +204,7 @@ impl Oracle {
             collected: batch.collected,
             forgotten: Vec::new(),
             inherited: Vec::new(),
+            rebirth: batch.rebirth,
             issued: Vec::new(),
             stamps: Vec::new(),
             fingerprints: batch.fingerprints,
@@ -326,7 +329,7 @@ impl Oracle {
             return Ok(());
         }
         single_writer::issued_by(source.me, stamp)?;
-        single_writer::owns_catalog_row(source.region, key)?;
+        single_writer::owns_catalog_row(source.region, key, stored)?;
         identity::issued(self, site, floor, stamp)?;
         clock::issued(self, site, floor, stamp)?;
         self.dots.insert(stamp, Dot::System(name));
@@ -354,13 +357,14 @@ impl Oracle {
         let nth = self.items[key_id].versions.len();
         assert!(nth < VERSIONS_MAX, "the workload bounds the versions of an item");
         self.items[key_id].versions.push(id);
-        match self.dots.get_mut(&stored.greatest().stamp) {
+        let stamp = stored.greatest().stamp;
+        match self.dots.get_mut(&stamp) {
             Some(Dot::User(_, count)) => *count += 1,
             _ => {
-                self.dots.insert(stored.greatest().stamp, Dot::User(id, 1));
+                self.dots.insert(stamp, Dot::User(id, 1));
             }
         }
-        self.by_region[region].push(id);
+        self.by_origin.entry(stamp.origin).or_default().push(id);
         let held = Rc::new(Held { stored, absorbed: before.with(nth) });
         let deed = self.deeds.iter().find(|(asked, _)| *asked == **key);
         let deed = deed.map_or(Deed::Delete, |(_, deed)| deed.clone());
@@ -377,14 +381,15 @@ impl Oracle {
     }
 
     /// A crash took batches before they were durable: what they issued never was.
-    pub(crate) fn forget(&mut self, region: usize, writes: impl IntoIterator<Item = Write>) {
+    pub(crate) fn forget(&mut self, writes: impl IntoIterator<Item = Write>) {
         for write in writes {
             for stamp in write.stamps {
                 self.dots.remove(&stamp);
             }
             for id in write.issued {
                 self.versions[id].lost = true;
-                self.by_region[region].retain(|&kept| kept != id);
+                let origin = self.versions[id].version().stamp.origin;
+                self.by_origin.entry(origin).or_default().retain(|&kept| kept != id);
             }
         }
     }
@@ -393,6 +398,19 @@ impl Oracle {
     pub(crate) fn durable(&self, item: &Item) -> Bits {
         let durable = item.versions.iter().filter(|&&id| self.versions[id].durable);
         durable.fold(Bits::default(), |bits, &id| bits.with(self.versions[id].nth))
+    }
+
+    /// The durable versions of an item that any living region has seen: what a dead one wrote and
+    /// sent nobody is on its own disk alone.
+    pub(crate) fn within_reach(&self, sites: &[Site], id: KeyId, item: &Item) -> Bits {
+        let durable = self.durable(item);
+        if sites.iter().all(|site| !site.gone && site.former.is_empty()) {
+            return durable;
+        }
+        let alive = sites.iter().filter(|site| !site.gone);
+        let seen =
+            alive.fold(Bits::default(), |seen, site| seen.union(site.has_seen(id, &item.key)));
+        durable.both(seen)
     }
 
     /// The user tables that have items.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{Origin, RegionSlot, TableId};
+use pangea_core::item::ItemKey;
 use pangea_core::time::Hlc;
 
 use crate::bits::Bits;
@@ -16,11 +17,16 @@ use crate::oracle::KeyId;
 pub(crate) struct Site {
     pub(crate) slot: RegionSlot,
     pub(crate) origin: Origin,
+    /// The lives before; of those in `lost` the disk is gone, with all that was nowhere else.
+    pub(crate) former: Vec<Origin>,
+    pub(crate) lost: Vec<Origin>,
     pub(crate) disk: Disk,
     /// The catalog as the durable rows have it.
     pub(crate) catalog: Catalog,
     /// Per item, what the durable ledger keeps: losers and what they had overwritten.
     pub(crate) ledgered: BTreeMap<KeyId, Bits>,
+    /// The same of writes that were lost with their region.
+    pub(crate) orphaned: BTreeMap<KeyId, Bits>,
     /// The newest reading issued, and the newest of them that is durable.
     pub(crate) issued: Hlc,
     pub(crate) issued_durable: Hlc,
@@ -31,33 +37,97 @@ pub(crate) struct Site {
     pub(crate) time_limit_ms: Option<u64>,
     /// Rows were dropped here: the region forgot what it had absorbed.
     pub(crate) dropped: bool,
+    /// The region died and will not come back.
+    pub(crate) dead: bool,
+    /// It is dead or was given up; known when everything is healed.
+    pub(crate) gone: bool,
+    /// In order, what the region applied, and the newest that it had itself written before.
+    pub(crate) acks: Vec<(Origin, Hlc, Hlc)>,
 }
 
 impl Site {
-    pub(crate) fn new(slot: RegionSlot, origin: Origin, directory: Arc<Directory>) -> Self {
+    pub(crate) fn new(
+        slot: RegionSlot,
+        origin: Origin,
+        regions: usize,
+        directory: Arc<Directory>,
+    ) -> Self {
+        let mut catalog = Catalog::new((0..regions).map(crate::workload::slot));
+        catalog.directory = directory;
         Self {
             slot,
             origin,
+            former: Vec::new(),
+            lost: Vec::new(),
             disk: Disk::new(origin),
-            catalog: Catalog::of(directory),
+            catalog,
             ledgered: BTreeMap::new(),
+            orphaned: BTreeMap::new(),
             issued: Hlc::ZERO,
             issued_durable: Hlc::ZERO,
             closed: Hlc::ZERO,
             time_limit_ms: None,
             dropped: false,
+            dead: false,
+            gone: false,
+            acks: Vec::new(),
         }
+    }
+
+    /// A process has started, perhaps in a new life.
+    pub(crate) fn live(&mut self, origin: Origin) {
+        if origin != self.origin {
+            self.former.push(std::mem::replace(&mut self.origin, origin));
+            (self.issued, self.issued_durable, self.closed) = (Hlc::ZERO, Hlc::ZERO, Hlc::ZERO);
+        }
+    }
+
+    /// The disk is gone; the process will begin on an empty one, in a life that it draws.
+    pub(crate) fn lose_disk(&mut self, incarnation: u16, regions: usize) {
+        self.lost.extend(self.former.iter().copied().chain([self.origin]));
+        self.disk = Disk::new(Origin::new(self.slot, incarnation));
+        self.catalog = self.nothing_known(regions);
+        (self.ledgered, self.orphaned) = (BTreeMap::new(), BTreeMap::new());
+        self.acks = Vec::new();
+        self.dropped = true;
+    }
+
+    /// The catalog as the durable rows have it.
+    pub(crate) fn reread(&self, regions: usize) -> Catalog {
+        let mut catalog = self.nothing_known(regions);
+        for (key, held) in self.disk.durable.table(TableId::CATALOG) {
+            catalog.observe(&key.primary, held.stored.greatest().body.attributes());
+        }
+        catalog
+    }
+
+    /// Whether the disk is lost and the region was not taken back since.
+    pub(crate) fn is_lost(&self) -> bool {
+        let region = self.catalog.membership().regions.get(&self.slot);
+        let life = region.and_then(|region| region.life);
+        !self.lost.is_empty() && life != Some(self.origin.incarnation())
+    }
+
+    fn nothing_known(&self, regions: usize) -> Catalog {
+        let mut catalog = Catalog::new((0..regions).map(crate::workload::slot));
+        catalog.directory = Arc::clone(&self.catalog.directory);
+        catalog
+    }
+
+    /// Every life that the region ever had.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = Origin> + '_ {
+        self.former.iter().copied().chain([self.origin])
+    }
+
+    /// The versions of an item that its row has absorbed, or its ledger keeps.
+    pub(crate) fn has_seen(&self, id: KeyId, key: &ItemKey) -> Bits {
+        let ledgered = self.ledgered.get(&id).copied().unwrap_or_default();
+        self.disk.durable.absorbed(key).union(ledgered)
     }
 
     /// Whether the region's replica of the table is complete: home, or serving with nothing to
     /// come.
     pub(crate) fn is_whole(&self, table: TableId) -> bool {
-        use pangea_core::catalog::ReplicaState::Active;
-        let Some(entry) = self.catalog.get(table) else { return false };
-        if !entry.is_held_by(self.slot) {
-            return false;
-        }
-        let state = self.catalog.state(entry, self.slot);
-        entry.home == self.slot || matches!(state, Some(Active { pending }) if pending.is_empty())
+        self.catalog.get(table).is_some_and(|entry| self.catalog.is_whole(entry, self.slot))
     }
 }

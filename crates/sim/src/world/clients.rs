@@ -59,7 +59,7 @@ impl World {
         }
         self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
         let writes = vec![self.with_shown(region, key)];
-        let request = self.ask(Asked { region, writes });
+        let request = self.ask(Asked { region, writes, operator: None });
         self.draw_level(request.0);
         self.counts.writes += 1;
         if self.timeline.is_some() {
@@ -85,7 +85,7 @@ impl World {
         let deeds = ops.iter().map(|(_, op)| self.workload.deed(&op.action));
         self.oracle.deeds = keys.iter().cloned().zip(deeds).collect();
         let writes = keys.into_iter().map(|key| self.with_shown(region, key)).collect();
-        let request = self.ask(Asked { region, writes });
+        let request = self.ask(Asked { region, writes, operator: None });
         self.draw_level(request.0);
         self.counts.transactions += 1;
         self.note(region, || format!("is asked ({}) a transaction of {}", request.0, ops.len()));
@@ -96,7 +96,7 @@ impl World {
         if self.regions[region].node.is_none() {
             return Ok(());
         }
-        let request = self.ask(Asked { region, writes: Vec::new() });
+        let request = self.ask(Asked { region, writes: Vec::new(), operator: None });
         self.counts.changes += 1;
         self.note(region, || format!("is asked ({}) {change:?}", request.0));
         self.deliver(region, NodeEvent::Define { request, change: Box::new(change) })
@@ -109,8 +109,21 @@ impl World {
     }
 
     /// A client has its answer.
-    pub(super) fn answered(&mut self, region: usize, outcome: Outcome) -> Checked {
+    pub(super) fn answered(
+        &mut self,
+        region: usize,
+        operator: Option<usize>,
+        outcome: Outcome,
+    ) -> Checked {
         match outcome {
+            Outcome::Governed { .. } => {
+                operator.into_iter().for_each(|operator| self.governed(operator));
+                Ok(())
+            }
+            Outcome::Ungoverned(refusal) => {
+                operator.into_iter().for_each(|operator| self.ungoverned(operator, &refusal));
+                Ok(())
+            }
             Outcome::Written { stamp, .. } => {
                 self.counts.acked += u64::from(stamp.is_some());
                 Ok(())
@@ -132,6 +145,7 @@ impl World {
             | Outcome::Elsewhere { .. }
             | Outcome::NotServing
             | Outcome::Skewed { .. }
+            | Outcome::Closed(_)
             | Outcome::Denied(_) => {
                 self.counts.refused += 1;
                 Ok(())

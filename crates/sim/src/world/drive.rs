@@ -2,17 +2,19 @@
 
 use std::rc::Rc;
 
+use pangea_core::id::Origin;
 use pangea_core::item::ItemKey;
 use pangea_core::merge::VersionVector;
 use pangea_core::node::{self, Effect, Outcome, Token, Trace};
-use pangea_core::replica::{Batch, Frame};
-use pangea_core::time::Hlc;
+use pangea_core::replica::{Batch, Distrust, Frame};
+use pangea_core::time::{Hlc, Stamp};
 
 use super::{Event, World};
 use crate::bits::Bits;
 use crate::disk::Write;
 use crate::invariants::{
-    Broken, Checked, Invariant, applied, durable_ack, index, nothing_vanishes,
+    Broken, Checked, Invariant, applied, durable_ack, fencing, in_band, index, membership,
+    nothing_vanishes,
 };
 use crate::oracle::{KeyId, Source, VersionId};
 
@@ -25,6 +27,7 @@ impl World {
         let received = self.received(&event);
         self.limit_time(region);
         let here = &mut self.regions[region];
+        let relayed = relaying(&event);
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
@@ -33,6 +36,10 @@ impl World {
             self.effect(region, effect, &received)?;
         }
         self.effects = effects;
+        if let (Some(peer), Some(node)) = (relayed, &self.regions[region].node) {
+            self.counts.relayed += 1;
+            in_band::believed(&self.sites, region, peer, node)?;
+        }
         self.set_timer(region);
         Ok(())
     }
@@ -45,7 +52,7 @@ impl World {
             return Received { rows, inherited: Vec::new() };
         }
         let node::Event::Received { from, frame } = event else { return Received::default() };
-        let rows = durable_ack::rows(frame).iter().filter(|row| !row.key.table.is_system());
+        let rows = frame.rows().iter().filter(|row| !row.key.table.is_system());
         let rows = self.oracle.received(rows.map(|row| (&row.key, row.version.stamp)));
         let mut inherited = Vec::new();
         if let Frame::Copied(copied) = frame
@@ -67,6 +74,11 @@ impl World {
                 self.send_request(region, to.index(), request);
                 Ok(())
             }
+            Effect::Reborn => {
+                let life = self.regions[region].life;
+                self.queue.push(self.now_us, Event::Reborn { region, life });
+                Ok(())
+            }
             Effect::Publish(progress) => {
                 durable_ack::published(&self.sites[region], &progress)?;
                 self.sites[region].closed = progress.closed;
@@ -86,6 +98,12 @@ impl World {
         batch: Batch,
         received: &Received,
     ) -> Checked {
+        for &(key, version) in &received.rows {
+            if batch.items.contains_key(&*self.oracle.items[key].key) {
+                let stamp = self.oracle.versions[version].version().stamp;
+                fencing::taken(&self.sites, region, stamp)?;
+            }
+        }
         let site = &mut self.sites[region];
         let (me, inherited) = (site.origin, received.inherited.as_slice());
         let source = Source { region, me, received: &received.rows, inherited };
@@ -138,6 +156,9 @@ impl World {
     /// A batch becomes durable; every batch is a place where a crash may stop.
     pub(super) fn commit(&mut self, region: usize, write: Write) -> Checked {
         applied::monotone(&self.sites, region, &write)?;
+        for (&origin, &hlc) in &write.applied {
+            fencing::taken(&self.sites, region, Stamp { hlc, origin })?;
+        }
         for &id in &write.issued {
             self.oracle.versions[id].durable = true;
         }
@@ -157,37 +178,48 @@ impl World {
     }
 
     /// The spans of other origins' feeds that the batch claims to have applied.
-    fn places(&self, region: usize, write: &Write) -> Vec<(usize, (Hlc, Hlc))> {
+    fn places(&self, region: usize, write: &Write) -> Vec<(Origin, (Hlc, Hlc))> {
         let durable = &self.sites[region].disk.durable;
         let places = write.applied.iter();
-        places
-            .map(|(&origin, &hlc)| (origin.slot().index(), (durable.applied_of(origin), hlc)))
-            .collect()
+        places.map(|(&origin, &hlc)| (origin, (durable.applied_of(origin), hlc))).collect()
     }
 
     /// Applies the batch, and what its system rows mean, to the durable side.
     fn absorb(&mut self, region: usize, write: &Write) -> Checked {
         let site = &mut self.sites[region];
         site.disk.durable.apply(write);
+        let applied = write.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
+        site.acks.extend(applied.map(|(origin, hlc)| (origin, hlc, site.issued_durable)));
         let newest = write.stamps.iter().map(|stamp| stamp.hlc).max().unwrap_or_default();
         site.issued_durable = site.issued_durable.max(newest);
-        let mut catalog_changed = false;
+        let generation = site.catalog.membership().generation;
+        let (mut catalog_changed, mut forgotten) = (false, false);
         for (key, held) in &write.items {
             let Some(held) = held else {
                 site.dropped |= write.collected.get(&key.table).is_none_or(VersionVector::is_empty);
+                forgotten |= key.table == pangea_core::id::TableId::CATALOG;
                 continue;
             };
             if key.table == pangea_core::id::TableId::CATALOG {
                 catalog_changed |=
                     site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
             } else if key.table == pangea_core::id::TableId::LEDGER {
-                for (id, kept) in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {
-                    let bits = site.ledgered.entry(id).or_default();
-                    *bits = bits.union(kept);
+                for kept in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {
+                    self.counts.orphans += u64::from(kept.orphan);
+                    let ledger = if kept.orphan { &mut site.orphaned } else { &mut site.ledgered };
+                    let bits = ledger.entry(kept.key).or_default();
+                    *bits = bits.union(kept.bits);
                 }
             }
         }
-        if catalog_changed { self.newly_whole(region) } else { Ok(()) }
+        if forgotten {
+            site.catalog = site.reread(self.swarm.regions);
+        }
+        if !catalog_changed {
+            return Ok(());
+        }
+        membership::known(&mut self.generations, generation, &self.sites[region])?;
+        self.newly_whole(region)
     }
 
     /// Replicas that may have become whole with this batch miss nothing.
@@ -213,7 +245,7 @@ impl World {
         self.digest.add(request);
         self.note(region, || format!("answers request {request}: {}", tell(&outcome)));
         self.session_reply(region, request, &asked, &outcome)?;
-        self.answered(region, outcome)
+        self.answered(region, asked.operator, outcome)
     }
 
     fn trace(&mut self, region: usize, trace: Trace) -> Checked {
@@ -223,15 +255,20 @@ impl World {
             Trace::Held { .. } => self.counts.holds += 1,
             Trace::Gap { .. } => self.counts.gaps += 1,
             Trace::Clock(_) => self.counts.verdicts += 1,
+            // A late answer may find a process that did not ask.
+            Trace::Distrusted { reason: Distrust::ForeignOrigin(_), .. } => {}
             Trace::Distrusted { .. } => {
                 let text = format!("r{region} distrusts an honest peer: {trace:?}");
                 return Err(Broken::new(Invariant::SingleWriter, text));
             }
+            Trace::LogLost { .. } if !self.sites[region].lost.is_empty() => {}
             Trace::LogLost { .. } => {
                 let text = format!("r{region} lost what it had told: {trace:?}");
                 return Err(Broken::new(Invariant::DurableAck, text));
             }
             Trace::LedgerTrimmed { .. }
+            | Trace::Fenced { .. }
+            | Trace::Generation(_)
             | Trace::ReplicaActive(_)
             | Trace::ReplicaFailed(_)
             | Trace::ReplicaRemoved(_) => {}
@@ -256,6 +293,14 @@ impl World {
         }
         let due_us = here.clock.when(self.now_us, node.deadline()) + self.swarm.timer_late_us;
         self.queue.push(due_us, Event::Timer { region, life: here.life });
+    }
+}
+
+/// Who passed on what another wrote, if the event is such a frame.
+fn relaying(event: &node::Event) -> Option<usize> {
+    match event {
+        node::Event::Received { from, frame: Frame::Relayed(_) } => Some(from.index()),
+        _ => None,
     }
 }
 

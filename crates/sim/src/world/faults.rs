@@ -1,9 +1,12 @@
 //! The fault menu: crashes, splits, dead connections, wrong clocks, slow disks.
 
+use pangea_core::node::Directive;
 use pangea_core::replica::Acked;
 
 use super::{Event, Phase, World};
 use crate::invariants::{Checked, durable_ack};
+use crate::options::Focus;
+use crate::workload::slot;
 
 /// Time within which a peer notices that a process died or a link is cut.
 const NOTICE_US_MAX: u64 = 60_000;
@@ -30,8 +33,28 @@ impl World {
         self.net.faults = self.swarm.net;
         self.queue.push(self.now_us, Event::Clients);
         self.repair_soon();
+        if let Some(per_mille) = self.swarm.doom {
+            let busy_us = self.swarm.operations * self.swarm.gap_us;
+            self.queue.push(self.now_us + busy_us * per_mille / 1000, Event::Doom);
+        }
+        self.employ();
+        if self.swarm.severed {
+            self.sever();
+        }
         if self.swarm.has_faults() {
             self.fault_soon();
+        }
+    }
+
+    /// Two regions cannot reach each other until healing; others can reach both.
+    fn sever(&mut self) {
+        let regions = self.regions.len();
+        let one = self.faults.index(regions);
+        let other = (one + 1 + self.faults.index(regions - 1)) % regions;
+        self.note(one, || format!("is SEVERED from r{other}"));
+        for (from, to) in [(one, other), (other, one)] {
+            self.net.cut(from, to);
+            self.disconnect_soon(self.net.conn_id(from, to), NOTICE_US_MAX);
         }
     }
 
@@ -95,10 +118,17 @@ impl World {
 
     /// A process dies; some prefix of what it was writing is on disk, as the disk had got to it.
     fn crash(&mut self, region: usize) -> Checked {
-        if self.regions[region].node.take().is_none() {
+        if self.regions[region].node.is_none() {
             return Ok(());
         }
         self.counts.crashes += 1;
+        let down_us = self.down_us();
+        self.die(region, down_us)
+    }
+
+    /// A process dies, and starts again after a while.
+    fn die(&mut self, region: usize, down_us: u64) -> Checked {
+        self.regions[region].node = None;
         let kept = self.disks.index(self.sites[region].disk.queue.len() + 1);
         for _ in 0..kept {
             let Some(write) = self.sites[region].disk.queue.pop_front() else { break };
@@ -108,7 +138,7 @@ impl World {
         self.note(region, || format!("CRASHES, {} batches are lost", lost.len()));
         self.counts.batches_lost += lost.len() as u64;
         durable_ack::lost(&self.oracle, &lost)?;
-        self.oracle.forget(region, lost);
+        self.oracle.forget(lost);
         let site = &mut self.sites[region];
         site.issued = site.issued_durable;
         let here = &mut self.regions[region];
@@ -118,8 +148,8 @@ impl World {
         here.timer_set = false;
         self.sessions.crashed(region, &self.oracle.asked);
         self.repairs.forget(region);
+        self.not_governed(region);
         self.cut_off(region);
-        let down_us = self.down_us();
         let life = self.regions[region].life;
         self.queue.push(self.now_us + down_us, Event::Restart { region, life });
         Ok(())
@@ -147,7 +177,47 @@ impl World {
         }
     }
 
+    /// One region dies and never comes back.
+    pub(super) fn doom(&mut self) -> Checked {
+        let region = self.faults.index(self.regions.len());
+        self.crash(region)?;
+        self.sites[region].dead = true;
+        if self.options.focus == Some(Focus::Lifecycle) && self.faults.chance(700) {
+            let soon_us = self.faults.range(0, 4 * NOTICE_US_MAX);
+            self.hire(Directive::Evict(slot(region)), region, self.now_us + soon_us);
+        }
+        self.note(region, || "is gone for good".to_string());
+        Ok(())
+    }
+
+    /// A process begins anew of itself.
+    pub(super) fn reborn(&mut self, region: usize, life: u32) -> Checked {
+        if self.regions[region].life != life || self.regions[region].node.is_none() {
+            return Ok(());
+        }
+        self.note(region, || "begins anew".to_string());
+        self.die(region, 1_000)
+    }
+
+    /// A region dies, and its disk with it: what comes back begins on an empty one.
+    pub(super) fn lose_disk(&mut self, region: usize) -> Checked {
+        if self.sites[region].dead {
+            return Ok(());
+        }
+        self.note(region, || "loses its DISK".to_string());
+        self.counts.disks_lost += 1;
+        if self.regions[region].node.is_some() {
+            self.crash(region)?;
+        }
+        let incarnation = self.faults.range(2, 1_023) as u16;
+        self.sites[region].lose_disk(incarnation, self.swarm.regions);
+        Ok(())
+    }
+
     pub(super) fn restart(&mut self, region: usize, life: u32) {
+        if self.sites[region].dead {
+            return;
+        }
         if self.regions[region].life == life && self.regions[region].node.is_none() {
             self.note(region, || "restarts".to_string());
             self.start(region);
@@ -164,6 +234,7 @@ impl World {
         here.furthest_us = i64::MIN;
         // What it starts with is durable, so all of it may be told; what was told before stays
         // told.
+        self.sites[region].live(node.origin());
         let closed = node.progress().closed;
         self.sites[region].closed = self.sites[region].closed.max(closed);
         here.published = Some(node.progress());

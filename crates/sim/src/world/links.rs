@@ -117,7 +117,7 @@ impl World {
             }
             let Some(frame) = self.pull(conn) else { return Ok(()) };
             durable_ack::sent(&self.oracle, &frame)?;
-            residency::sent(durable_ack::rows(&frame), self.net.ends(conn).0)?;
+            residency::sent(frame.rows(), self.net.ends(conn).0)?;
             if let Frame::Compared(answer) = &frame {
                 residency::compared(answer, self.net.ends(conn).0)?;
             }
@@ -210,5 +210,9 @@ fn describe(frame: &Frame) -> String {
             format!("a copy of {table}, ready {ready}, rows [{}]", stamps(&frame.rows))
         }
         Frame::Compared(answer) => format!("what it has: {answer:?}"),
+        Frame::Relayed(frame) => {
+            let (origin, after, through) = (frame.origin, frame.after, frame.through);
+            format!("({after}, {through}] of {origin}, rows [{}]", stamps(&frame.rows))
+        }
     }
 }

@@ -9,6 +9,7 @@ mod drive;
 mod faults;
 mod heartbeats;
 mod links;
+mod operators;
 mod queue;
 mod repair;
 mod rest;
@@ -17,8 +18,9 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pangea_core::catalog::Directory;
+use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::clock;
+use pangea_core::membership::Membership;
 use pangea_core::node::{Collect, Config, Effect, Node};
 use pangea_core::replica::{Acked, Durable, Progress};
 
@@ -32,6 +34,7 @@ use crate::oracle::{Oracle, Site};
 use crate::report::{Counts, Line};
 use crate::rng::Rng;
 use crate::workload::{Workload, slot};
+use operators::Operator;
 use queue::{Event, Queue};
 use sessions::Sessions;
 
@@ -41,6 +44,8 @@ const WARM_US: u64 = 170_000;
 const REST_US_MAX: u64 = 30_000_000;
 /// Rounds of a region that collects late: others have long forgotten by then.
 const LATE_COLLECT_US: u64 = 200_000;
+/// What can still be passed on of a dead region's rows has been so long after healing.
+const SETTLED_US: u64 = 4_000_000;
 /// How often to look whether everything is at rest.
 const LOOK_US: u64 = 15_000;
 
@@ -87,6 +92,9 @@ pub(crate) struct World {
     oracle: Oracle,
     workload: Workload,
     sessions: Sessions,
+    operators: Vec<Operator>,
+    /// Every generation of the membership that any region ever durably knew.
+    generations: BTreeMap<u32, Membership>,
     requests: u64,
     effects: Vec<Effect>,
     /// The furthest that any clock was ever ahead.
@@ -128,9 +136,11 @@ impl World {
             sites: Vec::new(),
             net: Net::new(swarm.regions, root.fork("net")),
             directory: directory_of(&swarm),
-            oracle: Oracle::new(swarm.regions),
+            oracle: Oracle::new(),
             workload: Workload::new(&swarm, root.fork("workload")),
             sessions: Sessions::new(swarm.sessions, root.fork("clients")),
+            operators: Vec::new(),
+            generations: BTreeMap::new(),
             requests: 0,
             effects: Vec::new(),
             ahead_us: 0,
@@ -146,7 +156,8 @@ impl World {
         };
         for region in 0..world.swarm.regions {
             let origin = world.birth(region).origin();
-            world.sites.push(Site::new(slot(region), origin, Arc::clone(&world.directory)));
+            let (regions, directory) = (world.swarm.regions, Arc::clone(&world.directory));
+            world.sites.push(Site::new(slot(region), origin, regions, directory));
         }
         world
     }
@@ -182,6 +193,7 @@ impl World {
             Event::Disconnect { conn, epoch } => self.disconnect(conn, epoch),
             Event::Request { conn, epoch, request } => self.request(conn, epoch, request),
             Event::Frame { conn, epoch, late, frame } => self.frame(conn, epoch, late, *frame),
+            Event::Reborn { region, life } => self.reborn(region, life),
             Event::Restart { region, life } => {
                 self.restart(region, life);
                 Ok(())
@@ -194,6 +206,9 @@ impl World {
                 self.regions[region].slowness = 1;
                 Ok(())
             }
+            Event::Doom => self.doom(),
+            Event::LoseDisk { region } => self.lose_disk(region),
+            Event::Operate { operator } => self.operate(operator),
             Event::Break => {
                 self.break_loose();
                 Ok(())
@@ -231,17 +246,20 @@ impl World {
             retention: pangea_core::node::Retention::UNBOUNDED,
             directory: Arc::clone(&self.directory),
             clock: self.swarm.heartbeats.then_some(clock::Config::DEFAULT),
+            founders: Vec::new(),
             collect: self.swarm.collect.map(|collect| {
                 let late = self.swarm.collects_late == Some(region);
                 let interval_us = if late { LATE_COLLECT_US } else { collect.interval_us };
                 Collect { interval_us, ..collect }
             }),
+            relay_after_ms: self.swarm.relay_after_ms,
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,
         };
         let durable = match self.sites.get(region) {
             Some(site) => Durable {
-                incarnation: 1,
+                incarnation: site.disk.durable.me.incarnation(),
+                reborn: site.disk.durable.reborn,
                 last: site.disk.durable.last,
                 applied: site.disk.durable.applied.clone(),
                 catalog: site.catalog.clone(),
@@ -250,9 +268,10 @@ impl World {
             },
             None => Durable {
                 incarnation: 1,
+                reborn: false,
                 last: Default::default(),
                 applied: Default::default(),
-                catalog: Default::default(),
+                catalog: Catalog::new(self.all_slots()),
                 collected: Default::default(),
                 fingerprints: Default::default(),
             },

@@ -29,12 +29,20 @@ pub(crate) enum Event {
     Request { conn: ConnId, epoch: u32, request: Request },
     /// A frame arrives.
     Frame { conn: ConnId, epoch: u32, late: bool, frame: Box<Frame> },
+    /// A process begins anew, in a new life or with its past in order.
+    Reborn { region: usize, life: u32 },
     /// A process starts again.
     Restart { region: usize, life: u32 },
     /// A split ends.
     Mend { links: Vec<(usize, usize)> },
     /// A slow disk is fast again.
     DiskHeals { region: usize },
+    /// A region dies for good.
+    Doom,
+    /// A region's disk is gone.
+    LoseDisk { region: usize },
+    /// An operator changes the membership, or tries to again.
+    Operate { operator: usize },
     /// The faults begin.
     Break,
     /// The faults end.

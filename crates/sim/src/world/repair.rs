@@ -133,7 +133,7 @@ impl World {
                     return Ok(());
                 }
                 Effect::Heal(heal) => {
-                    let request = self.ask(Asked { region, writes: Vec::new() });
+                    let request = self.ask(Asked { region, writes: Vec::new(), operator: None });
                     self.oracle.asked.remove(&request.0);
                     (run.healing, run.verified) = (Some(request.0), None);
                     self.repairs.runs[region] = Some(run);

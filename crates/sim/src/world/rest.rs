@@ -1,9 +1,8 @@
 //! The second phase: nothing breaks any more, and the regions must come to rest as they should.
 
 use pangea_core::id::TableId;
-use pangea_core::time::Hlc;
 
-use super::{Event, LOOK_US, Phase, REST_US_MAX, World};
+use super::{Event, LOOK_US, Phase, REST_US_MAX, SETTLED_US, World};
 use crate::invariants::{
     Broken, Checked, Invariant, collection, convergence, liveness, merge_laws, nothing_vanishes,
     repair,
@@ -22,7 +21,7 @@ impl World {
         for region in 0..self.regions.len() {
             self.regions[region].clock.step(self.now_us, self.ahead_us, 0);
             self.regions[region].slowness = 1;
-            if self.regions[region].node.is_none() {
+            if self.regions[region].node.is_none() && !self.sites[region].dead {
                 self.start(region);
             }
             self.note(region, || "is healed".to_string());
@@ -34,10 +33,12 @@ impl World {
 
     /// Whether everything is at rest; if it is, it must be right.
     pub(super) fn look(&mut self) -> Checked<bool> {
-        let closed: Vec<Hlc> = self.sites.iter().map(|site| site.closed).collect();
-        let unrest = liveness::unrest(&self.sites, &closed)
+        self.note_gone();
+        let settled = self.now_us > self.healed_us + SETTLED_US;
+        let unrest = liveness::unrest(&self.sites, settled)
             .or_else(|| collection::unrest(&self.sites, self.swarm.collect));
-        if let Some(why) = unrest {
+        let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
+        if let Some(why) = unrest.or_else(asks) {
             if self.now_us > self.healed_us + REST_US_MAX {
                 let ms = REST_US_MAX / 1000;
                 let text = format!("not at rest {ms} ms after healing: {why}");

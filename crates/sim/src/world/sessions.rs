@@ -197,7 +197,7 @@ impl World {
                 if self.oracle.has_room(&key) {
                     self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
                     let writes = vec![self.with_shown(region, key.clone())];
-                    let request = self.ask(Asked { region, writes });
+                    let request = self.ask(Asked { region, writes, operator: None });
                     self.sessions.writing.insert(request.0, at);
                     self.counts.writes += 1;
                     self.note(region, || format!("client {at} writes {:?}", key.primary.partition));

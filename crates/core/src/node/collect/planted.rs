@@ -53,4 +53,15 @@ impl Node {
     pub(in crate::node) fn planted_shortened_early(&self) -> bool {
         false
     }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(in crate::node) fn planted_before_levelling(&self) -> bool {
+        self.has_bug(super::super::Bug::CollectedBeforeLevelling)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    pub(in crate::node) fn planted_before_levelling(&self) -> bool {
+        false
+    }
 }

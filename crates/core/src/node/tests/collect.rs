@@ -122,6 +122,7 @@ fn what_was_collected_survives_a_restart_and_goes_with_the_table() {
     assert_eq!(kept.keys().collect::<Vec<_>>(), [&table]);
     let durable = Durable {
         incarnation: 1,
+        reborn: false,
         last: Hlc::ZERO,
         applied: regions[1].node.places.cuts().clone(),
         catalog: regions[1].node.catalog.clone(),

@@ -132,6 +132,10 @@ fn is_region(process: &ProcessInfo, name: &str) -> bool {
 }
 
 fn region_state(region: &RegionStatus) -> Word {
+    if !matches!(region.membership.as_str(), "" | "ACTIVE") {
+        let tone = if region.is_gone() { Tone::Dim } else { Tone::Warn };
+        return (tone, format!("◌ {}", region.membership));
+    }
     match (region.state, region.healthy) {
         (RegionState::Active, true) => (Tone::Good, "● ACTIVE".to_owned()),
         (RegionState::Active, false) => (Tone::Warn, "◐ ACTIVE".to_owned()),

@@ -145,6 +145,7 @@ impl<'a> Checker<'a> {
             peer: self.address(&region.peer, 8121 + port, &place, of("peer")),
             restart: self.restart(&region.restart, Restart::Never),
             clock_offset_ms: self.clock_offset(&region.clock_offset_ms),
+            joins: region.joins.unwrap_or(false),
             storage: Storage::default(),
             name,
         }

@@ -59,12 +59,7 @@ pub(super) struct FrameSize {
 impl FrameSize {
     /// Of a frame that takes `bytes` when it is not compressed.
     pub(super) fn of(frame: &Frame, bytes: usize) -> Self {
-        let rows = match frame {
-            Frame::Rows(rows) => rows.rows.len(),
-            Frame::Copied(copied) => copied.rows.len(),
-            Frame::Compared(_) => 0,
-        };
-        Self { rows, bytes }
+        Self { rows: frame.rows().len(), bytes }
     }
 }
 

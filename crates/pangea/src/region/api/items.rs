@@ -12,7 +12,7 @@ use pangea_codec::dynamo::request::{
 };
 use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Catalog, Policy, TableEntry};
-use pangea_core::id::{Origin, Place, RegionSlot};
+use pangea_core::id::{Place, RegionSlot};
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
@@ -184,7 +184,7 @@ fn see(region: &Region, key: &ItemKey, hints: &Hints) -> Result<Stamp, ApiError>
     view.get_stored(key).map_err(|fault| store_fault(region, fault))?;
     let seen = view.rests_on();
     hints.session.saw(&seen);
-    let origin = Origin::new(region.slot, region.incarnation);
+    let origin = region.writer.observed().origin;
     Ok(Stamp { hlc: seen.get(origin), origin })
 }
 

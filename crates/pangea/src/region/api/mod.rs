@@ -16,7 +16,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
 use pangea_core::catalog::{Catalog, Foreign, TableEntry};
-use pangea_core::id::{Origin, RegionSlot};
+use pangea_core::id::RegionSlot;
 use pangea_core::limits::REQUEST_BYTES_MAX;
 use pangea_core::node::Elsewhere;
 use pangea_core::time::Stamp;
@@ -186,6 +186,9 @@ async fn execute(
     request: Dynamo,
     hints: &Arc<Hints>,
 ) -> Result<Vec<u8>, Trouble> {
+    if let Some(why) = super::members::unserved(region) {
+        return Err(internal(why).into());
+    }
     Ok(match request {
         Dynamo::GetItem(get) => items::get(region, &get, hints).await?,
         Dynamo::PutItem(put) => items::put(region, put, hints).await?,
@@ -221,7 +224,7 @@ fn defined(
     hints: &Hints,
     body: Result<Vec<u8>, ApiError>,
 ) -> Result<Vec<u8>, ApiError> {
-    let origin = Origin::new(region.slot, region.incarnation);
+    let origin = region.writer.observed().origin;
     let closed = region.writer.progress().borrow().closed;
     hints.session.wrote(Stamp { hlc: closed, origin });
     body

@@ -55,7 +55,7 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
 }
 
 fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiError> {
-    region.topology.region(name).map(|known| known.id).ok_or_else(|| {
+    region.slot_of(name).ok_or_else(|| {
         let known: Vec<&str> = region.topology.regions.iter().map(|it| it.name.as_str()).collect();
         let known = known.join(", ");
         ApiError::validation(format!("Region {name} is not in the topology; there are {known}"))
@@ -145,6 +145,10 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
             ErrorKind::ResourceInUse,
             format!("{} is still deleting its earlier replica of table {name}", of(slot)),
         ),
+        DefineRefusal::RegionGone(slot) => ApiError::validation(format!(
+            "{} does not take part any more: it was evicted or removed",
+            of(slot)
+        )),
         DefineRefusal::HasReplicas => ApiError::validation(format!(
             "Table {name} still has replicas: delete them first, by UpdateTable"
         )),

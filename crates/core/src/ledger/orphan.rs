@@ -1,0 +1,43 @@
+//! Orphaned writes: a region that was given up comes back, and has writes that no other region has.
+//!
+//! They are not shown any more, because the others went on without them; the entry is where they
+//! are kept. In the place of the winner's stamp stands when it was exported: there is no winner.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+
+use super::{entry, key};
+use crate::catalog::Policy;
+use crate::item::{AttributeValue, Attributes, ItemKey};
+use crate::merge::{Body, Conflict, Stored, Version};
+use crate::time::Stamp;
+use crate::view::view;
+
+/// In an entry's `class`: the write was not lost to another, but with its region.
+pub const ORPHANED: &str = "orphaned";
+
+/// The ledger's row key of an orphaned write of `item`, exported at `at`.
+#[must_use]
+pub fn orphan_key(item: &ItemKey, orphan: Stamp, at: Stamp) -> ItemKey {
+    key(item, orphan, at)
+}
+
+/// The attributes of the entry: the write, as its region showed it.
+#[must_use]
+pub fn orphan_entry(item: &ItemKey, orphan: &Version, policy: &Policy) -> Attributes {
+    let alone = Stored::single(orphan.clone());
+    let shown = view(policy, &alone).map(Cow::into_owned);
+    let body = shown.map_or(Body::Tombstone, Body::live);
+    let loser = Version { body, ..orphan.clone() };
+    let conflict = Conflict { winner: loser.clone(), loser };
+    let mut entry = entry(item, &conflict, policy);
+    entry.remove("winner");
+    entry.insert("class".to_string(), AttributeValue::S(ORPHANED.to_string()));
+    entry
+}
+
+/// Whether an entry is about an orphaned write.
+#[must_use]
+pub fn is_orphan(entry: &Attributes) -> bool {
+    entry.get("class") == Some(&AttributeValue::S(ORPHANED.to_string()))
+}

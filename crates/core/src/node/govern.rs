@@ -1,0 +1,480 @@
+//! Regions come and go: this region's part in deciding it, and what follows for this region.
+//!
+//! State: the change that this region wants decided, and whoever asked for it. What is decided, and
+//! what this region has said towards it, is in its own row of the catalog ([`Voice`]) and survives
+//! everything that the row survives.
+//!
+//! A region that is given up is *fenced* by whoever hears that it is decided: nothing that its old
+//! life writes is taken any more, from the region itself or from anyone who was not fenced yet.
+//! Acceptance alone does not fence: a proposal that is not decided must not cut off a region that
+//! may yet stay. What each region had of the fenced life when it heard is in its voice, and so is
+//! what it may have beyond that; the regions level it among themselves ([`super::relay`]).
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Outcome, Trace, Txn};
+use crate::id::{Origin, RegionSlot, RequestId, TableId};
+use crate::limits::{PROPOSAL_PATIENCE_MS, PROPOSAL_RETRY_MS, PROPOSAL_TURN_MS};
+use crate::membership::{
+    self, Change, Claim, Inapplicable, Membership, RegionState, Voice, Voices, What,
+};
+use crate::replica::Snapshot;
+use crate::time::{Hlc, Now};
+
+/// What an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// Take in a region that was never there.
+    Add(RegionSlot),
+    /// Let a region serve nothing for a while; it keeps taking and passing on what is written.
+    Suspend(RegionSlot),
+    /// Let a suspended region serve again.
+    Resume(RegionSlot),
+    /// Give up a region.
+    Evict(RegionSlot),
+    /// Let a region go in an orderly way.
+    Remove(RegionSlot),
+    /// Take back a region that was given up or let go, in a new life.
+    Rejoin(RegionSlot),
+}
+
+/// Why a directive is not followed; nothing changed, unless it says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectiveRefusal {
+    /// This region may not propose anything.
+    #[error("this region {0}; ask another")]
+    Closed(Closed),
+    /// Nobody hears what this region proposes.
+    #[error("this region is not a member; ask one that is")]
+    Stranger,
+    /// The region is not in a state that the directive is for.
+    #[error(transparent)]
+    Inapplicable(#[from] Inapplicable),
+    /// Too few regions can be reached to decide.
+    #[error("{reached} regions that vote can be reached and {needed} are needed")]
+    NoMajority {
+        /// Reachable voters whose acceptance counts, this region among them.
+        reached: usize,
+        /// A strict majority of all voters.
+        needed: usize,
+        /// Voters that are out of reach.
+        lacking: Vec<RegionSlot>,
+    },
+    /// Another directive is under way here.
+    #[error("another change of the membership is under way here; wait for it")]
+    Busy,
+    /// Tables are in that region alone.
+    #[error("tables are nowhere else: add a replica of each, or delete it")]
+    Private(Vec<TableId>),
+    /// No incarnation is left for the region.
+    #[error("every incarnation of region {0} was used")]
+    NoLife(RegionSlot),
+    /// It was not decided in time. It may be decided yet, when more regions can be reached.
+    #[error("not decided in time: regions that had been reached did not answer; it may still be")]
+    Undecided,
+    /// Another change was decided instead.
+    #[error("another change was decided first: look, and ask again")]
+    Superseded,
+}
+
+/// Why a region takes no writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// It was given up.
+    #[error("was evicted in generation {generation} of the membership; `pangea region rejoin`")]
+    Evicted {
+        /// Since when.
+        generation: u32,
+    },
+    /// It left.
+    #[error("was removed")]
+    Removed,
+    /// An operator suspended it.
+    #[error("is suspended; `pangea region resume`")]
+    Suspended,
+    /// It has not copied everything yet.
+    #[error("is joining, and takes writes when it has copied what it shall hold")]
+    Joining,
+    /// It is about to leave.
+    #[error("is leaving, and takes no more writes")]
+    Leaving,
+    /// Peers know writes of it that it does not know.
+    #[error("has lost its log: peer {peer} knows its writes up to {known}")]
+    LogLost {
+        /// Who knows more.
+        peer: RegionSlot,
+        /// How much.
+        known: Hlc,
+    },
+}
+
+/// A change that this region wants decided.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    change: Change,
+    /// Whom to tell; nobody where the region itself wants it.
+    request: Option<RequestId>,
+    /// Given up at this time, monotonic microseconds.
+    until_us: u64,
+    /// Proposed anew, under a higher ballot, at this time.
+    retry_us: u64,
+}
+
+impl Node {
+    /// Why this region takes no writes, if it does not.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        let membership = self.catalog.membership();
+        let me = self.config.slot;
+        let state = membership.state(me);
+        match state {
+            Some(RegionState::Removed) => return Some(Closed::Removed),
+            Some(RegionState::Evicted) => {
+                let generation = membership.generation;
+                return Some(Closed::Evicted { generation });
+            }
+            Some(_) if !membership.admits(self.me) => {
+                let generation = membership.since(me);
+                return Some(Closed::Evicted { generation });
+            }
+            Some(RegionState::Joining) => return Some(Closed::Joining),
+            // It is not a member yet.
+            None if !membership.regions.is_empty() => return Some(Closed::Joining),
+            Some(RegionState::Leaving) => return Some(Closed::Leaving),
+            Some(RegionState::Suspended) => return Some(Closed::Suspended),
+            Some(RegionState::Active) | None => {}
+        }
+        self.lost.map(|(peer, known)| Closed::LogLost { peer, known })
+    }
+
+    /// Whether this region, in this life, does not take part any more.
+    pub(super) fn is_out(&self) -> bool {
+        !self.catalog.membership().admits(self.me)
+    }
+
+    pub(super) fn govern(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        directive: Directive,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.plan_directive(directive) {
+            Ok(change) => self.want(now, change, Some(request)),
+            Err(refusal) => {
+                let refused = (request, Outcome::Ungoverned(refusal));
+                self.reply_when_settled(vec![refused], effects);
+            }
+        }
+    }
+
+    fn want(&mut self, now: Now, change: Change, request: Option<RequestId>) {
+        let until_us = now.mono_us + PROPOSAL_PATIENCE_MS * 1000;
+        self.wanted = Some(Wanted { change, request, until_us, retry_us: now.mono_us });
+        self.heard = true;
+    }
+
+    fn plan_directive(&self, directive: Directive) -> Result<Change, DirectiveRefusal> {
+        match self.closed() {
+            None | Some(Closed::Leaving | Closed::Joining | Closed::Suspended) => {}
+            Some(closed) => return Err(DirectiveRefusal::Closed(closed)),
+        }
+        if self.wanted.is_some() {
+            return Err(DirectiveRefusal::Busy);
+        }
+        let membership = self.catalog.membership();
+        if membership.state(self.config.slot).is_none() {
+            return Err(DirectiveRefusal::Stranger);
+        }
+        let (slot, what) = match directive {
+            Directive::Add(slot) => (slot, What::Add),
+            Directive::Suspend(slot) => (slot, What::Suspend { automatic: false }),
+            Directive::Resume(slot) => (slot, What::Resume),
+            Directive::Evict(slot) => (slot, What::Evict { automatic: false }),
+            Directive::Remove(slot) => (slot, What::Leave),
+            Directive::Rejoin(slot) => {
+                let life = self.fresh_life(slot).ok_or(DirectiveRefusal::NoLife(slot))?;
+                (slot, What::Rejoin { life })
+            }
+        };
+        let change = Change { slot, what };
+        membership.after(change)?;
+        if what == What::Leave {
+            let private = self.held_alone(slot);
+            if !private.is_empty() {
+                return Err(DirectiveRefusal::Private(private));
+            }
+        }
+        self.reach_majority(change)?;
+        Ok(change)
+    }
+
+    fn reach_majority(&self, change: Change) -> Result<(), DirectiveRefusal> {
+        let membership = self.catalog.membership();
+        let reachable = |slot: RegionSlot| slot == self.config.slot || self.is_up(slot);
+        let mut lacking: Vec<RegionSlot> = membership.voters().collect();
+        lacking.retain(|&slot| !reachable(slot));
+        let counting = membership.voters().filter(|&slot| membership.counts(slot, change));
+        let reached = counting.filter(|&slot| reachable(slot)).count();
+        let needed = membership.majority();
+        if reached >= needed {
+            return Ok(());
+        }
+        Err(DirectiveRefusal::NoMajority { reached, needed, lacking })
+    }
+
+    fn is_up(&self, slot: RegionSlot) -> bool {
+        self.links.get(&slot).is_some_and(|link| link.up)
+    }
+
+    /// A life that the region is not known to have had.
+    fn fresh_life(&self, slot: RegionSlot) -> Option<u16> {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LifeReused) {
+            return self.known_lives(slot).first().copied();
+        }
+        let known = self.known_lives(slot);
+        let last = known.iter().copied().max().unwrap_or_default();
+        let next = (1..Origin::LIVES).map(|step| (last + step) % Origin::LIVES);
+        let mut fresh = next.filter(|life| *life > 0 && !known.contains(life));
+        fresh.next()
+    }
+
+    fn known_lives(&self, slot: RegionSlot) -> Vec<u16> {
+        let applied = self.links.values().flat_map(|link| link.applied.keys());
+        let known = applied.chain(self.places.cuts().keys()).filter(|origin| origin.slot() == slot);
+        let mut lives: Vec<u16> = known.map(|origin| origin.incarnation()).collect();
+        let region = self.catalog.membership().regions.get(&slot);
+        lives.extend(region.iter().flat_map(|region| region.used.iter().copied()));
+        lives
+    }
+
+    /// The tables that no other region would hold without `slot`.
+    fn held_alone(&self, slot: RegionSlot) -> Vec<TableId> {
+        let mut alone = Vec::new();
+        for entry in self.catalog.tables().filter(|entry| entry.is_held_by(slot)) {
+            let mut others = entry.holders().filter(|&holder| holder != slot);
+            if !others.any(|other| self.catalog.is_whole(entry, other)) {
+                alone.push(entry.id);
+            }
+        }
+        alone
+    }
+
+    /// Takes part in what is being decided, and in what was.
+    pub(super) fn drive_membership(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !core::mem::take(&mut self.heard) && self.wanted.is_none() {
+            return;
+        }
+        if self.is_out() {
+            self.begin_life(store, effects);
+        }
+        let me = self.config.slot;
+        let own = self.own_voice();
+        let mut next = own.clone();
+        if !self.is_out() && self.lost.is_none() {
+            let known = self.catalog.membership().clone();
+            self.fence(&known, store);
+        }
+        // A life that is over only hears.
+        if !self.is_out() && self.lost.is_none() && self.past {
+            let mut voices = self.catalog.voices().clone();
+            voices.insert(me, own.clone());
+            self.press(now, &mut voices);
+            while let Some(said) = self.turn(&voices) {
+                voices.insert(me, said);
+            }
+            next = voices.remove(&me).unwrap_or_default();
+            self.fence(&next.membership, store);
+            (next.had, next.held) = (self.had.clone(), self.held.clone());
+            next.claims = self.claims.clone();
+        }
+        let newest = self.catalog.membership().generation.max(next.membership.generation);
+        if core::mem::replace(&mut self.generation, newest) < newest {
+            self.reconciled = false;
+            self.forget_earlier_lives();
+            self.left = self.last;
+            effects.push(Effect::Trace(Trace::Generation(newest)));
+        }
+        let replies = self.answer_directive(now, &next);
+        let mut txn = Txn::new(store);
+        if next != own {
+            self.put_system(now, &mut txn, membership::key(me), next.to_attributes());
+        }
+        self.persist(txn.batch, replies, effects);
+    }
+
+    /// What peers had applied in lives that are over says nothing of what they have.
+    fn forget_earlier_lives(&mut self) {
+        let membership = self.catalog.membership();
+        for (&slot, link) in &mut self.links {
+            let joined = membership.since(slot);
+            if link.joined != joined {
+                (link.joined, link.level, link.fenced) = (joined, false, false);
+                link.applied.clear();
+                self.collector.forget(slot);
+            }
+        }
+    }
+
+    /// What this region said last; of a generation that it has not spoken in, nothing.
+    fn own_voice(&self) -> Voice {
+        let said = self.catalog.voices().get(&self.config.slot).cloned();
+        said.unwrap_or_else(|| match self.catalog.membership() {
+            founders if founders.generation == 0 => {
+                Voice { membership: founders.clone(), ..Voice::default() }
+            }
+            _ => Voice::default(),
+        })
+    }
+
+    fn turn(&self, voices: &Voices) -> Option<Voice> {
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.change);
+        let may = |change: Change| match change.what {
+            What::Suspend { automatic: true } | What::Evict { automatic: true } => {
+                !self.is_up(change.slot)
+            }
+            _ => true,
+        };
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::VotesTwice) {
+            let mut forgetful = voices.clone();
+            let own = forgetful.entry(self.config.slot).or_default();
+            own.promised = None;
+            let said = Voice::turn(self.config.slot, &forgetful, wanted, may);
+            return said.filter(|said| voices.get(&self.config.slot) != Some(said));
+        }
+        Voice::turn(self.config.slot, voices, wanted, may)
+    }
+
+    /// Proposes what is wanted, again after a while, and withdraws what is not wanted any more.
+    fn press(&mut self, now: Now, voices: &mut Voices) {
+        let me = self.config.slot;
+        let Some(own) = voices.get(&me) else { return };
+        let next = match self.wanted.as_mut().filter(|wanted| now.mono_us < wanted.until_us) {
+            Some(wanted) if own.membership.after(wanted.change).is_err() => return,
+            Some(wanted) if now.mono_us < wanted.retry_us => return,
+            Some(wanted) => {
+                // In turn: of two that want something at once, one comes first.
+                let turn_ms = PROPOSAL_TURN_MS * u64::from(me.get());
+                wanted.retry_us = now.mono_us + (PROPOSAL_RETRY_MS + turn_ms) * 1000;
+                own.propose(me, voices)
+            }
+            None => Voice { proposed: None, ..own.clone() },
+        };
+        voices.insert(me, next);
+    }
+
+    /// Tells whoever directed what came of it, once it is durable.
+    fn answer_directive(&mut self, now: Now, next: &Voice) -> Vec<(RequestId, Outcome)> {
+        let Some(wanted) = &self.wanted else { return Vec::new() };
+        let membership = &next.membership;
+        let outcome = if membership.has(wanted.change) {
+            Outcome::Governed { generation: membership.generation }
+        } else if self.is_out() || membership.after(wanted.change).is_err() {
+            Outcome::Ungoverned(DirectiveRefusal::Superseded)
+        } else if now.mono_us >= wanted.until_us {
+            Outcome::Ungoverned(DirectiveRefusal::Undecided)
+        } else {
+            return Vec::new();
+        };
+        let request = self.wanted.take().and_then(|wanted| wanted.request);
+        request.map(|request| (request, outcome)).into_iter().collect()
+    }
+
+    /// Notes of every life that is over what this region had of it when it heard so, and what it has
+    /// by now.
+    fn fence(&mut self, membership: &Membership, store: &impl Snapshot) {
+        for origin in self.over(membership) {
+            let place = self.place_of(origin);
+            let known = self.had.insert(origin, self.had.get(&origin).copied().unwrap_or(place));
+            if known.is_none() {
+                let held = self.catalog.whole_of(self.config.slot, origin.slot());
+                self.held.insert(origin, held);
+            }
+            let revised = self.revised.remove(&origin);
+            let known = self.claims.get(&origin).copied();
+            if let Some(claim) = known.filter(|claim| !revised && claim.newest >= place) {
+                self.claims.insert(origin, claim);
+                continue;
+            }
+            let Claim { newest: before, revision } = known.unwrap_or_default();
+            let newest = store.newest(origin).max(place).max(before);
+            self.claims.insert(origin, Claim { newest, revision: revision + u32::from(revised) });
+        }
+        self.revised.clear();
+    }
+
+    /// The lives that this region has heard of and that are over.
+    fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
+        if membership.generation == 0 {
+            return BTreeSet::new();
+        }
+        let told = self.links.values().flat_map(|link| link.applied.keys());
+        let claimed = self.catalog.voices().values().flat_map(|voice| voice.claims.keys());
+        let known = self.places.cuts().keys().chain(told).chain(claimed);
+        let known = known.chain(self.had.keys()).copied();
+        known.filter(|&origin| origin != self.me && !membership.admits(origin)).collect()
+    }
+
+    /// Looks for lives that were not heard of when they ended, and for more of their rows.
+    pub(super) fn watch_membership(&mut self, now: Now) {
+        if self.wanted.is_none()
+            && let Some(change) = self.wants_for_itself()
+        {
+            self.want(now, change, None);
+        }
+        let over = self.over(self.catalog.membership());
+        self.heard |= !self.revised.is_empty() || over.iter().any(|it| !self.had.contains_key(it));
+    }
+
+    /// Counts all of a life that is over as applied when nobody has more of it: every voter has
+    /// heard that it is over, and what any of them may have of it is here.
+    pub(super) fn level<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>) {
+        let over: Vec<Origin> = self.had.keys().copied().collect();
+        for origin in over {
+            let all = self.all_claims(origin);
+            if all > self.place_of(origin) && self.is_levelled(origin) {
+                self.places.account(origin, all);
+                txn.batch.applied.insert(origin, all);
+            }
+        }
+    }
+
+    /// Whether nobody has more than this region of any life that is over, durably.
+    pub(super) fn has_levelled(&self) -> bool {
+        let mut over = self.over(self.catalog.membership()).into_iter();
+        over.all(|origin| {
+            let place = self.applied_durable.get(&origin).copied().unwrap_or_default();
+            self.had.contains_key(&origin)
+                && self.is_levelled(origin)
+                && place >= self.all_claims(origin)
+        })
+    }
+
+    /// The newest row that anyone who takes part has of a life that is over.
+    fn all_claims(&self, origin: Origin) -> Hlc {
+        let membership = self.catalog.membership();
+        let voices = self.catalog.voices().iter().filter(|(slot, _)| !membership.is_gone(**slot));
+        let claims = voices.filter_map(|(_, voice)| voice.claims.get(&origin));
+        let own = self.claims.get(&origin);
+        claims.chain(own).map(|claim| claim.newest).max().unwrap_or_default()
+    }
+
+    fn is_levelled(&self, origin: Origin) -> bool {
+        let membership = self.catalog.membership();
+        let mut others = membership.voters().filter(|&slot| slot != self.config.slot);
+        others.all(|slot| {
+            let heard = self.catalog.voices().get(&slot);
+            heard.is_some_and(|voice| !voice.membership.admits(origin))
+                && self.has_all_of(slot, origin)
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! A region comes back after it was given up or let go: in a new life, with its data directory or an
+//! empty one.
+//!
+//! The others decide on the life ([`crate::membership::What::Rejoin`]); the region hears of it in
+//! the feeds of the catalog, which it is still given, and begins it: the life is durable before
+//! anything is done in it. Then it puts its past in order, in batches that can be done again:
+//!
+//! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
+//!   go: the others may have deleted items meanwhile, and collected the tombstones;
+//! * of tables that nobody else holds, the rows stay; those that were written after the others had
+//!   stopped listening are written anew, in the new life;
+//! * ledger entries that none of the others had are written anew;
+//! * the catalog goes, and every place in the others' feeds.
+//!
+//! From there it is like a region that was never there: it takes part from the beginning of every
+//! feed, learns what others have of its earlier lives before it speaks for itself, copies the
+//! tables that it shall hold, and asks to be active.
+
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Txn};
+use crate::catalog::TableEntry;
+use crate::id::{RegionSlot, TableId};
+use crate::item::PrimaryKey;
+use crate::ledger;
+use crate::limits::DROP_ROWS_MAX;
+use crate::membership::{self, Change, RegionState, Voice, What};
+use crate::merge::{Stored, Write};
+use crate::replica::{Rebirth, Snapshot};
+use crate::time::{Hlc, Now, Stamp};
+
+/// How far the past is in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cleaning {
+    /// Tables that are done, in the order of their identities; then the ledger, then the catalog.
+    done: Option<TableId>,
+    after: Option<PrimaryKey>,
+}
+
+impl Node {
+    /// Begins the life to which this region was called back, if it was.
+    pub(super) fn begin_life(&mut self, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        let membership = self.catalog.membership();
+        let region = membership.regions.get(&self.config.slot);
+        let life = region.filter(|region| !region.state.is_gone()).and_then(|it| it.life);
+        let Some(incarnation) = life.filter(|life| *life != self.me.incarnation()) else { return };
+        let mut txn = Txn::new(store);
+        txn.batch.rebirth = Some(Rebirth { incarnation, done: false });
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
+    /// Puts one page of the past in order.
+    pub(super) fn clean(&mut self, now: Now, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        let Some(mut cleaning) = self.cleaning.take() else { return };
+        let mut txn = Txn::new(store);
+        let next = self.catalog.tables().find(|it| cleaning.done.is_none_or(|done| it.id > done));
+        match next.cloned() {
+            Some(entry) => {
+                let page = store.rows(entry.id, cleaning.after.as_ref(), DROP_ROWS_MAX);
+                turn_page(&mut cleaning, entry.id, &page);
+                self.clean_table(now, &mut txn, &entry, page);
+            }
+            None if cleaning.done != Some(TableId::LAST) => {
+                let page = store.rows(TableId::LEDGER, cleaning.after.as_ref(), DROP_ROWS_MAX);
+                turn_page(&mut cleaning, TableId::LAST, &page);
+                self.clean_ledger(now, &mut txn, page);
+            }
+            None => {
+                self.clean_catalog(now, &mut txn);
+                let incarnation = self.me.incarnation();
+                txn.batch.rebirth = Some(Rebirth { incarnation, done: true });
+            }
+        }
+        self.cleaning = Some(cleaning);
+        self.persist(txn.batch, Vec::new(), effects);
+    }
+
+    fn clean_table<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        entry: &TableEntry,
+        page: Vec<(crate::item::ItemKey, Stored)>,
+    ) {
+        let shared = !self.is_private(entry);
+        if shared {
+            self.forget_collected(txn, entry.id);
+        }
+        for (key, stored) in page {
+            self.forget_displaced(txn, &key, &stored);
+            let orphans = stored.versions.iter().filter(|it| self.is_orphan(entry, it.stamp));
+            let orphans: Vec<_> = orphans.cloned().collect();
+            for orphan in orphans.iter().filter(|_| !entry.deleted) {
+                if shared {
+                    let row = ledger::orphan_entry(&key, orphan, &entry.settings.policy);
+                    let at = self.issue(now, Hlc::ZERO);
+                    let (ledger_key, place) =
+                        (ledger::orphan_key(&key, orphan.stamp, at), orphan.origins.place);
+                    self.put_ledger(now, txn, ledger_key, row, place);
+                } else {
+                    let stored = txn.item(&key).unwrap_or_else(|| stored.clone());
+                    let stamp = self.issue(now, stored.seen.newest());
+                    let (body, origins) = (orphan.body.clone(), orphan.origins);
+                    let context = Some(orphan.context.clone());
+                    let write = Write { stamp, body, origins, context };
+                    self.put(txn, key.clone(), Some(stored), write);
+                }
+            }
+            if shared {
+                let was = self.fingerprint(&key, Some(&stored));
+                self.note_changed(txn, &key, was, None);
+                txn.batch.remove(key, &stored, self.me);
+            }
+        }
+    }
+
+    fn clean_ledger<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        page: Vec<(crate::item::ItemKey, Stored)>,
+    ) {
+        for (key, stored) in page {
+            self.forget_displaced(txn, &key, &stored);
+            let table = ledger::table_of(&key.primary).and_then(|table| self.catalog.get(table));
+            let greatest = stored.greatest();
+            let alone = table.is_some_and(|entry| self.is_orphan(entry, greatest.stamp));
+            if let (true, Some(row)) = (alone, greatest.body.attributes()) {
+                self.put_ledger(now, txn, key, row.clone(), greatest.origins.place);
+            }
+        }
+    }
+
+    /// What stays is this region's voice, and the tables that nobody else knows how to tell of.
+    fn clean_catalog<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>) {
+        let me = self.config.slot;
+        let membership = self.catalog.membership().clone();
+        let since = membership.since(me);
+        let mut alone: Vec<TableEntry> = self.catalog.tables().cloned().collect();
+        alone.retain(|entry| self.is_private(entry));
+        for (key, stored) in txn.store.rows(TableId::CATALOG, None, usize::MAX) {
+            self.forget_displaced(txn, &key, &stored);
+            txn.batch.remove(key, &stored, self.me);
+        }
+        for entry in alone {
+            let Some(mut entry) = self.catalog.written(entry.id).cloned() else { continue };
+            (entry.home, entry.home_since) = (me, since);
+            entry.replicas.clear();
+            entry.former.clear();
+            let key = crate::catalog::entry_key(entry.id);
+            self.put_again(now, txn, key, entry.to_attributes());
+        }
+        let voice = Voice { membership, ..Voice::default() };
+        self.put_again(now, txn, membership::key(me), voice.to_attributes());
+    }
+
+    /// Takes out of the index what stood in it for own versions of earlier lives that others' took
+    /// the place of: it belongs to nobody's feed any more.
+    fn forget_displaced<S: Snapshot>(
+        &self,
+        txn: &mut Txn<'_, S>,
+        key: &crate::item::ItemKey,
+        stored: &Stored,
+    ) {
+        let earlier = stored
+            .seen
+            .iter()
+            .filter(|(origin, _)| origin.slot() == self.config.slot && *origin != self.me);
+        for stamp in earlier.map(|(origin, hlc)| Stamp { hlc, origin }) {
+            if stored.version(stamp).is_none() {
+                txn.batch.changelog.insert((stamp, key.clone()), false);
+            }
+        }
+    }
+
+    /// Puts a system row whose removal is in the batch already.
+    fn put_again<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        key: crate::item::ItemKey,
+        row: crate::item::Attributes,
+    ) {
+        let (before, me) = (txn.batch.items.remove(&key), self.me);
+        let stamps = txn.store.item(&key).filter(|_| before.is_some());
+        for stamp in stamps.iter().flat_map(|stored| stored.entries(me)) {
+            txn.batch.changelog.remove(&(stamp, key.clone()));
+        }
+        self.put_system(now, txn, key, row);
+    }
+
+    /// Whether the table's rows are in this region alone: no other shall hold it, or none has heard
+    /// of it.
+    fn is_private(&self, entry: &TableEntry) -> bool {
+        let me = self.config.slot;
+        let made = entry.id.0;
+        let heard = self.catalog.voices().values().filter_map(|voice| voice.had.get(&made.origin));
+        let unheard = made.origin.slot() == me
+            && made.origin != self.me
+            && heard.max().is_none_or(|heard| made.hlc > *heard);
+        !entry.deleted && (unheard || entry.holders().all(|slot| slot == me))
+    }
+
+    /// Whether a version is one of this region's earlier lives that no other holder had when it
+    /// stopped listening to that life.
+    fn is_orphan(&self, entry: &TableEntry, stamp: Stamp) -> bool {
+        let me = self.config.slot;
+        if stamp.origin.slot() != me || stamp.origin == self.me {
+            return false;
+        }
+        let voices = self.catalog.voices();
+        let had = |slot| voices.get(&slot).and_then(|voice| voice.had.get(&stamp.origin)).copied();
+        // What a region had heard while it did not hold the table, or was copying it, it dropped.
+        let held = |slot: &RegionSlot| {
+            let held = voices.get(slot).and_then(|voice| voice.held.get(&stamp.origin));
+            held.is_some_and(|held| held.contains(&entry.id))
+        };
+        let mut others = entry.holders().filter(|&slot| slot != me).peekable();
+        let known = match others.peek() {
+            Some(_) => others.filter(held).filter_map(had).max(),
+            // Nobody else holds the table: what was written after the last that anyone heard.
+            None => voices.keys().filter_map(|&slot| had(slot)).max(),
+        };
+        stamp.hlc > known.unwrap_or(Hlc::ZERO)
+    }
+
+    /// Whether this region knows all that others have of its earlier lives: before that, it says
+    /// nothing that those may have said otherwise.
+    pub(super) fn knows_its_past(&self) -> bool {
+        let (me, membership) = (self.config.slot, self.catalog.membership());
+        if membership.state(me) != Some(RegionState::Joining) {
+            return true;
+        }
+        let heard: Vec<_> = self.links.iter().filter(|(_, link)| link.up && link.level).collect();
+        let voters = heard.iter().filter(|(slot, _)| membership.votes(**slot)).count();
+        let told = heard.iter().flat_map(|(_, link)| &link.applied);
+        let mut own = told.filter(|(origin, _)| origin.slot() == me && **origin != self.me);
+        voters >= membership.majority() && own.all(|(&origin, &hlc)| self.place_of(origin) >= hlc)
+    }
+
+    /// The change that this region wants for itself: to be active once it has what it shall hold.
+    pub(super) fn wants_for_itself(&self) -> Option<Change> {
+        let slot = self.config.slot;
+        let what = match self.catalog.membership().state(slot)? {
+            RegionState::Joining if self.has_copied() => What::Activate,
+            RegionState::Leaving if self.has_handed_over() => What::Remove,
+            _ => return None,
+        };
+        Some(Change { slot, what })
+    }
+
+    /// Whether all others have said, in band, that they have everything of this region.
+    fn has_handed_over(&self) -> bool {
+        let others = self.catalog.membership().members().filter(|&slot| slot != self.config.slot);
+        let has = |slot: RegionSlot| {
+            let applied = self.links.get(&slot).and_then(|link| link.applied.get(&self.me));
+            applied.is_some_and(|applied| *applied >= self.left)
+        };
+        self.closed >= self.left && others.into_iter().all(has)
+    }
+
+    fn has_copied(&self) -> bool {
+        let (me, membership) = (self.config.slot, self.catalog.membership());
+        let mut up =
+            self.links.iter().filter(|(slot, link)| link.up && !membership.is_gone(**slot));
+        self.past
+            && up.all(|(_, link)| link.level)
+            && self.catalog.held_by(me).all(|entry| self.catalog.is_serving(entry, me))
+    }
+}
+
+/// Goes on behind the page, or to the next table if it was the last.
+fn turn_page(cleaning: &mut Cleaning, table: TableId, page: &[(crate::item::ItemKey, Stored)]) {
+    cleaning.after = page.last().map(|(key, _)| key.primary.clone());
+    if page.len() < DROP_ROWS_MAX {
+        (cleaning.done, cleaning.after) = (Some(table), None);
+    }
+}
