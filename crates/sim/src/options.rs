@@ -191,8 +191,9 @@ impl Swarm {
         };
         swarm.draw_parts(rng, options);
         if options.focus == Some(Focus::Lifecycle) {
-            // What heals a row may be with a region that is gone.
-            swarm.rots = false;
+            // What heals a row, or what a session has seen, may be with a region that is gone.
+            (swarm.rots, swarm.repair_gap_us) = (false, None);
+            (swarm.sessions, swarm.wide) = (0, 0);
         }
         options.trim.apply(&mut swarm);
         swarm

@@ -140,6 +140,8 @@ impl Node {
         alone.retain(|entry| self.is_private(entry));
         for (key, stored) in txn.store.rows(TableId::CATALOG, None, usize::MAX) {
             self.forget_displaced(txn, &key, &stored);
+            let was = self.fingerprint(&key, Some(&stored));
+            self.note_changed(txn, &key, was, None);
             txn.batch.remove(key, &stored, self.me);
         }
         for entry in alone {
@@ -185,6 +187,9 @@ impl Node {
         let stamps = txn.store.item(&key).filter(|_| before.is_some());
         for stamp in stamps.iter().flat_map(|stored| stored.entries(me)) {
             txn.batch.changelog.remove(&(stamp, key.clone()));
+        }
+        if let Some(stored) = stamps.filter(|_| before.is_some()) {
+            self.note_changed(txn, &key, 0, Some(&stored));
         }
         self.put_system(now, txn, key, row);
     }
