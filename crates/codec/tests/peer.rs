@@ -218,6 +218,29 @@ fn compared(table: Stamp, key: &PrimaryKey, which: u8, told: Told) -> Message {
     Message::Frame(Frame::Compared(Answer { ask: asked(table, key, which), applied, told }))
 }
 
+fn relayed(frame: &Rows) -> Message {
+    Message::Frame(Frame::Relayed(Relayed {
+        origin: frame.origin,
+        after: frame.after,
+        through: frame.through,
+        rows: frame.rows.clone(),
+        covers: vec![frame.rows[0].key.table],
+        needs: frame.applied.clone(),
+        settled: true,
+        ask: 5,
+        revision: Some(7),
+    }))
+}
+
+/// What a bucket has, listed and as rows.
+fn found(stamp: Stamp, key: &PrimaryKey, kept: Version) -> [Message; 2] {
+    let items = vec![Listed { key: key.clone(), versions: vec![(stamp, 3 << 100)] }];
+    let versions = Told::Versions { items, next: Some(key.clone()) };
+    let kept = Kept { seen: kept.context.clone(), versions: vec![kept] };
+    let rows = Told::Rows(vec![None, Some(kept)]);
+    [compared(stamp, key, 1, versions), compared(stamp, key, 2, rows)]
+}
+
 fn samples() -> Vec<(&'static str, Message)> {
     let stamp =
         Stamp { hlc: Hlc::from_parts(1_700_000_000_000, 7), origin: Origin::new(slot(1), 3) };
@@ -259,19 +282,10 @@ fn samples() -> Vec<(&'static str, Message)> {
     };
     let terms = Terms { streams: 4, compression: Compression::Zstd };
     let reply = HelloReply { slot: slot(2), incarnation: 5, link: 0x0123_4567_89ab_cdef, terms };
-    let relayed = Relayed {
-        origin: stamp.origin,
-        after: frame.after,
-        through: stamp.hlc,
-        rows: frame.rows.clone(),
-        covers: vec![TableId(stamp)],
-        needs: frame.applied.clone(),
-        settled: true,
-        ask: 5,
-        revision: Some(7),
-    };
     let copy = Request::Copy { table: TableId(stamp), after: Some(primary.clone()) };
     let relay = Request::Relay { origin: stamp.origin, after: frame.after, ask: 5 };
+    let relayed = relayed(&frame);
+    let [compared_versions, compared_rows] = found(stamp, &primary, kept);
     vec![
         ("hello", Message::Hello(hello)),
         ("open", Message::Open(Terms { compression: Compression::Off, ..terms })),
@@ -286,15 +300,9 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("compare", Message::Request(Request::Compare(asked(stamp, &primary, 1)))),
         ("compare_rows", Message::Request(Request::Compare(asked(stamp, &primary, 2)))),
         ("compared", compared(stamp, &primary, 0, Told::Fingerprints(vec![1, 2 << 100]))),
-        ("compared_versions", {
-            let items = vec![Listed { key: primary.clone(), versions: vec![(stamp, 3 << 100)] }];
-            compared(stamp, &primary, 1, Told::Versions { items, next: Some(primary.clone()) })
-        }),
-        ("compared_rows", {
-            let kept = Kept { seen: kept.context.clone(), versions: vec![kept] };
-            compared(stamp, &primary, 2, Told::Rows(vec![None, Some(kept)]))
-        }),
-        ("relayed", Message::Frame(Frame::Relayed(relayed))),
+        ("compared_versions", compared_versions),
+        ("compared_rows", compared_rows),
+        ("relayed", relayed),
         ("ping", Message::Ping { t_us: 1_000_000 }),
         ("pong", Message::Pong { t_us: 1_000_000, wall_ms: 1_700_000_000_000 }),
         ("alive", Message::Alive),

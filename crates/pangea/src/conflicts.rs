@@ -94,7 +94,8 @@ impl ConflictReport {
             last.version.context = format_vector(&flood::context(entry));
             (last, SideReport::bare(*winner, names))
         } else {
-            // A write that was lost with its region lost to none: there stands when it was exported.
+            // A write that was lost with its region lost to none: there stands when it was
+            // exported.
             let winner = match entry.get("winner") {
                 Some(winner) => side(winner, names)?,
                 None => SideReport::bare(stamps_of(row)?.1, names),

@@ -1,5 +1,5 @@
-//! A table without the regions that are gone: a function of its entry, of what its replicas' regions
-//! say, and of the membership, so that everyone who knows all of it sees the same.
+//! A table without the regions that are gone: a function of its entry, of what its replicas'
+//! regions say, and of the membership, so that everyone who knows all of it sees the same.
 
 use super::{ReplicaSpec, TableEntry};
 use crate::membership::Membership;

@@ -129,8 +129,8 @@ pub enum ReplicaState {
         /// For the operator.
         reason: String,
     },
-    /// The wish for it is gone: rows are not kept any more, and dropped when others have them. If it
-    /// is wished for again before its region knew, it begins anew.
+    /// The wish for it is gone: rows are not kept any more, and dropped when others have them. If
+    /// it is wished for again before its region knew, it begins anew.
     Leaving,
     /// Others have all that was here, and rows are being dropped: there is no way back.
     Dropping,

@@ -17,8 +17,8 @@
 //! Once a generation is decided it is told with every voice, and whoever hears of it goes on from
 //! there: so there is no second decision of the same generation by regions that have not heard.
 //!
-//! One thing is lost with a victim whose acceptance does not count: if a third of three regions dies
-//! when it may have accepted the eviction of the second, nothing is decided until it is back.
+//! One thing is lost with a victim whose acceptance does not count: if a third of three regions
+//! dies when it may have accepted the eviction of the second, nothing is decided until it is back.
 //!
 //! A vote that cannot be taken back, one a generation and without ballots, would be simpler and
 //! would agree as well; but two proposals that part the votes, with a third region dead, would then

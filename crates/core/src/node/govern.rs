@@ -389,8 +389,8 @@ impl Node {
         request.map(|request| (request, outcome)).into_iter().collect()
     }
 
-    /// Notes of every life that is over what this region had of it when it heard so, and what it has
-    /// by now.
+    /// Notes of every life that is over what this region had of it when it heard so, and what it
+    /// has by now.
     fn fence(&mut self, membership: &Membership, store: &impl Snapshot) {
         for origin in self.over(membership) {
             let place = self.place_of(origin);

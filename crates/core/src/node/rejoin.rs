@@ -1,5 +1,5 @@
-//! A region comes back after it was given up or let go: in a new life, with its data directory or an
-//! empty one.
+//! A region comes back after it was given up or let go: in a new life, with its data directory or
+//! an empty one.
 //!
 //! The others decide on the life ([`crate::membership::What::Rejoin`]); the region hears of it in
 //! the feeds of the catalog, which it is still given, and begins it: the life is durable before

@@ -4,14 +4,13 @@ mod collect;
 mod cuts;
 mod relay;
 
+use std::boxed::Box;
 use std::string::ToString;
 use std::vec;
 
 use super::*;
 use crate::item::{AttributeValue, KeyValue, PrimaryKey};
-use alloc::collections::BTreeSet;
-
-use crate::replica::{Entry, Feed, Rows};
+use crate::replica::{Entry, Feed, Frame, Request, Rows};
 use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
 /// A store in memory that shows every batch at once, as an engine's page cache does.
