@@ -133,6 +133,7 @@ impl Workload {
     pub(crate) fn deed(&self, action: &Action) -> Deed {
         match action {
             Action::Delete => Deed::Delete,
+            Action::Check => unreachable!("no operation is only a check"),
             Action::Put(item) => match item.get("v") {
                 Some(AttributeValue::S(value)) => Deed::Put(value.clone()),
                 _ => unreachable!("every item has a value"),

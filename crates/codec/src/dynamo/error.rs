@@ -28,6 +28,8 @@ pub enum ErrorKind {
     TableAlreadyExists,
     ConditionalCheckFailed,
     TransactionCanceled,
+    TransactionInProgress,
+    IdempotentParameterMismatch,
     ReplicatedWriteConflict,
     ReplicaNotFound,
     ReplicaAlreadyExists,
@@ -67,6 +69,8 @@ impl ErrorKind {
             Self::TableAlreadyExists => "TableAlreadyExistsException",
             Self::ConditionalCheckFailed => "ConditionalCheckFailedException",
             Self::TransactionCanceled => "TransactionCanceledException",
+            Self::TransactionInProgress => "TransactionInProgressException",
+            Self::IdempotentParameterMismatch => "IdempotentParameterMismatchException",
             Self::ReplicatedWriteConflict => "ReplicatedWriteConflictException",
             Self::ReplicaNotFound => "ReplicaNotFoundException",
             Self::ReplicaAlreadyExists => "ReplicaAlreadyExistsException",
@@ -122,6 +126,38 @@ pub struct CancellationReason {
     pub message: Option<String>,
     /// The item, where it was asked for.
     pub item: Option<Attributes>,
+}
+
+impl CancellationReason {
+    /// Of an item that would have been done.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { code: "None".to_owned(), message: None, item: None }
+    }
+}
+
+/// What one item of a transaction is refused for.
+impl From<ApiError> for CancellationReason {
+    fn from(error: ApiError) -> Self {
+        let code = match error.kind {
+            ErrorKind::ConditionalCheckFailed => "ConditionalCheckFailed",
+            _ => "ValidationError",
+        };
+        Self { code: code.to_owned(), message: Some(error.message), item: error.item }
+    }
+}
+
+/// A `TransactionCanceledException`, from what each item is refused for, in the order of the
+/// request.
+pub fn cancelled(reasons: impl IntoIterator<Item = Option<CancellationReason>>) -> ApiError {
+    let reasons = reasons.into_iter().map(|reason| reason.unwrap_or_else(CancellationReason::none));
+    let reasons: Vec<CancellationReason> = reasons.collect();
+    let codes: Vec<&str> = reasons.iter().map(|reason| reason.code.as_str()).collect();
+    let message = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    ApiError { reasons, ..ApiError::new(ErrorKind::TransactionCanceled, message) }
 }
 
 /// An error as a client sees it.

@@ -16,6 +16,6 @@ pub mod table;
 mod tests;
 
 pub use attribute::{attributes_to_json, decode_attributes, write_attributes};
-pub use error::{ApiError, CancellationReason, ErrorKind};
+pub use error::{ApiError, CancellationReason, ErrorKind, cancelled};
 pub use request::{Operation, Request, decode};
 pub use table::{ReplicaView, TableView};

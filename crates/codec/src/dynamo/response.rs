@@ -111,6 +111,29 @@ pub fn batch_write(
     })
 }
 
+/// The body for `TransactWriteItems`.
+#[must_use]
+pub fn transact_write(consumed: &[Consumed]) -> Vec<u8> {
+    body(|body| totals(body, consumed))
+}
+
+/// The body for `TransactGetItems`: what was found for each item asked for, in order.
+#[must_use]
+pub fn transact_get(items: &[Option<Attributes>], consumed: &[Consumed]) -> Vec<u8> {
+    body(|body| {
+        let mut list = Array::new(body.member("Responses"));
+        for item in items {
+            let mut object = Object::new(list.element());
+            if let Some(item) = item {
+                write_attributes(object.member("Item"), item);
+            }
+            object.end();
+        }
+        list.end();
+        totals(body, consumed);
+    })
+}
+
 /// The body for `DescribeTable` (`Table`) and for what changes tables (`TableDescription`).
 #[must_use]
 pub fn table(member: &str, view: &TableView) -> Vec<u8> {

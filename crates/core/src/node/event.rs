@@ -28,7 +28,9 @@ pub enum Event {
     Transact {
         /// Whom to answer.
         request: RequestId,
-        /// What to do, each item once; at most [`crate::limits::TRANSACTION_ITEMS_MAX`].
+        /// What to do, each item once; at most [`crate::limits::TRANSACTION_ITEMS_MAX`]. Refused
+        /// as a whole if the items are larger together than
+        /// [`crate::limits::TRANSACTION_BYTES_MAX`].
         ops: Vec<(TableId, table::WriteOp)>,
     },
     /// An operator decides about a conflict.

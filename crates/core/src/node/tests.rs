@@ -3,6 +3,7 @@
 mod collect;
 mod cuts;
 mod relay;
+mod transact;
 
 use std::boxed::Box;
 use std::string::ToString;

@@ -9,6 +9,7 @@ use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
 use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
+use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
 use crate::replica::{Entries, Snapshot};
 use crate::table::{self, Action, Refusal, WriteOp};
@@ -89,14 +90,7 @@ impl Node {
         let mut txn = Txn::new(store);
         let planned: Vec<Result<Planned, Unplanned>> =
             ops.iter().map(|(table, op)| self.plan(&txn, *table, op)).collect();
-        let unserved = planned.iter().find_map(|it| match it {
-            Err(Unplanned::NotServing) => Some(Outcome::NotServing),
-            Err(Unplanned::Elsewhere(regions, why)) => {
-                Some(Outcome::Elsewhere { regions: regions.clone(), why: *why })
-            }
-            Err(Unplanned::Refused(_)) | Ok(_) => None,
-        });
-        if let Some(outcome) = unserved {
+        if let Some(outcome) = undone(&planned) {
             return self.reply_when_settled(vec![(request, outcome)], effects);
         }
         if planned.iter().any(Result::is_err) {
@@ -108,7 +102,9 @@ impl Node {
             return self.reply_when_settled(vec![(request, Outcome::Cancelled(reasons))], effects);
         }
         let mut planned: Vec<Planned> = planned.into_iter().filter_map(Result::ok).collect();
-        let bytes = planned.iter().map(|it| it.bytes).collect();
+        let bytes: Vec<usize> = planned.iter().map(|it| it.bytes).collect();
+        // What was told of any condition rests on every row.
+        let conditional = planned.iter().any(|it| it.origins.conditional);
         planned.retain(|it| it.body.is_some());
         let floor = planned.iter().map(|it| self.floor(it)).max().unwrap_or_default();
         let stamp = (!planned.is_empty()).then(|| self.issue(now, floor));
@@ -116,6 +112,7 @@ impl Node {
             let rows = u8::try_from(planned.len()).unwrap_or(u8::MAX);
             for mut write in planned {
                 write.origins.rows = rows;
+                write.origins.conditional = conditional;
                 self.execute(&mut txn, write, stamp);
             }
         }
@@ -248,6 +245,7 @@ impl Node {
         match action {
             Action::Put(item) => state.put(stamp, &crdt.keys(), item, &crdt.options),
             Action::Delete => state.delete(stamp, &crdt.options),
+            Action::Check => {}
             Action::Update(update) => {
                 let key = key_attributes(crdt, key);
                 let updated = state.update(stamp, &key, update, &crdt.options);
@@ -349,6 +347,30 @@ impl Node {
         }
         (next, replaced)
     }
+}
+
+/// Why a transaction is not even looked at as a whole, if it is not: its items are not here, or are
+/// too large together.
+pub(super) fn undone(planned: &[Result<Planned, Unplanned>]) -> Option<Outcome> {
+    if planned.iter().any(|it| matches!(it, Err(Unplanned::NotServing))) {
+        return Some(Outcome::NotServing);
+    }
+    let mut elsewhere = planned.iter().filter_map(|it| match it {
+        Err(Unplanned::Elsewhere(regions, why)) => Some((regions, *why)),
+        _ => None,
+    });
+    if let Some((regions, why)) = elsewhere.next() {
+        // One region may do all of it, or whichever is named refuses it.
+        let others: Vec<_> = elsewhere.collect();
+        let common = |slot: &RegionSlot| others.iter().all(|(regions, _)| regions.contains(slot));
+        let common: Vec<RegionSlot> = regions.iter().copied().filter(common).collect();
+        let regions = if common.is_empty() { regions.clone() } else { common };
+        return Some(Outcome::Elsewhere { regions, why });
+    }
+    let bytes: usize = planned.iter().flatten().map(|it| it.bytes).sum();
+    let text = "The aggregate size of the items in the transaction cannot exceed 4 MB";
+    let large = bytes > TRANSACTION_BYTES_MAX;
+    large.then(|| Outcome::Refused(Refusal::Validation(text.into())))
 }
 
 fn key_attributes(crdt: &Crdt, key: &PrimaryKey) -> Attributes {

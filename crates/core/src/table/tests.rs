@@ -148,6 +148,20 @@ fn a_failed_condition_returns_the_item_if_asked() {
 }
 
 #[test]
+fn a_check_changes_nothing_and_must_hold() {
+    let mut op = op(Action::Check, ReturnValues::None);
+    op.condition = condition("a < :v");
+    let checked = apply(&op, &schema(), Some(&old())).expect("it holds");
+    assert!(!checked.changed && checked.next == Some(old()) && checked.returned.is_none());
+    op.condition = condition("attribute_not_exists(id)");
+    op.return_on_condition_failure = true;
+    let failed = Err(Refusal::ConditionFailed { item: Some(old()) });
+    assert_eq!(apply(&op, &schema(), Some(&old())), failed);
+    let absent = apply(&op, &schema(), None).expect("it holds of nothing");
+    assert!(!absent.changed && absent.next.is_none());
+}
+
+#[test]
 fn updates_may_not_touch_the_key_or_overflow_the_item() {
     let refused = apply(&op(update("SET seq = :v"), ReturnValues::None), &schema(), Some(&old()));
     let message = "One or more parameter values were invalid: Cannot update attribute seq. This \

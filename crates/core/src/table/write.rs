@@ -33,6 +33,8 @@ pub enum Action {
     Update(Update),
     /// Takes the item away.
     Delete,
+    /// Leaves the item as it is: for an operation that is only a condition.
+    Check,
 }
 
 /// A write to one item, ready to be applied by the table's writer.
@@ -80,8 +82,9 @@ pub struct Applied {
     pub next: Option<Attributes>,
     /// What `ReturnValues` asked for; `None` if there is nothing to return.
     pub returned: Option<Attributes>,
-    /// False only where no item was there and none is now: nothing needs to be written. A write of
-    /// equal content counts as a change, because it is a later version of the item.
+    /// False only of a check, and where no item was there and none is now: nothing needs to be
+    /// written. A write of equal content counts as a change, because it is a later version of the
+    /// item.
     pub changed: bool,
 }
 
@@ -147,9 +150,10 @@ pub fn apply(
         }
         Action::Update(update) => updated(op, update, schema, current)?,
         Action::Delete => None,
+        Action::Check => current.cloned(),
     };
     let returned = returned(op, current, next.as_ref());
-    let changed = next.is_some() || current.is_some();
+    let changed = op.action != Action::Check && (next.is_some() || current.is_some());
     Ok(Applied { next, returned, changed })
 }
 

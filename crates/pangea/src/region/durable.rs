@@ -140,7 +140,7 @@ pub(super) fn place_of(
     let nothing = Attributes::new();
     let attributes = match action {
         Some(Action::Put(item)) => item,
-        Some(Action::Update(_) | Action::Delete) | None => &nothing,
+        Some(Action::Update(_) | Action::Delete | Action::Check) | None => &nothing,
     };
     Ok(placement.place(key, attributes))
 }

@@ -21,6 +21,7 @@ mod repair;
 mod services;
 mod session;
 mod settings;
+mod tokens;
 mod writer;
 
 use std::collections::HashMap;
@@ -84,6 +85,7 @@ pub(crate) struct Region {
     forwards: forward::Forwards,
     durability: durable::Durability,
     reads: reads::Reads,
+    tokens: tokens::Tokens,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -205,6 +207,7 @@ fn open(
         forwards: forward::Forwards::default(),
         durability: durable::Durability::default(),
         reads: reads::Reads::default(),
+        tokens: tokens::Tokens::default(),
         topology,
     };
     Ok((Arc::new(region), running))

@@ -40,6 +40,8 @@ const QUEUE_COMMANDS_MAX: usize = 4096;
 pub(crate) enum Command {
     /// Write one item.
     Write { table: TableId, op: Box<WriteOp>, reply: oneshot::Sender<Answer> },
+    /// Write several items, all or none.
+    Transact { ops: Vec<(TableId, WriteOp)>, reply: oneshot::Sender<Answer> },
     /// Decide about a conflict.
     Resolve { resolution: Box<Resolution>, reply: oneshot::Sender<Answer> },
     /// Put right what anti-entropy found.
@@ -134,6 +136,12 @@ impl Writer {
     pub(crate) async fn write(&self, table: TableId, op: WriteOp) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Write { table, op: Box::new(op), reply }, answer).await
+    }
+
+    /// Writes several items, all or none; returns once they are durable here or refused.
+    pub(crate) async fn transact(&self, ops: Vec<(TableId, WriteOp)>) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Transact { ops, reply }, answer).await
     }
 
     /// Changes the catalog; returns once the change is durable here or refused.
@@ -344,6 +352,7 @@ impl<P: Peers> Task<P> {
             Command::Write { table, op, reply } => {
                 Event::Write { request: self.wait(reply), table, op }
             }
+            Command::Transact { ops, reply } => Event::Transact { request: self.wait(reply), ops },
             Command::Resolve { resolution, reply } => {
                 Event::Resolve { request: self.wait(reply), resolution }
             }
@@ -411,6 +420,7 @@ impl<P: Peers> Task<P> {
         for command in commands.drain(..) {
             match command {
                 Command::Write { reply, .. }
+                | Command::Transact { reply, .. }
                 | Command::Resolve { reply, .. }
                 | Command::Heal { reply, .. }
                 | Command::Govern { reply, .. }

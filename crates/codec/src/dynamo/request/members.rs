@@ -39,6 +39,8 @@ enum Place {
     Tables,
     /// Anything below one table of `RequestItems`.
     Table,
+    /// `TransactItems`, its entries and their actions.
+    Actions,
     /// A list of items.
     Items,
     /// An item or a key.
@@ -55,6 +57,12 @@ impl Place {
             (Self::Body, "Item" | "Key" | "ExclusiveStartKey") => Self::Item,
             (Self::Body, "ExpressionAttributeValues") => Self::Values,
             (Self::Body, "RequestItems") => Self::Tables,
+            (Self::Body, "TransactItems") => Self::Actions,
+            (Self::Actions, "ConditionCheck" | "Put" | "Update" | "Delete" | "Get") => {
+                Self::Actions
+            }
+            (Self::Actions, "Item" | "Key") => Self::Item,
+            (Self::Actions, "ExpressionAttributeValues") => Self::Values,
             (Self::Tables, _) => Self::Table,
             (Self::Table, "PutRequest" | "DeleteRequest") => Self::Table,
             (Self::Table, "Keys") => Self::Items,
@@ -67,6 +75,7 @@ impl Place {
         match self {
             Self::Items => Self::Item,
             Self::Table => Self::Table,
+            Self::Actions => Self::Actions,
             _ => Self::Plain,
         }
     }

@@ -7,6 +7,7 @@ mod item;
 mod members;
 mod page;
 mod table;
+mod transact;
 
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
@@ -15,6 +16,7 @@ pub use table::{
     BillingMode, CreateTable, ListTables, ReplicaUpdate, StreamSpecification, StreamView,
     TableRequest, UpdateTable,
 };
+pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
 use super::error::{ApiError, ErrorKind};
 use constraints::Constraints;
@@ -37,11 +39,13 @@ pub enum Operation {
     Scan,
     BatchGetItem,
     BatchWriteItem,
+    TransactGetItems,
+    TransactWriteItems,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::CreateTable,
         Self::DescribeTable,
         Self::ListTables,
@@ -55,6 +59,8 @@ impl Operation {
         Self::Scan,
         Self::BatchGetItem,
         Self::BatchWriteItem,
+        Self::TransactGetItems,
+        Self::TransactWriteItems,
     ];
 
     /// The public name.
@@ -74,6 +80,8 @@ impl Operation {
             Self::Scan => "Scan",
             Self::BatchGetItem => "BatchGetItem",
             Self::BatchWriteItem => "BatchWriteItem",
+            Self::TransactGetItems => "TransactGetItems",
+            Self::TransactWriteItems => "TransactWriteItems",
         }
     }
 
@@ -112,6 +120,8 @@ pub enum Request {
     Scan(Scan),
     BatchGetItem(BatchGetItem),
     BatchWriteItem(BatchWriteItem),
+    TransactGetItems(TransactGetItems),
+    TransactWriteItems(TransactWriteItems),
 }
 
 impl Request {
@@ -131,6 +141,8 @@ impl Request {
             Self::Scan(scan) => vec![&scan.table],
             Self::BatchGetItem(batch) => batch.tables.keys().map(String::as_str).collect(),
             Self::BatchWriteItem(batch) => batch.tables.keys().map(String::as_str).collect(),
+            Self::TransactGetItems(transaction) => transaction.tables(),
+            Self::TransactWriteItems(transaction) => transaction.tables(),
         }
     }
 
@@ -145,6 +157,7 @@ impl Request {
                 | Self::Query(_)
                 | Self::Scan(_)
                 | Self::BatchGetItem(_)
+                | Self::TransactGetItems(_)
         )
     }
 }
@@ -171,5 +184,9 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         Operation::Scan => Request::Scan(Scan::decode(body)?),
         Operation::BatchGetItem => Request::BatchGetItem(BatchGetItem::decode(body)?),
         Operation::BatchWriteItem => Request::BatchWriteItem(BatchWriteItem::decode(body)?),
+        Operation::TransactGetItems => Request::TransactGetItems(TransactGetItems::decode(body)?),
+        Operation::TransactWriteItems => {
+            Request::TransactWriteItems(TransactWriteItems::decode(body)?)
+        }
     })
 }

@@ -4,7 +4,7 @@ use super::{Dice, attributes};
 use crate::dynamo::request::{Operation, decode};
 use crate::dynamo::{attributes_to_json, decode_attributes};
 
-const BODIES: [&str; 6] = [
+const BODIES: [&str; 7] = [
     r##"{"TableName":"music","Key":{"id":{"S":"k"},"seq":{"N":"1"}},"Item":{"id":{"S":"k"}},
         "UpdateExpression":"SET #a = a + :v REMOVE b[0]","ConditionExpression":"size(a) > :v",
         "ProjectionExpression":"a.b","ExpressionAttributeNames":{"#a":"x"},
@@ -21,6 +21,10 @@ const BODIES: [&str; 6] = [
     r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],
         "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"},
         "ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}"#,
+    r#"{"TransactItems":[{"Put":{"TableName":"music","Item":{"id":{"S":"k"}}}},
+        {"ConditionCheck":{"TableName":"music","Key":{"id":{"S":"l"}},
+            "ConditionExpression":"a = :v","ExpressionAttributeValues":{":v":{"N":"1"}}}},
+        {"Get":{"TableName":"music","Key":{"id":{"S":"k"}}}}],"ClientRequestToken":"t"}"#,
 ];
 
 fn mutate(dice: &mut Dice, body: &mut Vec<u8>) {

@@ -90,7 +90,7 @@ fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
     stored.versions.iter().map(|version| version.body.attributes()).collect()
 }
 
-fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
+pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     Consumed { table: table.to_string(), units, detail }
 }
 
@@ -146,7 +146,7 @@ async fn write(
                     hints.tell(vec![(STAMP_HEADER, format_stamp(stamp))]);
                     stamp
                 }
-                None => see(region, &key, hints)?,
+                None => see(region, [&key], hints)?,
             };
             let plan = plan.at(durable::place_of(region, entry, (&key.primary, None))?);
             hints.tell(plan.settle(region, rests_on).await?);
@@ -154,7 +154,7 @@ async fn write(
             Ok(response::written(returned.as_ref(), Some(&consumed)))
         }
         Outcome::Refused(refusal) => {
-            see(region, &key, hints)?;
+            see(region, [&key], hints)?;
             Err(ApiError::from(refusal).into())
         }
         Outcome::Elsewhere { regions, why } => {
@@ -178,10 +178,16 @@ pub(super) fn elsewhere(region: &Region, regions: &[RegionSlot], why: Elsewhere)
 }
 
 /// Nothing was written, because of what is there: the response rests on that. Returns this region's
-/// last write of the item.
-fn see(region: &Region, key: &ItemKey, hints: &Hints) -> Result<Stamp, ApiError> {
+/// last write that it rests on.
+pub(super) fn see<'k>(
+    region: &Region,
+    keys: impl IntoIterator<Item = &'k ItemKey>,
+    hints: &Hints,
+) -> Result<Stamp, ApiError> {
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    view.get_stored(key).map_err(|fault| store_fault(region, fault))?;
+    for key in keys {
+        view.get_stored(key).map_err(|fault| store_fault(region, fault))?;
+    }
     let seen = view.rests_on();
     hints.session.saw(&seen);
     let origin = region.writer.observed().origin;
@@ -368,7 +374,7 @@ pub(super) async fn batch_write(
         let (of, key, outcome) = written.map_err(|_| super::internal("a write was cancelled"))?;
         let (stamp, bytes) = match outcome.map_err(write_fault)? {
             Outcome::Written { stamp: Some(stamp), bytes, .. } => (stamp, bytes),
-            Outcome::Written { stamp: None, bytes, .. } => (see(region, &key, hints)?, bytes),
+            Outcome::Written { stamp: None, bytes, .. } => (see(region, [&key], hints)?, bytes),
             Outcome::Refused(refusal) => return Err(refusal.into()),
             Outcome::Elsewhere { regions, why } => return Err(elsewhere(region, &regions, why)),
             _ => return Err(missing()),

@@ -5,6 +5,7 @@
 mod hints;
 mod items;
 mod tables;
+mod transact;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -109,12 +110,14 @@ async fn handle(
         return Ok(Handled::Elsewhere(reply));
     }
     let longer = hints.durability.patience();
+    let spans = matches!(asked, Dynamo::TransactWriteItems(_));
     match execute(region, asked, hints).await {
         Ok(body) => Ok(Handled::Here(body)),
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Elsewhere(regions, why, foreign)) => {
             if foreign == Foreign::Refuse || hints.forwarded {
-                return Err(items::elsewhere(region, &regions, why));
+                let error = items::elsewhere(region, &regions, why);
+                return Err(if spans { transact::parted(region, &error) } else { error });
             }
             let onward = forward::Request::of_client(&head.headers, body, longer);
             let answered = forward::first(region, &regions, &onward, false).await;
@@ -204,6 +207,11 @@ async fn execute(
         }
         Dynamo::BatchGetItem(batch) => items::batch_get(region, batch, hints).await?,
         Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch, hints).await?,
+        Dynamo::TransactGetItems(get) => {
+            let (region, hints) = (Arc::clone(region), Arc::clone(hints));
+            blocking(move || transact::get(&region, &get, &hints)).await?
+        }
+        Dynamo::TransactWriteItems(write) => transact::write(region, write, hints).await?,
         Dynamo::CreateTable(create) => {
             defined(region, hints, tables::create(region, create).await)?
         }

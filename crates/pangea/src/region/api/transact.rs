@@ -1,0 +1,241 @@
+//! Transactions: several items of one region, all or none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use pangea_codec::dynamo::request::{TransactGetItems, TransactWriteItems};
+use pangea_codec::dynamo::{ApiError, ErrorKind, cancelled, response};
+use pangea_core::catalog::{Catalog, Foreign};
+use pangea_core::id::{Place, TableId};
+use pangea_core::item::{ItemKey, item_size};
+use pangea_core::limits::TRANSACTION_BYTES_MAX;
+use pangea_core::node::Outcome;
+use pangea_core::table::{Action, Schema, WriteOp};
+use pangea_core::time::Stamp;
+
+use super::hints::Hints;
+use super::items::{consumed, see};
+use super::{Trouble, internal, missing, serving, store_fault, write_fault};
+use crate::region::Region;
+use crate::region::durable::{self, Plan, Told};
+use crate::region::tokens::{Begun, Digest};
+use crate::versions::{STAMP_HEADER, format_stamp};
+
+/// Units of an item in a transaction, for one of the same item alone (DynamoDB).
+const UNITS_FACTOR: f64 = 2.0;
+
+type Ops = Vec<(TableId, WriteOp)>;
+
+/// An item of a transaction, after its operation was handed over.
+struct Part {
+    table: String,
+    key: ItemKey,
+    /// What is to be waited for; `None` of a check, which writes nothing.
+    plan: Option<Plan>,
+}
+
+pub(super) async fn write(
+    region: &Arc<Region>,
+    request: TransactWriteItems,
+    hints: &Hints,
+) -> Result<Vec<u8>, Trouble> {
+    let catalog = region.catalog();
+    let (token, capacity) = (request.token.clone(), request.capacity);
+    let digest = *blake3::hash(format!("{request:?}").as_bytes()).as_bytes();
+    let names: Vec<String> = request.writes.iter().map(|it| it.table().to_string()).collect();
+    let ops = request.into_ops(|name| schema(region, &catalog, name))?;
+    let parts = parts(region, &catalog, (names, &ops), hints)?;
+    let (outcome, again) = once(region, token.map(|token| (token, digest)), ops).await?;
+    match outcome {
+        Outcome::Transacted { stamp, bytes } => {
+            if !again {
+                let written = parts.iter().filter(|part| part.plan.is_some()).count();
+                region.counts.writes.fetch_add(written as u64, Relaxed);
+            }
+            let consumed = units(&parts, &bytes, capacity);
+            let rests_on = rests_on(region, &parts, stamp, hints)?;
+            hints.tell(settle(region, &catalog, parts, rests_on).await?);
+            Ok(response::transact_write(&consumed))
+        }
+        Outcome::Cancelled(reasons) => {
+            see(region, parts.iter().map(|part| &part.key), hints)?;
+            let reason = |refusal| ApiError::from(refusal).into();
+            Err(cancelled(reasons.into_iter().map(|refusal| refusal.map(reason))).into())
+        }
+        Outcome::Refused(refusal) => {
+            see(region, parts.iter().map(|part| &part.key), hints)?;
+            Err(ApiError::from(refusal).into())
+        }
+        Outcome::Elsewhere { regions, why } => {
+            Err(Trouble::Elsewhere(regions, why, foreign(&catalog, &parts)))
+        }
+        _ => Err(missing().into()),
+    }
+}
+
+fn schema<'c>(
+    region: &Region,
+    catalog: &'c Catalog,
+    name: &str,
+) -> Result<(TableId, &'c Schema), ApiError> {
+    serving(region, catalog, name).map(|entry| (entry.id, &entry.schema))
+}
+
+/// # Errors
+/// Too few regions are reached for what one of the writes asks for.
+fn parts(
+    region: &Region,
+    catalog: &Catalog,
+    (names, ops): (Vec<String>, &Ops),
+    hints: &Hints,
+) -> Result<Vec<Part>, ApiError> {
+    let part = |(name, (table, op)): (String, &(TableId, WriteOp))| {
+        let key = ItemKey { table: *table, primary: op.key.clone() };
+        let plan = if op.action == Action::Check {
+            None
+        } else {
+            let entry = catalog.get(*table).ok_or_else(missing)?;
+            let place = durable::place_of(region, entry, (&op.key, Some(&op.action)))?;
+            Some(durable::plan(region, catalog, (entry, place), hints.durability)?)
+        };
+        Ok(Part { table: name, key, plan })
+    };
+    names.into_iter().zip(ops).map(part).collect()
+}
+
+/// Hands the operations to the writer, unless the request's token says that this was done. Returns
+/// whether it was.
+async fn once(
+    region: &Arc<Region>,
+    token: Option<(String, Digest)>,
+    ops: Ops,
+) -> Result<(Outcome, bool), ApiError> {
+    let Some((token, digest)) = token else {
+        let outcome = region.writer.transact(ops).await.map_err(write_fault)?;
+        return Ok((outcome, false));
+    };
+    let ticket = match region.tokens.begin(token, digest, Instant::now()) {
+        Begun::First(ticket) => ticket,
+        Begun::Again(outcome) => return Ok((outcome, true)),
+        Begun::InProgress => {
+            let text = "The transaction with the given request token is already in progress.";
+            return Err(ApiError::new(ErrorKind::TransactionInProgress, text));
+        }
+        Begun::Mismatch => {
+            let text = "The request uses the same client token as a previous, but non-identical \
+                        request.";
+            return Err(ApiError::new(ErrorKind::IdempotentParameterMismatch, text));
+        }
+    };
+    let region = Arc::clone(region);
+    // A task of its own: a client that does not wait any longer will ask again by its token.
+    let done = tokio::spawn(async move {
+        let outcome = region.writer.transact(ops).await;
+        let kept = outcome.as_ref().ok().filter(|it| matches!(it, Outcome::Transacted { .. }));
+        region.tokens.finish(&ticket, kept.cloned());
+        outcome
+    });
+    let outcome = done.await.map_err(|_| internal("the region is stopping"))?;
+    Ok((outcome.map_err(write_fault)?, false))
+}
+
+/// The version that was written, or this region's last that the response rests on.
+fn rests_on(
+    region: &Region,
+    parts: &[Part],
+    stamp: Option<Stamp>,
+    hints: &Hints,
+) -> Result<Stamp, ApiError> {
+    let Some(stamp) = stamp else {
+        return see(region, parts.iter().map(|part| &part.key), hints);
+    };
+    let mut checked = parts.iter().filter(|part| part.plan.is_none()).peekable();
+    if checked.peek().is_some() {
+        see(region, checked.map(|part| &part.key), hints)?;
+    }
+    hints.session.wrote(stamp);
+    hints.tell(vec![(STAMP_HEADER, format_stamp(stamp))]);
+    Ok(stamp)
+}
+
+/// Waits for what each table asks for; says where it fell short, if it did.
+async fn settle(
+    region: &Region,
+    catalog: &Catalog,
+    parts: Vec<Part>,
+    stamp: Stamp,
+) -> Result<Told, ApiError> {
+    let mut plans: BTreeMap<(TableId, Place), Plan> = BTreeMap::new();
+    for Part { key, plan, .. } in parts {
+        let Some(plan) = plan else { continue };
+        let entry = catalog.get(key.table).ok_or_else(missing)?;
+        let place = durable::place_of(region, entry, (&key.primary, None))?;
+        plans.entry((key.table, place)).or_insert_with(|| plan.at(place));
+    }
+    let mut worst = Told::new();
+    for plan in plans.into_values() {
+        let told = plan.settle(region, stamp).await?;
+        worst = if told.len() > worst.len() { told } else { worst };
+    }
+    Ok(worst)
+}
+
+/// A transaction is sent on where every table says so of a write.
+fn foreign(catalog: &Catalog, parts: &[Part]) -> Foreign {
+    let mut entries = parts.iter().filter_map(|part| catalog.get(part.key.table));
+    let refuses = entries.any(|entry| entry.settings.foreign == Foreign::Refuse);
+    if refuses { Foreign::Refuse } else { Foreign::Forward }
+}
+
+/// Refuses a transaction that another region would have to do a part of.
+pub(super) fn parted(region: &Region, error: &ApiError) -> ApiError {
+    let (name, why) = (&region.name, &error.message);
+    ApiError::validation(format!(
+        "Not all items of the transaction can be written in {name}, and no transaction spans \
+         regions: {why}"
+    ))
+}
+
+fn units(parts: &[Part], bytes: &[usize], capacity: ReturnCapacity) -> Vec<Consumed> {
+    let mut units: BTreeMap<&str, f64> = BTreeMap::new();
+    for (part, bytes) in parts.iter().zip(bytes) {
+        *units.entry(&part.table).or_default() += UNITS_FACTOR * write_units(*bytes);
+    }
+    units.into_iter().map(|(name, units)| consumed(name, units, capacity)).collect()
+}
+
+/// From one snapshot, which has all of a transaction or nothing of it, whatever region wrote it.
+pub(super) fn get(
+    region: &Region,
+    request: &TransactGetItems,
+    hints: &Hints,
+) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let keys = request.primary_keys(|name| schema(region, &catalog, name))?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    let (mut items, mut units, mut total) = (Vec::new(), BTreeMap::<&str, f64>::new(), 0);
+    for (get, (table, primary)) in request.gets.iter().zip(keys) {
+        let policy = &catalog.get(table).ok_or_else(missing)?.settings.policy;
+        let item = view.get_item(&ItemKey { table, primary }, policy);
+        let item = item.map_err(|fault| store_fault(region, fault))?;
+        let bytes = item.as_ref().map_or(0, item_size);
+        total += bytes;
+        if total > TRANSACTION_BYTES_MAX {
+            let text = "The aggregate size of the items in the transaction cannot exceed 4 MB";
+            return Err(ApiError::validation(text));
+        }
+        *units.entry(&get.table).or_default() += UNITS_FACTOR * read_units(bytes, true);
+        items.push(match &get.projection {
+            Some(projection) => item.map(|item| projection.apply(&item)),
+            None => item,
+        });
+    }
+    hints.session.saw(&view.rests_on());
+    let units = units.into_iter();
+    let consumed: Vec<Consumed> =
+        units.map(|(name, units)| consumed(name, units, request.capacity)).collect();
+    Ok(response::transact_get(&items, &consumed))
+}
