@@ -61,7 +61,7 @@ impl Tokens {
     /// Takes a token for the request of this digest.
     pub(super) fn begin(&self, token: String, digest: Digest, now: Instant) -> Begun {
         let mut known = self.known();
-        known.forget(now);
+        known.forget(now, TOKENS_MAX);
         if let Some(entry) = known.by_token.get(&token) {
             return match &entry.outcome {
                 _ if entry.digest != digest => Begun::Mismatch,
@@ -69,6 +69,7 @@ impl Tokens {
                 None => Begun::InProgress,
             };
         }
+        known.forget(now, TOKENS_MAX - 1);
         let place = known.next;
         known.next += 1;
         known.order.insert(place, token.clone());
@@ -99,11 +100,12 @@ impl Tokens {
 }
 
 impl Known {
-    fn forget(&mut self, now: Instant) {
+    /// Forgets what is too old, and the oldest of more than `most`.
+    fn forget(&mut self, now: Instant, most: usize) {
         while let Some(oldest) = self.order.first_entry() {
             let began = self.by_token.get(oldest.get()).map(|entry| entry.began);
             let old = began.is_none_or(|began| now.saturating_duration_since(began) >= KEPT);
-            if !old && self.by_token.len() < TOKENS_MAX {
+            if !old && self.by_token.len() <= most {
                 return;
             }
             self.by_token.remove(&oldest.remove());

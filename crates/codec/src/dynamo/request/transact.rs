@@ -80,8 +80,8 @@ impl TransactWriteItems {
     ///
     /// # Errors
     ///
-    /// What `schema_of` says of a table's name; a `TransactionCanceledException` where items have no
-    /// right key; a `ValidationException` where an item is named twice.
+    /// What `schema_of` says of a table's name; a `TransactionCanceledException` where items have
+    /// no right key; a `ValidationException` where an item is named twice.
     pub fn into_ops<'s>(
         self,
         schema_of: impl Fn(&str) -> Result<(TableId, &'s Schema), ApiError>,
