@@ -133,6 +133,8 @@ impl Node {
                     }
                 };
                 self.put_status(now, txn, entry.id, since, state);
+                // Rows that stayed when an earlier life ended may be deletes.
+                self.collector.expect(entry.id);
             }
         }
         if donors(entry, me).is_empty() {
