@@ -144,14 +144,24 @@ impl Node {
 
     /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
     fn take_over<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, entry: &TableEntry) {
-        let me = self.config.slot;
-        let written = self.catalog.written(entry.id).is_some_and(|it| it.home == me);
-        if entry.home != me || entry.deleted || (written && entry.replica(me).is_none()) {
+        if !self.is_heir(entry) {
             return;
         }
         if let Some(entry) = self.taken_over(now, entry.id) {
             self.put_system(now, txn, entry_key(entry.id), entry.to_attributes());
         }
+    }
+
+    fn is_heir(&self, entry: &TableEntry) -> bool {
+        let me = self.config.slot;
+        let written = self.catalog.written(entry.id).is_some_and(|it| it.home == me);
+        entry.home == me && !entry.deleted && !(written && entry.replica(me).is_none())
+    }
+
+    /// Whether a table waits for this region to write its name into it, and nothing is in the way.
+    pub(super) fn may_take_over(&self) -> bool {
+        let mut inherited = self.catalog.tables().filter(|entry| self.is_heir(entry));
+        inherited.any(|entry| self.catalog.is_whole(entry, self.config.slot)) && self.has_levelled()
     }
 
     /// In the batch after the one by which this region heard of it: in band, that is before any
