@@ -268,6 +268,8 @@ impl Node {
             return Err(DefineRefusal::HasReplicas);
         }
         entry.deleted = true;
+        // Those of regions that are gone: nothing is asked of them when they come back.
+        entry.replicas.clear();
         Ok(entry)
     }
 
