@@ -241,6 +241,8 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let early = frame.rows.iter().any(|row| !self.may_apply(row));
+        // What a region that is gone wrote comes from the others now: from those who know so.
+        let ready = frame.ready && frame.generation >= self.catalog.membership().generation;
         let Some((table, copy)) = self.copy_of(frame.table, from) else { return };
         if copy.after != frame.after {
             return;
@@ -249,7 +251,7 @@ impl Node {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
             return self.wait_for_catalog(from, effects);
         }
-        if !frame.ready {
+        if !ready {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
             return;
         }
