@@ -28,7 +28,7 @@ use crate::binary::{DecodeError, Reader, Writer};
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
 /// a feeder has collected of a table. 5: wall clocks in pongs. 6: frames say which state they are
 /// of. 7: anti-entropy. 8: rows of regions that are out of reach, relayed.
-pub const PROTOCOL: u8 = 8;
+pub const PROTOCOL: u8 = 9;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.
@@ -374,6 +374,7 @@ fn write_copied(out: &mut Writer, frame: &Copied) {
     out.u8(COPIED);
     out.stamp(frame.table.0);
     out.flag(frame.ready);
+    out.u32(frame.generation);
     write_place(out, frame.after.as_ref());
     write_place(out, frame.next.as_ref());
     out.version_vector(&frame.collected);
@@ -382,9 +383,11 @@ fn write_copied(out: &mut Writer, frame: &Copied) {
 
 fn read_copied(reader: &mut Reader<'_>) -> Result<Copied, DecodeError> {
     let (table, ready) = (TableId(reader.stamp()?), reader.flag()?);
+    let generation = reader.u32()?;
     let (after, next) = (read_place(reader)?, read_place(reader)?);
     let collected = reader.version_vector()?;
-    Ok(Copied { table, after, ready, rows: read_many_rows(reader)?, next, collected })
+    let rows = read_many_rows(reader)?;
+    Ok(Copied { table, after, ready, generation, rows, next, collected })
 }
 
 fn write_relayed(out: &mut Writer, frame: &Relayed) {

@@ -192,6 +192,7 @@ impl Random {
                 table: TableId(self.stamp()),
                 after: self.place(),
                 ready: self.below(2) == 0,
+                generation: u32::from(self.byte()),
                 rows: (0..self.below(5)).map(|_| self.row()).collect(),
                 next: self.place(),
                 collected: self.row().version.context,
@@ -276,6 +277,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         table: TableId(stamp),
         after: None,
         ready: true,
+        generation: 3,
         rows: rows(dead),
         next: Some(primary.clone()),
         collected: VersionVector::from_entries([(stamp.origin, stamp.hlc)]),
@@ -413,13 +415,13 @@ fn lengths_are_limited_before_anything_is_allocated() {
 fn another_protocol_is_named_but_may_still_introduce_itself() {
     let payload = |message: &Message| {
         let mut bytes = encode(message).expect("short");
-        bytes[PREFIX_BYTES] = 9;
+        bytes[PREFIX_BYTES] = PROTOCOL + 1;
         bytes.split_off(PREFIX_BYTES)
     };
     let samples = samples();
     assert!(matches!(decode(&payload(&samples[0].1)), Ok(Message::Hello(_))));
     assert!(matches!(decode(&payload(&samples[4].1)), Ok(Message::Refused { .. })));
-    assert_eq!(decode(&payload(&samples[3].1)), Err(MessageError::Protocol(9)));
+    assert_eq!(decode(&payload(&samples[3].1)), Err(MessageError::Protocol(PROTOCOL + 1)));
 }
 
 /// What a build of protocol 1 sends first: it must be understood well enough to be refused.

@@ -8,7 +8,7 @@ use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
 use crate::id::{Origin, RegionSlot, TableId};
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
-use crate::membership;
+use crate::membership::{self, Voice};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
 use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
@@ -119,10 +119,16 @@ impl Node {
         if self.has_bug(super::Bug::FenceForgotten) {
             return None;
         }
-        if origin.slot() != from || self.catalog.membership().admits(origin) {
+        let membership = self.catalog.membership();
+        if origin.slot() != from || membership.admits(origin) {
             return None;
         }
-        let others = self.catalog.voices().iter().filter(|(slot, _)| **slot != from);
+        // In a life that came after, the peer has only what others had given it before they in turn
+        // were given up, and what it alone may have. A life that is over says nothing.
+        let reborn = |voice: &Voice| voice.membership.generation >= membership.since(from);
+        let back = membership.since(from) > 0 && !membership.is_gone(from);
+        let voices = self.catalog.voices().iter();
+        let others = voices.filter(|(slot, voice)| **slot != from || (back && reborn(voice)));
         let others = others.flat_map(|(_, voice)| {
             let claimed = voice.claims.get(&origin).map(|claim| claim.newest);
             [voice.had.get(&origin).copied(), claimed]

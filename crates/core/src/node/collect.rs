@@ -125,6 +125,11 @@ impl Collector {
         }
     }
 
+    /// The table may have tombstones.
+    pub(super) fn expect(&mut self, table: TableId) {
+        self.tables.entry(table).or_default();
+    }
+
     /// The table whose turn is next.
     fn next_table(&mut self) -> Option<TableId> {
         use core::ops::Bound::{Excluded, Unbounded};

@@ -133,6 +133,8 @@ impl Node {
                     }
                 };
                 self.put_status(now, txn, entry.id, since, state);
+                // Rows that stayed when an earlier life ended may be deletes.
+                self.collector.expect(entry.id);
             }
         }
         if donors(entry, me).is_empty() {
@@ -142,14 +144,24 @@ impl Node {
 
     /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
     fn take_over<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, entry: &TableEntry) {
-        let me = self.config.slot;
-        let written = self.catalog.written(entry.id).is_some_and(|it| it.home == me);
-        if entry.home != me || entry.deleted || (written && entry.replica(me).is_none()) {
+        if !self.is_heir(entry) {
             return;
         }
         if let Some(entry) = self.taken_over(now, entry.id) {
             self.put_system(now, txn, entry_key(entry.id), entry.to_attributes());
         }
+    }
+
+    fn is_heir(&self, entry: &TableEntry) -> bool {
+        let me = self.config.slot;
+        let written = self.catalog.written(entry.id).is_some_and(|it| it.home == me);
+        entry.home == me && !entry.deleted && !(written && entry.replica(me).is_none())
+    }
+
+    /// Whether a table waits for this region to write its name into it, and nothing is in the way.
+    pub(super) fn may_take_over(&self) -> bool {
+        let mut inherited = self.catalog.tables().filter(|entry| self.is_heir(entry));
+        inherited.any(|entry| self.catalog.is_whole(entry, self.config.slot)) && self.has_levelled()
     }
 
     /// In the batch after the one by which this region heard of it: in band, that is before any
@@ -229,6 +241,8 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let early = frame.rows.iter().any(|row| !self.may_apply(row));
+        // What a region that is gone wrote comes from the others now: from those who know so.
+        let ready = frame.ready && frame.generation >= self.catalog.membership().generation;
         let Some((table, copy)) = self.copy_of(frame.table, from) else { return };
         if copy.after != frame.after {
             return;
@@ -237,7 +251,7 @@ impl Node {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
             return self.wait_for_catalog(from, effects);
         }
-        if !frame.ready {
+        if !ready {
             copy.ask_at_us = now.mono_us + COPY_NOT_READY_US;
             return;
         }

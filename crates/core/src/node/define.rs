@@ -268,6 +268,8 @@ impl Node {
             return Err(DefineRefusal::HasReplicas);
         }
         entry.deleted = true;
+        // Those of regions that are gone: nothing is asked of them when they come back.
+        entry.replicas.clear();
         Ok(entry)
     }
 
@@ -286,7 +288,7 @@ impl Node {
 
     /// The entry of a table of which this region is home, with its own name in it: where the old
     /// home is gone, that becomes one of the replicas, to be there again if it comes back. `None`
-    /// while this region has not copied all of the table.
+    /// while this region has not copied all of the table, or has not heard all of the old home.
     pub(super) fn taken_over(&mut self, now: Now, id: TableId) -> Option<TableEntry> {
         let me = self.config.slot;
         let mut entry = self.catalog.written(id)?.clone();
@@ -294,7 +296,9 @@ impl Node {
         if entry.home == me && entry.home_since == since {
             return Some(entry);
         }
-        if !self.catalog.is_whole(self.catalog.get(id)?, me) {
+        // The old home's last words on the table may be with others: an entry that was made without
+        // them would stand behind theirs, and rows that were written under them wait for ever.
+        if !self.catalog.is_whole(self.catalog.get(id)?, me) || !self.has_levelled() {
             return None;
         }
         let before = core::mem::replace(&mut entry.home, me);

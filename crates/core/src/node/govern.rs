@@ -431,6 +431,7 @@ impl Node {
         {
             self.want(now, change, None);
         }
+        self.reconciled &= !self.may_take_over();
         let over = self.over(self.catalog.membership());
         self.heard |= !self.revised.is_empty() || over.iter().any(|it| !self.had.contains_key(it));
     }

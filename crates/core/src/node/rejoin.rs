@@ -7,7 +7,7 @@
 //!
 //! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
 //!   go: the others may have deleted items meanwhile, and collected the tombstones;
-//! * of tables that nobody else holds, the rows stay; those that were written after the others had
+//! * of tables that nobody else holds, and of items that no other holder may have, the rows stay; those that were written after the others had
 //!   stopped listening are written anew, in the new life;
 //! * ledger entries that none of the others had are written anew;
 //! * the catalog goes, and every place in the others' feeds.
@@ -20,12 +20,12 @@ use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
 use crate::catalog::TableEntry;
-use crate::id::{RegionSlot, TableId};
+use crate::id::{Place, RegionSlot, TableId};
 use crate::item::PrimaryKey;
 use crate::ledger;
 use crate::limits::DROP_ROWS_MAX;
 use crate::membership::{self, Change, RegionState, Voice, What};
-use crate::merge::{Stored, Write};
+use crate::merge::{Stored, Version, Write};
 use crate::replica::{Rebirth, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 
@@ -82,13 +82,18 @@ impl Node {
         entry: &TableEntry,
         page: Vec<(crate::item::ItemKey, Stored)>,
     ) {
-        let shared = !self.is_private(entry);
-        if shared {
+        let private = self.is_private(entry);
+        if !private {
             self.forget_collected(txn, entry.id);
         }
         for (key, stored) in page {
             self.forget_displaced(txn, &key, &stored);
-            let orphans = stored.versions.iter().filter(|it| self.is_orphan(entry, it.stamp));
+            // What no other holder may have, nobody else has, whatever they have heard of.
+            let alone = |it: &&Version| !entry.deleted && !self.is_shared(entry, it.origins.place);
+            let shared = !private && !stored.versions.iter().all(|it| alone(&it));
+            let orphans = stored.versions.iter().filter(|it| {
+                self.is_orphan(entry, it.stamp, it.origins.place) || (shared && alone(it))
+            });
             let orphans: Vec<_> = orphans.cloned().collect();
             for orphan in orphans.iter().filter(|_| !entry.deleted) {
                 if shared {
@@ -124,9 +129,10 @@ impl Node {
             self.forget_displaced(txn, &key, &stored);
             let table = ledger::table_of(&key.primary).and_then(|table| self.catalog.get(table));
             let greatest = stored.greatest();
-            let alone = table.is_some_and(|entry| self.is_orphan(entry, greatest.stamp));
+            let place = greatest.origins.place;
+            let alone = table.is_some_and(|entry| self.is_orphan(entry, greatest.stamp, place));
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
-                self.put_ledger(now, txn, key, row.clone(), greatest.origins.place);
+                self.put_ledger(now, txn, key, row.clone(), place);
             }
         }
     }
@@ -208,7 +214,7 @@ impl Node {
 
     /// Whether a version is one of this region's earlier lives that no other holder had when it
     /// stopped listening to that life.
-    fn is_orphan(&self, entry: &TableEntry, stamp: Stamp) -> bool {
+    fn is_orphan(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
         let me = self.config.slot;
         if stamp.origin.slot() != me || stamp.origin == self.me {
             return false;
@@ -220,13 +226,28 @@ impl Node {
             let held = voices.get(slot).and_then(|voice| voice.held.get(&stamp.origin));
             held.is_some_and(|held| held.contains(&entry.id))
         };
-        let mut others = entry.holders().filter(|&slot| slot != me).peekable();
+        let mut others = self.others_with(entry, place).peekable();
         let known = match others.peek() {
             Some(_) => others.filter(held).filter_map(had).max(),
-            // Nobody else holds the table: what was written after the last that anyone heard.
+            // Nobody else may have it: what was written after the last that anyone heard.
             None => voices.keys().filter_map(|&slot| had(slot)).max(),
         };
         stamp.hlc > known.unwrap_or(Hlc::ZERO)
+    }
+
+    /// The other holders of the table that may have what lies at `place`.
+    fn others_with<'a>(
+        &'a self,
+        entry: &'a TableEntry,
+        place: Place,
+    ) -> impl Iterator<Item = RegionSlot> + 'a {
+        let (me, placement) = (self.config.slot, &entry.settings.placement);
+        let allowed = move |slot| placement.allows(&self.catalog.directory, place, slot);
+        entry.holders().filter(move |&slot| slot != me && allowed(slot))
+    }
+
+    fn is_shared(&self, entry: &TableEntry, place: Place) -> bool {
+        self.others_with(entry, place).next().is_some()
     }
 
     /// Whether this region knows all that others have of its earlier lives: before that, it says

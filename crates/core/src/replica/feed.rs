@@ -273,6 +273,7 @@ impl Feed {
     /// for last, of a feeder that is known to know: its rows are filtered like the feed's.
     fn copy(&mut self, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let (table, after) = self.copies.pop_first()?;
+        let generation = progress.catalog.membership().generation;
         let entry = progress.catalog.get(table);
         let held = entry.filter(|entry| entry.is_held_by(self.peer));
         let me = self.me.slot();
@@ -283,7 +284,15 @@ impl Feed {
         if copying || (held.is_none() && !table.is_system()) {
             let (rows, next, collected) = (Vec::new(), None, VersionVector::default());
             let ready = false;
-            return Some(Frame::Copied(Copied { table, after, ready, rows, next, collected }));
+            return Some(Frame::Copied(Copied {
+                table,
+                after,
+                ready,
+                generation,
+                rows,
+                next,
+                collected,
+            }));
         }
         let passed_on = |origin: Origin| {
             held.is_some_and(|entry| !progress.catalog.comes_first_hand(entry, origin))
@@ -327,7 +336,8 @@ impl Feed {
         // first of the rows.
         let collected = progress.collected.get(&table).filter(|_| next.is_none());
         let collected = collected.cloned().unwrap_or_default();
-        Some(Frame::Copied(Copied { table, after, ready: true, rows, next, collected }))
+        let ready = true;
+        Some(Frame::Copied(Copied { table, after, ready, generation, rows, next, collected }))
     }
 }
 

@@ -162,6 +162,9 @@ pub struct Copied {
     pub after: Option<PrimaryKey>,
     /// `false` if the feeder does not yet know that the subscriber holds the table: ask again.
     pub ready: bool,
+    /// The generation of the membership that the feeder went by: before it has heard that a region
+    /// is gone, it leaves out what that wrote.
+    pub generation: u32,
     /// The rows.
     pub rows: Vec<Row>,
     /// Where to go on; `None` when this was the last chunk.
