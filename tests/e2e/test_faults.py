@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -66,11 +67,18 @@ def test_a_link_that_is_slow(pangea, global_table):
 
 
 def test_a_clock_is_set_off_by_a_step_and_by_a_slew(pangea, global_table):
-    before = stamp_ms(put(pangea, SECOND, global_table, "before"))
     try:
         pangea.cli("clock", "set", SECOND, "--offset-ms", "400")
-        assert stamp_ms(put(pangea, SECOND, global_table, "ahead")) >= before + 400
         assert pangea.json("clock", "list")[SECOND]["clock_offset_ms"] == 400
+        eventually(lambda: [link.get("clock_offset_ms", 0) < -300
+                            for link in pangea.status()["links"] if link["to"] == SECOND]
+                   == [True, True], "a clock that stepped is shown")
+        ahead = stamp_ms(put(pangea, SECOND, global_table, "stepped")) - time.time() * 1000
+        assert ahead < 200, "and not followed, since no peer confirms it"
+        pangea.cli("clock", "set", SECOND, "--offset-ms", "0")
+        pangea.cli("clock", "set", SECOND, "--offset-ms", "400", "--slew-ms-per-s", "1000")
+        eventually(lambda: stamp_ms(put(pangea, SECOND, global_table, "ahead"))
+                   >= time.time() * 1000 + 200, "a clock that drifts within the bound is followed")
         pangea.cli("clock", "set", SECOND, "--offset-ms", "-100", "--slew-ms-per-s", "1000")
         eventually(lambda: pangea.json("clock", "list")[SECOND]["clock_offset_ms"] == -100,
                    "the end of the slew")

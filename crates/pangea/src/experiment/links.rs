@@ -75,8 +75,10 @@ struct Split {
 #[derive(Clone, Debug, Serialize)]
 struct Measured {
     split: &'static str,
-    /// Writes that crossed a cut.
+    /// Writes that crossed a cut with no way around it.
     crossed: u64,
+    /// Writes that came around a cut, over other regions.
+    relayed: u64,
     /// Flows that no cut touched, and on which nothing came.
     stalled: u64,
     /// From the heal until every region heard every other, ms.
@@ -86,6 +88,21 @@ struct Measured {
 impl Split {
     fn new(name: &'static str, cuts: impl IntoIterator<Item = (usize, usize)>) -> Self {
         Self { name, cuts: cuts.into_iter().collect(), blackhole: false }
+    }
+
+    /// Whether rows of `from` may reach `to` over regions between which nothing is cut.
+    fn has_way(&self, from: usize, to: usize, regions: usize) -> bool {
+        let mut reached = BTreeSet::from([from]);
+        loop {
+            let next = (0..regions).find(|at| {
+                let heard = reached.iter().any(|by| !self.cuts.contains(&(*by, *at)));
+                !reached.contains(at) && heard
+            });
+            match next {
+                Some(at) => reached.insert(at),
+                None => return reached.contains(&to),
+            };
+        }
     }
 
     fn silent(self) -> Self {
@@ -195,8 +212,11 @@ async fn run_split(trial: &Trial<'_>, split: &Split) -> Result<Measured, Error> 
     let before = quiet(trial, split).await?;
     trial.rest(trial.options.during).await;
     let after = vectors(trial).await?;
-    let (crossed, stalled) = flows(trial, split, &before, &after);
-    trial.note(format!("{}: {crossed} writes crossed, {stalled} flows stalled", split.name));
+    let Flows { crossed, relayed, stalled } = flows(trial, split, &before, &after);
+    trial.note(format!(
+        "{}: {crossed} writes crossed, {relayed} came around, {stalled} flows stalled",
+        split.name
+    ));
     trial.ground.set_phase("healing");
     for place in &trial.places {
         for peer in trial.others(place) {
@@ -205,7 +225,7 @@ async fn run_split(trial: &Trial<'_>, split: &Split) -> Result<Measured, Error> 
     }
     let healed = trial.await_links().await?;
     trial.note(format!("{}: healed, all links are up after {} ms", split.name, millis(healed)));
-    Ok(Measured { split: split.name, crossed, stalled, healed_ms: millis(healed) })
+    Ok(Measured { split: split.name, crossed, relayed, stalled, healed_ms: millis(healed) })
 }
 
 /// Stops the rows from one region to another, at both ends.
@@ -251,20 +271,28 @@ async fn quiet(trial: &Trial<'_>, split: &Split) -> Result<Vec<VersionVector>, E
     }
 }
 
-/// Writes that crossed a cut, and flows beside the cuts on which nothing came.
+/// See [`Measured`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Flows {
+    crossed: u64,
+    relayed: u64,
+    stalled: u64,
+}
+
+/// Writes that crossed a cut or came around it, and flows beside the cuts on which nothing came.
 fn flows(
     trial: &Trial<'_>,
     split: &Split,
     before: &[VersionVector],
     after: &[VersionVector],
-) -> (u64, u64) {
+) -> Flows {
     let stamps: Vec<Stamp> = trial.issued().iter().map(|issued| issued.stamp).collect();
-    let (mut crossed, mut stalled) = (0, 0);
+    let mut flows = Flows::default();
     for (to, (before, after)) in before.iter().zip(after).enumerate() {
         for (from, place) in trial.places.iter().enumerate().filter(|(from, _)| *from != to) {
             let (then, now) = (newest(before, place), newest(after, place));
             if !split.cuts.contains(&(from, to)) {
-                stalled += u64::from(now <= then);
+                flows.stalled += u64::from(now <= then);
             } else if now > then {
                 let came = |stamp: &&Stamp| {
                     let of_region = stamp.origin.slot().get() == place.slot;
@@ -272,11 +300,13 @@ fn flows(
                 };
                 // Also where nothing of it was acknowledged yet: a region's own rows.
                 let count = stamps.iter().filter(came).count().max(1);
-                crossed += u64::try_from(count).unwrap_or(u64::MAX);
+                let around = split.has_way(from, to, trial.places.len());
+                let met = if around { &mut flows.relayed } else { &mut flows.crossed };
+                *met += u64::try_from(count).unwrap_or(u64::MAX);
             }
         }
     }
-    (crossed, stalled)
+    flows
 }
 
 fn findings(
@@ -328,6 +358,17 @@ mod tests {
         let all = cuts("splits");
         assert_eq!(all.len(), 7);
         assert_eq!(all[1], [(0, 1)]);
+        let around = |name: &str| {
+            let of = |split: &Split| {
+                let cuts: Vec<_> = split.cuts.iter().copied().collect();
+                cuts.iter().filter(|(from, to)| split.has_way(*from, *to, 3)).count()
+            };
+            splits(name, 3, 0, 1).iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(around("link-cut"), [0]);
+        assert_eq!(around("link-cut-one-way"), [0]);
+        assert_eq!(around("link-cut-one"), [2]);
+        assert_eq!(around("splits"), [2, 1, 2, 0, 0, 3, 0]);
         assert_eq!(all[5], [(0, 1), (1, 2), (2, 0)]);
         assert_eq!(all[6].len(), 6);
         let names: BTreeSet<_> = splits("splits", 3, 0, 1).iter().map(|split| split.name).collect();
