@@ -201,6 +201,8 @@ impl Catalog {
         self.directory = directory;
         let tables = self.tables.values_mut().chain(self.masked.values_mut());
         tables.for_each(|entry| entry.settings.bind(&self.directory));
+        let tables: Vec<TableId> = self.tables.keys().copied().collect();
+        tables.into_iter().for_each(|id| self.mask(id));
     }
 
     /// Takes in a row of the catalog table; a row that does not decode is ignored and `false`.
@@ -249,7 +251,7 @@ impl Catalog {
             });
             let left =
                 left.map(|((_, slot), status)| ReplicaSpec { slot: *slot, since: status.since });
-            self.masked.insert(id, mask::masked(entry, &self.membership, left));
+            self.masked.insert(id, mask::masked(entry, &self.membership, &self.directory, left));
         }
     }
 

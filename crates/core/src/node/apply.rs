@@ -70,6 +70,9 @@ impl Node {
         if let Err(reason) = checked {
             return effects.push(Effect::Trace(Trace::Distrusted { peer: from, reason }));
         }
+        if let Frame::Rows(rows) = &frame {
+            self.links.entry(from).or_default().speaks = Some(rows.origin);
+        }
         if !self.is_taken(from, &frame) {
             return self.fence_off(from, effects);
         }
@@ -154,7 +157,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let link = self.links.entry(from).or_default();
-        (link.frame_us, link.speaks) = (now.mono_us, Some(frame.origin));
+        link.frame_us = now.mono_us;
         self.planted_out_of_band(from, &frame);
         let link = self.links.entry(from).or_default();
         if frame.after > self.places.reached(frame.origin) {

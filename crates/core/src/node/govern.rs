@@ -244,7 +244,12 @@ impl Node {
 
     fn known_lives(&self, slot: RegionSlot) -> Vec<u16> {
         let applied = self.links.values().flat_map(|link| link.applied.keys());
-        let known = applied.chain(self.places.cuts().keys()).filter(|origin| origin.slot() == slot);
+        // Also one of which nothing was ever applied, because its clock is far ahead.
+        let spoken = self.links.values().filter_map(|link| link.speaks.as_ref());
+        let told = self.catalog.voices().values();
+        let told = told.flat_map(|voice| voice.had.keys().chain(voice.claims.keys()));
+        let known = applied.chain(self.places.cuts().keys()).chain(spoken).chain(told);
+        let known = known.filter(|origin| origin.slot() == slot);
         let mut lives: Vec<u16> = known.map(|origin| origin.incarnation()).collect();
         let region = self.catalog.membership().regions.get(&slot);
         lives.extend(region.iter().flat_map(|region| region.used.iter().copied()));

@@ -20,12 +20,12 @@ use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
 use crate::catalog::TableEntry;
-use crate::id::{Place, RegionSlot, TableId};
-use crate::item::PrimaryKey;
+use crate::id::{Origin, Place, RegionSlot, TableId};
+use crate::item::{ItemKey, PrimaryKey};
 use crate::ledger;
 use crate::limits::DROP_ROWS_MAX;
 use crate::membership::{self, Change, RegionState, Voice, What};
-use crate::merge::{Stored, Version, Write};
+use crate::merge::{Stored, Version, VersionVector, Write};
 use crate::replica::{Rebirth, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 
@@ -80,7 +80,7 @@ impl Node {
         now: Now,
         txn: &mut Txn<'_, S>,
         entry: &TableEntry,
-        page: Vec<(crate::item::ItemKey, Stored)>,
+        page: Vec<(ItemKey, Stored)>,
     ) {
         let private = self.is_private(entry);
         if !private {
@@ -111,6 +111,9 @@ impl Node {
                     self.put(txn, key.clone(), Some(stored), write);
                 }
             }
+            if !shared {
+                self.forget_unheard(txn, &key);
+            }
             if shared {
                 let was = self.fingerprint(&key, Some(&stored));
                 self.note_changed(txn, &key, was, None);
@@ -119,11 +122,39 @@ impl Node {
         }
     }
 
+    /// Of a row that stays: takes what nobody else ever heard of out of what it has seen. No place
+    /// in a feed will ever cover it, so deletes that had seen it would be kept for ever.
+    fn forget_unheard<S: Snapshot>(&self, txn: &mut Txn<'_, S>, key: &ItemKey) {
+        let Some(mut stored) = txn.item(key) else { return };
+        let heard = |origin: Origin| {
+            let had = self.catalog.voices().values().filter_map(|voice| voice.had.get(&origin));
+            had.copied().max().unwrap_or_default()
+        };
+        let earlier = |origin: Origin| origin.slot() == self.config.slot && origin != self.me;
+        let known = |vector: &VersionVector| {
+            let cut = |(origin, hlc): (Origin, Hlc)| match earlier(origin) {
+                true => (origin, hlc.min(heard(origin))),
+                false => (origin, hlc),
+            };
+            let entries = vector.iter().map(cut).filter(|(_, hlc)| *hlc > Hlc::ZERO);
+            VersionVector::from_entries(entries)
+        };
+        let seen = known(&stored.seen);
+        if seen == stored.seen {
+            return;
+        }
+        stored.seen = seen;
+        for version in &mut stored.versions {
+            version.context = known(&version.context);
+        }
+        txn.batch.items.insert(key.clone(), Some(stored));
+    }
+
     fn clean_ledger<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
-        page: Vec<(crate::item::ItemKey, Stored)>,
+        page: Vec<(ItemKey, Stored)>,
     ) {
         for (key, stored) in page {
             self.forget_displaced(txn, &key, &stored);
@@ -164,12 +195,7 @@ impl Node {
 
     /// Takes out of the index what stood in it for own versions of earlier lives that others' took
     /// the place of: it belongs to nobody's feed any more.
-    fn forget_displaced<S: Snapshot>(
-        &self,
-        txn: &mut Txn<'_, S>,
-        key: &crate::item::ItemKey,
-        stored: &Stored,
-    ) {
+    fn forget_displaced<S: Snapshot>(&self, txn: &mut Txn<'_, S>, key: &ItemKey, stored: &Stored) {
         let earlier = stored
             .seen
             .iter()
@@ -186,7 +212,7 @@ impl Node {
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
-        key: crate::item::ItemKey,
+        key: ItemKey,
         row: crate::item::Attributes,
     ) {
         let (before, me) = (txn.batch.items.remove(&key), self.me);
@@ -296,7 +322,7 @@ impl Node {
 }
 
 /// Goes on behind the page, or to the next table if it was the last.
-fn turn_page(cleaning: &mut Cleaning, table: TableId, page: &[(crate::item::ItemKey, Stored)]) {
+fn turn_page(cleaning: &mut Cleaning, table: TableId, page: &[(ItemKey, Stored)]) {
     cleaning.after = page.last().map(|(key, _)| key.primary.clone());
     if page.len() < DROP_ROWS_MAX {
         (cleaning.done, cleaning.after) = (Some(table), None);

@@ -78,6 +78,11 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     let stamp = issued.version().stamp;
     // Of a life that is over, what nobody else had received is nowhere to be had.
     let over = !sites[region].catalog.membership().admits(stamp.origin);
+    // One whose disk is lost takes itself for what others say that it was, and serves nobody; what
+    // it hears then goes when it is taken back.
+    if sites[region].is_lost() {
+        return Ok(());
+    }
     let agree = over || agree(&sites[region], &sites[issued.region], key.table);
     if !issued.durable || !agree || !sites[region].is_whole(key.table) {
         return Ok(());
@@ -93,14 +98,19 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         let row = site.disk.durable.rows.get(key);
         row.is_some_and(|held| held.stored.version(stamp).is_some())
     };
-    let elsewhere = |(other, site): (usize, &Site)| other != issued.region && shows(site);
+    // Nor what one has whose own life is over: it is asked when it is back.
+    let newest = sites.iter().map(|site| site.catalog.membership()).max_by_key(|it| it.generation);
+    let takes_part = |site: &Site| newest.is_none_or(|it| it.admits(site.origin));
+    let elsewhere =
+        |(other, site): (usize, &Site)| other != issued.region && takes_part(site) && shows(site);
     let nowhere = over && !sites.iter().enumerate().any(elsewhere);
     // Where it came to lose, what won was sent in its place; the ledger there has what lost.
     let kept = |site: &Site| {
         let kept = [&site.ledgered, &site.orphaned].map(|kept| kept.get(&issued.key));
         kept.into_iter().flatten().any(|kept| kept.has(issued.nth))
     };
-    demand(BROKEN, absorbed || nowhere || sites.iter().any(kept), || {
+    let buried = oracle.buried(sites, issued.key).has(issued.nth);
+    demand(BROKEN, absorbed || nowhere || buried || sites.iter().any(kept), || {
         let slot = sites[region].slot;
         format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
     })

@@ -11,7 +11,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::node::Collect;
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, demand, liveness};
 use crate::oracle::{Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Collection;
@@ -22,11 +22,13 @@ pub(crate) fn safe(oracle: &Oracle, site: &Site, key: &ItemKey, stored: &Stored)
     let gone = stored.stamps().filter_map(|stamp| oracle.version_of(stamp, id));
     let gone: Vec<usize> = gone.map(|id| oracle.versions[id].nth).collect();
     let absorbed = site.disk.visible.absorbed(key);
+    // What a life that is over wrote comes only from others, once they have levelled it. The batch
+    // that says so is before this one, durable or not.
+    let membership = site.visible_membership();
     for &version in &oracle.items[id].versions {
         let issued = &oracle.versions[version];
         let stamp = issued.version().stamp;
-        // What a life that is over wrote comes only from others, once they have levelled it.
-        let over = !site.catalog.membership().admits(stamp.origin);
+        let over = !membership.admits(stamp.origin);
         let foreign =
             stamp.origin.slot() != site.slot && !issued.lost && !over && !absorbed.has(issued.nth);
         if !foreign || stamp.hlc <= site.disk.visible.applied_of(stamp.origin) {
@@ -55,6 +57,9 @@ pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>) -> Option<String>
     // What waits for a dead region, waits.
     let waits = |site: &Site, table: TableId| {
         let membership = site.catalog.membership();
+        if liveness::cannot_level(sites, site) {
+            return true;
+        }
         let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
         let entry = site.catalog.get(table);
         entry

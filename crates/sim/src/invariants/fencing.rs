@@ -16,10 +16,11 @@ pub(crate) fn taken(sites: &[Site], region: usize, stamp: Stamp) -> Checked {
     if membership.generation == 0 || membership.admits(stamp.origin) {
         return Ok(());
     }
-    let others = sites
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != region && *other != stamp.origin.slot().index());
+    let others = sites.iter().enumerate().filter(|&(other, site)| {
+        // In a later life, its past in order, it has what others had given back to it.
+        let back = site.origin != stamp.origin && !site.disk.durable.reborn;
+        other != region && (other != stamp.origin.slot().index() || back)
+    });
     let known = others.map(|(_, other)| has(other, stamp)).max().unwrap_or_default();
     let here = has(site, stamp);
     demand(Invariant::Fencing, stamp.hlc <= known.max(here), || {

@@ -21,6 +21,9 @@ pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
         if let Some(why) = sites.iter().find_map(|there| behind(sites, site, there, settled)) {
             return Some(why);
         }
+        if cannot_level(sites, site) {
+            continue;
+        }
         let joining = site.catalog.membership().state(site.slot);
         if joining == Some(RegionState::Joining) {
             return Some(format!("{} is still joining", site.slot));
@@ -37,11 +40,21 @@ pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
     None
 }
 
+/// Whether a region that votes is dead, or says nothing because its disk is lost, while some life is
+/// over: that is levelled among all who vote, and nothing is collected, taken over or joined before.
+pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
+    let membership = site.catalog.membership();
+    let mute = |it: &Site| it.gone && membership.votes(it.slot);
+    let over = |it: &Site| it.lives().any(|life| !membership.admits(life));
+    sites.iter().any(mute) && sites.iter().any(over)
+}
+
 /// Why `site` does not have all that it can have of `there`.
 fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool) -> Option<String> {
     for origin in there.lives().filter(|&origin| origin != site.origin) {
         let applied = site.disk.durable.applied_of(origin);
         let over = !site.catalog.membership().admits(origin);
+        let over = over && !cannot_level(sites, site);
         let lives = origin == there.origin && !there.gone;
         let wanted = if lives { there.closed } else { best(sites, origin) };
         // What a dead region wrote counts as applied only where all of it is covered.

@@ -142,10 +142,10 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
                 None => image.absorbed(&item.key),
             })
         });
-        let mut gone = oracle.durable(item).without(kept);
-        for lost in oracle.named(id, gone).filter(|it| is_lost(sites, it.version().stamp)) {
+        let mut gone = oracle.durable(item).without(kept).without(oracle.buried(sites, id));
+        for &lost in item.versions.iter().filter(|version| oracle.perished.contains(version)) {
             // It was on a disk that is lost, and nowhere else.
-            gone = gone.without(Bits::default().with(lost.nth));
+            gone = gone.without(Bits::default().with(oracle.versions[lost].nth));
         }
         demand(BROKEN, gone.is_empty(), || {
             format!("{:?} are nowhere: {:?}", stamps(oracle, id, gone), item.key.primary)
@@ -154,12 +154,14 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     Ok(())
 }
 
-fn is_lost(sites: &[Site], stamp: Stamp) -> bool {
-    sites.iter().any(|site| site.lost.contains(&stamp.origin))
+pub(super) fn ledgers(sites: &[Site], key: KeyId) -> Bits {
+    ledgers_of(sites, usize::MAX, key)
 }
 
-pub(super) fn ledgers(sites: &[Site], key: KeyId) -> Bits {
-    let kept = sites.iter().flat_map(|site| [site.ledgered.get(&key), site.orphaned.get(&key)]);
+/// The same but for one region's.
+pub(crate) fn ledgers_of(sites: &[Site], except: usize, key: KeyId) -> Bits {
+    let sites = sites.iter().enumerate().filter(|(at, _)| *at != except);
+    let kept = sites.flat_map(|(_, site)| [site.ledgered.get(&key), site.orphaned.get(&key)]);
     let kept = kept.flatten();
     kept.fold(Bits::default(), |all, &bits| all.union(bits))
 }

@@ -8,7 +8,7 @@ mod site;
 
 pub(crate) use site::Site;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use pangea_core::id::{Origin, TableId};
@@ -23,7 +23,7 @@ use crate::bits::{Bits, VERSIONS_MAX};
 use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
-use crate::invariants::{Checked, clock, collection, identity, single_writer};
+use crate::invariants::{Checked, clock, collection, identity, nothing_vanishes, single_writer};
 
 /// A user version's place in the history of all.
 pub(crate) type VersionId = usize;
@@ -107,6 +107,11 @@ pub(crate) struct Oracle {
     pub(crate) asked: BTreeMap<u64, Asked>,
     /// What the write under way does to which items.
     pub(crate) deeds: Vec<(ItemKey, Deed)>,
+    /// Versions that were on one disk alone when that was lost.
+    pub(crate) perished: BTreeSet<VersionId>,
+    /// Per item, what deletes that were collected had overwritten: a region that comes back forgets
+    /// that it knew, and perhaps nobody else ever did.
+    buried: BTreeMap<KeyId, Bits>,
     /// Tombstones dropped, and rows shortened, each region counted.
     pub(crate) collected: u64,
     pub(crate) shortened: u64,
@@ -122,6 +127,8 @@ impl Oracle {
             by_origin: BTreeMap::new(),
             asked: BTreeMap::new(),
             deeds: Vec::new(),
+            perished: BTreeSet::new(),
+            buried: BTreeMap::new(),
             collected: 0,
             shortened: 0,
         }
@@ -253,6 +260,13 @@ impl Oracle {
         let Some(held) = held else { return Ok(()) };
         collection::safe(self, site, key, &held.stored)?;
         self.collected += held.stored.versions.len() as u64;
+        if let Some(id) = self.key_id(key) {
+            let versions = held.stored.stamps().filter_map(|stamp| self.version_of(stamp, id));
+            let past = versions.map(|id| self.versions[id].past());
+            let past = past.fold(Bits::default(), Bits::union);
+            let buried = self.buried.entry(id).or_default();
+            *buried = buried.union(past);
+        }
         write.forgotten.push((Rc::clone(key), site.disk.visible.absorbed(key)));
         Ok(())
     }
@@ -260,6 +274,13 @@ impl Oracle {
     /// Whether a row is only shorter than it was.
     fn is_shortened(&self, site: &Site, key: &ItemKey, stored: &Stored) -> Checked<bool> {
         let shown = site.disk.visible.rows.get(key).map(|held| &held.stored);
+        // What nobody ever heard of goes out of what was seen when a new life begins.
+        let same = |before: &&Stored| {
+            before.versions.iter().map(|it| it.stamp).eq(stored.versions.iter().map(|it| it.stamp))
+        };
+        if site.disk.visible.reborn && shown.filter(same).is_some() {
+            return Ok(true);
+        }
         let shorter = |before: &&Stored| before.seen.len() > 1 && stored.seen.len() == 1;
         let Some(before) = shown.filter(shorter) else { return Ok(false) };
         if !collection::is_same(before.greatest(), stored.greatest()) {
@@ -400,17 +421,57 @@ impl Oracle {
         durable.fold(Bits::default(), |bits, &id| bits.with(self.versions[id].nth))
     }
 
+    /// A disk is lost. What was there and on no disk beside it is gone for good, acknowledged or
+    /// not; a region that holds the table no more, or is about to drop it because this one has all
+    /// of it, does not keep it.
+    pub(crate) fn perish(&mut self, sites: &[Site], region: usize) {
+        for (id, item) in self.items.iter().enumerate() {
+            let table = item.key.table;
+            let keeps = |&(at, site): &(usize, &Site)| {
+                let entry = site.catalog.get(table);
+                at != region && entry.is_some_and(|entry| entry.is_held_by(site.slot))
+            };
+            let others = sites.iter().enumerate().filter(keeps);
+            let kept = others.fold(nothing_vanishes::ledgers_of(sites, region, id), |kept, it| {
+                kept.union(it.1.disk.durable.absorbed(&item.key))
+            });
+            let site = &sites[region];
+            let ledgered = [site.ledgered.get(&id), site.orphaned.get(&id)];
+            let had = ledgered.into_iter().flatten();
+            let had = had.fold(site.disk.durable.absorbed(&item.key), |had, &bits| had.union(bits));
+            let lost = had.both(self.durable(item)).without(kept);
+            self.perished.extend(lost.iter().map(|nth| item.versions[nth]));
+        }
+    }
+
+    /// What was deleted, and the delete collected, where a region that knew has come back since.
+    pub(crate) fn buried(&self, sites: &[Site], id: KeyId) -> Bits {
+        match sites.iter().any(|site| !site.former.is_empty()) {
+            true => self.buried.get(&id).copied().unwrap_or_default(),
+            false => Bits::default(),
+        }
+    }
+
     /// The durable versions of an item that any living region has seen: what a dead one wrote and
-    /// sent nobody is on its own disk alone.
+    /// sent nobody is on its own disk alone. Of a life that is over, what only ledgers have has no
+    /// row to come from.
     pub(crate) fn within_reach(&self, sites: &[Site], id: KeyId, item: &Item) -> Bits {
         let durable = self.durable(item);
         if sites.iter().all(|site| !site.gone && site.former.is_empty()) {
             return durable;
         }
         let alive = sites.iter().filter(|site| !site.gone);
-        let seen =
-            alive.fold(Bits::default(), |seen, site| seen.union(site.has_seen(id, &item.key)));
-        durable.both(seen)
+        let (mut seen, mut ledgered) = (Bits::default(), Bits::default());
+        for site in alive {
+            seen = seen.union(site.disk.durable.absorbed(&item.key));
+            ledgered = ledgered.union(site.ledgered.get(&id).copied().unwrap_or_default());
+            for issued in self.named(id, ledgered.without(seen)) {
+                if !site.catalog.membership().admits(issued.version().stamp.origin) {
+                    ledgered = ledgered.without(Bits::default().with(issued.nth));
+                }
+            }
+        }
+        durable.both(seen.union(ledgered))
     }
 
     /// The user tables that have items.

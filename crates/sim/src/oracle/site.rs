@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{Origin, RegionSlot, TableId};
-use pangea_core::item::ItemKey;
+use pangea_core::membership::{self, Membership};
 use pangea_core::time::Hlc;
 
 use crate::bits::Bits;
@@ -101,6 +101,17 @@ impl Site {
         catalog
     }
 
+    /// The newest generation that the visible rows tell of.
+    pub(crate) fn visible_membership(&self) -> Membership {
+        let rows = self.disk.visible.table(TableId::CATALOG);
+        let voices = rows.filter(|(key, _)| membership::slot_of(&key.primary).is_some());
+        let voices = voices
+            .filter_map(|(_, held)| membership::decode(held.stored.greatest().body.attributes()?));
+        let known = self.catalog.membership();
+        let newest = voices.map(|voice| voice.membership).max_by_key(|it| it.generation);
+        newest.filter(|it| it.generation > known.generation).unwrap_or_else(|| known.clone())
+    }
+
     /// Whether the disk is lost and the region was not taken back since.
     pub(crate) fn is_lost(&self) -> bool {
         let region = self.catalog.membership().regions.get(&self.slot);
@@ -117,12 +128,6 @@ impl Site {
     /// Every life that the region ever had.
     pub(crate) fn lives(&self) -> impl Iterator<Item = Origin> + '_ {
         self.former.iter().copied().chain([self.origin])
-    }
-
-    /// The versions of an item that its row has absorbed, or its ledger keeps.
-    pub(crate) fn has_seen(&self, id: KeyId, key: &ItemKey) -> Bits {
-        let ledgered = self.ledgered.get(&id).copied().unwrap_or_default();
-        self.disk.durable.absorbed(key).union(ledgered)
     }
 
     /// Whether the region's replica of the table is complete: home, or serving with nothing to

@@ -209,6 +209,7 @@ impl World {
         if self.regions[region].node.is_some() {
             self.crash(region)?;
         }
+        self.oracle.perish(&self.sites, region);
         let incarnation = self.faults.range(2, 1_023) as u16;
         self.sites[region].lose_disk(incarnation, self.swarm.regions);
         Ok(())
