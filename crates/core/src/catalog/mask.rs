@@ -14,9 +14,9 @@ use crate::membership::Membership;
 /// smallest slot: whoever has most likely all of it. It stays among the replicas until it writes
 /// the entry anew, and serves by the state of its replica as before; being home means that it alone
 /// changes the entry. Where no holder is left, those count that still have rows (`left`): they were
-/// leaving, and what they wrote last may be nowhere else; so does each of them where placement keeps
-/// some items from all holders. A table that nobody else has keeps its home: its rows are there
-/// alone.
+/// leaving, and what they wrote last may be nowhere else; so does each of them where placement
+/// keeps some items from all holders. A table that nobody else has keeps its home: its rows are
+/// there alone.
 pub(super) fn masked(
     entry: &TableEntry,
     membership: &Membership,

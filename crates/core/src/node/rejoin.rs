@@ -7,8 +7,9 @@
 //!
 //! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
 //!   go: the others may have deleted items meanwhile, and collected the tombstones;
-//! * of tables that nobody else holds, and of items that no other holder may have, the rows stay; those that were written after the others had
-//!   stopped listening are written anew, in the new life;
+//! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
+//!   those that were written after the others had stopped listening are written anew, in the new
+//!   life;
 //! * ledger entries that none of the others had are written anew;
 //! * the catalog goes, and every place in the others' feeds.
 //!

@@ -40,8 +40,9 @@ pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
     None
 }
 
-/// Whether a region that votes is dead, or says nothing because its disk is lost, while some life is
-/// over: that is levelled among all who vote, and nothing is collected, taken over or joined before.
+/// Whether a region that votes is dead, or says nothing because its disk is lost, while some life
+/// is over: that is levelled among all who vote, and nothing is collected, taken over or joined
+/// before.
 pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
     let membership = site.catalog.membership();
     let mute = |it: &Site| it.gone && membership.votes(it.slot);
