@@ -284,7 +284,11 @@ impl Node {
         if membership.state(me) != Some(RegionState::Joining) {
             return true;
         }
-        let heard: Vec<_> = self.links.iter().filter(|(_, link)| link.up && link.level).collect();
+        // What only a region that is gone has of them, nobody will ever level.
+        let speaks = |slot: RegionSlot| !membership.is_gone(slot);
+        let heard =
+            self.links.iter().filter(|(slot, link)| speaks(**slot) && link.up && link.level);
+        let heard: Vec<_> = heard.collect();
         let voters = heard.iter().filter(|(slot, _)| membership.votes(**slot)).count();
         let told = heard.iter().flat_map(|(_, link)| &link.applied);
         let mut own = told.filter(|(origin, _)| origin.slot() == me && **origin != self.me);
