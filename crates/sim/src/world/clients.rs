@@ -57,6 +57,9 @@ impl World {
         if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
             return Ok(());
         }
+        if self.has_vanished(region, &key) {
+            return Ok(());
+        }
         self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
         let writes = vec![self.with_shown(region, key)];
         let request = self.ask(Asked { region, writes, operator: None });
@@ -70,6 +73,12 @@ impl World {
         self.deliver(region, NodeEvent::Write { request, table, op: Box::new(op) })
     }
 
+    /// Whether a row is gone without a trace and nobody has noticed yet. Who writes over it then
+    /// writes as over a deleted item, and nothing can tell what was there: it is not demanded.
+    pub(super) fn has_vanished(&self, region: usize, key: &ItemKey) -> bool {
+        self.sites[region].disk.visible.rotten.get(key) == Some(&false)
+    }
+
     pub(super) fn with_shown(&self, region: usize, key: ItemKey) -> (ItemKey, Option<Stamp>) {
         let shown = self.sites[region].disk.visible.rows.get(&key);
         let shown = shown.map(|held| held.stored.greatest().stamp);
@@ -78,7 +87,8 @@ impl World {
 
     fn transact(&mut self, region: usize, ops: Vec<(TableId, WriteOp)>) -> Checked {
         let keys: Vec<ItemKey> = ops.iter().map(|(table, op)| item_key(*table, op)).collect();
-        let room = keys.iter().all(|key| self.oracle.has_room(key));
+        let fit = |key: &ItemKey| self.oracle.has_room(key) && !self.has_vanished(region, key);
+        let room = keys.iter().all(fit);
         if self.regions[region].node.is_none() || !room {
             return Ok(());
         }

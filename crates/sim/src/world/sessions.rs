@@ -194,7 +194,7 @@ impl World {
         let Ask { region, key, write, .. } = ask;
         match write {
             Some(op) => {
-                if self.oracle.has_room(&key) {
+                if self.oracle.has_room(&key) && !self.has_vanished(region, &key) {
                     self.oracle.deeds = vec![(key.clone(), self.workload.deed(&op.action))];
                     let writes = vec![self.with_shown(region, key.clone())];
                     let request = self.ask(Asked { region, writes, operator: None });
