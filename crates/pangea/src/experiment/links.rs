@@ -288,11 +288,16 @@ fn flows(
 ) -> Flows {
     let stamps: Vec<Stamp> = trial.issued().iter().map(|issued| issued.stamp).collect();
     let mut flows = Flows::default();
-    for (to, (before, after)) in before.iter().zip(after).enumerate() {
+    // What any other region had by then may still be passed on among them: it crosses nothing.
+    let known = |from: usize, place: &Place| {
+        let others = before.iter().enumerate().filter(|(at, _)| *at != from);
+        others.map(|(_, vector)| newest(vector, place)).max().unwrap_or_default()
+    };
+    for (to, (had, after)) in before.iter().zip(after).enumerate() {
         for (from, place) in trial.places.iter().enumerate().filter(|(from, _)| *from != to) {
-            let (then, now) = (newest(before, place), newest(after, place));
+            let (then, now) = (known(from, place), newest(after, place));
             if !split.cuts.contains(&(from, to)) {
-                flows.stalled += u64::from(now <= then);
+                flows.stalled += u64::from(now <= newest(had, place));
             } else if now > then {
                 let came = |stamp: &&Stamp| {
                     let of_region = stamp.origin.slot().get() == place.slot;
