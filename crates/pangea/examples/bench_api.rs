@@ -8,19 +8,12 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use support::load::{self, Kind, Measured};
-use support::process::{Process, pangea, start_pangea, wait_for};
+use support::process::wait_for;
+use support::region::{self, CONNECTIONS, Server};
 use support::{Directory, bare, dynamo, figure, free, median, option, progress};
-
-const CONNECTIONS: usize = 64;
-
-struct Server {
-    process: Process,
-    address: SocketAddr,
-}
 
 /// One measurement of one server.
 #[derive(Clone, Copy)]
@@ -34,23 +27,6 @@ fn measure(server: &Server, kind: Kind, seconds: f64) -> anyhow::Result<Round> {
     let measured = load::run(kind, server.address, CONNECTIONS, seconds)?;
     let cpu_us = (server.process.cpu_us()? - before) / measured.requests;
     Ok(Round { measured, cpu_us })
-}
-
-fn start_region(arguments: &[String], directory: &Directory) -> anyhow::Result<Server> {
-    let address = free()?;
-    let topology = format!(
-        "cluster = \"bench\"\n[[region]]\nname = \"a\"\ndynamodb = \"{address}\"\n\
-         admin = \"{}\"\npeer = \"{}\"\n",
-        free()?,
-        free()?
-    );
-    std::fs::write(directory.path().join("topology.toml"), topology)?;
-    let program = pangea(arguments)?;
-    let process = start_pangea(&program, directory.path(), &["region", "--name", "a"])?;
-    wait_for(address)?;
-    dynamo::make_table(address, &[])?;
-    load::run(Kind::Fill, address, CONNECTIONS, 1.0)?;
-    Ok(Server { process, address })
 }
 
 fn start_bare(bytes: usize) -> anyhow::Result<Server> {
@@ -118,7 +94,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     let rounds = option(arguments, "--rounds", 3)?;
     let seconds = option(arguments, "--seconds", 4.0)?;
     let directory = Directory::new("bench-api")?;
-    let region = start_region(arguments, &directory)?;
+    let region = region::start(arguments, &directory, "lww")?;
     let mut connection = dynamo::Connection::open(region.address)?;
     let hypotheses = [
         Hypothesis { per_s: "30 000", p50: "64 / rate", cpu: "25", ratio: "0.6" },

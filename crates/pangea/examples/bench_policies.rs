@@ -7,43 +7,16 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use support::load::{self, Kind};
-use support::process::{Process, pangea, start_pangea, wait_for};
-use support::{Directory, dynamo, figure, free, median, option, progress};
+use support::region::{self, CONNECTIONS, Server};
+use support::{Directory, figure, median, option, progress};
 
-const CONNECTIONS: usize = 64;
 const POLICIES: [&str; 2] = ["lww", "crdt"];
 
-struct Region {
-    process: Process,
-    address: SocketAddr,
-    _directory: Directory,
-}
-
-/// A region with a table of one policy, filled.
-fn start(arguments: &[String], policy: &str) -> anyhow::Result<Region> {
-    let directory = Directory::new(&format!("bench-policies-{policy}"))?;
-    let address = free()?;
-    let topology = format!(
-        "cluster = \"bench\"\n[[region]]\nname = \"a\"\ndynamodb = \"{address}\"\n\
-         admin = \"{}\"\npeer = \"{}\"\n",
-        free()?,
-        free()?
-    );
-    std::fs::write(directory.path().join("topology.toml"), topology)?;
-    let program = pangea(arguments)?;
-    let process = start_pangea(&program, directory.path(), &["region", "--name", "a"])?;
-    wait_for(address)?;
-    dynamo::make_merging_table(address, &[], policy)?;
-    load::run(Kind::Fill, address, CONNECTIONS, 1.0)?;
-    Ok(Region { process, address, _directory: directory })
-}
-
 /// Requests a second, and CPU of the region in us for each.
-fn measure(region: &Region, kind: Kind, seconds: f64) -> anyhow::Result<(f64, f64)> {
+fn measure(region: &Server, kind: Kind, seconds: f64) -> anyhow::Result<(f64, f64)> {
     let before = region.process.cpu_us()?;
     let measured = load::run(kind, region.address, CONNECTIONS, seconds)?;
     Ok((measured.per_s, (region.process.cpu_us()? - before) / measured.requests))
@@ -52,7 +25,11 @@ fn measure(region: &Region, kind: Kind, seconds: f64) -> anyhow::Result<(f64, f6
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     let rounds = option(arguments, "--rounds", 5)?;
     let seconds = option(arguments, "--seconds", 2.0)?;
-    let regions = [start(arguments, POLICIES[0])?, start(arguments, POLICIES[1])?];
+    let places = [Directory::new("bench-policies-lww")?, Directory::new("bench-policies-crdt")?];
+    let regions = [
+        region::start(arguments, &places[0], POLICIES[0])?,
+        region::start(arguments, &places[1], POLICIES[1])?,
+    ];
     for (name, kind) in [("PutItem", Kind::Put), ("UpdateItem ADD", Kind::Add)] {
         let mut rates = [Vec::new(), Vec::new()];
         let mut costs = [Vec::new(), Vec::new()];

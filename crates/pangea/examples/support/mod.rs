@@ -9,6 +9,7 @@ pub(crate) mod bare;
 pub(crate) mod dynamo;
 pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod region;
 pub(crate) mod writes;
 
 use std::io::Write as _;

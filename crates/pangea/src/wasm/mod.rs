@@ -219,7 +219,15 @@ impl Functions for Modules {
     ) -> Result<Option<Attributes>, String> {
         let id = ModuleId(module.id);
         if !self.holds(id) {
-            self.add(id, &module.bytes).map_err(|error| error.to_string())?;
+            let added = self.add(id, &module.bytes).or_else(|error| match error {
+                // Tables bring more than are kept compiled: that must not decide what readers see.
+                ModuleError::Full { .. } => {
+                    self.retain(|_| false);
+                    self.add(id, &module.bytes)
+                }
+                error => Err(error),
+            });
+            added.map_err(|error| error.to_string())?;
         }
         let result = self.resolve(id, key, versions);
         result.map_err(|trap| {

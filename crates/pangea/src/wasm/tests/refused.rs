@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
-use super::{CART, greater, module, saying, wasm};
+use pangea_core::catalog::function::Functions;
+
+use super::{CART, greater, item, key, module, saying, stamp, wasm};
 use crate::wasm::limits::{
     ELEMENTS_MAX, EXPORTS_MAX, FUNCTION_LOCALS_MAX, MODULE_BYTES_MAX, TABLE_ENTRIES_MAX,
 };
@@ -214,6 +216,15 @@ fn more_modules_than_there_is_room_for() {
     modules.retain(|id| id != first);
     assert!(!modules.holds(first));
     add(max).expect("there is room again");
+
+    // What tables bring is compiled again when it is needed: room decides nothing that is seen.
+    let brought = Modules::module(&greater());
+    assert!(!modules.holds(ModuleId(brought.id)));
+    let (a, b) = (item(r#"{"id":{"S":"k"},"v":{"S":"a"}}"#), item(r#"{"id":{"S":"k"}}"#));
+    let versions = [(stamp(1), Some(&a)), (stamp(2), Some(&b))];
+    let made = Functions::resolve(&modules, &brought, &key(), &versions);
+    assert!(modules.holds(ModuleId(brought.id)));
+    assert_eq!(made, Ok(Some(b)), "the greater of the two as text");
 }
 
 #[test]
