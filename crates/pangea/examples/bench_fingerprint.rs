@@ -80,6 +80,8 @@ impl Region {
     fn create(&mut self) -> TableId {
         let partition = KeyAttribute { name: "id".to_owned(), kind: KeyKind::S };
         let new = NewTable {
+            indexes: Vec::new(),
+            options: Default::default(),
             name: "t".to_owned(),
             schema: Schema { partition, sort: None },
             stream: None,

@@ -12,7 +12,9 @@ use std::rc::Rc;
 
 use pangea_core::fingerprint::{BUCKETS, Fingerprints};
 use pangea_core::id::{Origin, TableId};
+use pangea_core::index::{Fill, Fills, IndexEntry, IndexId};
 use pangea_core::item::{ItemKey, KeyValue, PrimaryKey};
+use pangea_core::journal::Record;
 use pangea_core::merge::Stored;
 use pangea_core::node::Token;
 use pangea_core::replica::{Applied, Collected, Entry, Rebirth, Snapshot};
@@ -52,6 +54,10 @@ pub(crate) struct Image {
     pub(crate) rotten: BTreeMap<Rc<ItemKey>, bool>,
     /// The past of that life is still to be put in order.
     pub(crate) reborn: bool,
+    pub(crate) index: BTreeSet<IndexEntry>,
+    pub(crate) fills: Fills,
+    /// The place of the newest record of the journal.
+    pub(crate) journaled: u64,
 }
 
 /// A batch on its way to being durable; what the images of one disk share is shared.
@@ -74,6 +80,10 @@ pub(crate) struct Write {
     /// Every stamp that the batch issues, system rows included.
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) fingerprints: Fingerprints,
+    pub(crate) index: BTreeMap<IndexEntry, bool>,
+    pub(crate) fills: BTreeMap<(TableId, IndexId), Option<Fill>>,
+    pub(crate) unindexed: BTreeSet<(TableId, IndexId)>,
+    pub(crate) journal: Vec<Record>,
     /// Index entries of rotten rows.
     pub(crate) erased: Vec<(Rc<ItemKey>, Vec<Stamp>)>,
 }
@@ -132,6 +142,9 @@ impl Image {
             fingerprints: Fingerprints::new(),
             rotten: BTreeMap::new(),
             reborn: false,
+            index: BTreeSet::new(),
+            fills: Fills::new(),
+            journaled: 0,
         }
     }
 
@@ -180,6 +193,7 @@ impl Image {
                 false => self.tombstones.remove(&entry),
             };
         }
+        self.derive(write);
         self.last = write.last.unwrap_or(self.last);
         if let Some(Rebirth { incarnation, done }) = write.rebirth {
             self.me = Origin::new(self.me.slot(), incarnation);
@@ -194,6 +208,25 @@ impl Image {
             self.applied.insert(origin, hlc);
         }
         self.collect(write);
+    }
+
+    fn derive(&mut self, write: &Write) {
+        for gone in &write.unindexed {
+            self.index.retain(|entry| (entry.table, entry.index) != *gone);
+        }
+        for (entry, put) in &write.index {
+            match put {
+                true => self.index.insert(entry.clone()),
+                false => self.index.remove(entry),
+            };
+        }
+        for (&index, &fill) in &write.fills {
+            match fill {
+                Some(fill) => self.fills.insert(index, fill),
+                None => self.fills.remove(&index),
+            };
+        }
+        self.journaled = write.journal.last().map_or(self.journaled, |record| record.sequence);
     }
 
     fn collect(&mut self, write: &Write) {
@@ -285,6 +318,10 @@ impl Snapshot for Image {
             Some(Entry { hlc: *hlc, key: ItemKey::clone(key), stored: held?.stored.clone() })
         };
         entries.filter_map(change).collect()
+    }
+
+    fn has_entries(&self, table: TableId, index: IndexId) -> bool {
+        self.index.iter().any(|entry| (entry.table, entry.index) == (table, index))
     }
 
     fn tombstones(

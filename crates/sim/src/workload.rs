@@ -239,6 +239,8 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
 pub(crate) fn create(name: String, policy: &str) -> Change {
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
+        indexes: Vec::new(),
+        options: Default::default(),
         name,
         schema: Schema { partition, sort: None },
         stream: None,

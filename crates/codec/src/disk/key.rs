@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
+use pangea_core::expr::SortRange;
 use pangea_core::id::{Origin, TableId};
+use pangea_core::index::{IndexEntry, IndexId};
 use pangea_core::item::{ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -17,6 +19,8 @@ const STAMP_BYTES: usize = 10;
 const TABLE_BYTES: usize = STAMP_BYTES;
 /// What the entries of the index of tombstones begin with, in the meta space.
 const TOMBSTONE: &[u8] = b"tombstone/";
+/// What the entries of secondary indexes begin with, in the meta space.
+const INDEX: &[u8] = b"index/";
 /// Decimal exponents run from -130 - 37 to 125; this makes them positive.
 const EXPONENT_BIAS: i32 = 1 << 14;
 
@@ -110,7 +114,10 @@ pub fn sort_range(
 /// Where segment `index` of `total` equal parts of a table begins; `index == total` is its end.
 #[must_use]
 pub fn segment(of: TableId, index: u32, total: u32) -> Option<Vec<u8>> {
-    let prefix = table(of);
+    part(table(of), index, total)
+}
+
+fn part(prefix: Vec<u8>, index: u32, total: u32) -> Option<Vec<u8>> {
     if index >= total {
         return after_prefix(&prefix);
     }
@@ -197,6 +204,124 @@ pub fn parse_tombstone(name: &[u8]) -> Option<(Stamp, Vec<u8>)> {
     let (table, rest) = name.strip_prefix(TOMBSTONE)?.split_at_checked(TABLE_BYTES)?;
     let (stamp, rest) = parse_changelog(rest)?;
     Some((stamp, [table, rest].concat()))
+}
+
+/// What every entry of an index begins with.
+#[must_use]
+pub fn index(of: TableId, index: IndexId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.extend_from_slice(INDEX);
+    bytes.extend_from_slice(&table(of));
+    bytes.extend_from_slice(&index.0.to_be_bytes());
+    bytes
+}
+
+/// What every entry of a partition of an index begins with: the values of its partition key.
+#[must_use]
+pub fn index_partition(of: TableId, id: IndexId, partition: &[KeyValue]) -> Vec<u8> {
+    let mut bytes = index(of, id);
+    let mut canonical = Vec::with_capacity(64);
+    for value in partition {
+        PrimaryKey { partition: value.clone(), sort: None }.write_canonical(&mut canonical);
+    }
+    bytes.extend_from_slice(&blake3::hash(&canonical).as_bytes()[..HASH_BYTES]);
+    bytes
+}
+
+/// Where segment `index` of `total` equal parts of an index begins; `index == total` is its end.
+#[must_use]
+pub fn index_segment(of: TableId, id: IndexId, segment: u32, total: u32) -> Option<Vec<u8>> {
+    part(index(of, id), segment, total)
+}
+
+/// The name and the value of an entry: the item's row key is what stands behind the table in it.
+///
+/// Values of a sort key are delimited, so that entries are in the order of the first one, then of
+/// the second, and so on, and then in that of the items.
+#[must_use]
+pub fn index_entry(entry: &IndexEntry) -> (Vec<u8>, Vec<u8>) {
+    let mut name = index_partition(entry.table, entry.index, &entry.key.partition);
+    entry.key.sort.iter().for_each(|value| push_delimited(&mut name, value));
+    let at = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    let row_key = row_in(entry.table, &entry.primary);
+    name.extend_from_slice(row_key.get(TABLE_BYTES..).unwrap_or_default());
+    (name, at.to_be_bytes().into())
+}
+
+/// The row key of an entry's item, given the entry's name and value.
+#[must_use]
+pub fn indexed_row(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let at = usize::try_from(u32::from_be_bytes(value.try_into().ok()?)).ok()?;
+    let table = name.strip_prefix(INDEX)?.get(..TABLE_BYTES)?;
+    Some([table, name.get(at..)?].concat())
+}
+
+/// The entries of a partition whose first sort values are `exact` and whose next one is within
+/// bounds, as [`sort_range`].
+#[must_use]
+pub fn index_range(
+    partition: &[u8],
+    exact: &[KeyValue],
+    range: &SortRange,
+) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut prefix = partition.to_vec();
+    exact.iter().for_each(|value| push_delimited(&mut prefix, value));
+    let at = |value: &KeyValue| {
+        let mut bytes = prefix.clone();
+        push_delimited(&mut bytes, value);
+        bytes
+    };
+    let behind = |bytes: Vec<u8>| after_prefix(&bytes);
+    let upper_of = |bytes: Vec<u8>| behind(bytes).map_or(Bound::Unbounded, Bound::Excluded);
+    let lower = match range.lower() {
+        Bound::Included(value) if matches!(range, SortRange::BeginsWith(_)) => {
+            let mut bytes = prefix.clone();
+            push_escaped(&mut bytes, &value);
+            Bound::Included(bytes)
+        }
+        Bound::Included(value) => Bound::Included(at(&value)),
+        Bound::Excluded(value) => behind(at(&value)).map_or(Bound::Unbounded, Bound::Included),
+        Bound::Unbounded => Bound::Included(prefix.clone()),
+    };
+    let upper = match range.upper() {
+        Bound::Included(value) => upper_of(at(&value)),
+        // What begins with a prefix ends before everything that begins with the next one.
+        Bound::Excluded(value) if matches!(range, SortRange::BeginsWith(_)) => {
+            let mut bytes = prefix.clone();
+            push_escaped(&mut bytes, &value);
+            Bound::Excluded(bytes)
+        }
+        Bound::Excluded(value) => Bound::Excluded(at(&value)),
+        Bound::Unbounded => upper_of(prefix.clone()),
+    };
+    (lower, upper)
+}
+
+/// The bytes of a value of a sort key, and a mark of their end that is less than any byte that
+/// could stand in its place.
+fn push_delimited(bytes: &mut Vec<u8>, value: &KeyValue) {
+    push_escaped(bytes, value);
+    match value {
+        KeyValue::S(_) | KeyValue::B(_) => bytes.extend_from_slice(&[0, 1]),
+        // Those below zero have an end of their own.
+        KeyValue::N(number) if number.mantissa() >= 0 => bytes.push(0),
+        KeyValue::N(_) => {}
+    }
+}
+
+/// A zero in texts and binaries is no end of them.
+fn push_escaped(bytes: &mut Vec<u8>, value: &KeyValue) {
+    let raw: &[u8] = match value {
+        KeyValue::S(text) => text.as_bytes(),
+        KeyValue::B(binary) => binary,
+        KeyValue::N(number) => return push_number(bytes, *number),
+    };
+    for &byte in raw {
+        bytes.push(byte);
+        if byte == 0 {
+            bytes.push(u8::MAX);
+        }
+    }
 }
 
 fn push_sort(bytes: &mut Vec<u8>, sort: &KeyValue) {

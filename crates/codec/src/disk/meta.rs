@@ -2,6 +2,7 @@
 //! them: a damaged stamp taken at its word would be issued again.
 
 use pangea_core::id::{Origin, TableId};
+use pangea_core::index::{Fill, IndexId};
 use pangea_core::merge::VersionVector;
 use pangea_core::time::Hlc;
 
@@ -26,6 +27,13 @@ pub const FINGERPRINT: &[u8] = b"fingerprint/";
 const SUM_BYTES: usize = 16;
 /// What the fingerprints of the store mean: see [`fingerprints`].
 pub const FINGERPRINTS: &[u8] = b"fingerprints";
+
+/// What every note on an index begins with.
+pub const FILL: &[u8] = b"fill/";
+/// The place of the newest record of the journal.
+pub const JOURNALED: &[u8] = b"journaled";
+/// What every record of the journal begins with.
+pub const JOURNAL: &[u8] = b"journal/";
 
 /// Which region of which cluster a store belongs to, and in which life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +130,62 @@ pub fn parse_fingerprint(name: &[u8]) -> Result<(TableId, u8), RowError> {
     let bucket = (reader.stamp().map(TableId)?, reader.u8()?);
     reader.finish()?;
     Ok(bucket)
+}
+
+/// The name of the note on how far an index is.
+#[must_use]
+pub fn fill(table: TableId, index: IndexId) -> Vec<u8> {
+    let mut name = FILL.to_vec();
+    name.extend_from_slice(&super::key::table(table));
+    name.extend_from_slice(&index.0.to_be_bytes());
+    name
+}
+
+/// The inverse of [`fill`].
+///
+/// # Errors
+/// The name is none of such a note.
+pub fn parse_fill(name: &[u8]) -> Result<(TableId, IndexId), RowError> {
+    let mut reader = Reader::new(name.strip_prefix(FILL).unwrap_or_default());
+    let table = reader.stamp().map(TableId)?;
+    let index = [reader.u16()?, reader.u16()?];
+    reader.finish()?;
+    Ok((table, IndexId(u32::from(index[0]) << 16 | u32::from(index[1]))))
+}
+
+/// How far an index is, as meta values hold it.
+#[must_use]
+pub fn fill_state(fill: Fill) -> Vec<u8> {
+    let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
+    writer.u8(u8::from(fill == Fill::Ready));
+    sealed(writer)
+}
+
+/// The inverse of [`fill_state`].
+///
+/// # Errors
+/// See [`RowError`].
+pub fn parse_fill_state(bytes: &[u8]) -> Result<Fill, RowError> {
+    let mut reader = Reader::new(checked(bytes)?.1);
+    let fill = if reader.u8()? == 1 { Fill::Ready } else { Fill::Filling };
+    reader.finish()?;
+    Ok(fill)
+}
+
+/// The name of a record of the journal.
+#[must_use]
+pub fn record(table: TableId, sequence: u64) -> Vec<u8> {
+    let mut name = records(table);
+    name.extend_from_slice(&sequence.to_be_bytes());
+    name
+}
+
+/// What the names of a table's records begin with.
+#[must_use]
+pub fn records(table: TableId) -> Vec<u8> {
+    let mut name = JOURNAL.to_vec();
+    name.extend_from_slice(&super::key::table(table));
+    name
 }
 
 /// A sum, as meta values hold it.

@@ -29,6 +29,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{Origin, Place, RegionSlot, TableId};
+use crate::index::Index;
 use crate::item::{Attributes, PrimaryKey};
 use crate::ledger;
 use crate::membership::{self, Membership, Voice, Voices};
@@ -92,6 +93,18 @@ pub struct TableEntry {
     pub tags: Tags,
     /// What the tags ask for.
     pub settings: Settings,
+    /// Secondary indexes, local ones first, in the order in which they were asked for.
+    pub indexes: Vec<Index>,
+    /// The identity of the next index.
+    pub next_index: u32,
+    /// Wall clock of the home region when the change stream was enabled, ms since 1970.
+    pub stream_since_ms: u64,
+    /// The attribute that says when an item expires, if items do.
+    pub ttl: Option<String>,
+    /// The past of the table is kept, to be restored from.
+    pub history: bool,
+    /// What is shown of the table and has no effect in the core; whoever shows it knows what it is.
+    pub options: Attributes,
 }
 
 impl TableEntry {
@@ -99,6 +112,18 @@ impl TableEntry {
     #[must_use]
     pub fn is_held_by(&self, slot: RegionSlot) -> bool {
         !self.deleted && (self.home == slot || self.replica(slot).is_some())
+    }
+
+    /// The index of this name.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Whether changes of items go to the journal.
+    #[must_use]
+    pub const fn is_journaled(&self) -> bool {
+        self.stream.is_some() || self.history
     }
 
     /// The wish that `slot` hold a replica.

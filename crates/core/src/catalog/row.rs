@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::function::Module;
 use super::{ReplicaSpec, ReplicaState, ReplicaStatus, Settings, StreamView, TableEntry, Tags};
 use crate::id::{Origin, RegionSlot, TableId};
+use crate::index::{Index, IndexId, decode_projected, encode_projected};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use crate::table::{KeyAttribute, KeyKind, Schema};
 use crate::time::{Hlc, Stamp};
@@ -85,6 +86,7 @@ impl TableEntry {
             let parts = [&module.id[..], &*module.bytes].map(|part| AttributeValue::B(part.into()));
             row.extend([named("module", AttributeValue::L(Vec::from(parts)))]);
         }
+        self.encode_features(&mut row);
         if self.settings.epoch > 0 {
             let epochs = [self.settings.epoch, self.settings.since];
             let epochs = epochs.map(|epoch| hlc(Hlc::from_bits(u64::from(epoch))));
@@ -92,6 +94,56 @@ impl TableEntry {
         }
         row
     }
+}
+
+impl TableEntry {
+    fn encode_features(&self, row: &mut Attributes) {
+        if self.next_index > 0 {
+            let indexes = self.indexes.iter().map(encode_index).collect();
+            row.extend([
+                named("indexes", AttributeValue::L(indexes)),
+                named("next_index", generation(self.next_index)),
+            ]);
+        }
+        if self.stream.is_some() {
+            row.extend([named("stream_ms", hlc(Hlc::from_bits(self.stream_since_ms)))]);
+        }
+        row.extend(self.ttl.as_ref().map(|attribute| named("ttl", text(attribute))));
+        if self.history {
+            row.extend([named("history", AttributeValue::Bool(true))]);
+        }
+        if !self.options.is_empty() {
+            row.extend([named("options", AttributeValue::M(self.options.clone()))]);
+        }
+    }
+}
+
+fn encode_index(index: &Index) -> AttributeValue {
+    let keys = |keys: &[KeyAttribute]| AttributeValue::L(keys.iter().map(key_attribute).collect());
+    AttributeValue::M(BTreeMap::from([
+        named("id", generation(index.id.0)),
+        named("name", text(&index.name)),
+        named("local", AttributeValue::Bool(index.local)),
+        named("partition", keys(&index.partition)),
+        named("sort", keys(&index.sort)),
+        named("projected", encode_projected(&index.projected)),
+        named("options", AttributeValue::M(index.options.clone())),
+    ]))
+}
+
+fn decode_index(value: &AttributeValue) -> Option<Index> {
+    let AttributeValue::M(members) = value else { return None };
+    let fields = Fields(members);
+    let keys = |name| fields.list(name)?.iter().map(decode_key_attribute).collect::<Option<_>>();
+    Some(Index {
+        id: IndexId(fields.generation("id")?),
+        name: fields.text("name")?.to_string(),
+        local: fields.flag("local")?,
+        partition: keys("partition")?,
+        sort: keys("sort")?,
+        projected: decode_projected(members.get("projected")?)?,
+        options: fields.map("options")?,
+    })
 }
 
 fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
@@ -121,6 +173,15 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
             None => Vec::new(),
         },
         deleted: fields.flag("deleted")?,
+        indexes: match fields.list("indexes") {
+            Some(indexes) => indexes.iter().map(decode_index).collect::<Option<_>>()?,
+            None => Vec::new(),
+        },
+        next_index: fields.generation("next_index")?,
+        stream_since_ms: fields.hlc("stream_ms").map_or(0, Hlc::to_bits),
+        ttl: fields.text("ttl").map(ToString::to_string),
+        history: fields.flag("history").unwrap_or_default(),
+        options: fields.map("options")?,
         settings: decode_settings(fields, &tags, &schema)?,
         tags,
         schema,
@@ -299,6 +360,13 @@ impl Fields<'_> {
     fn list(&self, name: &str) -> Option<&[AttributeValue]> {
         let AttributeValue::L(list) = self.0.get(name)? else { return None };
         Some(list)
+    }
+
+    /// Empty if it is not there.
+    fn map(&self, name: &str) -> Option<Attributes> {
+        let Some(value) = self.0.get(name) else { return Some(Attributes::new()) };
+        let AttributeValue::M(map) = value else { return None };
+        Some(map.clone())
     }
 
     fn number(&self, name: &str) -> Option<u8> {

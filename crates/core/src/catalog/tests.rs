@@ -13,6 +13,12 @@ fn slot(index: u8) -> RegionSlot {
 fn entry() -> TableEntry {
     let since = Hlc::from_parts(7, 7);
     TableEntry {
+        indexes: Vec::new(),
+        next_index: 0,
+        stream_since_ms: 0,
+        ttl: None,
+        history: false,
+        options: Default::default(),
         id: TableId(Stamp { hlc: Hlc::from_parts(5, 1), origin: Origin::new(slot(0), 1) }),
         name: "orders".to_string(),
         home: slot(0),

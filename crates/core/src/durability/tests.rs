@@ -17,6 +17,12 @@ fn slot(index: u8) -> RegionSlot {
 fn table(regions: u8) -> (Catalog, TableEntry) {
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     let entry = TableEntry {
+        indexes: Vec::new(),
+        next_index: 0,
+        stream_since_ms: 0,
+        ttl: None,
+        history: false,
+        options: Default::default(),
         id: TableId(Stamp { hlc: Hlc::from_bits(9), origin: Origin::new(slot(0), 1) }),
         name: "t".to_string(),
         home: slot(0),

@@ -26,6 +26,17 @@ pub struct KeyRange {
     pub sort: SortRange,
 }
 
+/// What a Query of an index reads: one partition, and a range of its sort keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRange {
+    /// The values of the partition key.
+    pub partition: Vec<KeyValue>,
+    /// Values that the first attributes of the sort key have.
+    pub exact: Vec<KeyValue>,
+    /// The wanted values of the next attribute; those behind it may be any.
+    pub sort: SortRange,
+}
+
 /// A range of sort keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortRange {

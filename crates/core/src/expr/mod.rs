@@ -22,7 +22,7 @@ use alloc::string::String;
 use core::fmt;
 
 pub use condition::Condition;
-pub use key::{KeyCondition, KeyRange, SortRange};
+pub use key::{IndexRange, KeyCondition, KeyRange, SortRange};
 pub(crate) use path::descend;
 pub use path::{Path, Step};
 pub use placeholders::Placeholders;

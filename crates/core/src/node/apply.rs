@@ -260,7 +260,7 @@ impl Node {
                 self.merge_row(now, &mut txn, row, effects);
             }
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
         match frame.next {
             None => self.subscribe(now, from, effects),
             after => {
@@ -324,7 +324,7 @@ impl Node {
 
     #[cfg(not(feature = "planted-bugs"))]
     fn persist_rows<S: Snapshot>(&mut self, txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// The same, torn apart as the planted bugs ask.
@@ -333,7 +333,8 @@ impl Node {
         use super::{Batch, Bug};
         if self.has_bug(Bug::AppliedAheadOfRows) {
             let applied = core::mem::take(&mut txn.batch.applied);
-            self.persist(Batch { applied, ..Batch::default() }, Vec::new(), effects);
+            let batch = Batch { applied, ..Batch::default() };
+            self.persist(Txn { store: txn.store, batch }, Vec::new(), effects);
         }
         let mut late = Batch::default();
         if self.has_bug(Bug::LedgerNotInBatch) {
@@ -346,7 +347,8 @@ impl Node {
                 .partition(|((_, key), _)| key.table == TableId::LEDGER);
             (late.changelog, txn.batch.changelog) = (ledger, rest);
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        let late = Txn { store: txn.store, batch: late };
+        self.persist(txn, Vec::new(), effects);
         self.persist(late, Vec::new(), effects);
     }
 

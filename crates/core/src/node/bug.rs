@@ -73,4 +73,6 @@ pub enum Bug {
     FingerprintOfTombstones,
     /// A peer's row takes the place of what is here instead of being merged.
     RepairOverwrites,
+    /// Peers' rows do not come to secondary indexes.
+    IndexNotOnApply,
 }

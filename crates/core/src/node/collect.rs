@@ -216,7 +216,7 @@ impl Node {
             self.collector.waits_due_us = now.mono_us + WAITS_INTERVAL_US;
             self.collector.collection.waits = self.waits(store);
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// Whatever of each origin is durably applied here.

@@ -54,7 +54,7 @@ impl Node {
         for entry in &entries {
             self.reconcile_table(now, &mut txn, entry, effects);
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     fn reconcile_table<S: Snapshot>(
@@ -269,7 +269,7 @@ impl Node {
         }
         self.adopt_collected(&mut txn, table, &frame.collected);
         self.conclude_copies(now, &mut txn, table, effects);
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
         self.drive_copies(now, effects);
     }
 
@@ -285,7 +285,7 @@ impl Node {
         for table in tables {
             self.conclude_copies(now, &mut txn, table, effects);
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// The copy under way that a chunk of `table` from `donor` belongs to.
@@ -349,7 +349,7 @@ impl Node {
         let since = since.unwrap_or_default();
         if !self.is_dropping(table) {
             self.put_status(now, &mut txn, table, since, ReplicaState::Dropping);
-            return self.persist(txn.batch, Vec::new(), effects);
+            return self.persist(txn, Vec::new(), effects);
         }
         let rows = store.rows(table, None, DROP_ROWS_MAX);
         if rows.is_empty() {
@@ -364,7 +364,7 @@ impl Node {
             self.note_changed(&mut txn, &key, was, None);
             txn.batch.remove(key, &stored, self.me);
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// Whether the rows of the table are going for good; those of a deleted one always do.

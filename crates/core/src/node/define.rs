@@ -13,6 +13,8 @@ use crate::catalog::{
     entry_key,
 };
 use crate::id::{Place, RegionSlot, RequestId, TableId};
+use crate::index::{Index, IndexId};
+use crate::item::{AttributeValue, Attributes};
 use crate::replica::Snapshot;
 use crate::table::Schema;
 use crate::time::{Hlc, Now};
@@ -48,6 +50,10 @@ pub struct NewTable {
     pub tags: Tags,
     /// The merge function, if the tags ask for one.
     pub module: Option<Arc<Module>>,
+    /// Secondary indexes; their identities are given by the node.
+    pub indexes: Vec<Index>,
+    /// See [`TableEntry::options`].
+    pub options: Attributes,
 }
 
 /// What shall change of a table; `None` and empty leave things as they are.
@@ -69,6 +75,18 @@ pub struct TableUpdate {
     pub tags: BTreeMap<String, Option<String>>,
     /// Another merge function, for a table that has one or shall have one.
     pub module: Option<Arc<Module>>,
+    /// Indexes to make; their identities are given by the node.
+    pub add_indexes: Vec<Index>,
+    /// Names of indexes to take away.
+    pub remove_indexes: Vec<String>,
+    /// What is shown of an index, by its name.
+    pub index_options: BTreeMap<String, Attributes>,
+    /// Set or end the expiry of items.
+    pub ttl: Option<Option<String>>,
+    /// Keep the past of the table, or not any more.
+    pub history: Option<bool>,
+    /// Members of [`TableEntry::options`] to set (`Some`) or to take away.
+    pub options: BTreeMap<String, Option<AttributeValue>>,
 }
 
 /// Why a catalog change is refused.
@@ -113,6 +131,12 @@ pub enum DefineRefusal {
     /// The region is not a member any more.
     #[error("the region was evicted or removed")]
     RegionGone(RegionSlot),
+    /// The table has an index of this name.
+    #[error("the table already has an index {0}")]
+    IndexExists(String),
+    /// The table has no index of this name.
+    #[error("the table has no index {0}")]
+    IndexMissing(String),
     /// Deletion protection is on.
     #[error("deletion protection is enabled")]
     Protected,
@@ -133,6 +157,7 @@ impl Node {
         {
             return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
         }
+        let is_new = matches!(change, Change::Create(_));
         let decided = match change {
             Change::Create(new) => self.create(now, new),
             Change::Update(update) => self.update(now, &update),
@@ -147,8 +172,11 @@ impl Node {
         };
         let mut txn = Txn::new(store);
         self.put_system(now, &mut txn, entry_key(entry.id), entry.to_attributes());
+        if is_new {
+            self.begin_indexes(&mut txn, &entry);
+        }
         self.reconciled = false;
-        self.persist(txn.batch, vec![(request, Outcome::Defined(entry))], effects);
+        self.persist(txn, vec![(request, Outcome::Defined(entry))], effects);
     }
 
     fn create(&mut self, now: Now, new: NewTable) -> Result<TableEntry, DefineRefusal> {
@@ -159,7 +187,16 @@ impl Node {
         let mut settings = Settings::parse(&new.tags, &new.schema)?;
         settings.provide(new.module)?;
         settings.check(&self.config.directory)?;
+        let next_index = u32::try_from(new.indexes.len()).unwrap_or(u32::MAX);
+        let numbered = (0..next_index).zip(new.indexes);
+        let numbered = numbered.map(|(id, index)| Index { id: IndexId(id), ..index });
         Ok(TableEntry {
+            indexes: numbered.collect(),
+            next_index,
+            stream_since_ms: now.wall_ms,
+            ttl: None,
+            history: false,
+            options: new.options,
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
             home,
@@ -190,12 +227,17 @@ impl Node {
             entry.former.retain(|former| former.slot != slot);
             entry.replicas.push(ReplicaSpec { slot, since });
         }
+        let streamed = entry.stream;
         if let Some(stream) = update.stream {
             entry.stream = stream;
         }
         if !update.add.is_empty() {
             entry.stream = entry.stream.or(Some(StreamView::NewAndOldImages));
         }
+        if streamed.is_none() {
+            entry.stream_since_ms = now.wall_ms;
+        }
+        change_features(&mut entry, update)?;
         if !entry.replicas.is_empty() && entry.stream.is_none() {
             return Err(DefineRefusal::StreamNeeded);
         }
@@ -310,4 +352,38 @@ impl Node {
         }
         Some(entry)
     }
+}
+
+/// What a change asks of indexes, expiry and what is only shown.
+fn change_features(entry: &mut TableEntry, update: &TableUpdate) -> Result<(), DefineRefusal> {
+    for name in &update.remove_indexes {
+        if entry.index(name).is_none() {
+            return Err(DefineRefusal::IndexMissing(name.clone()));
+        }
+        entry.indexes.retain(|index| index.name != *name);
+    }
+    for index in &update.add_indexes {
+        if entry.index(&index.name).is_some() {
+            return Err(DefineRefusal::IndexExists(index.name.clone()));
+        }
+        let id = IndexId(entry.next_index);
+        entry.next_index = entry.next_index.saturating_add(1);
+        entry.indexes.push(Index { id, ..index.clone() });
+    }
+    for (name, options) in &update.index_options {
+        let index = entry.indexes.iter_mut().find(|index| index.name == *name);
+        let index = index.ok_or_else(|| DefineRefusal::IndexMissing(name.clone()))?;
+        index.options.extend(options.clone());
+    }
+    if let Some(ttl) = &update.ttl {
+        entry.ttl.clone_from(ttl);
+    }
+    entry.history = update.history.unwrap_or(entry.history);
+    for (name, value) in &update.options {
+        match value {
+            Some(value) => entry.options.insert(name.clone(), value.clone()),
+            None => entry.options.remove(name),
+        };
+    }
+    Ok(())
 }

@@ -313,7 +313,7 @@ impl Node {
         if next != own {
             self.put_system(now, &mut txn, membership::key(me), next.to_attributes());
         }
-        self.persist(txn.batch, replies, effects);
+        self.persist(txn, replies, effects);
     }
 
     /// What peers had applied in lives that are over says nothing of what they have.

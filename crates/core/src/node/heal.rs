@@ -64,7 +64,7 @@ impl Node {
             self.planted_overwrite(&mut txn, &row);
             self.merge_row(now, &mut txn, row, effects);
         }
-        self.persist(txn.batch, vec![(request, Outcome::Healed { done: true })], effects);
+        self.persist(txn, vec![(request, Outcome::Healed { done: true })], effects);
     }
 
     /// As of any peer's rows: none from the future, none under settings not heard of, none forged.

@@ -14,6 +14,7 @@ mod bug;
 mod collect;
 mod copy;
 mod define;
+mod derive;
 mod event;
 mod govern;
 mod heal;
@@ -192,6 +193,11 @@ pub struct Node {
     upkeep_due: bool,
     /// When this process first heard of time, monotonic microseconds.
     began_us: Option<u64>,
+    indexes: derive::Indexes,
+    /// The place of the newest record of the journal.
+    journaled: u64,
+    /// The wall clock of the event under way, ms since 1970.
+    wall_ms: u64,
 }
 
 /// A batch on its way to the disk, and what waits for it.
@@ -275,6 +281,9 @@ impl Node {
             tick_us: 0,
             upkeep_due: true,
             began_us: None,
+            indexes: derive::Indexes::new(durable.fills),
+            journaled: durable.journaled,
+            wall_ms: 0,
             config,
         }
     }
@@ -299,6 +308,7 @@ impl Node {
             clock.hear(*peer, *sample);
         }
         let now = self.read_clock(now, effects);
+        self.wall_ms = now.wall_ms;
         let Some(event) = self.fit_for(event, effects) else { return };
         let past = self.knows_its_past();
         if past && !self.past {
@@ -346,7 +356,7 @@ impl Node {
         if self.cleaning.is_some() {
             return 0;
         }
-        if self.upkeep_due || !self.reconciled || self.heard {
+        if self.upkeep_due || !self.reconciled || self.heard || self.indexes.due {
             return self.tick_us;
         }
         (self.tick_us + TICK_US).min(self.collect_due_us())
@@ -420,7 +430,7 @@ impl Node {
             return;
         }
         self.tick_us = now.mono_us;
-        self.upkeep_due = true;
+        (self.upkeep_due, self.indexes.due) = (true, true);
         self.began_us = self.began_us.or(Some(now.mono_us));
         self.resubscribe(now, effects);
         self.drive_copies(now, effects);
@@ -446,6 +456,9 @@ impl Node {
             self.drive_retention(now, store, effects);
         }
         if token == self.next_token {
+            self.fill_indexes(store, effects);
+        }
+        if token == self.next_token {
             self.collect(now, store, effects);
         }
     }
@@ -460,12 +473,14 @@ impl Node {
     }
 
     /// Hands a batch to the disk, and `replies` to whoever waits once it is durable.
-    fn persist(
+    fn persist<S: Snapshot>(
         &mut self,
-        mut batch: Batch,
+        mut txn: Txn<'_, S>,
         replies: Vec<(RequestId, Outcome)>,
         effects: &mut Vec<Effect>,
     ) {
+        self.derive(&mut txn);
+        let mut batch = txn.batch;
         if batch.is_empty() {
             self.reply_when_settled(replies, effects);
             return;

@@ -47,7 +47,7 @@ impl Node {
         let Some(incarnation) = life.filter(|life| *life != self.me.incarnation()) else { return };
         let mut txn = Txn::new(store);
         txn.batch.rebirth = Some(Rebirth { incarnation, done: false });
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// Puts one page of the past in order.
@@ -73,7 +73,7 @@ impl Node {
             }
         }
         self.cleaning = Some(cleaning);
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     fn clean_table<S: Snapshot>(

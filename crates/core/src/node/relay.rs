@@ -208,7 +208,7 @@ impl Node {
         };
         self.planted_acknowledgement(from);
         self.settle_relays(from, &mut txn);
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 
     /// A peer may pass on only what it was asked for; a late frame may find nobody who asked.
@@ -315,6 +315,6 @@ impl Node {
         let mut txn = Txn::new(store);
         peers.into_iter().for_each(|peer| self.settle_relays(peer, &mut txn));
         self.level(&mut txn);
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
     }
 }

@@ -39,7 +39,7 @@ impl Node {
     ) {
         let mut txn = Txn::new(store);
         let outcome = self.decide(now, &mut txn, resolution);
-        self.persist(txn.batch, vec![(request, outcome)], effects);
+        self.persist(txn, vec![(request, outcome)], effects);
     }
 
     fn decide<S: Snapshot>(

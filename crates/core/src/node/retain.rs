@@ -78,7 +78,7 @@ impl Node {
             let content = stored.greatest().body.attributes().map_or(0, item_size);
             *self.round.by_hour.entry(hour).or_default() += content as u64 + ROW_BYTES;
         }
-        self.persist(txn.batch, Vec::new(), effects);
+        self.persist(txn, Vec::new(), effects);
         if last {
             self.conclude_round(now, retention, effects);
         }

@@ -123,6 +123,8 @@ impl Region {
     fn in_life(index: u8, incarnation: u16) -> Self {
         let config = Config::new(slot(index), 500);
         let durable = Durable {
+            fills: Default::default(),
+            journaled: 0,
             incarnation,
             reborn: false,
             last: Hlc::ZERO,
@@ -167,6 +169,8 @@ impl Region {
         };
         let name = "t".to_string();
         let new = NewTable {
+            indexes: Vec::new(),
+            options: Default::default(),
             name,
             schema,
             stream: None,

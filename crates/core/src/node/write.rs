@@ -72,7 +72,7 @@ impl Node {
                 Outcome::Written { returned, stamp, bytes }
             }
         };
-        self.persist(txn.batch, vec![(request, outcome)], effects);
+        self.persist(txn, vec![(request, outcome)], effects);
     }
 
     /// All writes or none, under one stamp: whoever merges them decides the same for every item.
@@ -117,7 +117,7 @@ impl Node {
             }
         }
         let outcome = Outcome::Transacted { stamp, bytes };
-        self.persist(txn.batch, vec![(request, outcome)], effects);
+        self.persist(txn, vec![(request, outcome)], effects);
     }
 
     /// What a client's write comes to, against what the transaction sees.
@@ -138,6 +138,10 @@ impl Node {
         let applied =
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         drop(shown);
+        if let Some(next) = &applied.next {
+            let mut indexes = entry.indexes.iter();
+            indexes.try_for_each(|index| index.check(next)).map_err(Unplanned::Refused)?;
+        }
         let place = self.place(entry, &key.primary, stored.as_ref(), applied.next.as_ref())?;
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
         let draft = match &entry.settings.policy {

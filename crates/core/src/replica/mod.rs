@@ -27,7 +27,7 @@ mod places;
 pub use feed::Feed;
 pub use places::Places;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,7 +35,9 @@ use alloc::vec::Vec;
 use crate::catalog::Catalog;
 use crate::fingerprint::{self, BUCKETS, Fingerprints};
 use crate::id::{Origin, RegionSlot, TableId};
+use crate::index::{Fill, Fills, IndexEntry, IndexId};
 use crate::item::{ItemKey, PrimaryKey};
+use crate::journal::Record;
 use crate::merge::{Stored, Version, VersionVector};
 use crate::repair::{Answer, Ask};
 use crate::time::{Hlc, Stamp};
@@ -282,6 +284,11 @@ pub trait Snapshot {
         limit: usize,
     ) -> Vec<(ItemKey, Stored)>;
 
+    /// Whether there are entries of an index; a store that keeps none has none.
+    fn has_entries(&self, _table: TableId, _index: IndexId) -> bool {
+        false
+    }
+
     /// The bucket of an item: a function of its partition key, the same in every region.
     fn bucket(&self, key: &ItemKey) -> u8 {
         fingerprint::bucket(&key.primary)
@@ -346,6 +353,14 @@ pub struct Batch {
     pub collected: Collected,
     /// The new fingerprints of the buckets that have changed.
     pub fingerprints: Fingerprints,
+    /// Entries of secondary indexes to put (`true`), or to remove.
+    pub index: BTreeMap<IndexEntry, bool>,
+    /// How far the region is with indexes; `None` of one that is gone.
+    pub fills: BTreeMap<(TableId, IndexId), Option<Fill>>,
+    /// Indexes that are gone: some thousand entries of each shall go with this batch.
+    pub unindexed: BTreeSet<(TableId, IndexId)>,
+    /// Changes of items that go to the journal, in order.
+    pub journal: Vec<Record>,
     /// What damage has left, by its place: goes before anything is put.
     pub erased: BTreeMap<(TableId, Vec<u8>), Erased>,
     /// A new life of the region begins with this batch, or its past is in order with it.
@@ -374,6 +389,10 @@ impl Batch {
             && self.collected.is_empty()
             && self.fingerprints.is_empty()
             && self.erased.is_empty()
+            && self.index.is_empty()
+            && self.fills.is_empty()
+            && self.unindexed.is_empty()
+            && self.journal.is_empty()
             && self.rebirth.is_none()
     }
 
@@ -455,6 +474,10 @@ pub struct Durable {
     pub collected: Collected,
     /// The fingerprints of all tables.
     pub fingerprints: Fingerprints,
+    /// How far the region is with indexes.
+    pub fills: Fills,
+    /// The place of the newest record that was ever in the journal.
+    pub journaled: u64,
 }
 
 /// Why a row or frame of a peer was not taken.

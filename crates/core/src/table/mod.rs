@@ -37,6 +37,17 @@ impl KeyKind {
         )
     }
 
+    /// Whether a value is of this type.
+    #[must_use]
+    pub const fn is_of(self, value: &AttributeValue) -> bool {
+        matches!(
+            (self, value),
+            (Self::S, AttributeValue::S(_))
+                | (Self::N, AttributeValue::N(_))
+                | (Self::B, AttributeValue::B(_))
+        )
+    }
+
     /// The type that `text` names: `S`, `N` or `B`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

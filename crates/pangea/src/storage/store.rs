@@ -5,9 +5,10 @@ use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use pangea_codec::disk::meta::{self, Identity};
-use pangea_codec::disk::{self, RowError, key};
+use pangea_codec::disk::{self, RowError, journal, key};
 use pangea_core::catalog::{Catalog, Policy};
 use pangea_core::id::TableId;
+use pangea_core::index::{Fills, IndexId};
 use pangea_core::item::ItemKey;
 use pangea_core::replica::{Applied, Batch, Collected, Durable, Rebirth};
 use pangea_core::time::Hlc;
@@ -19,6 +20,9 @@ use super::{
 
 /// Rows to put, or to remove, later ones over earlier ones.
 type Changes = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+
+/// Entries of an index that is gone that go with one batch.
+const UNINDEXED_MAX: usize = 4096;
 
 /// Why a directory is not this region's store.
 #[derive(Debug, thiserror::Error)]
@@ -126,12 +130,17 @@ impl Store {
         let last = last.map(|last| known(meta::LAST, meta::parse_hlc(&last))).transpose()?;
         let owner = view.get(Space::Meta, meta::IDENTITY)?;
         let owner = owner.map(|owner| known(meta::IDENTITY, Identity::decode(&owner)));
+        let journaled = view.get(Space::Meta, meta::JOURNALED)?;
+        let journaled =
+            journaled.map(|it| known(meta::JOURNALED, meta::parse_commits(&it))).transpose()?;
         Ok(Durable {
             incarnation: owner.transpose()?.map_or(self.owner.incarnation, |it| it.incarnation),
             reborn: view.get(Space::Meta, meta::REBORN)?.is_some(),
             last: last.unwrap_or(Hlc::ZERO),
             applied: applied(view.as_ref())?,
             collected: collected(view.as_ref())?,
+            fills: fills(view.as_ref())?,
+            journaled: journaled.unwrap_or_default(),
             fingerprints: rot::fingerprints(&StoreView::new(view.clone()))?.0,
             catalog: catalog(StoreView::new(view))?,
         })
@@ -166,6 +175,9 @@ impl Store {
         for batch in batches {
             if let Some(rebirth) = batch.rebirth {
                 self.begin_life(rebirth, &mut changes)?;
+            }
+            for &(table, index) in &batch.unindexed {
+                self.empty_index(table, index, &mut changes)?;
             }
             encode(batch, &mut changes);
         }
@@ -206,6 +218,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Removes some of the entries of an index.
+    fn empty_index(
+        &self,
+        table: TableId,
+        index: IndexId,
+        changes: &mut Changes,
+    ) -> Result<(), Fault> {
+        let prefix = key::index(table, index);
+        let end = key::after_prefix(&prefix).unwrap_or_default();
+        let bounds = (Bound::Included(&prefix[..]), Bound::Excluded(&end[..]));
+        let mut left = UNINDEXED_MAX;
+        self.engine.view()?.scan(Space::Meta, bounds, false, &mut |name, _| {
+            changes.insert((Space::Meta, name.to_vec()), None);
+            left -= 1;
+            if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
     }
 
     /// Why writes are refused, if they are.
@@ -259,6 +289,21 @@ fn encode(batch: Batch, changes: &mut Changes) {
         let value = (!seen.is_empty()).then(|| meta::vector(&seen));
         changes.insert((Space::Meta, meta::collected(table)), value);
     }
+    for (entry, put) in batch.index {
+        let (name, value) = key::index_entry(&entry);
+        changes.insert((Space::Meta, name), put.then_some(value));
+    }
+    for ((table, index), fill) in batch.fills {
+        changes.insert((Space::Meta, meta::fill(table, index)), fill.map(meta::fill_state));
+    }
+    for record in &batch.journal {
+        let name = meta::record(record.key.table, record.sequence);
+        changes.insert((Space::Meta, name), Some(journal::encode(record)));
+    }
+    if let Some(newest) = batch.journal.last() {
+        let place = meta::commits(newest.sequence);
+        changes.insert((Space::Meta, meta::JOURNALED.to_vec()), Some(place));
+    }
     if let Some(last) = batch.last {
         changes.insert((Space::Meta, meta::LAST.to_vec()), Some(meta::hlc(last)));
     }
@@ -278,6 +323,12 @@ fn applied(view: &dyn View) -> Result<Applied, Fault> {
 fn collected(view: &dyn View) -> Result<Collected, Fault> {
     facts(view, meta::COLLECTED, |name, value| {
         Ok((meta::parse_collected(name)?, meta::parse_vector(value)?))
+    })
+}
+
+fn fills(view: &dyn View) -> Result<Fills, Fault> {
+    facts(view, meta::FILL, |name, value| {
+        Ok((meta::parse_fill(name)?, meta::parse_fill_state(value)?))
     })
 }
 

@@ -1,7 +1,9 @@
 //! Reads of typed rows.
 
+mod index;
 mod tombstones;
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,6 +11,7 @@ use pangea_codec::disk::{self, RowError, key};
 use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
+use pangea_core::index::IndexId;
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::merge::{Body, Stored, VersionVector};
 use pangea_core::replica::{Batch, Entry, Snapshot};
@@ -373,6 +376,10 @@ impl Snapshot for StoreView {
         self.keep(self.read_stored(key))
     }
 
+    fn has_entries(&self, table: TableId, index: IndexId) -> bool {
+        self.keep(self.has_index_entries(table, index))
+    }
+
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.keep(self.changed_items(origin, after, through, limit))
     }
@@ -449,6 +456,10 @@ impl GroupView {
         self.group.collected.extend(batch.collected);
         self.group.fingerprints.extend(batch.fingerprints);
         self.group.erased.extend(batch.erased);
+        self.group.index.extend(batch.index);
+        self.group.fills.extend(batch.fills);
+        self.group.unindexed.extend(batch.unindexed);
+        self.group.journal.extend(batch.journal);
         self.group.last = batch.last.or(self.group.last);
     }
 
@@ -479,6 +490,12 @@ impl Snapshot for GroupView {
         self.view.bucket(key)
     }
 
+    fn has_entries(&self, table: TableId, index: IndexId) -> bool {
+        let mut puts = self.group.index.iter().filter(|(_, put)| **put);
+        puts.any(|(entry, _)| entry.table == table && entry.index == index)
+            || self.view.has_entries(table, index)
+    }
+
     /// Durable entries alone, with durable items: feeds are not shown groups, and the node looks
     /// again before it changes one.
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
@@ -499,23 +516,27 @@ impl Snapshot for GroupView {
         self.view.newest(origin)
     }
 
-    /// In the store's order, except that rows new in this group come last.
     fn rows(
         &self,
         table: TableId,
         after: Option<&PrimaryKey>,
         limit: usize,
     ) -> Vec<(ItemKey, Stored)> {
-        let removed = self.group.items.values().filter(|stored| stored.is_none()).count();
-        let durable = self.view.rows(table, after, limit + removed);
-        let known = durable.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-        let current = |(key, stored): (ItemKey, Stored)| match self.group.items.get(&key) {
-            Some(changed) => changed.clone().map(|stored| (key, stored)),
-            None => Some((key, stored)),
-        };
-        let fresh =
-            self.group.items.iter().filter(|(key, _)| key.table == table && !known.contains(key));
-        let fresh = fresh.filter_map(|(key, stored)| Some((key.clone(), stored.clone()?)));
-        durable.into_iter().filter_map(current).chain(fresh).take(limit).collect()
+        let changed = self.group.items.iter().filter(|(key, _)| key.table == table);
+        let removed = changed.clone().filter(|(_, stored)| stored.is_none()).count();
+        let durable = self.view.rows(table, after, limit.saturating_add(removed));
+        let after = after.map(|after| key::row_in(table, after));
+        let mut rows: BTreeMap<Vec<u8>, (ItemKey, Option<Stored>)> = BTreeMap::new();
+        for (item, stored) in durable {
+            rows.insert(key::row(&item), (item, Some(stored)));
+        }
+        for (item, stored) in changed {
+            let row_key = key::row(item);
+            if after.as_ref().is_none_or(|after| row_key > *after) {
+                rows.insert(row_key, (item.clone(), stored.clone()));
+            }
+        }
+        let rows = rows.into_values().filter_map(|(item, stored)| Some((item, stored?)));
+        rows.take(limit).collect()
     }
 }

@@ -17,6 +17,8 @@ async fn create(region: &Region) -> TableId {
         Schema { partition: KeyAttribute { name: "id".to_owned(), kind: KeyKind::S }, sort: None };
     let name = "t".to_owned();
     let new = NewTable {
+        indexes: Vec::new(),
+        options: Default::default(),
         name,
         schema,
         stream: None,

@@ -370,6 +370,8 @@ impl World {
         let node = Node::new(
             config,
             Durable {
+                fills: Default::default(),
+                journaled: 0,
                 reborn: false,
                 incarnation,
                 last,

@@ -215,6 +215,10 @@ impl Oracle {
             issued: Vec::new(),
             stamps: Vec::new(),
             fingerprints: batch.fingerprints,
+            index: batch.index,
+            fills: batch.fills,
+            unindexed: batch.unindexed,
+            journal: batch.journal,
             erased: Vec::new(),
         };
         for ((table, place), gone) in batch.erased {

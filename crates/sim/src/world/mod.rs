@@ -265,6 +265,8 @@ impl World {
                 catalog: site.catalog.clone(),
                 collected: site.disk.durable.collected.clone(),
                 fingerprints: site.disk.durable.fingerprints.clone(),
+                fills: site.disk.durable.fills.clone(),
+                journaled: site.disk.durable.journaled,
             },
             None => Durable {
                 incarnation: 1,
@@ -274,6 +276,8 @@ impl World {
                 catalog: Catalog::new(self.all_slots()),
                 collected: Default::default(),
                 fingerprints: Default::default(),
+                fills: Default::default(),
+                journaled: 0,
             },
         };
         Node::new(config, durable)

@@ -121,6 +121,8 @@ fn what_was_collected_survives_a_restart_and_goes_with_the_table() {
     let kept = regions[1].store.collected.clone();
     assert_eq!(kept.keys().collect::<Vec<_>>(), [&table]);
     let durable = Durable {
+        fills: Default::default(),
+        journaled: 0,
         incarnation: 1,
         reborn: false,
         last: Hlc::ZERO,

@@ -28,6 +28,8 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         deletion_protection: create.deletion_protection,
         tags: settings::tags_of(region, &create.table, create.tags),
         module,
+        indexes: Vec::new(),
+        options: Default::default(),
     };
     let entry = define(region, &create.table, Change::Create(new)).await?;
     Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription"))
@@ -152,6 +154,13 @@ fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> ApiError {
         DefineRefusal::HasReplicas => ApiError::validation(format!(
             "Table {name} still has replicas: delete them first, by UpdateTable"
         )),
+        DefineRefusal::IndexExists(index) => ApiError::validation(format!(
+            "Attempting to create an index which already exists: {index}"
+        )),
+        DefineRefusal::IndexMissing(index) => ApiError::new(
+            ErrorKind::ResourceNotFound,
+            format!("Requested resource not found: Index: {index} not found"),
+        ),
         DefineRefusal::StreamNeeded => ApiError::validation(format!(
             "Table {name} has replicas: its stream cannot be disabled"
         )),

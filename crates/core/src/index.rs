@@ -1,0 +1,232 @@
+//! Secondary indexes: which entry an item has in an index, as a pure function of what readers see.
+//!
+//! An entry is a key and nothing else: the values of the index's key attributes, then the item's
+//! primary key. What a query returns is read from the item, so that an entry changes only with the
+//! key attributes, and projected attributes are never older than the item. Every change of an item
+//! puts and removes its entries in the same batch ([`crate::node`]), whoever wrote it: an index is
+//! a function of the merged view, the same in every region.
+//!
+//! An item that lacks a key attribute of an index, or has one of another type, is not in it.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::id::TableId;
+use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
+use crate::table::{KeyAttribute, Refusal, Schema};
+
+/// Names an index of a table; never used again for another one of that table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexId(pub u32);
+
+/// Which attributes a query of an index may return (DynamoDB `Projection`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projected {
+    /// All.
+    All,
+    /// The keys of table and index.
+    Keys,
+    /// Those, and the attributes named.
+    Include(Vec<String>),
+}
+
+/// A secondary index of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Identity.
+    pub id: IndexId,
+    /// Name, unique among the indexes of its table.
+    pub name: String,
+    /// Local: its partition key is the table's. Global else.
+    pub local: bool,
+    /// The attributes of the partition key, at least one.
+    pub partition: Vec<KeyAttribute>,
+    /// The attributes of the sort key.
+    pub sort: Vec<KeyAttribute>,
+    /// What it projects.
+    pub projected: Projected,
+    /// What is shown of it and has no effect here, such as its throughput.
+    pub options: Attributes,
+}
+
+/// The values of the key attributes of an index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexKey {
+    /// Those of the partition key.
+    pub partition: Vec<KeyValue>,
+    /// Those of the sort key.
+    pub sort: Vec<KeyValue>,
+}
+
+/// That an item is in an index, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexEntry {
+    /// Whose index.
+    pub table: TableId,
+    /// Which index.
+    pub index: IndexId,
+    /// Where in it.
+    pub key: IndexKey,
+    /// The item.
+    pub primary: PrimaryKey,
+}
+
+/// How far a region is with the entries of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Entries of items that were there before the index are still being made.
+    Filling,
+    /// Every item that belongs in it is in it.
+    Ready,
+}
+
+/// How far a region is with each index.
+pub type Fills = BTreeMap<(TableId, IndexId), Fill>;
+
+impl Index {
+    /// Its key attributes, those of the partition key first.
+    pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        self.partition.iter().chain(&self.sort)
+    }
+
+    /// Where the item is in the index, if it is.
+    #[must_use]
+    pub fn key_of(&self, item: &Attributes) -> Option<IndexKey> {
+        let values = |attributes: &[KeyAttribute]| {
+            let values = attributes.iter().map(|attribute| key_value(attribute, item));
+            values.collect::<Option<Vec<KeyValue>>>()
+        };
+        Some(IndexKey { partition: values(&self.partition)?, sort: values(&self.sort)? })
+    }
+
+    /// The part of an item that the index projects.
+    #[must_use]
+    pub fn project(&self, schema: &Schema, item: Attributes) -> Attributes {
+        let included = match &self.projected {
+            Projected::All => return item,
+            Projected::Keys => [].as_slice(),
+            Projected::Include(names) => names.as_slice(),
+        };
+        let mut item = item;
+        item.retain(|name, _| {
+            schema.key_names().any(|key| key == name)
+                || self.attributes().any(|key| key.name == *name)
+                || included.contains(name)
+        });
+        item
+    }
+
+    /// Refuses an item whose attributes cannot be keys of the index: a client that writes one has
+    /// made a mistake, where one that leaves them out wants the item not to be in the index.
+    ///
+    /// # Errors
+    /// [`Refusal::Validation`].
+    pub fn check(&self, item: &Attributes) -> Result<(), Refusal> {
+        for attribute in self.attributes() {
+            let Some(value) = item.get(&attribute.name) else { continue };
+            self.check_value(attribute, value)?;
+        }
+        let sort = self.sort.iter().filter_map(|attribute| item.get(&attribute.name));
+        if sort.map(length).sum::<usize>() > SORT_KEY_BYTES_MAX {
+            return refuse(
+                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), Refusal> {
+        let (name, index) = (&attribute.name, &self.name);
+        let (expected, actual) = (attribute.kind, value.type_name());
+        if !attribute.kind.is_of(value) {
+            return refuse(&format!(
+                "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} \
+                 IndexName: {index}"
+            ));
+        }
+        let what = match value {
+            AttributeValue::S(text) if text.is_empty() => "string",
+            AttributeValue::B(bytes) if bytes.is_empty() => "binary",
+            _ => "",
+        };
+        if !what.is_empty() {
+            return Err(Refusal::Validation(format!(
+                "One or more parameter values are not valid. A value specified for a secondary \
+                 index key is not supported. The AttributeValue for a key attribute cannot contain \
+                 an empty {what} value. IndexName: {index}, IndexKey: {name}"
+            )));
+        }
+        let is_partition = self.partition.iter().any(|key| key.name == *name);
+        if is_partition && length(value) > PARTITION_KEY_BYTES_MAX {
+            // The missing space is DynamoDB's own.
+            return refuse("Size of hashkey has exceeded the maximum size limit of2048 bytes");
+        }
+        Ok(())
+    }
+}
+
+/// How the entries of an item change with it.
+#[must_use]
+pub fn changed(
+    index: &Index,
+    before: Option<&Attributes>,
+    after: Option<&Attributes>,
+) -> (Option<IndexKey>, Option<IndexKey>) {
+    let (before, after) =
+        (before.and_then(|it| index.key_of(it)), after.and_then(|it| index.key_of(it)));
+    if before == after { (None, None) } else { (before, after) }
+}
+
+fn refuse(text: &str) -> Result<(), Refusal> {
+    Err(Refusal::Validation(["One or more parameter values were invalid: ", text].concat()))
+}
+
+fn key_value(attribute: &KeyAttribute, item: &Attributes) -> Option<KeyValue> {
+    let value = match item.get(&attribute.name)? {
+        AttributeValue::S(text) if !text.is_empty() => KeyValue::S(text.clone()),
+        AttributeValue::B(bytes) if !bytes.is_empty() => KeyValue::B(bytes.clone()),
+        AttributeValue::N(number) => KeyValue::N(*number),
+        _ => return None,
+    };
+    attribute.kind.fits(&value).then_some(value)
+}
+
+fn length(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// The catalog row's form of a projection: `ALL`, `KEYS_ONLY`, or `INCLUDE` and names.
+pub(crate) fn encode_projected(projected: &Projected) -> AttributeValue {
+    let text = |word: &str| AttributeValue::S(word.to_string());
+    match projected {
+        Projected::All => text("ALL"),
+        Projected::Keys => text("KEYS_ONLY"),
+        Projected::Include(names) => AttributeValue::L(names.iter().map(|it| text(it)).collect()),
+    }
+}
+
+/// The inverse of [`encode_projected`].
+pub(crate) fn decode_projected(value: &AttributeValue) -> Option<Projected> {
+    match value {
+        AttributeValue::S(word) if word == "ALL" => Some(Projected::All),
+        AttributeValue::S(word) if word == "KEYS_ONLY" => Some(Projected::Keys),
+        AttributeValue::L(names) => {
+            let name = |value: &AttributeValue| match value {
+                AttributeValue::S(name) => Some(name.clone()),
+                _ => None,
+            };
+            Some(Projected::Include(names.iter().map(name).collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

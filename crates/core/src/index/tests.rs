@@ -1,0 +1,88 @@
+use alloc::string::ToString;
+use alloc::vec;
+
+use super::*;
+use crate::item::Number;
+use crate::table::KeyKind;
+
+fn attribute(name: &str, kind: KeyKind) -> KeyAttribute {
+    KeyAttribute { name: name.to_string(), kind }
+}
+
+fn by_mail() -> Index {
+    Index {
+        id: IndexId(0),
+        name: "by-mail".to_string(),
+        local: false,
+        partition: vec![attribute("mail", KeyKind::S)],
+        sort: vec![attribute("age", KeyKind::N)],
+        projected: Projected::Include(vec!["name".to_string()]),
+        options: Attributes::new(),
+    }
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_string())
+}
+
+fn item(values: &[(&str, AttributeValue)]) -> Attributes {
+    values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+}
+
+fn number(value: &str) -> AttributeValue {
+    AttributeValue::N(Number::parse(value).expect("a number"))
+}
+
+#[test]
+fn an_item_is_in_an_index_if_it_has_all_its_key_attributes() {
+    let index = by_mail();
+    let whole = item(&[("mail", text("a@b")), ("age", number("7"))]);
+    assert!(index.key_of(&whole).is_some());
+    assert_eq!(index.key_of(&item(&[("mail", text("a@b"))])), None);
+    let mistyped = item(&[("mail", text("a@b")), ("age", text("7"))]);
+    assert_eq!(index.key_of(&mistyped), None, "as another region's row may be");
+    assert_eq!(index.key_of(&item(&[("mail", text("")), ("age", number("7"))])), None);
+}
+
+#[test]
+fn entries_change_with_the_key_attributes_alone() {
+    let index = by_mail();
+    let before = item(&[("mail", text("a")), ("age", number("7")), ("name", text("x"))]);
+    let renamed = item(&[("mail", text("a")), ("age", number("7")), ("name", text("y"))]);
+    assert_eq!(changed(&index, Some(&before), Some(&renamed)), (None, None));
+    let moved = item(&[("mail", text("b")), ("age", number("7"))]);
+    let (gone, come) = changed(&index, Some(&before), Some(&moved));
+    assert_eq!((gone, come), (index.key_of(&before), index.key_of(&moved)));
+    assert_eq!(changed(&index, Some(&before), None), (index.key_of(&before), None));
+}
+
+#[test]
+fn values_that_can_be_no_key_are_refused() {
+    let index = by_mail();
+    let refused = |values: &[(&str, AttributeValue)]| match index.check(&item(values)) {
+        Err(Refusal::Validation(message)) => message,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        refused(&[("mail", number("1"))]),
+        "One or more parameter values were invalid: Type mismatch for Index Key mail Expected: S \
+         Actual: N IndexName: by-mail"
+    );
+    assert!(refused(&[("mail", text(""))]).ends_with("IndexName: by-mail, IndexKey: mail"));
+    assert_eq!(index.check(&item(&[("name", text(""))])), Ok(()));
+}
+
+#[test]
+fn projections_keep_the_keys_of_table_and_index() {
+    let schema = Schema { partition: attribute("pk", KeyKind::S), sort: None };
+    let whole = [("pk", "1"), ("mail", "m"), ("age", "2"), ("name", "n"), ("rest", "r")];
+    let whole: Attributes =
+        whole.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let names = |projected: Projected| {
+        let index = Index { projected, ..by_mail() };
+        index.project(&schema, whole.clone()).into_keys().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(Projected::All), "age mail name pk rest");
+    assert_eq!(names(Projected::Keys), "age mail pk");
+    assert_eq!(names(by_mail().projected), "age mail name pk");
+}

@@ -1,0 +1,191 @@
+//! What follows from items: entries of secondary indexes, and records of the journal.
+//!
+//! Both are functions of what readers saw before and see after a batch, and are in that batch:
+//! whatever changes an item comes through [`Node::persist`], where they are made. An index that
+//! came after the table is filled by [`Node::fill_indexes`], some rows at a time, while writes
+//! already keep it; that of an index which is gone is emptied.
+
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Txn};
+use crate::catalog::TableEntry;
+use crate::id::TableId;
+use crate::index::{self, Fill, Fills, Index, IndexEntry, IndexId};
+use crate::item::{Attributes, ItemKey, PrimaryKey};
+use crate::journal::Record;
+use crate::merge::Stored;
+use crate::replica::{Batch, Snapshot};
+use crate::view::view;
+
+/// Rows of one step of filling an index.
+const FILL_ROWS_MAX: usize = 256;
+
+/// Where the filling of an index is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Filling {
+    index: (TableId, IndexId),
+    after: Option<PrimaryKey>,
+}
+
+/// How far indexes are, and which is being filled.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Indexes {
+    fills: Fills,
+    filling: Option<Filling>,
+    /// There may be something to fill or to empty.
+    pub(super) due: bool,
+}
+
+impl Indexes {
+    pub(super) fn new(fills: Fills) -> Self {
+        Self { fills, filling: None, due: true }
+    }
+}
+
+impl Node {
+    /// Adds to a batch what follows from the items in it.
+    pub(super) fn derive<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>) {
+        let mut derived = Batch::default();
+        for (key, stored) in &txn.batch.items {
+            let entry = self.catalog.get(key.table);
+            let Some(entry) = entry.filter(|it| !it.indexes.is_empty() || it.is_journaled()) else {
+                continue;
+            };
+            let was = txn.store.item(key);
+            let (before, after) = (shown(entry, was.as_ref()), shown(entry, stored.as_ref()));
+            if before == after {
+                continue;
+            }
+            if !self.planted_index_forgotten(stored.as_ref()) {
+                derive_index(&mut derived, entry, key, before.as_ref(), after.as_ref());
+            }
+            let newest = stored.as_ref().map(|it| it.greatest().stamp);
+            // What a replica copies or drops is no change that its readers see.
+            if let Some(stamp) = newest
+                && entry.is_journaled()
+                && self.catalog.is_serving(entry, self.config.slot)
+            {
+                let sequence = self.journaled + 1 + derived.journal.len() as u64;
+                let (key, wall_ms) = (key.clone(), self.wall_ms);
+                derived.journal.push(Record { sequence, wall_ms, key, stamp, before, after });
+            }
+        }
+        self.journaled += derived.journal.len() as u64;
+        txn.batch.index.extend(derived.index);
+        txn.batch.journal.extend(derived.journal);
+    }
+
+    /// The indexes of a table that is new have nothing to be filled with.
+    pub(super) fn begin_indexes<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, entry: &TableEntry) {
+        for index in &entry.indexes {
+            self.note_fill(&mut txn.batch, (entry.id, index.id), Some(Fill::Ready));
+        }
+    }
+
+    /// Takes the next step of filling or emptying an index, if there is any.
+    pub(super) fn fill_indexes(&mut self, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+        if !core::mem::take(&mut self.indexes.due) {
+            return;
+        }
+        let mut txn = Txn::new(store);
+        if let Some(gone) = self.gone_index() {
+            if store.has_entries(gone.0, gone.1) {
+                txn.batch.unindexed.insert(gone);
+            } else {
+                self.note_fill(&mut txn.batch, gone, None);
+            }
+            self.indexes.due = true;
+        } else if let Some((entry, index)) = self.unfilled_index() {
+            self.fill(&mut txn, &entry, &index);
+            self.indexes.due = true;
+        }
+        self.persist(txn, Vec::new(), effects);
+    }
+
+    fn fill<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, entry: &TableEntry, index: &Index) {
+        let id = (entry.id, index.id);
+        if !self.indexes.fills.contains_key(&id) {
+            self.note_fill(&mut txn.batch, id, Some(Fill::Filling));
+        }
+        let filling = self.indexes.filling.take().filter(|filling| filling.index == id);
+        let after = filling.and_then(|filling| filling.after);
+        let rows = txn.store.rows(entry.id, after.as_ref(), FILL_ROWS_MAX);
+        let last = rows.last().map(|(key, _)| key.primary.clone());
+        let more = rows.len() >= FILL_ROWS_MAX;
+        for (key, stored) in rows {
+            let item = shown(entry, Some(&stored));
+            let item = item.as_ref();
+            if let Some(at) = item.and_then(|item| index.key_of(item)) {
+                let primary = key.primary;
+                let entry = IndexEntry { table: entry.id, index: index.id, key: at, primary };
+                txn.batch.index.insert(entry, true);
+            }
+        }
+        if more {
+            self.indexes.filling = Some(Filling { index: id, after: last });
+        } else {
+            self.note_fill(&mut txn.batch, id, Some(Fill::Ready));
+        }
+    }
+
+    fn note_fill(&mut self, batch: &mut Batch, index: (TableId, IndexId), fill: Option<Fill>) {
+        match fill {
+            Some(fill) => self.indexes.fills.insert(index, fill),
+            None => self.indexes.fills.remove(&index),
+        };
+        batch.fills.insert(index, fill);
+    }
+
+    /// An index that has entries here and is not wanted any more.
+    fn gone_index(&self) -> Option<(TableId, IndexId)> {
+        let wanted = |&(table, id): &(TableId, IndexId)| {
+            let entry = self.catalog.get(table).filter(|entry| !entry.deleted);
+            entry.is_some_and(|entry| entry.indexes.iter().any(|index| index.id == id))
+        };
+        self.indexes.fills.keys().find(|index| !wanted(index)).copied()
+    }
+
+    fn unfilled_index(&self) -> Option<(TableEntry, Index)> {
+        let held = self.catalog.held_by(self.config.slot);
+        let mut indexes = held.flat_map(|it| it.indexes.iter().map(move |index| (it, index)));
+        let is_ready = |table, id| self.indexes.fills.get(&(table, id)) == Some(&Fill::Ready);
+        let (entry, index) = indexes.find(|(entry, index)| !is_ready(entry.id, index.id))?;
+        Some((entry.clone(), index.clone()))
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_index_forgotten(&self, _: Option<&Stored>) -> bool {
+        false
+    }
+
+    /// Rows of peers do not come to the indexes.
+    #[cfg(feature = "planted-bugs")]
+    fn planted_index_forgotten(&self, stored: Option<&Stored>) -> bool {
+        self.has_bug(super::Bug::IndexNotOnApply)
+            && stored.is_some_and(|stored| stored.greatest().stamp.origin != self.me)
+    }
+}
+
+/// What readers see of an item.
+fn shown(entry: &TableEntry, stored: Option<&Stored>) -> Option<Attributes> {
+    Some(view(&entry.settings.policy, stored?)?.into_owned())
+}
+
+fn derive_index(
+    derived: &mut Batch,
+    entry: &TableEntry,
+    key: &ItemKey,
+    before: Option<&Attributes>,
+    after: Option<&Attributes>,
+) {
+    for index in &entry.indexes {
+        let (before, after) = index::changed(index, before, after);
+        for (at, put) in [(before, false), (after, true)] {
+            let Some(at) = at else { continue };
+            let primary = key.primary.clone();
+            let entry = IndexEntry { table: entry.id, index: index.id, key: at, primary };
+            derived.index.insert(entry, put);
+        }
+    }
+}
