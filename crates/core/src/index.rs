@@ -14,9 +14,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::id::TableId;
-use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey, item_size};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use crate::table::{KeyAttribute, Refusal, Schema};
+
+/// Bytes of one write unit (DynamoDB).
+const WRITE_UNIT_BYTES: usize = 1024;
+
+/// What a write costs indexes, in write units; those that it costs nothing are not named.
+pub type IndexUnits = Vec<(IndexId, u32)>;
 
 /// Names an index of a table; never used again for another one of that table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +123,36 @@ impl Index {
                 || included.contains(name)
         });
         item
+    }
+
+    /// What a write costs the index, in write units: nothing unless it changes what the index shows
+    /// (measured on the service by the Parity Suite).
+    #[must_use]
+    pub fn write_units(
+        &self,
+        schema: &Schema,
+        before: Option<&Attributes>,
+        after: Option<&Attributes>,
+    ) -> u32 {
+        let shown = |item: Option<&Attributes>| {
+            let key = self.key_of(item?)?;
+            Some((key, self.project(schema, item?.clone())))
+        };
+        let units = |item: &Attributes| {
+            u32::try_from(item_size(item).div_ceil(WRITE_UNIT_BYTES).max(1)).unwrap_or(u32::MAX)
+        };
+        match (shown(before), shown(after)) {
+            (None, None) => 0,
+            (Some((_, only)), None) | (None, Some((_, only))) => units(&only),
+            (Some((was, before)), Some((is, after))) if was == is => {
+                if before == after {
+                    0
+                } else {
+                    units(&before).max(units(&after))
+                }
+            }
+            (Some((_, before)), Some((_, after))) => units(&before) + units(&after),
+        }
     }
 
     /// Refuses an item whose attributes cannot be keys of the index: a client that writes one has

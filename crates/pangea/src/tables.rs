@@ -56,3 +56,32 @@ impl TableReport {
         }
     }
 }
+
+/// Where a region answers how its indexes stand against its items.
+pub const VERIFY: &str = "/v1/tables/verify";
+
+/// An index against the items of its table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexReport {
+    /// Its name.
+    pub index: String,
+    /// Whether it is filled.
+    pub ready: bool,
+    /// Items that belong in it.
+    pub items: u64,
+    /// Those of them that are not in it.
+    pub missing: u64,
+    /// Entries that should not be there.
+    pub surplus: u64,
+}
+
+/// The indexes of a table in one region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// Which region.
+    pub region: String,
+    /// Which table.
+    pub table: String,
+    /// Each of its indexes.
+    pub indexes: Vec<IndexReport>,
+}

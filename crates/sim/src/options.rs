@@ -64,6 +64,8 @@ pub(crate) struct Swarm {
     pub(crate) ledger_per_minute: u32,
     /// Per mille of operations that change a table's merge policy.
     pub(crate) switches: u64,
+    /// Per mille of operations that give a table an index, or take it away.
+    pub(crate) indexes: u64,
     /// Per mille of operations that are transactions.
     pub(crate) transactions: u64,
     /// Per mille of writes to items that only the first regions may have.
@@ -166,6 +168,7 @@ impl Swarm {
             conditions: rng.pick(&[0, 0, 300]),
             sessions: more.pick(&[0, 0, 1, 3]),
             wide: more.pick(&[0, 0, 300, 1000]),
+            indexes: more.pick(&[0, 0, 0, 150]),
             net: draw_net(rng),
             sync_us: rng.pick(&[0, 1_000, 5_000, 20_000]),
             timer_late_us: rng.pick(&[0, 0, 10_000, 40_000]),

@@ -6,6 +6,7 @@
 use pangea_core::catalog::{MERGE, Tags};
 use pangea_core::expr::{Condition, Kind, Placeholders};
 use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::index::{Index, IndexId, Projected};
 use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
@@ -77,6 +78,9 @@ impl Workload {
         }
         if self.rng.chance(self.swarm.switches) {
             return vec![self.switch()];
+        }
+        if self.rng.chance(self.swarm.indexes) {
+            return vec![self.reindex()];
         }
         if self.rng.chance(self.swarm.transactions) {
             return vec![self.transact()];
@@ -167,6 +171,18 @@ impl Workload {
         Operation::Transact { region, ops }
     }
 
+    /// A table gets an index where it is at home, or loses it.
+    fn reindex(&mut self) -> Operation {
+        let table = self.tables[self.rng.index(self.tables.len())].clone();
+        let mut update = TableUpdate { name: table.name, ..TableUpdate::default() };
+        if self.rng.chance(700) {
+            update.add_indexes.push(by_value());
+        } else {
+            update.remove_indexes.push(by_value().name);
+        }
+        Operation::Define { region: table.home, change: Change::Update(update) }
+    }
+
     /// A table's merge policy changes where it is at home; from siblings it does not go back.
     fn switch(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
@@ -239,7 +255,7 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
 pub(crate) fn create(name: String, policy: &str) -> Change {
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
-        indexes: Vec::new(),
+        indexes: vec![by_value()],
         options: Default::default(),
         name,
         schema: Schema { partition, sort: None },
@@ -254,6 +270,19 @@ pub(crate) fn create(name: String, policy: &str) -> Change {
         ]),
         module: Some(module()),
     })
+}
+
+/// An index of what clients put.
+fn by_value() -> Index {
+    Index {
+        id: IndexId(0),
+        name: "by-value".to_string(),
+        local: false,
+        partition: vec![KeyAttribute { name: "v".to_string(), kind: KeyKind::S }],
+        sort: Vec::new(),
+        projected: Projected::Keys,
+        options: Default::default(),
+    }
 }
 
 /// Gives a table replicas, so that it has `holders` of them with its home.

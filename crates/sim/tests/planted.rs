@@ -201,6 +201,11 @@ fn fingerprints_of_what_is_deleted_are_found() {
 }
 
 #[test]
+fn secondary_indexes_that_lack_what_peers_sent_are_found() {
+    check(Bug::IndexNotOnApply, 20, &[Invariant::Index]);
+}
+
+#[test]
 fn a_repair_that_overwrites_is_found() {
     let by = [Invariant::NothingVanishes, Invariant::Convergence, Invariant::Liveness];
     check(Bug::RepairOverwrites, 200, &by);
@@ -285,6 +290,7 @@ fn survey() {
         Bug::FingerprintNotOnApply,
         Bug::FingerprintOfTombstones,
         Bug::RepairOverwrites,
+        Bug::IndexNotOnApply,
         Bug::RelayAcknowledges,
         Bug::RelayTrusted,
         Bug::FenceForgotten,

@@ -1,9 +1,12 @@
 //! Keys sort as values do, rows round-trip, damage is noticed.
 
 use super::*;
+use pangea_core::expr::SortRange;
 use pangea_core::id::{Origin, RegionSlot};
+use pangea_core::index::{Fill, IndexEntry, IndexId, IndexKey};
 use pangea_core::item::Attributes;
 use pangea_core::item::{AttributeValue, KeyValue, Number};
+use pangea_core::journal::Record;
 use pangea_core::merge::{Body, Origins, Write, overwrite};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -146,6 +149,62 @@ fn segments_cover_a_table_without_overlap() {
     }
 }
 
+/// Entries are in the order of their values, one attribute after another, whatever bytes are in
+/// them, and bounds hold exactly the entries that match.
+#[test]
+fn index_entries_sort_as_their_values_do() {
+    let text = |it: &str| KeyValue::S(it.to_owned());
+    let number = |it: &str| KeyValue::N(Number::parse(it).expect("a number"));
+    let firsts = ["", "a", "a\0", "a\0\u{1}", "a\u{1}", "aa", "b"].map(text);
+    let seconds = ["-1e30", "-12", "-1.5", "0", "0.001", "1", "12", "123", "2"].map(number);
+    let mut entries = Vec::new();
+    for (first, second) in firsts.iter().flat_map(|it| seconds.iter().map(move |to| (it, to))) {
+        let primary = key();
+        let key = IndexKey {
+            partition: vec![text("p"), number("7")],
+            sort: vec![first.clone(), second.clone()],
+        };
+        let (table, index) = (TableId::LEDGER, IndexId(3));
+        entries.push(IndexEntry { table, index, key, primary });
+    }
+    let named: Vec<_> = entries.iter().map(|entry| (key::index_entry(entry).0, entry)).collect();
+    let (mut by_name, mut by_value) = (named.clone(), named);
+    by_name.sort();
+    by_value.sort_by(|a, b| a.1.key.sort.cmp(&b.1.key.sort));
+    assert_eq!(by_name, by_value);
+    let partition = key::index_partition(TableId::LEDGER, IndexId(3), &entries[0].key.partition);
+    let check = |exact: &[KeyValue], range: SortRange| {
+        let bounds = key::index_range(&partition, exact, &range);
+        for (name, entry) in &by_name {
+            let next = &entry.key.sort[exact.len()];
+            let wanted = entry.key.sort.starts_with(exact) && range.matches(next);
+            let inside = std::ops::RangeBounds::contains(&bounds, name);
+            assert!(inside || !wanted, "{exact:?} {range:?} {entry:?}");
+            let prefix = matches!(range, SortRange::BeginsWith(_));
+            assert!(inside == wanted || prefix, "{exact:?} {range:?} {entry:?}");
+        }
+    };
+    for (at, value) in firsts.iter().enumerate() {
+        let one = |range: fn(KeyValue) -> SortRange| check(&[], range(value.clone()));
+        for range in [SortRange::Eq, SortRange::Lt, SortRange::Le, SortRange::Gt, SortRange::Ge] {
+            one(range);
+        }
+        one(SortRange::BeginsWith);
+        firsts[at..].iter().for_each(|to| {
+            check(&[], SortRange::Between(value.clone(), to.clone()));
+        });
+        for second in &seconds {
+            let exact = std::slice::from_ref(value);
+            check(exact, SortRange::Lt(second.clone()));
+            check(exact, SortRange::Ge(second.clone()));
+        }
+        check(std::slice::from_ref(value), SortRange::All);
+    }
+    let (name, value) = key::index_entry(&entries[5]);
+    let row_key = key::row_in(TableId::LEDGER, &entries[5].primary);
+    assert_eq!(key::indexed_row(&name, &value), Some(row_key));
+}
+
 #[test]
 fn changelog_keys_sort_by_origin_then_reading() {
     let stamp = |slot, bits| Stamp { hlc: Hlc::from_bits(bits), origin: origin(slot) };
@@ -155,6 +214,20 @@ fn changelog_keys_sort_by_origin_then_reading() {
     for (bytes, stamp) in keys.iter().zip(stamps) {
         assert_eq!(key::parse_changelog(bytes), Some((stamp, &b"row"[..])));
     }
+}
+
+fn index_entry() -> IndexEntry {
+    let stamp = Stamp { hlc: Hlc::from_parts(1_789_000_000_000, 2), origin: origin(1) };
+    let values = |it: &str| vec![KeyValue::S(it.to_owned()), KeyValue::N(Number::from(5))];
+    let at = IndexKey { partition: values("p"), sort: values("s\0") };
+    IndexEntry { table: TableId(stamp), index: IndexId(9), key: at, primary: key() }
+}
+
+fn record() -> Record {
+    let stamp = Stamp { hlc: Hlc::from_parts(1_789_000_000_000, 2), origin: origin(1) };
+    let key = ItemKey { table: TableId(stamp), primary: key() };
+    let after = Some([("v".to_owned(), AttributeValue::S("x".to_owned()))].into());
+    Record { sequence: 5, wall_ms: 1_789_000_000_007, key, stamp, before: None, after }
 }
 
 #[test]
@@ -174,6 +247,12 @@ fn keys_and_meta_values_are_frozen() {
         ("fingerprint", meta::fingerprint(TableId(stamp), 7)),
         ("sum", meta::sum(3 << 100)),
         ("fingerprints", meta::fingerprints(1)),
+        ("index", key::index_entry(&index_entry()).0),
+        ("indexed", key::index_entry(&index_entry()).1),
+        ("fill", meta::fill(TableId(stamp), IndexId(9))),
+        ("filled", meta::fill_state(Fill::Ready)),
+        ("record_key", meta::record(TableId(stamp), 5)),
+        ("record", journal::encode(&record())),
     ];
     let text: String = lines
         .map(|(name, bytes)| {
@@ -200,6 +279,14 @@ fn keys_and_meta_values_are_frozen() {
     let entry = key::tombstone(TableId(stamp), stamp, &row_key);
     assert!(entry.starts_with(&key::tombstones_of(TableId(stamp), stamp)));
     assert_eq!(key::parse_tombstone(&entry), Some((stamp, row_key)));
+    let index = (TableId(stamp), IndexId(70_000));
+    assert_eq!(meta::parse_fill(&meta::fill(index.0, index.1)), Ok(index));
+    for fill in [Fill::Filling, Fill::Ready] {
+        assert_eq!(meta::parse_fill_state(&meta::fill_state(fill)), Ok(fill));
+    }
+    let record = record();
+    let name = meta::record(record.key.table, record.sequence);
+    assert_eq!(journal::decode(&name, &journal::encode(&record)), Ok(record));
 }
 
 /// Half of the mutants get a checksum that holds, so that the decoders themselves are reached.

@@ -24,10 +24,34 @@ pub enum ReturnCapacity {
 pub struct Consumed {
     /// The table's name.
     pub table: String,
-    /// Capacity units.
+    /// Capacity units, those of indexes included.
     pub units: f64,
+    /// The share of each index.
+    pub indexes: Vec<IndexUnits>,
     /// How much to tell.
     pub detail: ReturnCapacity,
+}
+
+/// What an index's part in a request consumed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexUnits {
+    /// The index's name.
+    pub index: String,
+    /// Whether it is a local one.
+    pub local: bool,
+    /// Capacity units.
+    pub units: f64,
+}
+
+impl Consumed {
+    /// Adds what an index consumed.
+    pub fn add(&mut self, index: &str, local: bool, units: f64) {
+        self.units += units;
+        match self.indexes.iter_mut().find(|it| it.index == index && it.local == local) {
+            Some(known) => known.units += units,
+            None => self.indexes.push(IndexUnits { index: index.to_string(), local, units }),
+        }
+    }
 }
 
 /// Read units of `bytes` that were read at once: a half of them if eventually consistent.
@@ -53,8 +77,26 @@ pub(super) fn write_consumed(out: &mut Vec<u8>, consumed: &Consumed) {
     object.value("CapacityUnits", &consumed.units);
     if consumed.detail == ReturnCapacity::Indexes {
         let mut table = Object::new(object.member("Table"));
-        table.value("CapacityUnits", &consumed.units);
+        let indexes: f64 = consumed.indexes.iter().map(|it| it.units).sum();
+        table.value("CapacityUnits", &(consumed.units - indexes));
         table.end();
+        write_indexes(&mut object, "LocalSecondaryIndexes", consumed, true);
+        write_indexes(&mut object, "GlobalSecondaryIndexes", consumed, false);
     }
     object.end();
+}
+
+/// An index that consumed nothing is not told of, and without any there is no member.
+fn write_indexes(object: &mut Object<'_>, member: &str, consumed: &Consumed, local: bool) {
+    let mut indexes = consumed.indexes.iter().filter(|it| it.local == local).peekable();
+    if indexes.peek().is_none() {
+        return;
+    }
+    let mut map = Object::new(object.member(member));
+    for index in indexes {
+        let mut entry = Object::new(map.member(&index.index));
+        entry.value("CapacityUnits", &index.units);
+        entry.end();
+    }
+    map.end();
 }

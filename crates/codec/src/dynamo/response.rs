@@ -48,11 +48,11 @@ pub fn written(returned: Option<&Attributes>, consumed: Option<&Consumed>) -> Ve
     one("Attributes", returned, consumed)
 }
 
-/// The body for `Query` and `Scan`; `Items` is left out where only the count was wanted.
+/// The body for `Query` and `Scan`, with the key to go on behind; `Items` is left out where only the count was wanted.
 #[must_use]
 pub fn page(
     result: &PageResult,
-    schema: &Schema,
+    last: Option<&Attributes>,
     count_only: bool,
     consumed: Option<&Consumed>,
 ) -> Vec<u8> {
@@ -62,8 +62,8 @@ pub fn page(
         }
         body.value("Count", &result.count);
         body.value("ScannedCount", &result.scanned_count);
-        if let Some(key) = &result.last_evaluated {
-            write_attributes(body.member("LastEvaluatedKey"), &schema.attributes_of(key));
+        if let Some(last) = last {
+            write_attributes(body.member("LastEvaluatedKey"), last);
         }
         total(body, consumed);
     })

@@ -8,6 +8,7 @@ use core::ops::Bound;
 use super::condition::{Comparator, Node, Operand};
 use super::path::Path;
 use super::{Condition, ExprError, Kind, Placeholders};
+use crate::index::Index;
 use crate::item::{AttributeValue, KeyValue};
 use crate::table::{KeyAttribute, Schema};
 
@@ -198,6 +199,80 @@ impl KeyCondition {
         let Some((_, sort)) = find(&attribute.name) else { return missed(&attribute.name) };
         check_values(attribute, sort)?;
         Ok(KeyRange { partition, sort: sort.clone() })
+    }
+}
+
+impl KeyCondition {
+    /// The stretch of an index that the condition names: equalities for every attribute of the
+    /// partition key and for the first of the sort key, and any condition for the next.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Refused`] where the condition does not fit the index's key.
+    pub fn resolve_in(&self, index: &Index) -> Result<IndexRange, ExprError> {
+        let find = |name: &str| {
+            let found = self.parts.iter().find(|(other, _)| other == name);
+            found.map(|(_, range)| range)
+        };
+        let missed = |name: &str| {
+            Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
+        };
+        let mut partition = Vec::new();
+        for attribute in &index.partition {
+            let Some(range) = find(&attribute.name) else { return missed(&attribute.name) };
+            let SortRange::Eq(value) = range else {
+                return refuse("Query key condition not supported");
+            };
+            check_values(attribute, range)?;
+            partition.push(value.clone());
+        }
+        let named = index.sort.iter().filter(|attribute| find(&attribute.name).is_some()).count();
+        if partition.len() + named < self.parts.len() {
+            return match index.sort.iter().find(|attribute| find(&attribute.name).is_none()) {
+                Some(attribute) => missed(&attribute.name),
+                None => refuse("Query key condition not supported"),
+            };
+        }
+        let (exact, sort) = self.resolve_sort(&index.sort)?;
+        Ok(IndexRange { partition, exact, sort })
+    }
+
+    fn resolve_sort(
+        &self,
+        attributes: &[KeyAttribute],
+    ) -> Result<(Vec<KeyValue>, SortRange), ExprError> {
+        let find = |attribute: &KeyAttribute| {
+            let found = self.parts.iter().find(|(other, _)| *other == attribute.name);
+            found.map(|(_, range)| range)
+        };
+        let Some(last) = attributes.iter().rposition(|attribute| find(attribute).is_some()) else {
+            return Ok((Vec::new(), SortRange::All));
+        };
+        let is_exact = |it: &&KeyAttribute| matches!(find(it), Some(SortRange::Eq(_)));
+        let loose: Vec<&str> = attributes[..last]
+            .iter()
+            .filter(|attribute| !is_exact(attribute))
+            .map(|attribute| attribute.name.as_str())
+            .collect();
+        if !loose.is_empty() {
+            return Err(ExprError::Refused(format!(
+                "RANGE key attributes {} must have equality conditions specified in the query \
+                 because a condition is present on key attribute {}",
+                loose.join(", "),
+                attributes[last].name
+            )));
+        }
+        let mut exact = Vec::new();
+        for attribute in &attributes[..=last] {
+            let Some(range) = find(attribute) else { continue };
+            check_values(attribute, range)?;
+            if let SortRange::Eq(value) = range {
+                exact.push(value.clone());
+            } else {
+                return Ok((exact, range.clone()));
+            }
+        }
+        Ok((exact, SortRange::All))
     }
 }
 

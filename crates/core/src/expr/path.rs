@@ -108,6 +108,11 @@ impl PathTree {
         self.roots.contains_key(name)
     }
 
+    /// The attributes at which paths start.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.roots.keys().map(String::as_str)
+    }
+
     /// The parts of `item` that the paths name; list elements close up, in order.
     pub(super) fn select(&self, item: &Attributes) -> Attributes {
         select_names(&self.roots, item)

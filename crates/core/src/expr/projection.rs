@@ -33,6 +33,11 @@ impl Projection {
         Ok(Self { tree })
     }
 
+    /// The attributes that it names, or names parts of, each once.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        self.tree.roots()
+    }
+
     /// The wanted parts of an item; list elements close up, in the order of the list.
     #[must_use]
     pub fn apply(&self, item: &Attributes) -> Attributes {

@@ -248,8 +248,12 @@ impl Node {
             };
         }
         let module = update.module.clone();
+        let policy = entry.settings.policy.clone();
         entry.settings = entry.settings.changed(&entry.tags, &entry.schema, module)?;
         entry.settings.check(&self.config.directory)?;
+        if entry.settings.policy != policy {
+            renew_indexes(&mut entry);
+        }
         entry.on_demand = update.on_demand.unwrap_or(entry.on_demand);
         entry.deletion_protection = update.deletion_protection.unwrap_or(entry.deletion_protection);
         Ok(entry)
@@ -351,6 +355,14 @@ impl Node {
             entry.replicas.push(ReplicaSpec { slot: before, since });
         }
         Some(entry)
+    }
+}
+
+/// Readers see other items under another policy, and no row changes: indexes are made anew.
+fn renew_indexes(entry: &mut TableEntry) {
+    for index in &mut entry.indexes {
+        index.id = IndexId(entry.next_index);
+        entry.next_index = entry.next_index.saturating_add(1);
     }
 }
 

@@ -71,6 +71,13 @@ impl Node {
             }
         }
         self.journaled += derived.journal.len() as u64;
+        // So that whatever has entries is known to have them, also if it is gone before it is full.
+        for entry in derived.index.keys() {
+            let index = (entry.table, entry.index);
+            if !self.indexes.fills.contains_key(&index) {
+                self.note_fill(&mut txn.batch, index, Some(Fill::Filling));
+            }
+        }
         txn.batch.index.extend(derived.index);
         txn.batch.journal.extend(derived.journal);
     }
@@ -139,7 +146,8 @@ impl Node {
     /// An index that has entries here and is not wanted any more.
     fn gone_index(&self) -> Option<(TableId, IndexId)> {
         let wanted = |&(table, id): &(TableId, IndexId)| {
-            let entry = self.catalog.get(table).filter(|entry| !entry.deleted);
+            let mut held = self.catalog.held_by(self.config.slot);
+            let entry = held.find(|entry| entry.id == table);
             entry.is_some_and(|entry| entry.indexes.iter().any(|index| index.id == id))
         };
         self.indexes.fills.keys().find(|index| !wanted(index)).copied()

@@ -7,6 +7,7 @@ use super::{Change, Closed, DefineRefusal, Directive, DirectiveRefusal, Heal, Re
 use crate::catalog::TableEntry;
 use crate::clock::{Sample, Verdict};
 use crate::id::{RegionSlot, RequestId, TableId};
+use crate::index::IndexUnits;
 use crate::item::Attributes;
 use crate::replica::{Acked, Batch, Distrust, Frame, Progress, Request};
 use crate::table;
@@ -105,6 +106,8 @@ pub enum Outcome {
         stamp: Option<Stamp>,
         /// Size of the item before or after, whichever is larger: what DynamoDB meters.
         bytes: usize,
+        /// What it cost the indexes.
+        indexed: IndexUnits,
     },
     /// The write was refused; nothing changed.
     Refused(table::Refusal),
@@ -114,6 +117,8 @@ pub enum Outcome {
         stamp: Option<Stamp>,
         /// As in [`Outcome::Written`], in the order of the request.
         bytes: Vec<usize>,
+        /// What each cost the indexes.
+        indexed: Vec<IndexUnits>,
     },
     /// A transaction was refused; nothing changed. Why, for each write in the order of the request;
     /// `None` for those that would have been done.

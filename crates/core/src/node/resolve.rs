@@ -76,6 +76,6 @@ impl Node {
         };
         let place = txn.item(&key).map_or(Place::ANYWHERE, |row| row.greatest().origins.place);
         self.put_ledger(now, txn, decided, decision, place);
-        Outcome::Written { returned: None, stamp, bytes: 0 }
+        Outcome::Written { returned: None, stamp, bytes: 0, indexed: Vec::new() }
     }
 }

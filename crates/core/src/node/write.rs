@@ -8,6 +8,7 @@ use super::{Effect, Elsewhere, Node, Outcome, Txn};
 use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
+use crate::index::{Index, IndexUnits};
 use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
@@ -27,6 +28,7 @@ pub(super) struct Planned {
     returned: Option<Attributes>,
     /// Size of the item before or after, whichever is larger.
     bytes: usize,
+    indexed: IndexUnits,
 }
 
 /// What a write makes of its item.
@@ -65,11 +67,12 @@ impl Node {
             Ok(mut planned) => {
                 let floor = self.floor(&planned);
                 let (returned, bytes) = (planned.returned.take(), planned.bytes);
+                let indexed = core::mem::take(&mut planned.indexed);
                 let stamp = planned.body.is_some().then(|| self.issue(now, floor));
                 if let Some(stamp) = stamp {
                     self.execute(&mut txn, planned, stamp);
                 }
-                Outcome::Written { returned, stamp, bytes }
+                Outcome::Written { returned, stamp, bytes, indexed }
             }
         };
         self.persist(txn, vec![(request, outcome)], effects);
@@ -103,6 +106,7 @@ impl Node {
         }
         let mut planned: Vec<Planned> = planned.into_iter().filter_map(Result::ok).collect();
         let bytes: Vec<usize> = planned.iter().map(|it| it.bytes).collect();
+        let indexed = planned.iter_mut().map(|it| core::mem::take(&mut it.indexed)).collect();
         // What was told of any condition rests on every row.
         let conditional = planned.iter().any(|it| it.origins.conditional);
         planned.retain(|it| it.body.is_some());
@@ -116,7 +120,7 @@ impl Node {
                 self.execute(&mut txn, write, stamp);
             }
         }
-        let outcome = Outcome::Transacted { stamp, bytes };
+        let outcome = Outcome::Transacted { stamp, bytes, indexed };
         self.persist(txn, vec![(request, outcome)], effects);
     }
 
@@ -137,11 +141,12 @@ impl Node {
         let before = shown.as_deref().map_or(0, item_size);
         let applied =
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
-        drop(shown);
         if let Some(next) = &applied.next {
             let mut indexes = entry.indexes.iter();
             indexes.try_for_each(|index| index.check(next)).map_err(Unplanned::Refused)?;
         }
+        let indexed = index_units(entry, shown.as_deref(), &applied);
+        drop(shown);
         let place = self.place(entry, &key.primary, stored.as_ref(), applied.next.as_ref())?;
         let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
         let draft = match &entry.settings.policy {
@@ -156,6 +161,7 @@ impl Node {
             returned: applied.returned,
             body: applied.changed.then_some(draft),
             bytes,
+            indexed,
             key,
             stored,
         })
@@ -380,6 +386,17 @@ pub(super) fn undone(planned: &[Result<Planned, Unplanned>]) -> Option<Outcome> 
 fn key_attributes(crdt: &Crdt, key: &PrimaryKey) -> Attributes {
     let values = [Some(key.partition.clone()), key.sort.clone()].into_iter().flatten();
     crdt.key_names.iter().cloned().zip(values.map(Into::into)).collect()
+}
+
+/// What the write costs the indexes.
+fn index_units(
+    entry: &TableEntry,
+    before: Option<&Attributes>,
+    applied: &table::Applied,
+) -> IndexUnits {
+    let after = if applied.changed { applied.next.as_ref() } else { before };
+    let units = |index: &Index| (index.id, index.write_units(&entry.schema, before, after));
+    entry.indexes.iter().map(units).filter(|(_, units)| *units > 0).collect()
 }
 
 fn origins(entry: &TableEntry, op: &WriteOp, place: Place) -> Origins {

@@ -12,10 +12,13 @@ use serde_json::json;
 use super::{Context, NO, Output, out};
 use crate::config::{Region, Topology};
 use crate::http_client::{Ask, Client};
-use crate::tables::TableReport;
+use crate::tables::{IndexReport, TableReport, VERIFY, VerifyReport};
 
 /// A region has this long to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every item of a table is read.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// As long again as a merge function may be checked.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +38,13 @@ pub enum TableCommand {
         /// The policy and its options
         #[arg(required = true)]
         policy: Vec<String>,
+    },
+    /// Hold the secondary indexes of a table against its items, in every region that has it
+    ///
+    /// Ends with 1 if an index lacks an item, or has an entry that it should not have.
+    Verify {
+        /// The table's name
+        table: String,
     },
     /// Set or remove other settings: KEY=VALUE sets the tag pangea:KEY, KEY= removes it
     Set {
@@ -67,6 +77,10 @@ pub fn run(context: &Context, command: &TableCommand) -> anyhow::Result<ExitCode
             };
             let tags = BTreeMap::from([("pangea:merge".to_string(), Some(policy))]);
             runtime.block_on(set(context, &topology, table, (tags, module)))
+        }
+        TableCommand::Verify { table } => {
+            let reports = runtime.block_on(verify(&topology, table))?;
+            tell_verified(context, &reports)
         }
         TableCommand::Set { table, settings } => {
             let tags = settings.iter().map(|setting| assignment(setting));
@@ -127,6 +141,53 @@ fn list(context: &Context, tables: &[TableReport]) -> anyhow::Result<ExitCode> {
     }
     out::line(&out::columns(&rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What every region that has the table says of its indexes.
+async fn verify(topology: &Topology, table: &str) -> anyhow::Result<Vec<VerifyReport>> {
+    let mut reports = Vec::new();
+    let query: String = table.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    for region in &topology.regions {
+        let mut client = Client::new(region.admin, VERIFY_TIMEOUT);
+        let answer = client.ask(Ask::get(&format!("{VERIFY}?table={query}"))).await;
+        match answer {
+            Ok(answer) if answer.status.is_success() => {
+                reports.push(serde_json::from_slice(&answer.body)?);
+            }
+            Ok(answer) => {
+                let text = String::from_utf8_lossy(&answer.body).into_owned();
+                out::note(&format!("left out: {}: {text}", region.name));
+            }
+            Err(error) => out::note(&format!("left out: {}: {error:#}", region.name)),
+        }
+    }
+    anyhow::ensure!(!reports.is_empty(), "no region that answers has a table `{table}`");
+    Ok(reports)
+}
+
+fn tell_verified(context: &Context, reports: &[VerifyReport]) -> anyhow::Result<ExitCode> {
+    let wrong = |it: &IndexReport| it.ready && it.missing + it.surplus > 0;
+    let code = if reports.iter().flat_map(|it| &it.indexes).any(wrong) { NO } else { 0 };
+    if context.output == Output::Json {
+        out::json(&reports)?;
+        return Ok(ExitCode::from(code));
+    }
+    let heads = ["REGION", "INDEX", "STATE", "ITEMS", "MISSING", "SURPLUS"];
+    let mut rows = vec![heads.map(String::from)];
+    for report in reports {
+        for index in &report.indexes {
+            let state = if index.ready { "ACTIVE" } else { "CREATING" };
+            let counts = [index.items, index.missing, index.surplus].map(|it| it.to_string());
+            let [items, missing, surplus] = counts;
+            let (region, name) = (report.region.clone(), index.index.clone());
+            rows.push([region, name, state.to_string(), items, missing, surplus]);
+        }
+    }
+    if rows.len() == 1 {
+        out::note("the table has no secondary indexes");
+    }
+    out::line(&out::columns(&rows));
+    Ok(ExitCode::from(code))
 }
 
 /// Asks the table's home region, which alone changes its settings.

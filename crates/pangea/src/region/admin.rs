@@ -1,7 +1,7 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
 //! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`,
-//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/regions`, `/v1/faults`, `/v1/repair`, `/metrics`;
+//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/tables/verify`, `/v1/regions`, `/v1/faults`, `/v1/repair`, `/metrics`;
 //! `POST /v1/conflicts/resolve`, `/v1/tables`, `/v1/regions`, `/v1/faults`, `/v1/repair`.
 
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use crate::query::Query;
 use crate::regions;
 use crate::status::{self, LinkState, RegionReport, RegionState};
 use crate::storage::Fault;
+use crate::tables;
 use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 
 /// Backlogs are counted no further than this.
@@ -59,6 +60,7 @@ pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> R
         "/v1/conflicts" => reads(region, move |region| conflicts::page(region, &query)).await,
         "/v1/conflicts/stream" => conflicts::stream(region, &query).await,
         "/v1/tables" => settings::list(&region),
+        tables::VERIFY => reads(region, move |region| settings::verify(region, &query)).await,
         regions::PATH => members::list(&region),
         "/v1/faults" => injection::list(&region),
         crate::repair::PATH => repair::show(&region),

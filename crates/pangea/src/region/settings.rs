@@ -13,7 +13,9 @@ use serde_json::json;
 
 use super::{Region, functions};
 use crate::http::{self, Reply, json as json_reply};
-use crate::tables::TableReport;
+use crate::query::Query;
+use crate::storage::{Fault, IndexCheck};
+use crate::tables::{IndexReport, TableReport, VerifyReport};
 
 /// Largest request body: a table's tags, and a merge function.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -37,6 +39,32 @@ pub(super) fn list(region: &Region) -> Reply {
         .map(|entry| TableReport::of(&catalog, entry, |slot| region.region_name(slot)))
         .collect();
     json_reply(StatusCode::OK, &reports)
+}
+
+/// Holds the indexes of a table against its items, in this region.
+pub(super) fn verify(region: &Region, query: &Query) -> Reply {
+    let catalog = region.catalog();
+    let name = query.get("table").unwrap_or_default();
+    let Some(entry) = catalog.find(region.slot, name) else {
+        let text = format!("{} holds no table `{name}`", region.name);
+        return json_reply(StatusCode::NOT_FOUND, &json!({ "error": text }));
+    };
+    let check = || {
+        let view = region.store.snapshot()?;
+        let checks = entry.indexes.iter().map(|index| {
+            let ready = view.is_index_ready(entry.id, index.id)?;
+            let IndexCheck { items, missing, surplus } = view.check_index(entry, index)?;
+            Ok(IndexReport { index: index.name.clone(), ready, items, missing, surplus })
+        });
+        checks.collect::<Result<Vec<_>, Fault>>()
+    };
+    match check() {
+        Ok(indexes) => {
+            let region = region.name.clone();
+            json_reply(StatusCode::OK, &VerifyReport { region, table: name.to_string(), indexes })
+        }
+        Err(fault) => super::admin::fault(&fault),
+    }
 }
 
 /// Changes the tags of a table whose home this region is.

@@ -121,7 +121,7 @@ mod tests {
     const OTHER: Digest = [2; 32];
 
     fn done() -> Option<Outcome> {
-        Some(Outcome::Transacted { stamp: None, bytes: vec![1] })
+        Some(Outcome::Transacted { stamp: None, bytes: vec![1], indexed: Vec::new() })
     }
 
     fn first(tokens: &Tokens, token: &str, now: Instant) -> Ticket {

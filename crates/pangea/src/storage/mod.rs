@@ -32,7 +32,7 @@ pub use fillable::{DiskSwitch, Fillable};
 pub use overlay::Overlay;
 pub use scrub::{KeyRange, OnDamage, ScannedRow, ScannedRows, Scrubbed, scrub};
 pub use store::{OpenError, Store};
-pub use view::{GroupView, LedgerRow, StoreView};
+pub use view::{GroupView, IndexCheck, LedgerRow, StoreView};
 
 /// What a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

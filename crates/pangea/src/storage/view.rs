@@ -18,6 +18,8 @@ use pangea_core::replica::{Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use pangea_core::view::view;
 
+pub use index::IndexCheck;
+
 use super::{Fault, Place, Space, View};
 
 /// An unchanging state of a region's rows.

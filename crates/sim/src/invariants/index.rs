@@ -4,11 +4,21 @@
 //! Source: DESIGN.md, invariant 9 and "the changelog is an index"; data-plane.md 3.3, 10. A changed
 //! row has its entries, and there are as many entries as all rows shall have: by induction they are
 //! the same. So it is with the index of tombstones.
+//!
+//! Secondary indexes are functions of what readers see: a changed item has the entries that it shall
+//! have and no others, at every commit, and at rest so has every item, of indexes that there are.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
+
+use pangea_core::catalog::{Catalog, TableEntry};
+use pangea_core::index::{Fill, IndexEntry};
+use pangea_core::item::ItemKey;
+use pangea_core::view::view;
 
 use super::{Checked, Invariant, demand};
 use crate::disk::{Image, Write};
+use crate::oracle::Site;
 
 const BROKEN: Invariant = Invariant::Index;
 
@@ -39,4 +49,69 @@ pub(crate) fn committed(image: &Image, write: &Write) -> Checked {
     }
     let (wanted, entries) = (image.entries, image.changelog.len());
     demand(BROKEN, wanted == entries, || format!("{entries} entries instead of {wanted}"))
+}
+
+/// A batch was committed to `image`, and `catalog` is what the region then goes by.
+pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checked {
+    for (key, held) in &write.items {
+        let Some(entry) = catalog.get(key.table).filter(|entry| !entry.indexes.is_empty()) else {
+            continue;
+        };
+        let wanted = match held {
+            Some(_) => entries_of(entry, image, key),
+            None => BTreeSet::new(),
+        };
+        let is_wanted = |it: &&IndexEntry| entry.indexes.iter().any(|index| index.id == it.index);
+        let of_item = image.index.iter().filter(|it| it.table == key.table);
+        let of_item = of_item.filter(|it| it.primary == key.primary).filter(is_wanted);
+        let found: BTreeSet<IndexEntry> = of_item.cloned().collect();
+        // One that is being filled may lack an item until it is; it never has a wrong entry.
+        let is_ready = |it: &IndexEntry| {
+            image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(it)
+        };
+        let wanted: BTreeSet<IndexEntry> = wanted.into_iter().filter(is_ready).collect();
+        demand(BROKEN, found == wanted, || {
+            format!("secondary indexes have {found:?} of {key:?}, instead of {wanted:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// What of the region's indexes is still to be filled or emptied.
+pub(crate) fn unrest(site: &Site) -> Option<String> {
+    let (fills, held) = (&site.disk.durable.fills, site.catalog.held_by(site.slot));
+    let wanted = held.flat_map(|it| it.indexes.iter().map(move |index| (it.id, index.id)));
+    let wanted: BTreeSet<_> = wanted.collect();
+    let unfilled = wanted.iter().find(|index| fills.get(*index) != Some(&Fill::Ready));
+    let unfilled = unfilled.map(|index| format!("{} has not filled {index:?}", site.slot));
+    let left = fills.keys().find(|index| !wanted.contains(*index));
+    unfilled.or_else(|| left.map(|index| format!("{} has not emptied {index:?}", site.slot)))
+}
+
+/// Everything is at rest.
+pub(crate) fn at_rest(site: &Site) -> Checked {
+    let image = &site.disk.durable;
+    let mut wanted = BTreeSet::new();
+    for entry in site.catalog.held_by(site.slot) {
+        for (key, _) in image.table(entry.id) {
+            wanted.extend(entries_of(entry, image, key));
+        }
+    }
+    let found: BTreeSet<IndexEntry> = image.index.iter().cloned().collect();
+    let (missing, more) = (wanted.difference(&found).next(), found.difference(&wanted).next());
+    demand(BROKEN, found == wanted, || {
+        format!("secondary indexes of {} lack {missing:?} and have {more:?}", site.slot)
+    })
+}
+
+fn entries_of(entry: &TableEntry, image: &Image, key: &ItemKey) -> BTreeSet<IndexEntry> {
+    let held = image.rows.get(key);
+    let Some(item) = held.and_then(|held| view(&entry.settings.policy, &held.stored)) else {
+        return BTreeSet::new();
+    };
+    let entries = entry.indexes.iter().filter_map(|index| {
+        let (table, index, at) = (entry.id, index.id, index.key_of(&item)?);
+        Some(IndexEntry { table, index, key: at, primary: key.primary.clone() })
+    });
+    entries.collect()
 }

@@ -166,6 +166,7 @@ impl World {
         self.absorb(region, &write)?;
         let site = &self.sites[region];
         index::committed(&site.disk.durable, &write)?;
+        index::derived(&site.catalog, &site.disk.durable, &write)?;
         for (origin, span) in before {
             applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
         }

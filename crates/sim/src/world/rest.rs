@@ -4,8 +4,8 @@ use pangea_core::id::TableId;
 
 use super::{Event, LOOK_US, Phase, REST_US_MAX, SETTLED_US, World};
 use crate::invariants::{
-    Broken, Checked, Invariant, collection, convergence, liveness, merge_laws, nothing_vanishes,
-    repair,
+    Broken, Checked, Invariant, collection, convergence, index, liveness, merge_laws,
+    nothing_vanishes, repair,
 };
 use crate::options::NetFaults;
 
@@ -36,7 +36,8 @@ impl World {
         self.note_gone();
         let settled = self.now_us > self.healed_us + SETTLED_US;
         let unrest = liveness::unrest(&self.sites, settled)
-            .or_else(|| collection::unrest(&self.sites, self.swarm.collect));
+            .or_else(|| collection::unrest(&self.sites, self.swarm.collect))
+            .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(index::unrest));
         let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
         if let Some(why) = unrest.or_else(asks) {
             if self.now_us > self.healed_us + REST_US_MAX {
@@ -50,6 +51,7 @@ impl World {
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
         self.wide_at_rest()?;
         convergence::at_rest(&self.oracle, &self.sites)?;
+        self.sites.iter().filter(|site| !site.gone).try_for_each(index::at_rest)?;
         merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;
         repair::at_rest(&self.sites)?;
         Ok(!self.rots()?)

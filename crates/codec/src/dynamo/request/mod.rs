@@ -3,6 +3,7 @@
 mod batch;
 mod constraints;
 mod expressions;
+mod indexed;
 mod item;
 mod members;
 mod page;
@@ -10,8 +11,9 @@ mod table;
 mod transact;
 
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
+pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
-pub use page::{Query, Scan, Segment};
+pub use page::{Query, Scan, Segment, Select};
 pub use table::{
     BillingMode, CreateTable, ListTables, ReplicaUpdate, StreamSpecification, StreamView,
     TableRequest, UpdateTable,

@@ -17,6 +17,10 @@ const SEGMENTS_MAX: i64 = 1_000_000;
 pub struct Query {
     /// The table's name.
     pub table: String,
+    /// The index to read, if not the table itself.
+    pub index: Option<String>,
+    /// What of each item is asked for.
+    pub select: Select,
     /// Which stretch to read, not yet held against a schema.
     pub key_condition: KeyCondition,
     /// Which items of it to return.
@@ -29,8 +33,6 @@ pub struct Query {
     pub forward: bool,
     /// The last key of the page before.
     pub start: Option<Attributes>,
-    /// Whether only the count is wanted.
-    pub count_only: bool,
     /// Whether the read must see every write acknowledged before it.
     pub consistent: bool,
     /// What to tell of consumed capacity.
@@ -53,16 +55,17 @@ impl Query {
             ));
         };
         expressions.finish()?;
-        let Common { table, limit, start, count_only, consistent, capacity } = common;
+        let Common { table, index, select, limit, start, consistent, capacity } = common;
         Ok(Self {
             table,
+            index,
+            select,
             key_condition,
             filter,
             projection,
             limit,
             forward,
             start,
-            count_only,
             consistent,
             capacity,
         })
@@ -104,7 +107,8 @@ impl Query {
     /// An empty page that evaluates this request.
     #[must_use]
     pub fn page(&self) -> Page {
-        Page::new(self.filter.clone(), self.projection.clone(), self.limit, self.count_only)
+        let count_only = self.select == Select::Count;
+        Page::new(self.filter.clone(), self.projection.clone(), self.limit, count_only)
     }
 }
 
@@ -122,6 +126,10 @@ pub struct Segment {
 pub struct Scan {
     /// The table's name.
     pub table: String,
+    /// The index to read, if not the table itself.
+    pub index: Option<String>,
+    /// What of each item is asked for.
+    pub select: Select,
     /// Which items to return.
     pub filter: Option<Condition>,
     /// Which parts of them.
@@ -132,8 +140,6 @@ pub struct Scan {
     pub start: Option<Attributes>,
     /// Which part of the table to read, if not all.
     pub segment: Option<Segment>,
-    /// Whether only the count is wanted.
-    pub count_only: bool,
     /// Whether the read must see every write acknowledged before it.
     pub consistent: bool,
     /// What to tell of consumed capacity.
@@ -149,15 +155,16 @@ impl Scan {
         let filter = expressions.filter()?;
         let projection = expressions.projection()?;
         expressions.finish()?;
-        let Common { table, limit, start, count_only, consistent, capacity } = common;
+        let Common { table, index, select, limit, start, consistent, capacity } = common;
         Ok(Self {
             table,
+            index,
+            select,
             filter,
             projection,
             limit,
             start,
             segment,
-            count_only,
             consistent,
             capacity,
         })
@@ -175,7 +182,8 @@ impl Scan {
     /// An empty page that evaluates this request.
     #[must_use]
     pub fn page(&self) -> Page {
-        Page::new(self.filter.clone(), self.projection.clone(), self.limit, self.count_only)
+        let count_only = self.select == Select::Count;
+        Page::new(self.filter.clone(), self.projection.clone(), self.limit, count_only)
     }
 }
 
@@ -187,12 +195,35 @@ fn start_key(start: Option<&Attributes>, schema: &Schema) -> Result<Option<Prima
     Ok(Some(key))
 }
 
+/// What of each item is asked for (DynamoDB `Select`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Select {
+    /// What the table or the index shows, or what a projection names.
+    #[default]
+    Shown,
+    /// The whole item, also where an index does not show it.
+    All,
+    /// Only how many there are.
+    Count,
+}
+
+impl Select {
+    fn of(word: Option<&str>) -> Self {
+        match word {
+            Some("COUNT") => Self::Count,
+            Some("ALL_ATTRIBUTES") => Self::All,
+            _ => Self::Shown,
+        }
+    }
+}
+
 /// What Query and Scan have in common, expressions aside.
 struct Common {
     table: String,
+    index: Option<String>,
+    select: Select,
     limit: Option<usize>,
     start: Option<Attributes>,
-    count_only: bool,
     consistent: bool,
     capacity: ReturnCapacity,
 }
@@ -209,21 +240,20 @@ impl Common {
         let start = body.item("ExclusiveStartKey")?;
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
         constraints.finish()?;
-        if let Some(index) = body.text("IndexName")? {
-            return Err(ApiError::validation(format!(
-                "The table does not have the specified index: {index}"
-            )));
-        }
-        check_select(select.as_deref(), body.has("ProjectionExpression"))?;
-        let count_only = select.as_deref() == Some("COUNT");
+        let index = body.text("IndexName")?;
+        check_select(select.as_deref(), body.has("ProjectionExpression"), index.is_some())?;
+        let select = Select::of(select.as_deref());
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        Ok(Self { table, limit, start, count_only, consistent, capacity })
+        Ok(Self { table, index, select, limit, start, consistent, capacity })
     }
 }
 
-fn check_select(select: Option<&str>, projection: bool) -> Result<(), ApiError> {
+fn check_select(select: Option<&str>, projection: bool, index: bool) -> Result<(), ApiError> {
     let message = match (select, projection) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), _) => {
+        (Some("ALL_PROJECTED_ATTRIBUTES"), true) => {
+            "Cannot specify the ProjectionExpression when choosing to get ALL_PROJECTED_ATTRIBUTES"
+        }
+        (Some("ALL_PROJECTED_ATTRIBUTES"), false) if !index => {
             "One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES can be used only \
              when Querying using an IndexName"
         }

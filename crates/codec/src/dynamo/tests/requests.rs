@@ -4,8 +4,8 @@ use pangea_core::table::{Action, KeyAttribute, KeyKind, ReturnValues, Schema, ap
 
 use crate::dynamo::capacity::ReturnCapacity;
 use crate::dynamo::request::{
-    BatchWrite, BillingMode, Operation, ReplicaUpdate, Request, Segment, StreamSpecification,
-    StreamView, decode,
+    BatchWrite, BillingMode, Operation, ReplicaUpdate, Request, Segment, Select,
+    StreamSpecification, StreamView, decode,
 };
 use crate::dynamo::{ApiError, ErrorKind, decode_attributes};
 
@@ -221,7 +221,6 @@ fn pages_are_refused_in_dynamodb_words() {
                 Member must have value greater than or equal to 1",
         ),
         (r#""Limit":"1""#, "STRING_VALUE cannot be converted to Integer"),
-        (r#""IndexName":"by-x""#, "The table does not have the specified index: by-x"),
         (
             r#""Select":"SPECIFIC_ATTRIBUTES""#,
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
@@ -250,7 +249,7 @@ fn pages_are_refused_in_dynamodb_words() {
     assert_eq!(refusal(Operation::Query, r#"{"TableName":"music"}"#), message);
     let body = r#"{"TableName":"music","Segment":1,"TotalSegments":4,"Select":"COUNT"}"#;
     let Ok(Request::Scan(scan)) = request(Operation::Scan, body) else { panic!("refused") };
-    assert_eq!((scan.segment, scan.count_only), (Some(Segment { index: 1, total: 4 }), true));
+    assert_eq!((scan.segment, scan.select), (Some(Segment { index: 1, total: 4 }), Select::Count));
 }
 
 #[test]

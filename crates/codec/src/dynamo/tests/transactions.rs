@@ -127,7 +127,7 @@ fn reads_are_answered_in_order() {
     assert!(wrong.is_err());
     let item = decode_attributes(br#"{"v":{"N":"1"}}"#).expect("an item");
     let detail = ReturnCapacity::Total;
-    let consumed = [Consumed { table: "music".into(), units: 4.0, detail }];
+    let consumed = [Consumed { table: "music".into(), units: 4.0, indexes: Vec::new(), detail }];
     assert_eq!(
         String::from_utf8_lossy(&response::transact_get(&[Some(item), None], &consumed)),
         r#"{"Responses":[{"Item":{"v":{"N":"1"}}},{}],"ConsumedCapacity":[{"TableName":"music","CapacityUnits":4.0}]}"#

@@ -41,7 +41,7 @@ fn a_check_that_holds_is_not_written_and_marks_what_is() {
     transact(&mut region, table, vec![put("a", 1)]);
     let before = stored(&region, table, "a");
     let ops = vec![check("a", "attribute_exists(id)"), put("b", 1), put("c", 1)];
-    let Outcome::Transacted { stamp: Some(stamp), bytes } = transact(&mut region, table, ops)
+    let Outcome::Transacted { stamp: Some(stamp), bytes, .. } = transact(&mut region, table, ops)
     else {
         panic!("refused")
     };

@@ -7,17 +7,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
 use pangea_codec::dynamo::request::{
-    BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem, DeleteItem, GetItem, PutItem, Query,
-    Scan, UpdateItem,
+    BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem, DeleteItem, GetItem, PutItem,
+    UpdateItem,
 };
 use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Catalog, Policy, TableEntry};
 use pangea_core::id::{Place, RegionSlot};
+use pangea_core::index::IndexId;
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
-use pangea_core::table::{Page, WriteOp};
+use pangea_core::table::WriteOp;
 use pangea_core::time::Stamp;
 use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
@@ -91,7 +92,33 @@ fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
 }
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
-    Consumed { table: table.to_string(), units, detail }
+    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail }
+}
+
+/// What a write consumed: of the table, and of each index.
+pub(super) fn consumed_by_write(
+    entry: &TableEntry,
+    (table, detail): (&str, ReturnCapacity),
+    bytes: usize,
+    indexed: &[(IndexId, u32)],
+) -> Consumed {
+    let mut consumed = consumed(table, write_units(bytes), detail);
+    add_indexes(entry, &mut consumed, indexed, 1.0);
+    consumed
+}
+
+/// Adds what a write cost indexes, so many times.
+pub(super) fn add_indexes(
+    entry: &TableEntry,
+    consumed: &mut Consumed,
+    indexed: &[(IndexId, u32)],
+    times: f64,
+) {
+    for (id, units) in indexed {
+        if let Some(index) = entry.indexes.iter().find(|index| index.id == *id) {
+            consumed.add(&index.name, index.local, f64::from(*units) * times);
+        }
+    }
 }
 
 pub(super) async fn put(region: &Region, put: PutItem, hints: &Hints) -> Result<Vec<u8>, Trouble> {
@@ -138,7 +165,7 @@ async fn write(
     let op = WriteOp { context: hints.context.clone(), ..op };
     let key = ItemKey { table: entry.id, primary: op.key.clone() };
     match region.writer.write(entry.id, op).await.map_err(write_fault)? {
-        Outcome::Written { returned, stamp, bytes } => {
+        Outcome::Written { returned, stamp, bytes, indexed } => {
             region.counts.writes.fetch_add(1, Relaxed);
             let rests_on = match stamp {
                 Some(stamp) => {
@@ -150,7 +177,7 @@ async fn write(
             };
             let plan = plan.at(durable::place_of(region, entry, (&key.primary, None))?);
             hints.tell(plan.settle(region, rests_on).await?);
-            let consumed = consumed(table, write_units(bytes), capacity);
+            let consumed = consumed_by_write(entry, (table, capacity), bytes, &indexed);
             Ok(response::written(returned.as_ref(), Some(&consumed)))
         }
         Outcome::Refused(refusal) => {
@@ -192,47 +219,6 @@ pub(super) fn see<'k>(
     hints.session.saw(&seen);
     let origin = region.writer.observed().origin;
     Ok(Stamp { hlc: seen.get(origin), origin })
-}
-
-pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec<u8>, ApiError> {
-    let catalog = region.catalog();
-    let entry = serving(region, &catalog, &query.table)?;
-    let (range, after) = query.resolve(&entry.schema)?;
-    let mut page = query.page();
-    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let of = (entry.id, &entry.settings.policy);
-    view.query(of, &range, !query.forward, after.as_ref(), |key, row, bytes| {
-        page.push(key, row, bytes)
-    })
-    .map_err(|fault| store_fault(region, fault))?;
-    hints.session.saw(&view.rests_on());
-    let shape = (query.count_only, query.consistent, query.capacity);
-    Ok(finish(page, entry, &query.table, shape))
-}
-
-pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8>, ApiError> {
-    let catalog = region.catalog();
-    let entry = serving(region, &catalog, &scan.table)?;
-    let after = scan.start_key(&entry.schema)?;
-    let mut page = scan.page();
-    let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
-    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let of = (entry.id, &entry.settings.policy);
-    view.scan(of, segment, after.as_ref(), |key, row, bytes| page.push(key, row, bytes))
-        .map_err(|fault| store_fault(region, fault))?;
-    hints.session.saw(&view.rests_on());
-    Ok(finish(page, entry, &scan.table, (scan.count_only, scan.consistent, scan.capacity)))
-}
-
-fn finish(
-    page: Page,
-    entry: &TableEntry,
-    table: &str,
-    (count_only, consistent, capacity): (bool, bool, ReturnCapacity),
-) -> Vec<u8> {
-    let result = page.finish();
-    let consumed = consumed(table, read_units(result.scanned_bytes, consistent), capacity);
-    response::page(&result, &entry.schema, count_only, Some(&consumed))
 }
 
 pub(super) async fn batch_get(
@@ -368,26 +354,32 @@ pub(super) async fn batch_write(
             (of, key, region.writer.write(table, op).await)
         });
     }
-    let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    let mut units: BTreeMap<String, Consumed> = BTreeMap::new();
     let mut newest: BTreeMap<Of, Stamp> = BTreeMap::new();
     while let Some(written) = writing.join_next().await {
         let (of, key, outcome) = written.map_err(|_| super::internal("a write was cancelled"))?;
-        let (stamp, bytes) = match outcome.map_err(write_fault)? {
-            Outcome::Written { stamp: Some(stamp), bytes, .. } => (stamp, bytes),
-            Outcome::Written { stamp: None, bytes, .. } => (see(region, [&key], hints)?, bytes),
+        let (stamp, bytes, indexed) = match outcome.map_err(write_fault)? {
+            Outcome::Written { stamp: Some(stamp), bytes, indexed, .. } => (stamp, bytes, indexed),
+            Outcome::Written { stamp: None, bytes, indexed, .. } => {
+                (see(region, [&key], hints)?, bytes, indexed)
+            }
             Outcome::Refused(refusal) => return Err(refusal.into()),
             Outcome::Elsewhere { regions, why } => return Err(elsewhere(region, &regions, why)),
             _ => return Err(missing()),
         };
         region.counts.writes.fetch_add(1, Relaxed);
         hints.session.wrote(stamp);
-        *units.entry(of.0.clone()).or_default() += write_units(bytes);
+        let sum = units.entry(of.0.clone());
+        let sum = sum.or_insert_with(|| consumed(&of.0, 0.0, batch.capacity));
+        sum.units += write_units(bytes);
+        if let Some(entry) = catalog.get(key.table) {
+            add_indexes(entry, sum, &indexed, 1.0);
+        }
         let newest = newest.entry(of).or_insert(stamp);
         *newest = stamp.max(*newest);
     }
     settle(region, plans, &newest, hints).await?;
-    let consumed: Vec<Consumed> =
-        units.into_iter().map(|(name, units)| consumed(&name, units, batch.capacity)).collect();
+    let consumed: Vec<Consumed> = units.into_values().collect();
     Ok(response::batch_write(&BTreeMap::new(), &consumed))
 }
 

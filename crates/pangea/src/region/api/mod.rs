@@ -4,6 +4,7 @@
 
 mod hints;
 mod items;
+mod pages;
 mod tables;
 mod transact;
 
@@ -199,11 +200,11 @@ async fn execute(
         Dynamo::DeleteItem(delete) => items::delete(region, delete, hints).await?,
         Dynamo::Query(query) => {
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
-            blocking(move || items::query(&region, &query, &hints)).await?
+            blocking(move || pages::query(&region, &query, &hints)).await?
         }
         Dynamo::Scan(scan) => {
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
-            blocking(move || items::scan(&region, &scan, &hints)).await?
+            blocking(move || pages::scan(&region, &scan, &hints)).await?
         }
         Dynamo::BatchGetItem(batch) => items::batch_get(region, batch, hints).await?,
         Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch, hints).await?,

@@ -10,6 +10,7 @@ use pangea_codec::dynamo::request::{TransactGetItems, TransactWriteItems};
 use pangea_codec::dynamo::{ApiError, ErrorKind, cancelled, response};
 use pangea_core::catalog::{Catalog, Foreign};
 use pangea_core::id::{Place, TableId};
+use pangea_core::index::IndexUnits;
 use pangea_core::item::{ItemKey, item_size};
 use pangea_core::limits::TRANSACTION_BYTES_MAX;
 use pangea_core::node::Outcome;
@@ -17,7 +18,7 @@ use pangea_core::table::{Action, Schema, WriteOp};
 use pangea_core::time::Stamp;
 
 use super::hints::Hints;
-use super::items::{consumed, see};
+use super::items::{add_indexes, consumed, see};
 use super::{Trouble, internal, missing, serving, store_fault, write_fault};
 use crate::region::Region;
 use crate::region::durable::{self, Plan, Told};
@@ -50,12 +51,12 @@ pub(super) async fn write(
     let parts = parts(region, &catalog, (names, &ops), hints)?;
     let (outcome, again) = once(region, token.map(|token| (token, digest)), ops).await?;
     match outcome {
-        Outcome::Transacted { stamp, bytes } => {
+        Outcome::Transacted { stamp, bytes, indexed } => {
             if !again {
                 let written = parts.iter().filter(|part| part.plan.is_some()).count();
                 region.counts.writes.fetch_add(written as u64, Relaxed);
             }
-            let consumed = units(&parts, &bytes, capacity);
+            let consumed = units(&catalog, &parts, (&bytes, &indexed), capacity);
             let rests_on = rests_on(region, &parts, stamp, hints)?;
             hints.tell(settle(region, &catalog, parts, rests_on).await?);
             Ok(response::transact_write(&consumed))
@@ -199,12 +200,21 @@ pub(super) fn parted(region: &Region, error: &ApiError) -> ApiError {
     ))
 }
 
-fn units(parts: &[Part], bytes: &[usize], capacity: ReturnCapacity) -> Vec<Consumed> {
-    let mut units: BTreeMap<&str, f64> = BTreeMap::new();
-    for (part, bytes) in parts.iter().zip(bytes) {
-        *units.entry(&part.table).or_default() += UNITS_FACTOR * write_units(*bytes);
+fn units(
+    catalog: &Catalog,
+    parts: &[Part],
+    (bytes, indexed): (&[usize], &[IndexUnits]),
+    capacity: ReturnCapacity,
+) -> Vec<Consumed> {
+    let mut units: BTreeMap<&str, Consumed> = BTreeMap::new();
+    for ((part, bytes), indexed) in parts.iter().zip(bytes).zip(indexed) {
+        let sum = units.entry(&part.table).or_insert_with(|| consumed(&part.table, 0.0, capacity));
+        sum.units += UNITS_FACTOR * write_units(*bytes);
+        if let Some(entry) = catalog.get(part.key.table) {
+            add_indexes(entry, sum, indexed, UNITS_FACTOR);
+        }
     }
-    units.into_iter().map(|(name, units)| consumed(name, units, capacity)).collect()
+    units.into_values().collect()
 }
 
 /// From one snapshot, which has all of a transaction or nothing of it, whatever region wrote it.

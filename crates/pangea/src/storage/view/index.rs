@@ -20,7 +20,50 @@ type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 /// What is between two names.
 type Between = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
+/// What an index has, against what it shall have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexCheck {
+    /// Items of the table that belong in the index.
+    pub items: u64,
+    /// Those of them that are not in it.
+    pub missing: u64,
+    /// Entries of no item, or of one that belongs elsewhere.
+    pub surplus: u64,
+}
+
 impl StoreView {
+    /// Holds every entry of an index against the table's items.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn check_index(&self, table: &TableEntry, index: &Index) -> Result<IndexCheck, Fault> {
+        let (mut check, mut fault) = (IndexCheck::default(), None);
+        self.scan((table.id, &table.settings.policy), None, None, |primary, item, _| {
+            let Some(key) = index.key_of(item) else { return ControlFlow::Continue(()) };
+            let (table, index, primary) = (table.id, index.id, primary.clone());
+            let (name, _) = key::index_entry(&IndexEntry { table, index, key, primary });
+            check.items += 1;
+            match self.view.get(Space::Meta, &name) {
+                Ok(found) => check.missing += u64::from(found.is_none()),
+                Err(error) => fault = Some(error),
+            }
+            if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let prefix = key::index(table.id, index.id);
+        let end = key::after_prefix(&prefix).unwrap_or_default();
+        let bounds = (Bound::Included(&prefix[..]), Bound::Excluded(&end[..]));
+        let mut entries = 0_u64;
+        self.view.scan(Space::Meta, bounds, false, &mut |_, _| {
+            entries += 1;
+            ControlFlow::Continue(())
+        })?;
+        check.surplus = entries.saturating_sub(check.items - check.missing);
+        Ok(check)
+    }
+
     pub(super) fn has_index_entries(&self, table: TableId, index: IndexId) -> Result<bool, Fault> {
         let prefix = key::index(table, index);
         let end = key::after_prefix(&prefix).unwrap_or_default();
