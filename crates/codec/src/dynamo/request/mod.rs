@@ -2,8 +2,10 @@
 
 mod batch;
 mod constraints;
+mod echo;
 mod expressions;
 mod item;
+mod legacy;
 mod members;
 mod page;
 mod table;
