@@ -12,18 +12,48 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use super::error::{ApiError, ErrorKind};
 use super::json::{Array, Object, write_text};
 
-/// Where a visitor leaves the error that serde's own cannot carry.
-pub(super) type Sink = RefCell<Option<ApiError>>;
+/// Where visitors leave the errors that serde's own cannot carry.
+#[derive(Debug, Default)]
+pub(super) struct Sink {
+    /// What ended the decode.
+    fatal: RefCell<Option<ApiError>>,
+    /// The first value that DynamoDB refuses. The decode goes on: what is wrong with a value is
+    /// told only after what is wrong with the request around it.
+    refused: RefCell<Option<ApiError>>,
+}
 
-/// Leaves `error` for the caller and gives serde a reason to stop.
-pub(super) fn fail<E: de::Error>(sink: &Sink, error: ApiError) -> E {
-    sink.borrow_mut().get_or_insert(error);
-    E::custom("refused")
+impl Sink {
+    /// Leaves `error` for the caller and gives serde a reason to stop.
+    fn fail<E: de::Error>(&self, error: ApiError) -> E {
+        self.fatal.borrow_mut().get_or_insert(error);
+        E::custom("refused")
+    }
+
+    fn refuse(&self, error: ApiError) {
+        self.refused.borrow_mut().get_or_insert(error);
+    }
+
+    /// What was refused since this was asked last.
+    pub(super) fn take_refused(&self) -> Option<ApiError> {
+        self.refused.borrow_mut().take()
+    }
+
+    /// The value, or what stands in for a refused one; a wrong encoding ends the decode.
+    fn settle<T, E: de::Error>(&self, value: Result<T, ApiError>, or: T) -> Result<T, E> {
+        match value {
+            Ok(value) => Ok(value),
+            Err(error) if error.kind == ErrorKind::Validation => {
+                self.refuse(error);
+                Ok(or)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
 }
 
 /// The error of a failed decode: what a visitor left, or that the JSON itself is wrong.
 pub(super) fn decode_error(sink: Sink, error: &serde_json::Error) -> ApiError {
-    sink.into_inner().unwrap_or_else(|| match error.classify() {
+    sink.fatal.into_inner().unwrap_or_else(|| match error.classify() {
         serde_json::error::Category::Data => ApiError::serialization(error.to_string()),
         _ => ApiError::serialization("The request body is not valid JSON"),
     })
@@ -40,7 +70,7 @@ pub fn decode_attributes(json: &[u8]) -> Result<Attributes, ApiError> {
     let seed = AttributesSeed { sink: &sink, depth: 0, values: false };
     let result = seed.deserialize(&mut deserializer);
     match result.and_then(|attributes| deserializer.end().map(|()| attributes)) {
-        Ok(attributes) => Ok(attributes),
+        Ok(attributes) => sink.take_refused().map_or(Ok(attributes), Err),
         Err(error) => Err(decode_error(sink, &error)),
     }
 }
@@ -72,12 +102,12 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
         let mut attributes = Attributes::new();
         while let Some(name) = map.next_key::<String>()? {
+            let before = self.sink.refused.borrow().is_some();
             let seed = ValueSeed { sink: self.sink, depth: self.depth };
-            let value = map.next_value_seed(seed).inspect_err(|_| {
-                if self.values {
-                    name_the_key(self.sink, &name);
-                }
-            })?;
+            let value = map.next_value_seed(seed)?;
+            if self.values && !before {
+                name_the_key(self.sink, &name);
+            }
             attributes.insert(name, value);
         }
         Ok(attributes)
@@ -85,7 +115,7 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
 }
 
 fn name_the_key(sink: &Sink, key: &str) {
-    if let Some(error) = sink.borrow_mut().as_mut().filter(|e| e.kind == ErrorKind::Validation) {
+    if let Some(error) = sink.refused.borrow_mut().as_mut() {
         let message = &error.message;
         error.message =
             format!("ExpressionAttributeValues contains invalid value: {message} for key {key}");
@@ -94,10 +124,10 @@ fn name_the_key(sink: &Sink, key: &str) {
 
 /// One attribute value: an object with exactly one type as its key.
 #[derive(Clone, Copy)]
-struct ValueSeed<'s> {
-    sink: &'s Sink,
+pub(super) struct ValueSeed<'s> {
+    pub(super) sink: &'s Sink,
     /// Lists and maps around this value.
-    depth: usize,
+    pub(super) depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
@@ -126,10 +156,13 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             // A member that is null counts as absent.
             let Some(value) = self.member(tag, &mut map)? else { continue };
             if found.replace(value).is_some() {
-                return Err(fail(self.sink, ApiError::validation(MANY)));
+                self.sink.refuse(ApiError::validation(MANY));
             }
         }
-        found.ok_or_else(|| fail(self.sink, ApiError::validation(EMPTY)))
+        Ok(found.unwrap_or_else(|| {
+            self.sink.refuse(ApiError::validation(EMPTY));
+            AttributeValue::Null
+        }))
     }
 }
 
@@ -140,29 +173,33 @@ impl ValueSeed<'_> {
         tag: Tag,
         map: &mut A,
     ) -> Result<Option<AttributeValue>, A::Error> {
-        let inside = self.depth + 1;
-        let refuse = |error: ApiError| -> A::Error { fail(self.sink, error) };
-        if matches!(tag, Tag::L | Tag::M) && inside > NESTING_DEPTH_MAX {
-            return Err(refuse(ItemError::TooDeep.into()));
+        let (sink, inside) = (self.sink, self.depth + 1);
+        if matches!(tag, Tag::L | Tag::M) && inside > CONTAINERS_MAX {
+            // Not gone into: this is where recursion ends, however deep the body is.
+            map.next_value::<de::IgnoredAny>()?;
+            sink.refuse(ItemError::TooDeep.into());
+            return Ok(Some(AttributeValue::Null));
         }
+        let nothing = AttributeValue::Null;
         Ok(match tag {
             Tag::S => map.next_value::<Option<String>>()?.map(AttributeValue::S),
             Tag::N => match map.next_value::<Option<String>>()? {
-                Some(text) => Some(AttributeValue::N(number(&text).map_err(refuse)?)),
+                Some(text) => Some(sink.settle(number(&text).map(AttributeValue::N), nothing)?),
                 None => None,
             },
             Tag::B => match map.next_value::<Option<String>>()? {
-                Some(text) => Some(AttributeValue::B(binary(&text).map_err(refuse)?)),
+                Some(text) => Some(sink.settle(binary(&text).map(AttributeValue::B), nothing)?),
                 None => None,
             },
             Tag::Bool => map.next_value::<Option<bool>>()?.map(AttributeValue::Bool),
-            Tag::Null => match map.next_value::<Option<bool>>()? {
-                Some(true) => Some(AttributeValue::Null),
-                Some(false) => return Err(refuse(ApiError::validation(NOT_NULL))),
-                None => None,
-            },
+            Tag::Null => map.next_value::<Option<bool>>()?.map(|yes| {
+                if !yes {
+                    sink.refuse(ApiError::validation(NOT_NULL));
+                }
+                AttributeValue::Null
+            }),
             Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<String>>>()? {
-                Some(texts) => Some(set(tag, texts).map_err(refuse)?),
+                Some(texts) => Some(sink.settle(set(tag, texts), nothing)?),
                 None => None,
             },
             Tag::L => {
@@ -183,8 +220,8 @@ impl ValueSeed<'_> {
 
 const NOT_NULL: &str = "One or more parameter values were invalid: Null attribute value types must \
                         have the value of true";
-const EMPTY_MEMBER: &str = "One or more parameter values were invalid: An string set may not have \
-                            a empty string as a member";
+/// Lists and maps in each other: what is in the innermost is a level of its own.
+const CONTAINERS_MAX: usize = NESTING_DEPTH_MAX - 1;
 
 /// The name of a type; `Unknown` members are ignored, as everywhere.
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -256,7 +293,6 @@ fn set(tag: Tag, texts: Vec<String>) -> Result<AttributeValue, ApiError> {
             let set: BTreeSet<String> = texts.iter().cloned().collect();
             match texts.len() {
                 0 => Err(ItemError::EmptyStringSet.into()),
-                _ if set.contains("") => Err(ApiError::validation(EMPTY_MEMBER)),
                 count if set.len() < count => Err(ApiError::validation(format!(
                     "{prefix} [{}] contains duplicates.",
                     joined(&texts)

@@ -212,6 +212,9 @@ fn write_unprocessed_keys(out: &mut Vec<u8>, table: &BatchGetTable) {
     if table.consistent {
         object.value("ConsistentRead", &true);
     }
+    if let Some(names) = &table.attributes_to_get {
+        object.value("AttributesToGet", names);
+    }
     if let Some(text) = &table.projection_text {
         object.text("ProjectionExpression", text);
     }

@@ -7,7 +7,7 @@ use core::ops::Bound;
 
 use super::condition::{Comparator, Node, Operand};
 use super::path::Path;
-use super::{Condition, ExprError, Kind, Placeholders};
+use super::{AttributeTest, Condition, ExprError, Kind, Operator, Placeholders};
 use crate::index::Index;
 use crate::item::{AttributeValue, KeyValue};
 use crate::table::{KeyAttribute, Schema};
@@ -15,7 +15,17 @@ use crate::table::{KeyAttribute, Schema};
 /// A parsed `KeyConditionExpression`, not yet held against a table's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCondition {
-    parts: Vec<(String, SortRange)>,
+    parts: Vec<(String, Part)>,
+}
+
+/// What is asked of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Range(SortRange),
+    /// Compared with what no key can be.
+    Mistyped,
+    /// Not a stretch of keys.
+    NotIndexable,
 }
 
 /// What a Query reads: one partition and a range of its sort keys.
@@ -169,6 +179,35 @@ impl KeyCondition {
         Ok(Self { parts })
     }
 
+    /// `KeyConditions`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Refused`] where there is none.
+    pub fn of_tests(tests: Vec<AttributeTest>) -> Result<Self, ExprError> {
+        if tests.is_empty() {
+            return refuse("Conditions can be of length 1 or 2 only");
+        }
+        let part = |test: AttributeTest| {
+            let mut values = test.values.into_iter().map(value);
+            let mut next = || values.next().flatten();
+            let range = match test.operator {
+                Operator::Eq => next().map(SortRange::Eq),
+                Operator::Lt => next().map(SortRange::Lt),
+                Operator::Le => next().map(SortRange::Le),
+                Operator::Gt => next().map(SortRange::Gt),
+                Operator::Ge => next().map(SortRange::Ge),
+                Operator::BeginsWith => next().map(SortRange::BeginsWith),
+                Operator::Between => {
+                    next().zip(next()).map(|(low, high)| SortRange::Between(low, high))
+                }
+                _ => return (test.name, Part::NotIndexable),
+            };
+            (test.name, range.map_or(Part::Mistyped, Part::Range))
+        };
+        Ok(Self { parts: tests.into_iter().map(part).collect() })
+    }
+
     /// The stretch of a table that the condition names.
     ///
     /// # Errors
@@ -182,23 +221,38 @@ impl KeyCondition {
             Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
         };
         let find = |name: &str| self.parts.iter().find(|(other, _)| other == name);
+        if schema.sort.is_none() && self.parts.len() > 1 {
+            return refuse("Query key condition not supported");
+        }
         let Some((_, partition)) = find(&schema.partition.name) else {
             return missed(&schema.partition.name);
         };
+        let partition = partition.checked(&schema.partition)?;
         let SortRange::Eq(value) = partition else {
             return refuse("Query key condition not supported");
         };
-        check_values(&schema.partition, partition)?;
         let partition = value.clone();
-        if self.parts.len() == 1 {
+        let Some(attribute) = schema.sort.as_ref().filter(|_| self.parts.len() > 1) else {
             return Ok(KeyRange { partition, sort: SortRange::All });
-        }
-        let Some(attribute) = &schema.sort else {
-            return refuse("Query key condition not supported");
         };
         let Some((_, sort)) = find(&attribute.name) else { return missed(&attribute.name) };
-        check_values(attribute, sort)?;
-        Ok(KeyRange { partition, sort: sort.clone() })
+        Ok(KeyRange { partition, sort: sort.checked(attribute)?.clone() })
+    }
+}
+
+const MISTYPED: &str = "One or more parameter values were invalid: Condition parameter type does \
+                        not match schema type";
+
+impl Part {
+    /// The range, where it is one of values that the attribute may have.
+    fn checked(&self, attribute: &KeyAttribute) -> Result<&SortRange, ExprError> {
+        match self {
+            Self::NotIndexable => {
+                refuse("Attempted conditional constraint is not an indexable operation")
+            }
+            Self::Mistyped => refuse(MISTYPED),
+            Self::Range(range) => check_values(attribute, range).map(|()| range),
+        }
     }
 }
 
@@ -217,13 +271,18 @@ impl KeyCondition {
         let missed = |name: &str| {
             Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
         };
+        if self.parts.len() > 2.max(index.attributes().count()) {
+            return refuse("Conditions can be of length 1 or 2 only");
+        }
+        if index.sort.is_empty() && self.parts.len() > index.partition.len() {
+            return refuse("Query key condition not supported");
+        }
         let mut partition = Vec::new();
         for attribute in &index.partition {
-            let Some(range) = find(&attribute.name) else { return missed(&attribute.name) };
-            let SortRange::Eq(value) = range else {
+            let Some(part) = find(&attribute.name) else { return missed(&attribute.name) };
+            let SortRange::Eq(value) = part.checked(attribute)? else {
                 return refuse("Query key condition not supported");
             };
-            check_values(attribute, range)?;
             partition.push(value.clone());
         }
         let named = index.sort.iter().filter(|attribute| find(&attribute.name).is_some()).count();
@@ -248,7 +307,7 @@ impl KeyCondition {
         let Some(last) = attributes.iter().rposition(|attribute| find(attribute).is_some()) else {
             return Ok((Vec::new(), SortRange::All));
         };
-        let is_exact = |it: &&KeyAttribute| matches!(find(it), Some(SortRange::Eq(_)));
+        let is_exact = |it: &&KeyAttribute| matches!(find(it), Some(Part::Range(SortRange::Eq(_))));
         let loose: Vec<&str> = attributes[..last]
             .iter()
             .filter(|attribute| !is_exact(attribute))
@@ -264,12 +323,10 @@ impl KeyCondition {
         }
         let mut exact = Vec::new();
         for attribute in &attributes[..=last] {
-            let Some(range) = find(attribute) else { continue };
-            check_values(attribute, range)?;
-            if let SortRange::Eq(value) = range {
-                exact.push(value.clone());
-            } else {
-                return Ok((exact, range.clone()));
+            let Some(part) = find(attribute) else { continue };
+            match part.checked(attribute)? {
+                SortRange::Eq(value) => exact.push(value.clone()),
+                range => return Ok((exact, range.clone())),
             }
         }
         Ok((exact, SortRange::All))
@@ -279,10 +336,7 @@ impl KeyCondition {
 fn check_values(attribute: &KeyAttribute, range: &SortRange) -> Result<(), ExprError> {
     let unlike = matches!(range, SortRange::BeginsWith(KeyValue::N(_)));
     if unlike || range.values().any(|value| !attribute.kind.fits(value)) {
-        return refuse(
-            "One or more parameter values were invalid: Condition parameter type does not match \
-             schema type",
-        );
+        return refuse(MISTYPED);
     }
     let exact = matches!(range, SortRange::Eq(_));
     match range.values().find_map(|value| attribute.empty_refusal(value)) {
@@ -299,7 +353,7 @@ fn invalid<T>(reason: &str) -> Result<T, ExprError> {
     Err(ExprError::Invalid { kind: Kind::KeyCondition, reason: reason.to_string() })
 }
 
-fn collect(node: Node, parts: &mut Vec<(String, SortRange)>) -> Result<(), ExprError> {
+fn collect(node: Node, parts: &mut Vec<(String, Part)>) -> Result<(), ExprError> {
     let operator =
         |name: &str| invalid(&format!("Invalid operator used in KeyConditionExpression: {name}"));
     let (name, range) = match node {
@@ -314,16 +368,19 @@ fn collect(node: Node, parts: &mut Vec<(String, SortRange)>) -> Result<(), ExprE
         Node::Compare { op: Comparator::Ne, .. } => return operator("<>"),
         Node::Compare { left, op, right } => comparison(left, op, right)?,
         Node::Between { operand, low, high } => {
-            (attribute(operand)?, SortRange::Between(value(low)?, value(high)?))
+            let name = attribute(operand, "BETWEEN")?;
+            let bounds = bound(low)?.zip(bound(high)?);
+            (name, bounds.map(|(low, high)| SortRange::Between(low, high)))
         }
         Node::BeginsWith(operand, prefix) => {
-            (attribute(operand)?, SortRange::BeginsWith(value(prefix)?))
+            let name = attribute(operand, "begins_with")?;
+            (name, bound(prefix)?.map(SortRange::BeginsWith))
         }
     };
     if parts.iter().any(|(other, _)| *other == name) {
         return invalid("KeyConditionExpressions must only contain one condition per key");
     }
-    parts.push((name, range));
+    parts.push((name, range.map_or(Part::Mistyped, Part::Range)));
     Ok(())
 }
 
@@ -331,56 +388,57 @@ fn comparison(
     left: Operand,
     op: Comparator,
     right: Operand,
-) -> Result<(String, SortRange), ExprError> {
+) -> Result<(String, Option<SortRange>), ExprError> {
     let (left, op, right) = match left {
         Operand::Value(_) => (right, op.flipped(), left),
         _ => (left, op, right),
     };
-    let name = attribute(left)?;
-    let value = value(right)?;
-    let range = match op {
-        Comparator::Lt => SortRange::Lt(value),
-        Comparator::Le => SortRange::Le(value),
-        Comparator::Gt => SortRange::Gt(value),
-        Comparator::Ge => SortRange::Ge(value),
-        Comparator::Eq | Comparator::Ne => SortRange::Eq(value),
+    let name = attribute(left, "")?;
+    let make = match op {
+        Comparator::Lt => SortRange::Lt,
+        Comparator::Le => SortRange::Le,
+        Comparator::Gt => SortRange::Gt,
+        Comparator::Ge => SortRange::Ge,
+        Comparator::Eq | Comparator::Ne => SortRange::Eq,
     };
-    Ok((name, range))
+    Ok((name, bound(right)?.map(make)))
 }
 
-fn attribute(operand: Operand) -> Result<String, ExprError> {
+/// The attribute that is compared; `first` names what must have it as its first operand.
+fn attribute(operand: Operand, first: &str) -> Result<String, ExprError> {
     match operand {
         Operand::Path(Path { root, steps }) if steps.is_empty() => Ok(root),
         Operand::Path(_) => {
             invalid("KeyConditionExpressions cannot have conditions on nested attributes")
         }
         Operand::Size(_) => invalid("KeyConditionExpressions cannot contain nested operations"),
+        Operand::Value(_) if !first.is_empty() => invalid(&format!(
+            "Invalid condition in KeyConditionExpression: {first} operator must have the key \
+             attribute as its first operand"
+        )),
         Operand::Value(_) => {
             invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
         }
     }
 }
 
-fn value(operand: Operand) -> Result<KeyValue, ExprError> {
-    let value = match operand {
-        Operand::Value(value) => value,
-        Operand::Path(_) => {
-            return invalid(
-                "Invalid condition in KeyConditionExpression: Multiple attribute names used in \
-                 one condition",
-            );
-        }
-        Operand::Size(_) => {
-            return invalid("KeyConditionExpressions cannot contain nested operations");
-        }
-    };
-    match &*value {
-        AttributeValue::S(text) => Ok(KeyValue::S(text.clone())),
-        AttributeValue::N(number) => Ok(KeyValue::N(*number)),
-        AttributeValue::B(bytes) => Ok(KeyValue::B(bytes.clone())),
-        _ => refuse(
-            "One or more parameter values were invalid: Condition parameter type does not match \
-             schema type",
+/// What the attribute is compared with; `None` if no key can be that.
+fn bound(operand: Operand) -> Result<Option<KeyValue>, ExprError> {
+    match operand {
+        Operand::Value(bound) => Ok(value(AttributeValue::clone(&bound))),
+        Operand::Path(_) => invalid(
+            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one \
+             condition",
         ),
+        Operand::Size(_) => invalid("KeyConditionExpressions cannot contain nested operations"),
+    }
+}
+
+fn value(value: AttributeValue) -> Option<KeyValue> {
+    match value {
+        AttributeValue::S(text) => Some(KeyValue::S(text)),
+        AttributeValue::N(number) => Some(KeyValue::N(number)),
+        AttributeValue::B(bytes) => Some(KeyValue::B(bytes)),
+        _ => None,
     }
 }

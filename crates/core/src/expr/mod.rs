@@ -7,6 +7,7 @@
 mod condition;
 mod eval;
 mod key;
+mod legacy;
 mod lexer;
 mod parser;
 mod path;
@@ -23,12 +24,13 @@ use core::fmt;
 
 pub use condition::Condition;
 pub use key::{IndexRange, KeyCondition, KeyRange, SortRange};
+pub use legacy::{AttributeTest, Join, Operator};
 pub(crate) use path::descend;
 pub use path::{Path, Step};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
+pub use update::{AttributeUpdate, Update, UpdateError};
 pub(crate) use update::{Change, Effect, Item, Target};
-pub use update::{Update, UpdateError};
 
 /// Operators and functions of one expression (DynamoDB).
 const OPERATORS_MAX: usize = 300;

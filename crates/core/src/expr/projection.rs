@@ -1,7 +1,11 @@
 //! Projection expressions.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::parser::{Parser, Rank};
-use super::path::PathTree;
+use super::path::{Path, PathTree};
 use super::{ExprError, Kind, Placeholders};
 use crate::item::Attributes;
 
@@ -30,6 +34,26 @@ impl Projection {
             }
         }
         parser.finish()?;
+        Ok(Self { tree })
+    }
+
+    /// Whole attributes: `AttributesToGet`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExprError::Refused`] where one is named twice.
+    pub fn of_attributes(names: Vec<String>) -> Result<Self, ExprError> {
+        let mut tree = PathTree::default();
+        for root in names {
+            let path = Path { root, steps: Vec::new() };
+            if tree.insert(&path).is_err() {
+                return Err(ExprError::Refused(format!(
+                    "One or more parameter values were invalid: Duplicate value in attribute name: \
+                     {}",
+                    path.root
+                )));
+            }
+        }
         Ok(Self { tree })
     }
 

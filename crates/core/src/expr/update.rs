@@ -26,6 +26,19 @@ pub struct Update {
     add: Vec<(Path, Arc<AttributeValue>)>,
     delete: Vec<(Path, Arc<AttributeValue>)>,
     targets: PathTree,
+    /// Whether it came in `AttributeUpdates`, which refuses mismatches in words of its own.
+    legacy: bool,
+}
+
+/// One change in `AttributeUpdates`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeUpdate {
+    /// The attribute becomes this.
+    Put(AttributeValue),
+    /// A number is added to, sets are joined, lists are appended to.
+    Add(AttributeValue),
+    /// Elements leave a set, or the attribute goes.
+    Delete(Option<AttributeValue>),
 }
 
 /// The right side of an assignment.
@@ -72,6 +85,35 @@ impl Update {
         }
         parser.finish()?;
         Ok(update)
+    }
+
+    /// `AttributeUpdates`, by attribute.
+    #[must_use]
+    pub fn of_attributes(updates: impl IntoIterator<Item = (String, AttributeUpdate)>) -> Self {
+        let mut update = Self { legacy: true, ..Self::default() };
+        for (root, change) in updates {
+            let path = Path { root, steps: Vec::new() };
+            // Attributes of a map are distinct, so nothing overlaps.
+            let _ = update.targets.insert(&path);
+            match change {
+                AttributeUpdate::Put(value) => {
+                    update.set.push((path, SetValue::Plain(SetOperand::Value(Arc::new(value)))));
+                }
+                AttributeUpdate::Add(AttributeValue::L(tail)) => {
+                    let list =
+                        |list| Box::new(SetOperand::Value(Arc::new(AttributeValue::L(list))));
+                    let base = SetOperand::IfNotExists(path.clone(), list(Vec::new()));
+                    let sum = SetOperand::ListAppend(Box::new(base), list(tail));
+                    update.set.push((path, SetValue::Plain(sum)));
+                }
+                AttributeUpdate::Add(value) => update.add.push((path, Arc::new(value))),
+                AttributeUpdate::Delete(Some(value)) => {
+                    update.delete.push((path, Arc::new(value)));
+                }
+                AttributeUpdate::Delete(None) => update.remove.push(path),
+            }
+        }
+        update
     }
 
     /// Whether any target of the update starts at the attribute `name`.

@@ -222,7 +222,7 @@ fn without_zeros(mut magnitude: u128) -> (u128, i64) {
     (small.into(), zeros)
 }
 
-/// The value of an exponent's text, saturated far beyond any number's range.
+/// The value of an exponent's text, which must fit 64 bits (measured by the Parity Suite).
 fn parse_power(text: &str) -> Result<i64, NumberError> {
     let (negative, digits) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -237,7 +237,8 @@ fn parse_power(text: &str) -> Result<i64, NumberError> {
         if !byte.is_ascii_digit() {
             return Err(NumberError::Malformed);
         }
-        power = power.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+        let next = power.checked_mul(10).and_then(|p| p.checked_add(i64::from(byte - b'0')));
+        power = next.ok_or(NumberError::Malformed)?;
     }
     // Halved, so that sums with lengths of texts never overflow.
     let power = power.min(i64::MAX / 4);
@@ -292,6 +293,14 @@ impl Scan {
         }
         if self.too_precise {
             return Err(NumberError::Precision);
+        }
+        if self.magnitude == 0 {
+            // Zero is held to the range by the exponent that it is written with.
+            return match power - self.fraction {
+                top if top > MAGNITUDE_MAX => Err(NumberError::Overflow),
+                top if top < MAGNITUDE_MIN => Err(NumberError::Underflow),
+                _ => Ok(Number::ZERO),
+            };
         }
         let zeros = i64::try_from(self.zeros).unwrap_or(i64::MAX / 4);
         Number::build(negative, self.magnitude, power + zeros - self.fraction)

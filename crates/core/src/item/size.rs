@@ -22,8 +22,8 @@ pub enum ItemError {
     TooLargeToUpdate,
     /// Lists and maps nested deeper than [`NESTING_DEPTH_MAX`].
     #[error(
-        "Nesting Levels have exceeded supported limits: Attributes contains nested levels more \
-         than supported limit"
+        "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels \
+         beyond supported limit"
     )]
     TooDeep,
     /// A string set without elements.
@@ -92,7 +92,8 @@ pub fn validate_value(value: &AttributeValue) -> Result<(), ItemError> {
 
 fn validate_below(value: &AttributeValue, depth: usize) -> Result<(), ItemError> {
     let inside = |values: &mut dyn Iterator<Item = &AttributeValue>| {
-        if depth >= NESTING_DEPTH_MAX {
+        // What is in the innermost list or map is a level of its own.
+        if depth + 1 >= NESTING_DEPTH_MAX {
             return Err(ItemError::TooDeep);
         }
         for value in values {

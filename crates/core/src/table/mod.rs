@@ -116,6 +116,17 @@ impl Schema {
         self.checked(PrimaryKey { partition, sort })
     }
 
+    /// The key of a whole item, as `BatchWriteItem` needs it: it refuses in other words.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Validation`], as of [`Schema::exact_key`].
+    pub fn batch_key_of(&self, item: &Attributes) -> Result<PrimaryKey, Refusal> {
+        let names: alloc::vec::Vec<&str> = self.key_names().collect();
+        let key = item.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        self.exact_key(&key.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// The key from a map that holds the key attributes and nothing else, as `GetItem` needs it.
     ///
     /// # Errors

@@ -8,6 +8,11 @@ use crate::dynamo::ApiError;
 /// Shortest and longest name of a table (DynamoDB).
 const TABLE_NAME_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
+/// Greatest number of segments of a parallel scan (DynamoDB).
+const SEGMENTS_MAX: i64 = 1_000_000;
+/// Violations told of at a time (DynamoDB).
+const VIOLATIONS_MAX: usize = 10;
+
 /// The violations found so far.
 #[derive(Debug, Default)]
 pub(super) struct Constraints {
@@ -16,10 +21,45 @@ pub(super) struct Constraints {
 
 impl Constraints {
     /// Notes that `value` at `path` (lower camel case) violates `constraint`.
+    ///
+    /// DynamoDB tells of ten at most.
     pub(super) fn violated(&mut self, value: impl Display, path: &str, constraint: &str) {
+        if self.violations.len() >= VIOLATIONS_MAX {
+            return;
+        }
         self.violations.push(format!(
             "Value {value} at '{path}' failed to satisfy constraint: Member must {constraint}"
         ));
+    }
+
+    /// Notes that what stands at `path` violates `constraint`, in the words of the framework that
+    /// does not show it.
+    pub(super) fn violated_at(&mut self, path: &str, constraint: &str) {
+        self.violations.push(format!(
+            "Value at '{path}' failed to satisfy constraint: Member must {constraint}"
+        ));
+    }
+
+    /// Notes that the keys or values (`what`) of the map at `path` violate `constraints`.
+    pub(super) fn violated_map(
+        &mut self,
+        shown: impl Display,
+        path: &str,
+        what: &str,
+        constraints: &str,
+    ) {
+        self.violations.push(format!(
+            "Value {shown} at '{path}' failed to satisfy constraint: Map {what} must satisfy \
+             constraint: [{constraints}]"
+        ));
+    }
+
+    /// The name of a table that is a key of `RequestItems`.
+    pub(super) fn map_key(&mut self, name: &str, shown: &str) -> String {
+        if !is_table_name(name) {
+            self.violated_map(format_args!("'{shown}'"), "requestItems", "keys", MAP_KEYS);
+        }
+        table_of(name).to_owned()
     }
 
     /// The value, or a violation and a default.
@@ -55,30 +95,58 @@ impl Constraints {
 
     /// The `TableName` of a body: a name, or an ARN that ends in one.
     pub(super) fn table_name(&mut self, body: &mut Members) -> Result<String, ApiError> {
-        let name = body.text("TableName")?;
-        let name = self.required(name, "tableName");
-        if self.violations.is_empty() { Ok(self.name(&name)) } else { Ok(name) }
+        match body.text("TableName")? {
+            Some(name) => Ok(self.name(&name)),
+            None => Ok(self.required(None, "tableName")),
+        }
     }
 
     /// The name in `text`, which may be an ARN.
     pub(super) fn name(&mut self, text: &str) -> String {
-        let name = match text.strip_prefix("arn:") {
-            Some(arn) => arn.split_once(":table/").map_or(text, |(_, name)| name),
-            None => text,
-        };
+        let name = table_of(text);
         let shown = format!("'{name}'");
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        if !name.bytes().all(fits) || name.is_empty() {
+        if name.is_empty() {
+            // A name may be an ARN, so this is all that the model says of its length.
+            self.violated(&shown, "tableName", "have length greater than or equal to 1");
+            return String::new();
+        }
+        self.check_name(name, "tableName");
+        name.to_owned()
+    }
+
+    /// The rules for names of tables and indexes.
+    fn check_name(&mut self, name: &str, path: &str) {
+        let shown = format!("'{name}'");
+        if !name.bytes().all(fits) {
             let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-            self.violated(&shown, "tableName", constraint);
+            self.violated(&shown, path, constraint);
         }
         if name.len() < *TABLE_NAME_BYTES.start() {
-            self.violated(&shown, "tableName", "have length greater than or equal to 3");
+            self.violated(&shown, path, "have length greater than or equal to 3");
         }
         if name.len() > *TABLE_NAME_BYTES.end() {
-            self.violated(&shown, "tableName", "have length less than or equal to 255");
+            self.violated(&shown, path, "have length less than or equal to 255");
         }
-        name.to_owned()
+    }
+
+    /// `IndexName`.
+    pub(super) fn index_name(&mut self, body: &mut Members) -> Result<Option<String>, ApiError> {
+        let name = body.text("IndexName")?;
+        if let Some(name) = &name {
+            self.check_name(name, "indexName");
+        }
+        Ok(name)
+    }
+
+    /// `TotalSegments`.
+    pub(super) fn segments(&mut self, body: &mut Members) -> Result<Option<i64>, ApiError> {
+        let path = "totalSegments";
+        let total = self.at_least(body.integer("TotalSegments")?, 1, path);
+        if let Some(total) = total.filter(|total| *total > SEGMENTS_MAX) {
+            let constraint = format!("have value less than or equal to {SEGMENTS_MAX}");
+            self.violated(format_args!("'{total}'"), path, &constraint);
+        }
+        Ok(total)
     }
 
     /// Whether nothing was violated so far.
@@ -98,4 +166,26 @@ impl Constraints {
             ))),
         }
     }
+}
+
+/// What DynamoDB's model says of the names of tables that are keys of a map.
+pub(super) const MAP_KEYS: &str = "Member must have length less than or equal to 255, Member must have length greater than or \
+     equal to 3, Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+
+fn fits(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+/// The name in `text`, which may be an ARN.
+pub(super) fn table_of(text: &str) -> &str {
+    match text.strip_prefix("arn:") {
+        Some(arn) => arn.split_once(":table/").map_or(text, |(_, name)| name),
+        None => text,
+    }
+}
+
+/// Whether it is the name or the ARN of a table that there may be.
+pub(super) fn is_table_name(text: &str) -> bool {
+    let name = table_of(text);
+    TABLE_NAME_BYTES.contains(&name.len()) && name.bytes().all(fits)
 }

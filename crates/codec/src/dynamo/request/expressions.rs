@@ -9,29 +9,6 @@ use super::members::Members;
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
 
-/// The parameters from before expressions, and what replaces each.
-const LEGACY: [(&str, &str); 9] = [
-    ("AttributesToGet", "ProjectionExpression"),
-    ("AttributeUpdates", "UpdateExpression"),
-    ("ConditionalOperator", "AND and OR in expressions"),
-    ("Expected", "ConditionExpression"),
-    ("KeyConditions", "KeyConditionExpression"),
-    ("QueryFilter", "FilterExpression"),
-    ("ScanFilter", "FilterExpression"),
-    ("FilterConditions", "FilterExpression"),
-    ("ScanConditions", "FilterExpression"),
-];
-
-/// Refuses the parameters from before expressions, rather than ignoring them.
-pub(super) fn refuse_legacy(body: &Members) -> Result<(), ApiError> {
-    match LEGACY.into_iter().find(|(name, _)| body.has(name)) {
-        None => Ok(()),
-        Some((name, instead)) => Err(ApiError::validation(format!(
-            "The legacy parameter {name} is not supported; use {instead} instead"
-        ))),
-    }
-}
-
 /// One request's placeholders, on the way through its expressions.
 pub(super) struct Expressions<'b> {
     body: &'b mut Members,
@@ -39,27 +16,13 @@ pub(super) struct Expressions<'b> {
 }
 
 impl<'b> Expressions<'b> {
-    /// Takes the placeholders out of a body; `allowed` are the expressions of its operation.
-    pub(super) fn new(body: &'b mut Members, allowed: &[&str]) -> Result<Self, ApiError> {
-        refuse_legacy(body)?;
+    /// Takes the placeholders out of a body.
+    pub(super) fn new(body: &'b mut Members) -> Result<Self, ApiError> {
         let names = body.texts("ExpressionAttributeNames")?;
         let values = body.item("ExpressionAttributeValues")?;
-        if names.is_some() && !allowed.iter().any(|name| body.has(name)) {
-            return Err(ApiError::validation(
-                "ExpressionAttributeNames can only be specified when using expressions",
-            ));
-        }
-        let with_values: Vec<&str> =
-            allowed.iter().copied().filter(|name| *name != "ProjectionExpression").collect();
-        if values.is_some() && !with_values.iter().any(|name| body.has(name)) {
-            let verb = if with_values.len() == 1 { "is" } else { "are" };
-            return Err(ApiError::validation(format!(
-                "ExpressionAttributeValues can only be specified when using expressions: {} {verb} \
-                 null",
-                with_values.join(" and ")
-            )));
-        }
-        Ok(Self { body, placeholders: Placeholders::new(names, values)? })
+        let placeholders = Placeholders::new(names, values)?;
+        body.check_values()?;
+        Ok(Self { body, placeholders })
     }
 
     /// Parses one expression, if it is there.
@@ -144,4 +107,14 @@ pub(super) fn return_capacity(
         Some("TOTAL") => ReturnCapacity::Total,
         _ => ReturnCapacity::None,
     })
+}
+
+/// `ReturnItemCollectionMetrics`: whether it is `SIZE`.
+pub(super) fn return_metrics(
+    body: &mut Members,
+    constraints: &mut Constraints,
+) -> Result<bool, ApiError> {
+    let path = "returnItemCollectionMetrics";
+    let text = body.text("ReturnItemCollectionMetrics")?;
+    Ok(constraints.one_of(text, &["SIZE", "NONE"], path).as_deref() == Some("SIZE"))
 }

@@ -139,8 +139,8 @@ impl Query {
         };
         if let Some(name) = self.filter.as_ref().and_then(mentioned) {
             return Err(ApiError::validation(format!(
-                "Filter Expression can only contain non-primary key attributes: Primary key \
-                 attribute: {name}"
+                "{} can only contain non-primary key attributes: Primary key attribute: {name}",
+                self.filter_name
             )));
         }
         let start = indexed.start(table, self.start.as_ref())?;

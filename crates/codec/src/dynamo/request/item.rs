@@ -1,12 +1,13 @@
 //! Operations on one item.
 
-use pangea_core::expr::{Condition, Projection, Update};
-use pangea_core::item::{Attributes, PrimaryKey};
+use pangea_core::expr::{Condition, Join, Projection, Update};
+use pangea_core::item::{Attributes, PrimaryKey, validate};
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 use super::expressions::{
-    Expressions, required_item, return_capacity, return_on_failure, return_values,
+    Expressions, required_item, return_capacity, return_metrics, return_on_failure, return_values,
 };
+use super::legacy::{self, Tests};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
@@ -26,20 +27,36 @@ pub struct PutItem {
     pub return_on_condition_failure: bool,
     /// What to tell of consumed capacity.
     pub capacity: ReturnCapacity,
+    /// Whether to tell of the item's collection, where the table has local indexes.
+    pub collection_metrics: bool,
 }
 
 impl PutItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
+        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
         let mut constraints = Constraints::default();
+        let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
         let item = required_item(body, &mut constraints, "Item", "item")?;
+        let expected = Expected::take(body, &mut constraints)?;
         let return_values = return_values(body, &mut constraints)?;
+        let collection_metrics = return_metrics(body, &mut constraints)?;
         let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
-        let capacity = return_capacity(body, &mut constraints)?;
         constraints.finish()?;
+        parameters?;
+        body.check_values()?;
         only_all_old(return_values)?;
-        let condition = condition(body)?;
-        Ok(Self { table, item, condition, return_values, return_on_condition_failure, capacity })
+        validate(&item)?;
+        let condition = expected.condition(body)?;
+        Ok(Self {
+            table,
+            item,
+            condition,
+            return_values,
+            return_on_condition_failure,
+            capacity,
+            collection_metrics,
+        })
     }
 
     /// The write that this asks of a table of the given schema.
@@ -74,20 +91,35 @@ pub struct DeleteItem {
     pub return_on_condition_failure: bool,
     /// What to tell of consumed capacity.
     pub capacity: ReturnCapacity,
+    /// Whether to tell of the item's collection, where the table has local indexes.
+    pub collection_metrics: bool,
 }
 
 impl DeleteItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
+        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
         let mut constraints = Constraints::default();
-        let table = constraints.table_name(body)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
-        let return_values = return_values(body, &mut constraints)?;
-        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         let capacity = return_capacity(body, &mut constraints)?;
+        let table = constraints.table_name(body)?;
+        let return_values = return_values(body, &mut constraints)?;
+        let collection_metrics = return_metrics(body, &mut constraints)?;
+        let key = required_item(body, &mut constraints, "Key", "key")?;
+        let expected = Expected::take(body, &mut constraints)?;
+        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         constraints.finish()?;
+        parameters?;
+        body.check_values()?;
         only_all_old(return_values)?;
-        let condition = condition(body)?;
-        Ok(Self { table, key, condition, return_values, return_on_condition_failure, capacity })
+        let condition = expected.condition(body)?;
+        Ok(Self {
+            table,
+            key,
+            condition,
+            return_values,
+            return_on_condition_failure,
+            capacity,
+            collection_metrics,
+        })
     }
 
     /// The write that this asks of a table of the given schema.
@@ -114,7 +146,7 @@ pub struct UpdateItem {
     pub table: String,
     /// The key, not yet held against a schema.
     pub key: Attributes,
-    /// What to change; empty if the request has no `UpdateExpression`.
+    /// What to change; empty if the request asks for no change.
     pub update: Update,
     /// What must hold of the item before.
     pub condition: Option<Condition>,
@@ -124,29 +156,44 @@ pub struct UpdateItem {
     pub return_on_condition_failure: bool,
     /// What to tell of consumed capacity.
     pub capacity: ReturnCapacity,
+    /// Whether to tell of the item's collection, where the table has local indexes.
+    pub collection_metrics: bool,
 }
 
 impl UpdateItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
+        let parameters = legacy::check_parameters(
+            body,
+            &["UpdateExpression", "ConditionExpression"],
+            &["AttributeUpdates", "Expected"],
+        );
         let mut constraints = Constraints::default();
-        let table = constraints.table_name(body)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
-        let return_values = return_values(body, &mut constraints)?;
-        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         let capacity = return_capacity(body, &mut constraints)?;
+        let table = constraints.table_name(body)?;
+        let collection_metrics = return_metrics(body, &mut constraints)?;
+        let return_values = return_values(body, &mut constraints)?;
+        let key = required_item(body, &mut constraints, "Key", "key")?;
+        let expected = Expected::take(body, &mut constraints)?;
+        let updates = legacy::Updates::take(body, &mut constraints)?;
+        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         constraints.finish()?;
-        let mut expressions = Expressions::new(body, &["UpdateExpression", "ConditionExpression"])?;
-        let update = expressions.parse("UpdateExpression", Update::parse)?.unwrap_or_default();
+        parameters?;
+        body.check_values()?;
+        let updates = updates.map(legacy::Updates::update).transpose()?;
+        let expected = expected.legacy()?;
+        let mut expressions = Expressions::new(body)?;
+        let update = expressions.parse("UpdateExpression", Update::parse)?;
         let condition = expressions.condition()?;
         expressions.finish()?;
         Ok(Self {
             table,
             key,
-            update,
-            condition,
+            update: update.or(updates).unwrap_or_default(),
+            condition: condition.or(expected),
             return_values,
             return_on_condition_failure,
             capacity,
+            collection_metrics,
         })
     }
 
@@ -185,16 +232,22 @@ pub struct GetItem {
 
 impl GetItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
+        let allowed = ["ProjectionExpression"];
+        let parameters = legacy::check_parameters(body, &allowed, &["AttributesToGet"]);
         let mut constraints = Constraints::default();
+        let capacity = return_capacity(body, &mut constraints)?;
+        let attributes = legacy::attributes_to_get(body, &mut constraints, "attributesToGet")?;
         let table = constraints.table_name(body)?;
         let key = required_item(body, &mut constraints, "Key", "key")?;
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
-        let capacity = return_capacity(body, &mut constraints)?;
         constraints.finish()?;
-        let mut expressions = Expressions::new(body, &["ProjectionExpression"])?;
+        parameters?;
+        body.check_values()?;
+        let attributes = legacy::projection(attributes)?;
+        let mut expressions = Expressions::new(body)?;
         let projection = expressions.projection()?;
         expressions.finish()?;
-        Ok(Self { table, key, projection, consistent, capacity })
+        Ok(Self { table, key, projection: projection.or(attributes), consistent, capacity })
     }
 
     /// The key in a table of the given schema.
@@ -207,11 +260,32 @@ impl GetItem {
     }
 }
 
-fn condition(body: &mut Members) -> Result<Option<Condition>, ApiError> {
-    let mut expressions = Expressions::new(body, &["ConditionExpression"])?;
-    let condition = expressions.condition()?;
-    expressions.finish()?;
-    Ok(condition)
+/// `Expected` and `ConditionalOperator`.
+struct Expected {
+    tests: Option<Tests>,
+    operator: Option<Join>,
+}
+
+impl Expected {
+    fn take(body: &mut Members, constraints: &mut Constraints) -> Result<Self, ApiError> {
+        let operator = legacy::conditional_operator(body, constraints)?;
+        let tests = Tests::take(body, constraints, ("Expected", "expected"))?;
+        Ok(Self { tests, operator })
+    }
+
+    /// The condition that it is.
+    fn legacy(self) -> Result<Option<Condition>, ApiError> {
+        legacy::expected(self.tests, self.operator)
+    }
+
+    /// The condition that it is, or that the body's `ConditionExpression` is.
+    fn condition(self, body: &mut Members) -> Result<Option<Condition>, ApiError> {
+        let legacy = self.legacy()?;
+        let mut expressions = Expressions::new(body)?;
+        let condition = expressions.condition()?;
+        expressions.finish()?;
+        Ok(condition.or(legacy))
+    }
 }
 
 fn only_all_old(values: ReturnValues) -> Result<(), ApiError> {

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pangea_core::item::Attributes;
+use pangea_core::item::{AttributeValue, Attributes};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::dynamo::ApiError;
-use crate::dynamo::attribute::{AttributesSeed, Sink, decode_error};
+use crate::dynamo::attribute::{AttributesSeed, Sink, ValueSeed, decode_error};
 
 /// A JSON value of a request.
 #[derive(Debug)]
@@ -23,12 +23,18 @@ enum Node {
     Text(String),
     List(Vec<Node>),
     Object(Members),
-    Item(Attributes),
+    /// An item, and the first of its values that DynamoDB refuses.
+    Item(Attributes, Option<ApiError>),
+    Value(AttributeValue, Option<ApiError>),
 }
 
 /// The members of an object.
 #[derive(Debug, Default)]
-pub(super) struct Members(BTreeMap<String, Node>);
+pub(super) struct Members {
+    nodes: BTreeMap<String, Node>,
+    /// The first refused value among those taken: see [`Members::check_values`].
+    refused: Option<ApiError>,
+}
 
 /// Where a value stands: which decides where the items below it are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,16 @@ enum Place {
     Item,
     /// `ExpressionAttributeValues`.
     Values,
+    /// Conditions or updates by attribute: the parameters from before expressions.
+    Tests,
+    /// One of them.
+    Test,
+    /// One attribute value.
+    Value,
+    /// A list of attribute values.
+    ValueList,
+    /// PartiQL statements with their parameters.
+    Statements,
     /// Nothing below holds an item.
     Plain,
 }
@@ -58,6 +74,15 @@ impl Place {
             (Self::Body, "ExpressionAttributeValues") => Self::Values,
             (Self::Body, "RequestItems") => Self::Tables,
             (Self::Body, "TransactItems") => Self::Actions,
+            (
+                Self::Body,
+                "Expected" | "AttributeUpdates" | "KeyConditions" | "QueryFilter" | "ScanFilter",
+            ) => Self::Tests,
+            (Self::Tests, _) => Self::Test,
+            (Self::Test, "Value") => Self::Value,
+            (Self::Test, "AttributeValueList") => Self::ValueList,
+            (Self::Body, "Statements" | "TransactStatements") => Self::Statements,
+            (Self::Body | Self::Statements, "Parameters") => Self::ValueList,
             (Self::Actions, "ConditionCheck" | "Put" | "Update" | "Delete" | "Get") => {
                 Self::Actions
             }
@@ -76,6 +101,8 @@ impl Place {
             Self::Items => Self::Item,
             Self::Table => Self::Table,
             Self::Actions => Self::Actions,
+            Self::Statements => Self::Statements,
+            Self::ValueList => Self::Value,
             _ => Self::Plain,
         }
     }
@@ -143,14 +170,19 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         if matches!(self.place, Place::Item | Place::Values) {
             let values = self.place == Place::Values;
             let seed = AttributesSeed { sink: self.sink, depth: 0, values };
-            return seed.visit_map(map).map(Node::Item);
+            let item = seed.visit_map(map)?;
+            return Ok(Node::Item(item, self.sink.take_refused()));
+        }
+        if self.place == Place::Value {
+            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map)?;
+            return Ok(Node::Value(value, self.sink.take_refused()));
         }
         let mut members = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let seed = NodeSeed { place: self.place.member(&name), sink: self.sink };
             members.insert(name, map.next_value_seed(seed)?);
         }
-        Ok(Node::Object(Members(members)))
+        Ok(Node::Object(Members { nodes: members, refused: None }))
     }
 }
 
@@ -165,14 +197,14 @@ impl Node {
             Self::Float => "DECIMAL_VALUE",
             Self::Text(_) => "STRING_VALUE",
             Self::List(_) => "START_ARRAY",
-            Self::Object(_) | Self::Item(_) => "START_OBJECT",
+            Self::Object(_) | Self::Item(..) | Self::Value(..) => "START_OBJECT",
         }
     }
 
     fn mismatch(&self, wanted: &str) -> ApiError {
         ApiError::serialization(match self {
             Self::List(_) => "Start of list found where not expected".to_owned(),
-            Self::Object(_) | Self::Item(_) => {
+            Self::Object(_) | Self::Item(..) | Self::Value(..) => {
                 "Start of structure or map found where not expected.".to_owned()
             }
             _ => format!("{} cannot be converted to {wanted}", self.token()),
@@ -193,10 +225,17 @@ impl Node {
         }
     }
 
-    fn into_item(self) -> Result<Attributes, ApiError> {
+    fn into_item(self) -> Result<(Attributes, Option<ApiError>), ApiError> {
         match self {
-            Self::Item(attributes) => Ok(attributes),
+            Self::Item(attributes, refused) => Ok((attributes, refused)),
             other => Err(other.mismatch("Map")),
+        }
+    }
+
+    fn into_value(self) -> Result<(AttributeValue, Option<ApiError>), ApiError> {
+        match self {
+            Self::Value(value, refused) => Ok((value, refused)),
+            other => Err(other.mismatch("AttributeValue")),
         }
     }
 }
@@ -216,11 +255,11 @@ impl Members {
 
     /// Whether the member is there and not null.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|node| !matches!(node, Node::Null))
+        self.nodes.get(name).is_some_and(|node| !matches!(node, Node::Null))
     }
 
     fn take(&mut self, name: &str) -> Option<Node> {
-        self.0.remove(name).filter(|node| !matches!(node, Node::Null))
+        self.nodes.remove(name).filter(|node| !matches!(node, Node::Null))
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
@@ -247,8 +286,26 @@ impl Members {
         self.take(name).map(Node::into_object).transpose()
     }
 
+    /// An item; [`Members::check_values`] refuses what is wrong with its values.
     pub(super) fn item(&mut self, name: &str) -> Result<Option<Attributes>, ApiError> {
-        self.take(name).map(Node::into_item).transpose()
+        let item = self.take(name).map(Node::into_item).transpose()?;
+        Ok(item.map(|item| self.note(item)))
+    }
+
+    /// An attribute value; as of [`Members::item`].
+    pub(super) fn value(&mut self, name: &str) -> Result<Option<AttributeValue>, ApiError> {
+        let value = self.take(name).map(Node::into_value).transpose()?;
+        Ok(value.map(|value| self.note(value)))
+    }
+
+    fn note<T>(&mut self, (value, refused): (T, Option<ApiError>)) -> T {
+        self.refused = self.refused.take().or(refused);
+        value
+    }
+
+    /// Refuses the first wrong value among those that were taken.
+    pub(super) fn check_values(&mut self) -> Result<(), ApiError> {
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     /// A list of objects.
@@ -256,9 +313,21 @@ impl Members {
         self.list(name, Node::into_object)
     }
 
-    /// A list of items.
+    /// A list of items; as of [`Members::item`].
     pub(super) fn items(&mut self, name: &str) -> Result<Option<Vec<Attributes>>, ApiError> {
-        self.list(name, Node::into_item)
+        let items = self.list(name, Node::into_item)?;
+        Ok(items.map(|items| items.into_iter().map(|item| self.note(item)).collect()))
+    }
+
+    /// A list of attribute values; as of [`Members::item`].
+    pub(super) fn values(&mut self, name: &str) -> Result<Option<Vec<AttributeValue>>, ApiError> {
+        let values = self.list(name, Node::into_value)?;
+        Ok(values.map(|values| values.into_iter().map(|value| self.note(value)).collect()))
+    }
+
+    /// A list of texts.
+    pub(super) fn text_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        self.list(name, Node::into_text)
     }
 
     fn list<T>(
@@ -281,12 +350,12 @@ impl Members {
         name: &str,
     ) -> Result<Option<BTreeMap<String, String>>, ApiError> {
         let Some(members) = self.object(name)? else { return Ok(None) };
-        let texts = members.0.into_iter().map(|(key, node)| Ok((key, node.into_text()?)));
+        let texts = members.nodes.into_iter().map(|(key, node)| Ok((key, node.into_text()?)));
         texts.collect::<Result<_, _>>().map(Some)
     }
 
     /// The names of the members, in order.
     pub(super) fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.nodes.keys().cloned().collect()
     }
 }

@@ -2,9 +2,11 @@
 
 mod batch;
 mod constraints;
+mod echo;
 mod expressions;
 mod indexed;
 mod item;
+mod legacy;
 mod members;
 mod page;
 mod table;

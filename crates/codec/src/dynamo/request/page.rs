@@ -1,16 +1,14 @@
 //! Query and Scan.
 
-use pangea_core::expr::{Condition, KeyCondition, KeyRange, Projection};
+use pangea_core::expr::{Condition, Join, KeyCondition, KeyRange, Projection};
 use pangea_core::item::{Attributes, PrimaryKey};
 use pangea_core::table::{Page, Schema};
 
 use super::expressions::{Expressions, return_capacity};
+use super::legacy::{self, Tests};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
-
-/// Greatest number of segments of a parallel scan (DynamoDB).
-const SEGMENTS_MAX: i64 = 1_000_000;
 
 /// `Query`.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +23,8 @@ pub struct Query {
     pub key_condition: KeyCondition,
     /// Which items of it to return.
     pub filter: Option<Condition>,
+    /// Which parameter the filter came in, in the words of messages.
+    pub filter_name: &'static str,
     /// Which parts of them.
     pub projection: Option<Projection>,
     /// How many items to read at most.
@@ -41,33 +41,46 @@ pub struct Query {
 
 impl Query {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let common = Common::decode(body)?;
-        let forward = body.boolean("ScanIndexForward")?.unwrap_or(true);
-        let allowed = ["ProjectionExpression", "FilterExpression", "KeyConditionExpression"];
-        let mut expressions = Expressions::new(body, &allowed)?;
-        let key_condition = expressions.parse("KeyConditionExpression", KeyCondition::parse)?;
-        let filter = expressions.filter()?;
-        let projection = expressions.projection()?;
-        let Some(key_condition) = key_condition else {
+        let parameters = legacy::check_parameters(
+            body,
+            &["ProjectionExpression", "FilterExpression", "KeyConditionExpression"],
+            &["AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"],
+        );
+        let mut common = Common::decode(body, true)?;
+        parameters?;
+        let filter_name = if common.filter.is_some() { "QueryFilter" } else { "Filter Expression" };
+        let legacy_filter = legacy::filter(common.filter.take(), common.operator)?;
+        let attributes = legacy::projection(common.attributes.take())?;
+        common.check_start(body)?;
+        if common.key_conditions.is_none() && !body.has("KeyConditionExpression") {
             return Err(ApiError::validation(
                 "Either the KeyConditions or KeyConditionExpression parameter must be specified in \
                  the request.",
             ));
-        };
+        }
+        let mut expressions = Expressions::new(body)?;
+        let key_condition = expressions.parse("KeyConditionExpression", KeyCondition::parse)?;
+        let filter = expressions.filter()?;
+        let projection = expressions.projection()?;
         expressions.finish()?;
-        let Common { table, index, select, limit, start, consistent, capacity } = common;
+        let key_condition = match (key_condition, common.key_conditions) {
+            (Some(condition), _) => condition,
+            (None, Some(tests)) => tests.key_condition()?,
+            (None, None) => KeyCondition::of_tests(Vec::new())?,
+        };
         Ok(Self {
-            table,
-            index,
-            select,
+            table: common.table,
+            index: common.index,
+            select: common.select,
             key_condition,
-            filter,
-            projection,
-            limit,
-            forward,
-            start,
-            consistent,
-            capacity,
+            filter: filter.or(legacy_filter),
+            filter_name,
+            projection: projection.or(attributes),
+            limit: common.limit,
+            forward: common.forward,
+            start: common.start,
+            consistent: common.consistent,
+            capacity: common.capacity,
         })
     }
 
@@ -82,8 +95,8 @@ impl Query {
             && let Some(name) = schema.key_names().find(|name| filter.mentions(name))
         {
             return Err(ApiError::validation(format!(
-                "Filter Expression can only contain non-primary key attributes: Primary key \
-                 attribute: {name}"
+                "{} can only contain non-primary key attributes: Primary key attribute: {name}",
+                self.filter_name
             )));
         }
         let start = start_key(self.start.as_ref(), schema)?;
@@ -148,25 +161,32 @@ pub struct Scan {
 
 impl Scan {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let common = Common::decode(body)?;
-        let segment = segment(body)?;
-        let mut expressions =
-            Expressions::new(body, &["ProjectionExpression", "FilterExpression"])?;
+        let parameters = legacy::check_parameters(
+            body,
+            &["ProjectionExpression", "FilterExpression"],
+            &["AttributesToGet", "ScanFilter", "ConditionalOperator"],
+        );
+        let mut common = Common::decode(body, false)?;
+        parameters?;
+        let attributes = legacy::projection(common.attributes.take())?;
+        let legacy_filter = legacy::filter(common.filter.take(), common.operator)?;
+        common.check_start(body)?;
+        let segment = segment(common.segment)?;
+        let mut expressions = Expressions::new(body)?;
         let filter = expressions.filter()?;
         let projection = expressions.projection()?;
         expressions.finish()?;
-        let Common { table, index, select, limit, start, consistent, capacity } = common;
         Ok(Self {
-            table,
-            index,
-            select,
-            filter,
-            projection,
-            limit,
-            start,
+            table: common.table,
+            index: common.index,
+            select: common.select,
+            filter: filter.or(legacy_filter),
+            projection: projection.or(attributes),
+            limit: common.limit,
+            start: common.start,
             segment,
-            consistent,
-            capacity,
+            consistent: common.consistent,
+            capacity: common.capacity,
         })
     }
 
@@ -223,64 +243,136 @@ struct Common {
     index: Option<String>,
     select: Select,
     limit: Option<usize>,
+    forward: bool,
     start: Option<Attributes>,
     consistent: bool,
     capacity: ReturnCapacity,
+    attributes: Option<Vec<String>>,
+    filter: Option<Tests>,
+    operator: Option<Join>,
+    key_conditions: Option<Tests>,
+    segment: (Option<i64>, Option<i64>),
 }
 
 impl Common {
-    fn decode(body: &mut Members) -> Result<Self, ApiError> {
+    /// In the order in which DynamoDB tells what is wrong.
+    fn decode(body: &mut Members, is_query: bool) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let table = constraints.table_name(body)?;
-        let limit = constraints.at_least(body.integer("Limit")?, 1, "limit");
         let allowed =
             ["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"];
         let select = constraints.one_of(body.text("Select")?, &allowed, "select");
+        let index = constraints.index_name(body)?;
+        let total = constraints.segments(body)?;
         let capacity = return_capacity(body, &mut constraints)?;
-        let start = body.item("ExclusiveStartKey")?;
+        let (query_filter, scan_filter) =
+            (("QueryFilter", "queryFilter"), ("ScanFilter", "scanFilter"));
+        let mut filter = None;
+        if is_query {
+            filter = Tests::take(body, &mut constraints, query_filter)?;
+        }
+        let table = constraints.table_name(body)?;
+        let operator = legacy::conditional_operator(body, &mut constraints)?;
+        if !is_query {
+            filter = Tests::take(body, &mut constraints, scan_filter)?;
+        }
+        let segment = constraints.at_least(body.integer("Segment")?, 0, "segment");
+        let is_clean = constraints.is_clean();
+        let projects = body.has("AttributesToGet") || body.has("ProjectionExpression");
+        let attributes = legacy::attributes_to_get(body, &mut constraints, "attributesToGet")?;
+        let limit = body.integer("Limit")?;
+        if is_query && is_clean && limit.is_some_and(|limit| limit < 1) {
+            // Alone it is told in the words of another framework (measured by the Parity Suite).
+            return Err(ApiError::validation(
+                "1 validation error detected: Value at 'Limit' failed to satisfy constraint: \
+                 Member must have value greater than or equal to 1",
+            ));
+        }
+        let limit = constraints.at_least(limit, 1, "limit");
+        let mut key_conditions = None;
+        if is_query {
+            let name = ("KeyConditions", "keyConditions");
+            key_conditions = Tests::take(body, &mut constraints, name)?;
+        }
+        let forward = body.boolean("ScanIndexForward")?.unwrap_or(true);
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
+        let start = body.item("ExclusiveStartKey")?;
         constraints.finish()?;
-        let index = body.text("IndexName")?;
-        check_select(select.as_deref(), body.has("ProjectionExpression"), index.is_some())?;
+        check_select(select.as_deref(), (projects, attributes.is_some()), index.is_some())?;
         let select = Select::of(select.as_deref());
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        Ok(Self { table, index, select, limit, start, consistent, capacity })
+        let segment = (segment, total);
+        Ok(Self {
+            table,
+            index,
+            select,
+            limit,
+            forward,
+            start,
+            consistent,
+            capacity,
+            attributes,
+            filter,
+            operator,
+            key_conditions,
+            segment,
+        })
+    }
+
+    /// Refuses a start key of wrong values.
+    fn check_start(&self, body: &mut Members) -> Result<(), ApiError> {
+        body.check_values().map_err(|error| {
+            // These are told without what they are values of.
+            let bare = [
+                "contains duplicates",
+                "number set",
+                "numeric value",
+                "significant digits",
+                "number with magnitude",
+            ];
+            match bare.into_iter().any(|text| error.message.contains(text)) {
+                true => error,
+                false => ApiError::validation(format!(
+                    "The provided starting key is invalid: {}",
+                    error.message
+                )),
+            }
+        })
     }
 }
 
-fn check_select(select: Option<&str>, projection: bool, index: bool) -> Result<(), ApiError> {
-    let message = match (select, projection) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), true) => {
-            "Cannot specify the ProjectionExpression when choosing to get ALL_PROJECTED_ATTRIBUTES"
+/// Whether `Select` goes with what is asked for: whether parts are, and by `AttributesToGet`.
+fn check_select(
+    select: Option<&str>,
+    (parts, legacy): (bool, bool),
+    index: bool,
+) -> Result<(), ApiError> {
+    let parameter = if legacy { "AttributesToGet" } else { "ProjectionExpression" };
+    let message = match (select, parts) {
+        (Some("ALL_PROJECTED_ATTRIBUTES"), true) if index => {
+            format!("Cannot specify the {parameter} when choosing to get ALL_PROJECTED_ATTRIBUTES")
         }
-        (Some("ALL_PROJECTED_ATTRIBUTES"), false) if !index => {
+        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => {
             "One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES can be used only \
              when Querying using an IndexName"
+                .to_owned()
         }
         (Some("SPECIFIC_ATTRIBUTES"), false) => {
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
              SPECIFIC_ATTRIBUTES"
+                .to_owned()
         }
         (Some("COUNT"), true) => {
-            "Cannot specify the ProjectionExpression when choosing to get only the Count"
+            format!("Cannot specify the {parameter} when choosing to get only the Count")
         }
         (Some("ALL_ATTRIBUTES"), true) => {
-            "Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES"
+            format!("Cannot specify the {parameter} when choosing to get ALL_ATTRIBUTES")
         }
         _ => return Ok(()),
     };
     Err(ApiError::validation(message))
 }
 
-fn segment(body: &mut Members) -> Result<Option<Segment>, ApiError> {
-    let mut constraints = Constraints::default();
-    let index = constraints.at_least(body.integer("Segment")?, 0, "segment");
-    let total = constraints.at_least(body.integer("TotalSegments")?, 1, "totalSegments");
-    if let Some(total) = total.filter(|total| *total > SEGMENTS_MAX) {
-        let constraint = "have value less than or equal to 1000000";
-        constraints.violated(format_args!("'{total}'"), "totalSegments", constraint);
-    }
-    constraints.finish()?;
+fn segment((index, total): (Option<i64>, Option<i64>)) -> Result<Option<Segment>, ApiError> {
     match (index, total) {
         (None, None) => Ok(None),
         (Some(_), None) => Err(ApiError::validation(
@@ -292,8 +384,8 @@ fn segment(body: &mut Members) -> Result<Option<Segment>, ApiError> {
              TotalSegments is present",
         )),
         (Some(index), Some(total)) if index >= total => Err(ApiError::validation(format!(
-            "The Segment parameter is zero-based and must be less than parameter \
-                 TotalSegments: Segment: {index} is not less than TotalSegments: {total}"
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
+             Segment: {index} is not less than TotalSegments: {total}"
         ))),
         (Some(index), Some(total)) => {
             let narrow = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);

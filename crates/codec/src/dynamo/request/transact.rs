@@ -8,7 +8,7 @@ use pangea_core::item::{Attributes, PrimaryKey};
 use pangea_core::limits::TRANSACTION_ITEMS_MAX;
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
-use super::expressions::return_capacity;
+use super::expressions::{return_capacity, return_metrics};
 use super::{Constraints, DeleteItem, GetItem, Members, PutItem, UpdateItem};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
@@ -27,6 +27,8 @@ pub struct TransactWriteItems {
     pub token: Option<String>,
     /// What to tell of consumed capacity.
     pub capacity: ReturnCapacity,
+    /// Whether to tell of the items' collections, where tables have local indexes.
+    pub collection_metrics: bool,
 }
 
 /// One action of a `TransactWriteItems`.
@@ -64,10 +66,11 @@ impl TransactWriteItems {
             check_token(token, &mut constraints);
         }
         let capacity = return_capacity(body, &mut constraints)?;
+        let collection_metrics = return_metrics(body, &mut constraints)?;
         constraints.finish()?;
         let writes = actions.into_iter().enumerate();
         let writes = writes.map(|(at, action)| TransactWrite::decode(at + 1, action));
-        Ok(Self { writes: writes.collect::<Result<_, _>>()?, token, capacity })
+        Ok(Self { writes: writes.collect::<Result<_, _>>()?, token, capacity, collection_metrics })
     }
 
     /// The tables that it names, each once, in order.

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod garbage;
+mod legacy;
 mod requests;
 mod responses;
 mod transactions;

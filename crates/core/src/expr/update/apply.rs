@@ -24,6 +24,9 @@ pub enum UpdateError {
     /// An attribute's type does not fit its operator.
     #[error("An operand in the update expression has an incorrect data type")]
     OperandType,
+    /// The same of `AttributeUpdates`.
+    #[error("Type mismatch for attribute to update")]
+    Mismatch,
     /// What is to be set is larger than an item may be.
     #[error("Item size to update has exceeded the maximum allowed size")]
     TooLarge,
@@ -91,6 +94,13 @@ impl Update {
         &self,
         before: &impl Item,
     ) -> Result<Vec<(Target<'_>, Effect)>, UpdateError> {
+        self.all_effects(before).map_err(|error| match error {
+            UpdateError::OperandType if self.legacy => UpdateError::Mismatch,
+            other => other,
+        })
+    }
+
+    fn all_effects(&self, before: &impl Item) -> Result<Vec<(Target<'_>, Effect)>, UpdateError> {
         let count = self.set.len() + self.add.len() + self.delete.len() + self.remove.len();
         let mut effects = Vec::with_capacity(count);
         let mut bytes = 0;

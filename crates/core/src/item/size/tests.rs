@@ -48,6 +48,6 @@ fn refuses_what_may_not_be_stored() {
     let nest = |depth: usize| {
         (0..depth).fold(AttributeValue::Null, |inner, _| AttributeValue::L(vec![inner]))
     };
-    assert_eq!(validate(&item(nest(32))), Ok(()));
-    assert_eq!(validate(&item(nest(33))), Err(ItemError::TooDeep));
+    assert_eq!(validate(&item(nest(31))), Ok(()));
+    assert_eq!(validate(&item(nest(32))), Err(ItemError::TooDeep));
 }
