@@ -8,6 +8,9 @@ use crate::dynamo::ApiError;
 /// Shortest and longest name of a table (DynamoDB).
 const TABLE_NAME_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
+/// How many violations DynamoDB reports at once.
+const VIOLATIONS_MAX: usize = 10;
+
 /// The violations found so far.
 #[derive(Debug, Default)]
 pub(super) struct Constraints {
@@ -60,24 +63,45 @@ impl Constraints {
         if self.violations.is_empty() { Ok(self.name(&name)) } else { Ok(name) }
     }
 
+    /// The `TableName` of an operation on tables, which refuses a missing one in words of its own.
+    pub(super) fn named_table(&mut self, body: &mut Members) -> Result<String, ApiError> {
+        let Some(name) = body.text("TableName")? else {
+            let text = "The parameter 'TableName' is required but was not present in the request";
+            return Err(ApiError::validation(text));
+        };
+        Ok(self.name(&name))
+    }
+
+    /// A text of `least` to `most` characters.
+    pub(super) fn length(&mut self, text: &str, (least, most): (usize, usize), path: &str) {
+        let (shown, count) = (format!("'{text}'"), text.chars().count());
+        if count < least {
+            let constraint = format!("have length greater than or equal to {least}");
+            self.violated(&shown, path, &constraint);
+        }
+        if count > most {
+            let constraint = format!("have length less than or equal to {most}");
+            self.violated(&shown, path, &constraint);
+        }
+    }
+
+    /// The name of an index or a table: pattern and length.
+    pub(super) fn identifier(&mut self, text: &str, path: &str) {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if !text.bytes().all(fits) || text.is_empty() {
+            let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+            self.violated(format_args!("'{text}'"), path, constraint);
+        }
+        self.length(text, (*TABLE_NAME_BYTES.start(), *TABLE_NAME_BYTES.end()), path);
+    }
+
     /// The name in `text`, which may be an ARN.
     pub(super) fn name(&mut self, text: &str) -> String {
         let name = match text.strip_prefix("arn:") {
             Some(arn) => arn.split_once(":table/").map_or(text, |(_, name)| name),
             None => text,
         };
-        let shown = format!("'{name}'");
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        if !name.bytes().all(fits) || name.is_empty() {
-            let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-            self.violated(&shown, "tableName", constraint);
-        }
-        if name.len() < *TABLE_NAME_BYTES.start() {
-            self.violated(&shown, "tableName", "have length greater than or equal to 3");
-        }
-        if name.len() > *TABLE_NAME_BYTES.end() {
-            self.violated(&shown, "tableName", "have length less than or equal to 255");
-        }
+        self.identifier(name, "tableName");
         name.to_owned()
     }
 
@@ -87,7 +111,8 @@ impl Constraints {
     }
 
     /// Refuses if anything was violated.
-    pub(super) fn finish(self) -> Result<(), ApiError> {
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+        self.violations.truncate(VIOLATIONS_MAX);
         let count = self.violations.len();
         let plural = if count == 1 { "" } else { "s" };
         match count {

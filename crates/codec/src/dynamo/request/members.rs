@@ -275,6 +275,11 @@ impl Members {
         }
     }
 
+    /// A list of texts.
+    pub(super) fn text_list(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        self.list(name, Node::into_text)
+    }
+
     /// An object of texts.
     pub(super) fn texts(
         &mut self,

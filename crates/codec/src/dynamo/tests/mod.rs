@@ -4,6 +4,8 @@ mod attributes;
 mod garbage;
 mod requests;
 mod responses;
+mod table_updates;
+mod tables;
 mod transactions;
 
 /// A deterministic generator (Knuth's MMIX constants), so that a failure is the same everywhere.
