@@ -55,6 +55,8 @@ pub(crate) struct Image {
     /// The past of that life is still to be put in order.
     pub(crate) reborn: bool,
     pub(crate) index: BTreeSet<IndexEntry>,
+    /// Items that ever rotted: what indexes had of them cannot be told any more, and may stay.
+    pub(crate) scarred: BTreeSet<Rc<ItemKey>>,
     pub(crate) fills: Fills,
     /// The place of the newest record of the journal.
     pub(crate) journaled: u64,
@@ -143,6 +145,7 @@ impl Image {
             rotten: BTreeMap::new(),
             reborn: false,
             index: BTreeSet::new(),
+            scarred: BTreeSet::new(),
             fills: Fills::new(),
             journaled: 0,
         }
@@ -251,6 +254,7 @@ impl Image {
     /// A row is gone, indexes still name it; or what is left of it cannot be read.
     pub(crate) fn rot(&mut self, key: &Rc<ItemKey>, unreadable: bool) {
         if let Some(held) = self.rows.remove(key) {
+            self.scarred.insert(Rc::clone(key));
             self.entries -= self.entries_of(&held).count();
             self.buried -= held.stored.buried().len();
             self.rotten.insert(Rc::clone(key), unreadable);

@@ -123,7 +123,8 @@ fn rows_of_a_lost_region_that_are_not_levelled_are_found() {
 
 #[test]
 fn collecting_before_levelling_is_found() {
-    check(Bug::CollectedBeforeLevelling, 5_000, &COLLECTING);
+    let by = [&COLLECTING[..], &[Invariant::Liveness]].concat();
+    check(Bug::CollectedBeforeLevelling, 5_000, &by);
 }
 
 #[test]

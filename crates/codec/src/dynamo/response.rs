@@ -136,7 +136,7 @@ pub fn transact_get(items: &[Option<Attributes>], consumed: &[Consumed]) -> Vec<
 
 /// The body for `DescribeTable` (`Table`) and for what changes tables (`TableDescription`).
 #[must_use]
-pub fn table(member: &str, view: &TableView) -> Vec<u8> {
+pub fn table(member: &str, view: &TableView<'_>) -> Vec<u8> {
     body(|body| write_table_description(body.member(member), view))
 }
 

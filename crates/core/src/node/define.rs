@@ -234,7 +234,7 @@ impl Node {
         if !update.add.is_empty() {
             entry.stream = entry.stream.or(Some(StreamView::NewAndOldImages));
         }
-        if streamed.is_none() {
+        if streamed.is_none() && entry.stream.is_some() {
             entry.stream_since_ms = now.wall_ms;
         }
         change_features(&mut entry, update)?;

@@ -7,6 +7,7 @@
 //!
 //! Secondary indexes are functions of what readers see: a changed item has the entries that it shall
 //! have and no others, at every commit, and at rest so has every item, of indexes that there are.
+//! Only what an unreadable row was indexed under cannot be told, and stays: readers look at items.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -70,7 +71,8 @@ pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checke
             image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(it)
         };
         let wanted: BTreeSet<IndexEntry> = wanted.into_iter().filter(is_ready).collect();
-        demand(BROKEN, found == wanted, || {
+        let scarred = image.scarred.contains(key) && found.is_superset(&wanted);
+        demand(BROKEN, found == wanted || scarred, || {
             format!("secondary indexes have {found:?} of {key:?}, instead of {wanted:?}")
         })?;
     }
@@ -97,7 +99,11 @@ pub(crate) fn at_rest(site: &Site) -> Checked {
             wanted.extend(entries_of(entry, image, key));
         }
     }
-    let found: BTreeSet<IndexEntry> = image.index.iter().cloned().collect();
+    let is_told = |entry: &&IndexEntry| {
+        let key = ItemKey { table: entry.table, primary: entry.primary.clone() };
+        wanted.contains(*entry) || !image.scarred.contains(&key)
+    };
+    let found: BTreeSet<IndexEntry> = image.index.iter().filter(is_told).cloned().collect();
     let (missing, more) = (wanted.difference(&found).next(), found.difference(&wanted).next());
     demand(BROKEN, found == wanted, || {
         format!("secondary indexes of {} lack {missing:?} and have {more:?}", site.slot)

@@ -101,6 +101,28 @@ impl Constraints {
         }
     }
 
+    /// The `TableName` of an operation on tables, which refuses a missing one in words of its own.
+    pub(super) fn named_table(&mut self, body: &mut Members) -> Result<String, ApiError> {
+        let Some(name) = body.text("TableName")? else {
+            let text = "The parameter 'TableName' is required but was not present in the request";
+            return Err(ApiError::validation(text));
+        };
+        Ok(self.name(&name))
+    }
+
+    /// A text of `least` to `most` characters.
+    pub(super) fn length(&mut self, text: &str, (least, most): (usize, usize), path: &str) {
+        let (shown, count) = (format!("'{text}'"), text.chars().count());
+        if count < least {
+            let constraint = format!("have length greater than or equal to {least}");
+            self.violated(&shown, path, &constraint);
+        }
+        if count > most {
+            let constraint = format!("have length less than or equal to {most}");
+            self.violated(&shown, path, &constraint);
+        }
+    }
+
     /// The name in `text`, which may be an ARN.
     pub(super) fn name(&mut self, text: &str) -> String {
         let name = table_of(text);
@@ -110,14 +132,14 @@ impl Constraints {
             self.violated(&shown, "tableName", "have length greater than or equal to 1");
             return String::new();
         }
-        self.check_name(name, "tableName");
+        self.identifier(name, "tableName");
         name.to_owned()
     }
 
-    /// The rules for names of tables and indexes.
-    fn check_name(&mut self, name: &str, path: &str) {
+    /// The name of an index or a table: pattern and length.
+    pub(super) fn identifier(&mut self, name: &str, path: &str) {
         let shown = format!("'{name}'");
-        if !name.bytes().all(fits) {
+        if !name.bytes().all(fits) || name.is_empty() {
             let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
             self.violated(&shown, path, constraint);
         }
@@ -133,7 +155,7 @@ impl Constraints {
     pub(super) fn index_name(&mut self, body: &mut Members) -> Result<Option<String>, ApiError> {
         let name = body.text("IndexName")?;
         if let Some(name) = &name {
-            self.check_name(name, "indexName");
+            self.identifier(name, "indexName");
         }
         Ok(name)
     }
@@ -155,7 +177,8 @@ impl Constraints {
     }
 
     /// Refuses if anything was violated.
-    pub(super) fn finish(self) -> Result<(), ApiError> {
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+        self.violations.truncate(VIOLATIONS_MAX);
         let count = self.violations.len();
         let plural = if count == 1 { "" } else { "s" };
         match count {

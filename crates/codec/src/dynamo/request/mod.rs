@@ -17,9 +17,11 @@ pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
 pub use table::{
-    BillingMode, CreateTable, ListTables, ReplicaUpdate, StreamSpecification, StreamView,
-    TableRequest, UpdateTable,
+    CreateTable, Encryption, ListTables, ReplicaAction, ReplicaUpdate, StreamSpecification,
+    StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable, WitnessUpdate, busy,
+    too_many_tags,
 };
+pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
 use super::error::{ApiError, ErrorKind};

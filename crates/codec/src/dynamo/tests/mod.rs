@@ -5,6 +5,8 @@ mod garbage;
 mod legacy;
 mod requests;
 mod responses;
+mod table_updates;
+mod tables;
 mod transactions;
 
 /// A deterministic generator (Knuth's MMIX constants), so that a failure is the same everywhere.

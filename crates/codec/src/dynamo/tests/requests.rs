@@ -3,11 +3,8 @@ use pangea_core::item::{KeyValue, Number, PrimaryKey};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, ReturnValues, Schema, apply};
 
 use crate::dynamo::capacity::ReturnCapacity;
-use crate::dynamo::request::{
-    BatchWrite, BillingMode, Operation, ReplicaUpdate, Request, Segment, Select,
-    StreamSpecification, StreamView, decode,
-};
-use crate::dynamo::{ApiError, ErrorKind, decode_attributes};
+use crate::dynamo::request::{BatchWrite, Operation, Request, Segment, Select, decode};
+use crate::dynamo::{ApiError, ErrorKind};
 
 fn schema() -> Schema {
     Schema {
@@ -285,98 +282,4 @@ fn batches_are_limited_and_distinct() {
         );
     }
     assert!(refusal(Operation::BatchWriteItem, &write(&[])).contains("greater than or equal to 1"));
-}
-
-#[test]
-fn tables_are_created_with_a_right_schema() {
-    let create = |definitions: &str, keys: &str, rest: &str| {
-        format!(
-            r#"{{"TableName":"music","AttributeDefinitions":[{definitions}],
-                "KeySchema":[{keys}]{rest}}}"#
-        )
-    };
-    let id = r#"{"AttributeName":"id","AttributeType":"S"}"#;
-    let seq = r#"{"AttributeName":"seq","AttributeType":"N"}"#;
-    let hash = r#"{"AttributeName":"id","KeyType":"HASH"}"#;
-    let range = r#"{"AttributeName":"seq","KeyType":"RANGE"}"#;
-    let both = (format!("{id},{seq}"), format!("{hash},{range}"));
-    let pay = r#","BillingMode":"PAY_PER_REQUEST""#;
-    let stream =
-        r#","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}"#;
-    let body = create(&both.0, &both.1, &format!("{pay}{stream}"));
-    let Ok(Request::CreateTable(table)) = request(Operation::CreateTable, &body) else {
-        panic!("refused")
-    };
-    assert_eq!((table.schema, table.billing), (schema(), BillingMode::PayPerRequest));
-    assert_eq!(table.stream, Some(StreamSpecification::Enabled(StreamView::NewAndOldImages)));
-    let units = r#","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":6}"#;
-    let Ok(Request::CreateTable(table)) = request(Operation::CreateTable, &create(id, hash, units))
-    else {
-        panic!("refused")
-    };
-    assert_eq!(table.billing, BillingMode::Provisioned { read: 5, write: 6 });
-    for (body, message) in [
-        (
-            create(id, hash, ""),
-            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits \
-                must both be specified when BillingMode is PROVISIONED",
-        ),
-        (
-            create(id, range, pay),
-            "One or more parameter values were invalid: Some index key attributes are not \
-                defined in AttributeDefinitions. Keys: [seq], AttributeDefinitions: [id]",
-        ),
-        (
-            create(seq, range, pay),
-            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
-        ),
-        (
-            create(&both.0, hash, pay),
-            "One or more parameter values were invalid: Number of attributes in KeySchema does \
-                not exactly match number of attributes defined in AttributeDefinitions",
-        ),
-        (
-            create(id, hash, &format!(r#"{pay},"GlobalSecondaryIndexes":[]"#)),
-            "One or more parameter values were invalid: GlobalSecondaryIndexes is not supported \
-                yet",
-        ),
-        (
-            create("", "", pay),
-            "1 validation error detected: Value '[]' at 'keySchema' failed to satisfy \
-                constraint: Member must have length greater than or equal to 1",
-        ),
-    ] {
-        assert_eq!(refusal(Operation::CreateTable, &body), message, "{body}");
-    }
-}
-
-#[test]
-fn replicas_are_updated() {
-    let body = r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}},
-        {"Delete":{"RegionName":"us"}}],"DeletionProtectionEnabled":true}"#;
-    let Ok(Request::UpdateTable(update)) = request(Operation::UpdateTable, body) else {
-        panic!("refused")
-    };
-    let expected = [ReplicaUpdate::Create("eu".into()), ReplicaUpdate::Delete("us".into())];
-    assert_eq!(
-        (update.replicas.as_slice(), update.deletion_protection),
-        (expected.as_slice(), Some(true))
-    );
-    for body in [
-        r#"{"TableName":"music"}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{}]}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{}}]}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"},
-            "Delete":{"RegionName":"eu"}}]}"#,
-        r#"{"TableName":"music","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}],
-            "MultiRegionConsistency":"STRONG"}"#,
-    ] {
-        let error = request(Operation::UpdateTable, body).map_err(|error| error.kind);
-        assert_eq!(error, Err(ErrorKind::Validation), "{body}");
-    }
-    let Ok(Request::ListTables(list)) = request(Operation::ListTables, "{}") else {
-        panic!("refused")
-    };
-    assert_eq!((list.start, list.limit), (None, 100));
-    assert!(decode_attributes(b"{}").is_ok());
 }

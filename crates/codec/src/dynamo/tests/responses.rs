@@ -4,8 +4,7 @@ use pangea_core::table::{KeyAttribute, KeyKind, PageResult, Schema};
 
 use crate::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
 use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
-use crate::dynamo::request::{BatchWrite, BillingMode, StreamView};
-use crate::dynamo::table::{ReplicaStatus, ReplicaView, StreamInfo, TableStatus, TableView};
+use crate::dynamo::request::BatchWrite;
 use crate::dynamo::{decode_attributes, response};
 
 fn text(body: Vec<u8>) -> String {
@@ -15,10 +14,6 @@ fn text(body: Vec<u8>) -> String {
 /// The text without the breaks that keep this file narrow.
 fn flat(text: &str) -> String {
     text.lines().map(str::trim_start).collect()
-}
-
-fn schema() -> Schema {
-    Schema { partition: KeyAttribute { name: "id".into(), kind: KeyKind::S }, sort: None }
 }
 
 #[test]
@@ -117,45 +112,4 @@ fn bodies_are_what_clients_read() {
         text(response::list_tables(&names, Some("a"))),
         r#"{"TableNames":["a"],"LastEvaluatedTableName":"a"}"#
     );
-}
-
-#[test]
-fn descriptions_have_all_members() {
-    let view = TableView {
-        name: "music".into(),
-        region: "eu".into(),
-        id: "00000000-0000-0000-0000-000000000001".into(),
-        status: TableStatus::Active,
-        schema: schema(),
-        created_ms: 1_700_000_000_042,
-        item_count: 3,
-        size_bytes: 99,
-        billing: BillingMode::PayPerRequest,
-        stream: Some(StreamInfo { view: StreamView::KeysOnly, label: "now".into() }),
-        deletion_protection: true,
-        replicas: vec![ReplicaView {
-            region: "us".into(),
-            status: ReplicaStatus::Active,
-            description: None,
-        }],
-    };
-    let body = response::table("Table", &view);
-    assert!(text(body.clone()).contains(r#""CreationDateTime":1700000000.042,"#));
-    let tree: serde_json::Value = serde_json::from_slice(&body).expect("right JSON");
-    let table = &tree["Table"];
-    for (pointer, expected) in [
-        ("/TableArn", "arn:aws:dynamodb:eu:000000000000:table/music"),
-        ("/TableStatus", "ACTIVE"),
-        ("/KeySchema/0/KeyType", "HASH"),
-        ("/AttributeDefinitions/0/AttributeType", "S"),
-        ("/BillingModeSummary/BillingMode", "PAY_PER_REQUEST"),
-        ("/LatestStreamArn", "arn:aws:dynamodb:eu:000000000000:table/music/stream/now"),
-        ("/GlobalTableVersion", "2019.11.21"),
-        ("/Replicas/0/ReplicaArn", "arn:aws:dynamodb:us:000000000000:table/music"),
-        ("/Replicas/0/ReplicaStatus", "ACTIVE"),
-    ] {
-        assert_eq!(table.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");
-    }
-    assert_eq!(table["ProvisionedThroughput"]["ReadCapacityUnits"], 0);
-    assert_eq!(table["DeletionProtectionEnabled"], true);
 }

@@ -115,6 +115,13 @@ async fn handle(
     match execute(region, asked, hints).await {
         Ok(body) => Ok(Handled::Here(body)),
         Err(Trouble::Api(error)) => Err(error),
+        Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
+        Err(Trouble::Home(home, _)) => {
+            let onward = forward::Request::of_client(&head.headers, body, longer);
+            let answered = forward::first(region, &[home], &onward, false).await;
+            let none = |error| internal(format!("the home region of the table was {error}"));
+            answered.map(Handled::Elsewhere).map_err(none)
+        }
         Err(Trouble::Elsewhere(regions, why, foreign)) => {
             if foreign == Foreign::Refuse || hints.forwarded {
                 let error = items::elsewhere(region, &regions, why);
@@ -133,6 +140,8 @@ async fn handle(
 /// Why there is no success here.
 enum Trouble {
     Api(ApiError),
+    /// This region, the table's home, has to change it.
+    Home(RegionSlot, ApiError),
     /// One of these regions has to do the write.
     Elsewhere(Vec<RegionSlot>, Elsewhere, Foreign),
 }
@@ -231,8 +240,8 @@ async fn execute(
 fn defined(
     region: &Region,
     hints: &Hints,
-    body: Result<Vec<u8>, ApiError>,
-) -> Result<Vec<u8>, ApiError> {
+    body: Result<Vec<u8>, Trouble>,
+) -> Result<Vec<u8>, Trouble> {
     let origin = region.writer.observed().origin;
     let closed = region.writer.progress().borrow().closed;
     hints.session.wrote(Stamp { hlc: closed, origin });

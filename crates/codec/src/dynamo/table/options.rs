@@ -1,0 +1,109 @@
+//! What is only shown of a table and of its indexes: names and forms of the members of
+//! `TableEntry::options` and `Index::options`.
+//!
+//! The core replicates these maps and does not look into them. Every name and its form are here, so
+//! that whoever reads what another version wrote knows what it is. Numbers are `N`, times are `N`
+//! of milliseconds since 1970, texts are `S`, flags `BOOL`.
+
+use std::collections::BTreeMap;
+
+use pangea_core::item::{AttributeValue, Attributes, Number};
+
+/// Provisioned read units, of a table or an index; absent means 0.
+pub const READ: &str = "read";
+/// Provisioned write units.
+pub const WRITE: &str = "write";
+/// When the units were last increased.
+pub const INCREASED_MS: &str = "increased_ms";
+/// When they were last decreased.
+pub const DECREASED_MS: &str = "decreased_ms";
+/// The most read units a second of an on-demand table or index.
+pub const MAX_READ: &str = "max_read";
+/// The most write units a second.
+pub const MAX_WRITE: &str = "max_write";
+/// Warm throughput: reads a second that it is prepared for.
+pub const WARM_READ: &str = "warm_read";
+/// Warm throughput: writes a second.
+pub const WARM_WRITE: &str = "warm_write";
+/// When the table last became an on-demand one, if it was not made as one.
+pub const ON_DEMAND_SINCE_MS: &str = "on_demand_since_ms";
+/// Table class, if one was ever asked for.
+pub const CLASS: &str = "class";
+/// When the table class last changed.
+pub const CLASS_MS: &str = "class_ms";
+/// The KMS key that the client asked for; absent without encryption by such a key.
+pub const SSE_KEY: &str = "sse_key";
+/// Resource policy, as a JSON text.
+pub const POLICY: &str = "policy";
+/// Revision of the resource policy.
+pub const POLICY_REVISION: &str = "policy_revision";
+/// Contributor insights: their mode while they are enabled, of a table or an index.
+pub const INSIGHTS: &str = "insights";
+/// When contributor insights last changed.
+pub const INSIGHTS_MS: &str = "insights_ms";
+/// Kinesis destinations: a map of stream ARNs to maps of `status` and `precision`.
+pub const KINESIS: &str = "kinesis";
+/// `MultiRegionConsistency` as asked for.
+pub const CONSISTENCY: &str = "consistency";
+/// The region of the witness, if one was asked for.
+pub const WITNESS: &str = "witness";
+/// When continuous backups were enabled.
+pub const HISTORY_SINCE_MS: &str = "history_since_ms";
+/// How many days continuous backups reach back.
+pub const HISTORY_DAYS: &str = "history_days";
+/// What was restored: a map of `backup` (ARN), `table` (ARN) and `at_ms`.
+pub const RESTORED: &str = "restored";
+/// Per-replica overrides: a map of region names to maps with the names of this module.
+pub const OVERRIDES: &str = "overrides";
+/// In the overrides of a replica: a map of index names to maps with the names of this module.
+pub const INDEXES: &str = "indexes";
+/// That there was a change stream, whose name stays visible (flag).
+pub const STREAM_ENDED: &str = "stream_ended";
+
+/// Changes of a map of options: a value to set, or `None` to take it away.
+pub type Changes = BTreeMap<String, Option<AttributeValue>>;
+
+/// The number of this name.
+#[must_use]
+pub fn number(options: &Attributes, name: &str) -> Option<u64> {
+    match options.get(name)? {
+        AttributeValue::N(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The text of this name.
+#[must_use]
+pub fn text<'o>(options: &'o Attributes, name: &str) -> Option<&'o str> {
+    match options.get(name)? {
+        AttributeValue::S(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The flag of this name; absent is false.
+#[must_use]
+pub fn flag(options: &Attributes, name: &str) -> bool {
+    matches!(options.get(name), Some(AttributeValue::Bool(true)))
+}
+
+/// The map of this name, if it is there.
+#[must_use]
+pub fn map<'o>(options: &'o Attributes, name: &str) -> Option<&'o Attributes> {
+    match options.get(name)? {
+        AttributeValue::M(map) => Some(map),
+        _ => None,
+    }
+}
+
+/// A number as an option.
+#[must_use]
+pub fn of_number(number: u64) -> AttributeValue {
+    AttributeValue::N(Number::from(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
+/// A text as an option.
+#[must_use]
+pub fn of_text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}

@@ -1,0 +1,199 @@
+use pangea_core::catalog::{StreamView as View, TableEntry};
+use pangea_core::item::Attributes;
+use pangea_core::node::TableUpdate;
+use pangea_core::table::KeyKind;
+
+use super::tables::{
+    ALL, HASH, ID, PAY, RANGE, SEQ, UNITS, WRONG, attribute, create, entry, index,
+};
+use crate::dynamo::request::{Operation, ReplicaAction, Request, UpdateTable, decode};
+use crate::dynamo::table::options;
+use crate::dynamo::{ApiError, ErrorKind};
+
+fn update(members: &str) -> Result<UpdateTable, ApiError> {
+    let body = format!(r#"{{"TableName":"music",{members}}}"#);
+    match decode(Operation::UpdateTable, body.as_bytes())? {
+        Request::UpdateTable(update) => Ok(update),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A provisioned table with the index `by-seq`, on demand where asked for.
+pub(super) fn table(on_demand: bool) -> TableEntry {
+    let (units, of_index) =
+        if on_demand { (PAY, ALL.to_owned()) } else { (UNITS, format!("{ALL}{UNITS}")) };
+    let by_seq = index("by-seq", &[("seq", "HASH")], &of_index);
+    let rest = format!(r#"{units},"GlobalSecondaryIndexes":[{by_seq}]"#);
+    entry(create(&format!("{ID},{SEQ}"), &format!("{HASH},{RANGE}"), &rest).expect("right"))
+}
+
+fn changed(entry: &TableEntry, members: &str) -> Result<TableUpdate, ApiError> {
+    update(members)?.change(entry, 5)
+}
+
+#[test]
+fn updates_are_one_at_a_time() {
+    let none = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
+        GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, \
+        ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled, \
+        OnDemandThroughput, WarmThroughput or TableClass is required";
+    let body = r#""GlobalSecondaryIndexUpdates":[]"#;
+    assert_eq!(update(body).map_err(|error| error.message), Err(none.to_owned()));
+    let delete = r#"{"Delete":{"IndexName":"one"}}"#;
+    for (members, message) in [
+        (
+            r#""SSESpecification":{"Enabled":true},"DeletionProtectionEnabled":true"#.to_owned(),
+            "Server-Side Encryption modification must be the only operation in the request",
+        ),
+        (
+            r#""TableClass":"STANDARD","DeletionProtectionEnabled":true"#.to_owned(),
+            "TableClass modification must be the only operation in the request",
+        ),
+        (
+            r#""DeletionProtectionEnabled":true,"ReplicaUpdates":[{"Create":{"RegionName":"eu"}}]"#
+                .to_owned(),
+            "Requests that modify replicas or witnesses must not also modify other fields",
+        ),
+        (
+            format!(r#""GlobalSecondaryIndexUpdates":[{delete},{delete}]"#),
+            "Only one global secondary index update per index is allowed simultaneously. Index: one",
+        ),
+        (
+            r#""GlobalSecondaryIndexUpdates":[{}]"#.to_owned(),
+            "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, \
+             GlobalSecondaryIndexUpdate.Delete must not be null",
+        ),
+        (
+            format!(r#""GlobalSecondaryIndexUpdates":[{delete}]{UNITS}"#),
+            "You cannot create or delete index while updating table IOPS",
+        ),
+        (
+            r#""StreamSpecification":{"StreamEnabled":true}"#.to_owned(),
+            "If stream is being enabled then UpdateViewType is required",
+        ),
+    ] {
+        let refused = update(&members).map_err(|error| error.message);
+        assert_eq!(refused, Err(format!("{WRONG}{message}")), "{members}");
+    }
+}
+
+#[test]
+fn capacity_changes_as_it_may() {
+    let (provisioned, on_demand) = (table(false), table(true));
+    let same = UNITS.trim_start_matches(',');
+    let unchanged = "The provisioned throughput for the table will not change. The requested value \
+        equals the current value. Current ReadCapacityUnits provisioned for the table: 5. \
+        Requested ReadCapacityUnits: 5. Current WriteCapacityUnits provisioned for the table: 6. \
+        Requested WriteCapacityUnits: 6. Refer to the Amazon DynamoDB Developer Guide for current \
+        limits and how to request higher limits.";
+    let neither = format!(
+        "{WRONG}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode \
+         is PAY_PER_REQUEST"
+    );
+    let mode = r#""BillingMode":"PROVISIONED""#;
+    for (entry, members, message) in [
+        (&provisioned, same.to_owned(), unchanged.to_owned()),
+        (&provisioned, format!("{mode}{UNITS}"), unchanged.to_owned()),
+        (&on_demand, same.to_owned(), neither),
+        (
+            &on_demand,
+            mode.to_owned(),
+            format!(
+                "{WRONG}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+            ),
+        ),
+        (
+            &on_demand,
+            format!("{mode}{UNITS}"),
+            format!("{WRONG}ProvisionedThroughput must be specified for index: by-seq"),
+        ),
+    ] {
+        let refused = changed(entry, &members).map_err(|error| error.message);
+        assert_eq!(refused.map(|_| ()), Err(message), "{members}");
+    }
+    let more = r#""ProvisionedThroughput":{"ReadCapacityUnits":9,"WriteCapacityUnits":6}"#;
+    let change = changed(&provisioned, more).expect("a right change");
+    assert_eq!(change.options[options::READ], Some(options::of_number(9)));
+    assert_eq!(change.options[options::INCREASED_MS], Some(options::of_number(5)));
+    let change = changed(&provisioned, r#""BillingMode":"PAY_PER_REQUEST""#).expect("right");
+    assert_eq!((change.on_demand, &change.options[options::READ]), (Some(true), &None));
+    assert_eq!(change.index_options["by-seq"][options::READ], options::of_number(0));
+}
+
+#[test]
+fn indexes_and_streams_change_as_they_may() {
+    let mut entry = table(true);
+    let create = |name: &str, rest: &str| {
+        let create = index(name, &[("new", "HASH")], ALL);
+        format!(r#""GlobalSecondaryIndexUpdates":[{{"Create":{create}}}]{rest}"#)
+    };
+    let new = r#","AttributeDefinitions":[{"AttributeName":"new","AttributeType":"N"}]"#;
+    let change = changed(&entry, &create("by-new", new)).expect("a right index");
+    assert_eq!(change.add_indexes[0].partition, [attribute("new", KeyKind::N)]);
+    let missing = r#""GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"gone"}}]"#;
+    for (members, kind, message) in [
+        (
+            create("by-seq", new),
+            ErrorKind::Validation,
+            "Attempting to create an index which already exists",
+        ),
+        (
+            create("by-new", ""),
+            ErrorKind::Validation,
+            "One or more parameter values were invalid: AttributeDefinitions is not specified for \
+             index: by-new",
+        ),
+        (
+            missing.to_owned(),
+            ErrorKind::ResourceNotFound,
+            "Requested resource not found: Index gone for table music",
+        ),
+        (
+            r#""StreamSpecification":{"StreamEnabled":false}"#.to_owned(),
+            ErrorKind::Validation,
+            "Table has no stream to disable: TableName: music",
+        ),
+        (
+            r#""SSESpecification":{"Enabled":false}"#.to_owned(),
+            ErrorKind::Validation,
+            "One or more parameter values were invalid: Table is already encrypted by default",
+        ),
+    ] {
+        let refused = changed(&entry, &members).map_err(|error| (error.kind, error.message));
+        assert_eq!(refused.map(|_| ()), Err((kind, message.to_owned())), "{members}");
+    }
+    entry.stream = Some(View::NewImage);
+    let again = r#""StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}"#;
+    let refused = changed(&entry, again).map_err(|error| error.message).map(|_| ());
+    assert_eq!(refused, Err("Table already has an enabled stream: TableName: music".to_owned()));
+}
+
+#[test]
+fn replicas_are_updated() {
+    let body = r#""ReplicaUpdates":[{"Create":{"RegionName":"eu",
+        "ProvisionedThroughputOverride":{"ReadCapacityUnits":7}}},{"Delete":{"RegionName":"us"}}]"#;
+    let replicas = update(body).expect("a right update").replicas;
+    let regions: Vec<_> = replicas.iter().map(|it| (it.action, it.region.as_str())).collect();
+    assert_eq!(regions, [(ReplicaAction::Create, "eu"), (ReplicaAction::Delete, "us")]);
+    let entry = table(true);
+    let options = changed(&entry, body).expect("a right change").options;
+    let overrides = options[options::OVERRIDES].clone().expect("overrides");
+    let shown = Attributes::from([(options::OVERRIDES.to_owned(), overrides)]);
+    let all = options::map(&shown, options::OVERRIDES).expect("a map");
+    let of_eu = options::map(all, "eu").expect("one for the replica");
+    assert_eq!(options::number(of_eu, options::READ), Some(7));
+    for body in [
+        r#""ReplicaUpdates":[]"#,
+        r#""ReplicaUpdates":[{}]"#,
+        r#""ReplicaUpdates":[{"Create":{}}]"#,
+        r#""ReplicaUpdates":[{"Create":{"RegionName":"eu"},"Delete":{"RegionName":"eu"}}]"#,
+        r#""MultiRegionConsistency":"SOMEHOW","DeletionProtectionEnabled":true"#,
+    ] {
+        let error = update(body).map_err(|error| error.kind);
+        assert_eq!(error, Err(ErrorKind::Validation), "{body}");
+    }
+    let Ok(Request::ListTables(list)) = decode(Operation::ListTables, b"{}") else {
+        panic!("refused")
+    };
+    assert_eq!((list.start, list.limit), (None, 100));
+}

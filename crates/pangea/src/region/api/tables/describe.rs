@@ -1,0 +1,109 @@
+//! Tables as clients read them.
+
+use std::sync::Arc;
+
+use pangea_codec::dynamo::response;
+use pangea_codec::dynamo::table::{
+    IndexView, ReplicaStatus, ReplicaView as Replica, TableStatus, TableView,
+};
+use pangea_core::catalog::{Catalog, ReplicaView, TableEntry};
+use pangea_core::id::RegionSlot;
+
+use crate::region::Region;
+use crate::versions::format_stamp;
+
+/// What the answer to a change says of states, where it is not what a reader would find.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::region::api) struct Said<'s> {
+    /// Of the table.
+    pub(in crate::region::api) table: Option<TableStatus>,
+    /// Of indexes, by name.
+    pub(in crate::region::api) indexes: &'s [(String, TableStatus)],
+    /// Of every index of which nothing else is said.
+    pub(in crate::region::api) every_index: Option<TableStatus>,
+}
+
+/// The description of a table under a member's name.
+pub(in crate::region::api) fn describe_entry(
+    region: &Arc<Region>,
+    catalog: &Catalog,
+    entry: &TableEntry,
+    member: &str,
+    said: Said<'_>,
+) -> Vec<u8> {
+    // DynamoDB shows the other regions only: the one that is asked speaks in `TableStatus`.
+    let others = catalog.replicas(entry).into_iter().filter(|(slot, _)| *slot != region.slot);
+    let (item_count, size_bytes) = region.table_size(entry.id);
+    let view = TableView {
+        entry,
+        region: region.name.clone(),
+        id: table_uuid(entry),
+        status: said.table.unwrap_or_else(|| status_of(region, catalog, entry)),
+        item_count,
+        size_bytes,
+        indexes: indexes_of(region, entry, said),
+        replicas: others.map(|replica| replica_view(region, replica)).collect(),
+    };
+    response::table(member, &view)
+}
+
+/// Where a table is in its life, in this region.
+pub(in crate::region::api) fn status_of(
+    region: &Region,
+    catalog: &Catalog,
+    entry: &TableEntry,
+) -> TableStatus {
+    if entry.deleted {
+        TableStatus::Deleting
+    } else if catalog.is_serving(entry, region.slot) || entry.home == region.slot {
+        TableStatus::Active
+    } else {
+        TableStatus::Creating
+    }
+}
+
+fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexView> {
+    if entry.indexes.is_empty() {
+        return Vec::new();
+    }
+    let view = region.store.snapshot();
+    let status = |index: &pangea_core::index::Index| {
+        let of_it = said.indexes.iter().find(|(name, _)| *name == index.name);
+        of_it.map(|(_, status)| *status).or(said.every_index).unwrap_or_else(|| {
+            let ready = view
+                .as_ref()
+                .is_ok_and(|view| view.is_index_ready(entry.id, index.id).unwrap_or_default());
+            if ready { TableStatus::Active } else { TableStatus::Creating }
+        })
+    };
+    let shown = |index| {
+        let (item_count, size_bytes) = (0, 0);
+        IndexView { status: status(index), item_count, size_bytes }
+    };
+    entry.indexes.iter().map(shown).collect()
+}
+
+/// Whether an index of the table is still being made here.
+pub(in crate::region::api) fn is_filling(region: &Region, entry: &TableEntry) -> bool {
+    let Ok(view) = region.store.snapshot() else { return false };
+    let ready =
+        |index: &pangea_core::index::Index| view.is_index_ready(entry.id, index.id).unwrap_or(true);
+    !entry.indexes.iter().all(ready)
+}
+
+/// The table's identity in the form that clients expect.
+pub(in crate::region::api) fn table_uuid(entry: &TableEntry) -> String {
+    let digits = format_stamp(entry.id.0);
+    let hex = format!("{digits:0>32}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn replica_view(region: &Region, (slot, view): (RegionSlot, ReplicaView)) -> Replica {
+    let (status, description) = match view {
+        ReplicaView::Creating => (ReplicaStatus::Creating, None),
+        ReplicaView::Active => (ReplicaStatus::Active, None),
+        ReplicaView::Failed(reason) => (ReplicaStatus::CreationFailed, Some(reason)),
+        ReplicaView::Deleting => (ReplicaStatus::Deleting, None),
+    };
+    Replica { region: region.region_name(slot), status, description }
+}

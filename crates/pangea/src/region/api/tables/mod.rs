@@ -1,0 +1,174 @@
+//! Tables: made, changed, described, listed, deleted.
+
+mod denied;
+mod describe;
+
+use std::sync::Arc;
+
+use pangea_codec::dynamo::request::{
+    CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable, busy,
+};
+use pangea_codec::dynamo::table::{TableStatus, options};
+use pangea_codec::dynamo::{ApiError, ErrorKind, response};
+use pangea_core::catalog::{Catalog, TableEntry};
+use pangea_core::id::RegionSlot;
+use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
+
+use super::{Trouble, internal, write_fault};
+use crate::region::{Region, settings};
+use denied::denied;
+pub(super) use describe::{Said, describe_entry};
+
+pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
+    let module = region.functions.declared(&create.table);
+    let mut shown = create.options;
+    if shown.contains_key(options::POLICY) {
+        let revision = options::of_text(&region.clock.now().wall_ms.to_string());
+        shown.insert(options::POLICY_REVISION.to_owned(), revision);
+    }
+    let new = NewTable {
+        name: create.table.clone(),
+        schema: create.schema,
+        stream: create.stream.and_then(|stream| match stream {
+            StreamSpecification::Enabled(view) => Some(view.into()),
+            StreamSpecification::Disabled => None,
+        }),
+        on_demand: create.on_demand,
+        deletion_protection: create.deletion_protection,
+        tags: settings::tags_of(region, &create.table, create.tags),
+        module,
+        indexes: create.indexes,
+        options: shown,
+    };
+    let entry = define(region, &create.table, Change::Create(new)).await?;
+    let making = Some(TableStatus::Creating);
+    let said = Said { table: making, every_index: making, indexes: &[] };
+    Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription", said))
+}
+
+pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<Vec<u8>, Trouble> {
+    let catalog = region.catalog();
+    let before = entry_of(region, &catalog, &update.table)?.clone();
+    let mut change = update.change(&before, region.clock.now().wall_ms)?;
+    let changes_indexes = !(change.add_indexes.is_empty() && change.remove_indexes.is_empty());
+    if changes_indexes && describe::is_filling(region, &before) {
+        return Err(busy().into());
+    }
+    for replica in &update.replicas {
+        let slot = slot_of(region, &replica.region)?;
+        match replica.action {
+            ReplicaAction::Create => change.add.push(slot),
+            ReplicaAction::Delete => change.remove.push(slot),
+            // What is set apart for a replica is only shown.
+            ReplicaAction::Update => {}
+        }
+    }
+    let after = define(region, &update.table, Change::Update(change)).await?;
+    let (shown, indexes) = as_updating(&update, &before, after);
+    let table = update.takes_time().then_some(TableStatus::Updating);
+    let said = Said { table, indexes: &indexes, every_index: None };
+    Ok(describe_entry(region, &region.catalog(), &shown, "TableDescription", said))
+}
+
+/// The table as the answer to a change of it shows it: with the capacity and the class of before,
+/// and with the indexes that are being taken away.
+fn as_updating(
+    update: &UpdateTable,
+    before: &TableEntry,
+    after: TableEntry,
+) -> (TableEntry, Vec<(String, TableStatus)>) {
+    let mut shown = after;
+    if update.throughput.is_some() || update.class.is_some() {
+        for name in [options::READ, options::WRITE, options::CLASS, options::CLASS_MS] {
+            match before.options.get(name) {
+                Some(value) => shown.options.insert(name.to_owned(), value.clone()),
+                None => shown.options.remove(name),
+            };
+        }
+    }
+    let (made, gone, changed) = update.index_names();
+    let mut indexes = Vec::new();
+    let named = [
+        (made, TableStatus::Creating),
+        (gone.clone(), TableStatus::Deleting),
+        (changed, TableStatus::Updating),
+    ];
+    for (names, status) in named {
+        indexes.extend(names.into_iter().map(|name| (name.to_owned(), status)));
+    }
+    let leaving = before.indexes.iter().filter(|index| gone.contains(&index.name.as_str()));
+    shown.indexes.extend(leaving.cloned());
+    (shown, indexes)
+}
+
+fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiError> {
+    region.slot_of(name).ok_or_else(|| {
+        let known: Vec<&str> = region.topology.regions.iter().map(|it| it.name.as_str()).collect();
+        let known = known.join(", ");
+        ApiError::validation(format!("Region {name} is not in the topology; there are {known}"))
+    })
+}
+
+pub(super) async fn delete(
+    region: &Arc<Region>,
+    delete: &TableRequest,
+) -> Result<Vec<u8>, Trouble> {
+    let catalog = region.catalog();
+    let name = delete.table.clone();
+    let mut entry = define(region, &delete.table, Change::Delete { name }).await?;
+    // DynamoDB shows no global indexes of a table that is going away.
+    entry.indexes.retain(|index| index.local);
+    Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
+}
+
+pub(super) fn describe(region: &Arc<Region>, describe: &TableRequest) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let entry = entry_of(region, &catalog, &describe.table)?;
+    Ok(describe_entry(region, &catalog, entry, "Table", Said::default()))
+}
+
+/// The table that this region holds, or is about to hold, under a name.
+pub(super) fn entry_of<'c>(
+    region: &Region,
+    catalog: &'c Catalog,
+    name: &str,
+) -> Result<&'c TableEntry, ApiError> {
+    catalog.find(region.slot, name).ok_or_else(|| not_found(name))
+}
+
+pub(super) fn list(region: &Region, list: &ListTables) -> Vec<u8> {
+    let catalog = region.catalog();
+    let mut names: Vec<String> =
+        catalog.held_by(region.slot).map(|entry| entry.name.clone()).collect();
+    names.sort_unstable();
+    let start = list.start.clone();
+    let mut rest = names.into_iter().filter(|name| start.as_ref().is_none_or(|from| name > from));
+    let page: Vec<String> = rest.by_ref().take(list.limit).collect();
+    let more = rest.next().is_some();
+    let last = page.last().filter(|_| more).cloned();
+    response::list_tables(&page, last.as_deref())
+}
+
+/// Has the writer change the catalog; a table of another region is changed there.
+pub(super) async fn define(
+    region: &Region,
+    name: &str,
+    change: Change,
+) -> Result<TableEntry, Trouble> {
+    match region.writer.define(change).await.map_err(write_fault)? {
+        Outcome::Defined(entry) => Ok(entry),
+        Outcome::Denied(refusal) => {
+            let error = denied(region, name, &refusal);
+            Err(match refusal {
+                DefineRefusal::NotHome(home) => Trouble::Home(home, error),
+                _ => error.into(),
+            })
+        }
+        _ => Err(internal("the writer answered another question").into()),
+    }
+}
+
+fn not_found(name: &str) -> ApiError {
+    let text = format!("Requested resource not found: Table: {name} not found");
+    ApiError::new(ErrorKind::ResourceNotFound, text)
+}
