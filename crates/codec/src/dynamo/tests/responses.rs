@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pangea_core::table::{KeyAttribute, KeyKind, PageResult, Schema};
+use pangea_core::table::PageResult;
 
 use crate::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
 use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
