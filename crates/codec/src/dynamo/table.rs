@@ -124,7 +124,7 @@ pub fn table_arn(region: &str, name: &str) -> String {
 }
 
 /// Milliseconds since 1970 as DynamoDB's JSON writes times: seconds with a fraction.
-fn epoch_seconds(ms: u64) -> String {
+pub(super) fn epoch_seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1000, ms % 1000)
 }
 
@@ -176,7 +176,7 @@ fn write_definitions(out: &mut Vec<u8>, schema: &Schema) {
     array.end();
 }
 
-fn write_key_schema(out: &mut Vec<u8>, schema: &Schema) {
+pub(super) fn write_key_schema(out: &mut Vec<u8>, schema: &Schema) {
     let mut array = Array::new(out);
     for (name, role) in schema.key_names().zip(["HASH", "RANGE"]) {
         let mut object = Object::new(array.element());

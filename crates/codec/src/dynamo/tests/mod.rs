@@ -4,6 +4,7 @@ mod attributes;
 mod garbage;
 mod requests;
 mod responses;
+mod streams;
 mod transactions;
 
 /// A deterministic generator (Knuth's MMIX constants), so that a failure is the same everywhere.

@@ -202,9 +202,10 @@ fn describe_entry(
         item_count,
         size_bytes,
         billing,
-        stream: entry
-            .stream
-            .map(|view| StreamInfo { view: stream_view(view), label: label(entry.created_ms) }),
+        stream: entry.stream.map(|view| StreamInfo {
+            view: stream_view(view),
+            label: label(entry.stream_since_ms),
+        }),
         deletion_protection: entry.deletion_protection,
         replicas: others.map(|replica| replica_view(region, replica)).collect(),
     };
@@ -219,7 +220,7 @@ fn table_uuid(entry: &TableEntry) -> String {
 }
 
 /// DynamoDB labels streams with the time of their creation.
-fn label(ms: u64) -> String {
+pub(super) fn label(ms: u64) -> String {
     let date = time_text(ms / 1000);
     format!("{date}.{:03}", ms % 1000)
 }
