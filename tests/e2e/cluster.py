@@ -58,13 +58,13 @@ class Cluster:
     # Those that were started and not stopped: whose logs belong to a failure.
     running = []
 
-    def __init__(self, home, rtt_ms=0, objectives=None, shop=True, faults=None):
+    def __init__(self, home, rtt_ms=0, objectives=None, shop=True, faults=None, extra=()):
         self.home = Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
         self.data = self.home / "data"
         self.file = self.home / "topology.toml"
         self.rtt_ms, self.objectives, self.shop = rtt_ms, objectives or {}, shop
-        self.faults = faults
+        self.faults, self.extra = faults, list(extra)
         self.hosts = {name: f"127.0.{n}.1" for n, name in enumerate(REGIONS, 1)}
         self.dynamodb = {name: PORTS.take() for name in REGIONS}
         self.admin = {name: PORTS.take() for name in REGIONS}
@@ -95,7 +95,7 @@ class Cluster:
             lines += ["[objectives]"] + [f"{key} = {n}" for key, n in self.objectives.items()]
         if self.faults is not None:
             lines += ["[faults]", f"allow = {str(self.faults).lower()}"]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines + self.extra) + "\n"
 
     def _service(self):
         words = [SHOP_BIN, "--listen", "{listen}", "--region", "{region}"]
@@ -227,10 +227,10 @@ class Cluster:
     def endpoint(self, region):
         return f"http://127.0.0.1:{self.dynamodb[region]}"
 
-    def _session(self, kind, region, **options):
+    def _session(self, kind, region, service="dynamodb", **options):
         # A session of its own: boto3's default one is not safe to use from threads.
         make = getattr(boto3.Session(), kind)
-        return make("dynamodb", region_name=region, endpoint_url=self.endpoint(region),
+        return make(service, region_name=region, endpoint_url=self.endpoint(region),
                     config=Config(**options))
 
     def client(self, region, **options):

@@ -45,7 +45,15 @@ impl Key {
         Self(blake3::derive_key("pangea 2026 session token v1", secret))
     }
 
-    fn sign(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
+    /// Whether this key signed the bytes.
+    #[must_use]
+    pub fn has_signed(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        is_same(mac, &self.sign(bytes))
+    }
+
+    /// The signature of bytes.
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
         let mut mac = [0; MAC_BYTES];
         mac.copy_from_slice(&blake3::keyed_hash(&self.0, bytes).as_bytes()[..MAC_BYTES]);
         mac

@@ -60,6 +60,8 @@ pub(crate) struct Image {
     pub(crate) fills: Fills,
     /// The place of the newest record of the journal.
     pub(crate) journaled: u64,
+    /// Its records, without what they say.
+    pub(crate) records: BTreeSet<(TableId, u64)>,
 }
 
 /// A batch on its way to being durable; what the images of one disk share is shared.
@@ -86,6 +88,7 @@ pub(crate) struct Write {
     pub(crate) fills: BTreeMap<(TableId, IndexId), Option<Fill>>,
     pub(crate) unindexed: BTreeSet<(TableId, IndexId)>,
     pub(crate) journal: Vec<Record>,
+    pub(crate) trimmed: BTreeMap<TableId, u64>,
     /// Index entries of rotten rows.
     pub(crate) erased: Vec<(Rc<ItemKey>, Vec<Stamp>)>,
 }
@@ -148,6 +151,7 @@ impl Image {
             scarred: BTreeSet::new(),
             fills: Fills::new(),
             journaled: 0,
+            records: BTreeSet::new(),
         }
     }
 
@@ -229,6 +233,11 @@ impl Image {
                 None => self.fills.remove(&index),
             };
         }
+        for (&table, &before) in &write.trimmed {
+            self.records.retain(|record| record.0 != table || record.1 >= before);
+        }
+        let records = write.journal.iter();
+        self.records.extend(records.map(|record| (record.key.table, record.sequence)));
         self.journaled = write.journal.last().map_or(self.journaled, |record| record.sequence);
     }
 
@@ -326,6 +335,11 @@ impl Snapshot for Image {
 
     fn has_entries(&self, table: TableId, index: IndexId) -> bool {
         self.index.iter().any(|entry| (entry.table, entry.index) == (table, index))
+    }
+
+    fn first_record(&self, table: TableId) -> Option<u64> {
+        let records = self.records.range((table, 0)..=(table, u64::MAX));
+        records.map(|record| record.1).next()
     }
 
     fn tombstones(

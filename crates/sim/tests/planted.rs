@@ -255,6 +255,11 @@ fn a_withheld_displaced_version_is_found() {
     check(Bug::DisplacedWithheld, 200, &[Invariant::Applied, Invariant::Durability]);
 }
 
+#[test]
+fn peers_rows_that_are_not_in_the_journal_are_found() {
+    check(Bug::JournalNotOnApply, 20, &[Invariant::Journal]);
+}
+
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
 #[ignore = "a survey for people, not a check"]
@@ -299,6 +304,7 @@ fn survey() {
         Bug::LifeReused,
         Bug::LevellingForgotten,
         Bug::CollectedBeforeLevelling,
+        Bug::JournalNotOnApply,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

@@ -1,4 +1,5 @@
-//! Records of the journal: marker, CRC-32, wall clock, stamp, key, the item before, the item after.
+//! Records of the journal: marker, CRC-32, wall clock, stream, flags, stamp, key, the item before,
+//! the item after.
 
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
@@ -12,6 +13,8 @@ use crate::binary::{Reader, Writer};
 pub fn encode(record: &Record) -> Vec<u8> {
     let mut writer = Writer::from(vec![MARKER, 0, 0, 0, 0]);
     writer.u64(record.wall_ms);
+    writer.u64(record.stream_ms);
+    writer.u8(u8::from(record.expired));
     writer.stamp(record.stamp);
     writer.primary_key(&record.key.primary);
     for image in [&record.before, &record.after] {
@@ -33,12 +36,13 @@ pub fn decode(name: &[u8], bytes: &[u8]) -> Result<Record, RowError> {
     let sequence = named.u64()?;
     named.finish()?;
     let mut reader = Reader::new(checked(bytes)?.1);
-    let wall_ms = reader.u64()?;
+    let (wall_ms, stream_ms) = (reader.u64()?, reader.u64()?);
+    let expired = reader.u8()? == 1;
     let stamp = reader.stamp()?;
     let key = ItemKey { table, primary: reader.primary_key()? };
     let mut image =
         || Ok::<_, RowError>(if reader.u8()? == 1 { Some(reader.attributes()?) } else { None });
     let (before, after) = (image()?, image()?);
     reader.finish()?;
-    Ok(Record { sequence, wall_ms, key, stamp, before, after })
+    Ok(Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after })
 }

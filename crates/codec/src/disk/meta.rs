@@ -180,6 +180,12 @@ pub fn record(table: TableId, sequence: u64) -> Vec<u8> {
     name
 }
 
+/// The sequence of a record, by its name.
+#[must_use]
+pub fn sequence_of(name: &[u8]) -> Option<u64> {
+    name.last_chunk().map(|sequence| u64::from_be_bytes(*sequence))
+}
+
 /// What the names of a table's records begin with.
 #[must_use]
 pub fn records(table: TableId) -> Vec<u8> {

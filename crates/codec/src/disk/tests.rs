@@ -43,6 +43,22 @@ fn the_format_is_frozen() {
 }
 
 #[test]
+fn records_of_the_journal_round_trip() {
+    let item: Attributes = [("p".to_string(), AttributeValue::S("p".into()))].into();
+    let images = [(None, Some(item.clone())), (Some(item.clone()), Some(item.clone()))];
+    for (before, after) in images.into_iter().chain([(Some(item), None)]) {
+        let record = Record { expired: after.is_none(), before, after, ..record() };
+        let name = meta::record(record.key.table, record.sequence);
+        assert_eq!(meta::sequence_of(&name), Some(record.sequence));
+        let bytes = journal::encode(&record);
+        for at in 0..bytes.len() {
+            assert!(journal::decode(&name, &bytes[..at]).is_err(), "cut at {at}");
+        }
+        assert_eq!(journal::decode(&name, &bytes), Ok(record));
+    }
+}
+
+#[test]
 fn rows_round_trip() {
     let row = encode_row(&key(), &stored());
     assert_eq!(decode_row(&row), Ok((key(), stored())));
@@ -227,7 +243,9 @@ fn record() -> Record {
     let stamp = Stamp { hlc: Hlc::from_parts(1_789_000_000_000, 2), origin: origin(1) };
     let key = ItemKey { table: TableId(stamp), primary: key() };
     let after = Some([("v".to_owned(), AttributeValue::S("x".to_owned()))].into());
-    Record { sequence: 5, wall_ms: 1_789_000_000_007, key, stamp, before: None, after }
+    let (wall_ms, stream_ms) = (1_789_000_000_007, 1_788_000_000_000);
+    let (sequence, expired, before) = (5, true, None);
+    Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
 }
 
 #[test]

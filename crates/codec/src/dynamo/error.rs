@@ -39,6 +39,8 @@ pub enum ErrorKind {
     RequestLimitExceeded,
     InternalServer,
     ServiceUnavailable,
+    ExpiredIterator,
+    TrimmedDataAccess,
     /// The region has not seen what the session has; another try may find that it has.
     SessionBehind,
     /// Too few regions are reached for the durability or the read that was asked for; nothing was
@@ -80,6 +82,8 @@ impl ErrorKind {
             Self::RequestLimitExceeded => "RequestLimitExceeded",
             Self::InternalServer => "InternalServerError",
             Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::ExpiredIterator => "ExpiredIteratorException",
+            Self::TrimmedDataAccess => "TrimmedDataAccessException",
             Self::SessionBehind => "SessionBehindException",
             Self::TooFewRegions => "TooFewRegionsException",
             Self::DurabilityTimeout => "DurabilityTimeoutException",

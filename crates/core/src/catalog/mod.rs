@@ -16,6 +16,7 @@ mod mask;
 mod place;
 mod row;
 mod settings;
+mod streams;
 
 pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, status_key};

@@ -75,4 +75,6 @@ pub enum Bug {
     RepairOverwrites,
     /// Peers' rows do not come to secondary indexes.
     IndexNotOnApply,
+    /// Peers' rows are not in the journal.
+    JournalNotOnApply,
 }

@@ -227,17 +227,9 @@ impl Node {
             entry.former.retain(|former| former.slot != slot);
             entry.replicas.push(ReplicaSpec { slot, since });
         }
-        let streamed = entry.stream;
-        if let Some(stream) = update.stream {
-            entry.stream = stream;
-        }
-        if !update.add.is_empty() {
-            entry.stream = entry.stream.or(Some(StreamView::NewAndOldImages));
-        }
-        if streamed.is_none() && entry.stream.is_some() {
-            entry.stream_since_ms = now.wall_ms;
-        }
+        change_stream(now, &mut entry, update);
         change_features(&mut entry, update)?;
+        entry.keep_history(update.history.unwrap_or(entry.history), now.wall_ms);
         if !entry.replicas.is_empty() && entry.stream.is_none() {
             return Err(DefineRefusal::StreamNeeded);
         }
@@ -313,6 +305,7 @@ impl Node {
         if shown > 1 {
             return Err(DefineRefusal::HasReplicas);
         }
+        entry.end_stream(now.wall_ms);
         entry.deleted = true;
         // Those of regions that are gone: nothing is asked of them when they come back.
         entry.replicas.clear();
@@ -366,6 +359,22 @@ fn renew_indexes(entry: &mut TableEntry) {
     }
 }
 
+/// What a change asks of the stream: another view is another stream.
+fn change_stream(now: Now, entry: &mut TableEntry, update: &TableUpdate) {
+    let mut wanted = update.stream.unwrap_or(entry.stream);
+    if !update.add.is_empty() {
+        wanted = wanted.or(Some(StreamView::NewAndOldImages));
+    }
+    if wanted == entry.stream {
+        return;
+    }
+    entry.end_stream(now.wall_ms);
+    entry.stream = None;
+    if let Some(view) = wanted {
+        entry.begin_stream(view, now.wall_ms);
+    }
+}
+
 /// What a change asks of indexes, expiry and what is only shown.
 fn change_features(entry: &mut TableEntry, update: &TableUpdate) -> Result<(), DefineRefusal> {
     for name in &update.remove_indexes {
@@ -390,7 +399,6 @@ fn change_features(entry: &mut TableEntry, update: &TableUpdate) -> Result<(), D
     if let Some(ttl) = &update.ttl {
         entry.ttl.clone_from(ttl);
     }
-    entry.history = update.history.unwrap_or(entry.history);
     for (name, value) in &update.options {
         match value {
             Some(value) => entry.options.insert(name.clone(), value.clone()),

@@ -12,9 +12,10 @@ use crate::catalog::TableEntry;
 use crate::id::TableId;
 use crate::index::{self, Fill, Fills, Index, IndexEntry, IndexId};
 use crate::item::{Attributes, ItemKey, PrimaryKey};
-use crate::journal::Record;
+use crate::journal::{Record, sequence_at};
 use crate::merge::Stored;
 use crate::replica::{Batch, Snapshot};
+use crate::time::Stamp;
 use crate::view::view;
 
 /// Rows of one step of filling an index.
@@ -64,13 +65,13 @@ impl Node {
             if let Some(stamp) = newest
                 && entry.is_journaled()
                 && self.catalog.is_serving(entry, self.config.slot)
+                && !self.planted_unjournaled(stamp)
             {
-                let sequence = self.journaled + 1 + derived.journal.len() as u64;
-                let (key, wall_ms) = (key.clone(), self.wall_ms);
-                derived.journal.push(Record { sequence, wall_ms, key, stamp, before, after });
+                let record = self.change_of(entry, key.clone(), stamp, (before, after));
+                self.journaled = record.sequence;
+                derived.journal.push(record);
             }
         }
-        self.journaled += derived.journal.len() as u64;
         // So that whatever has entries is known to have them, also if it is gone before it is full.
         for entry in derived.index.keys() {
             let index = (entry.table, entry.index);
@@ -80,6 +81,22 @@ impl Node {
         }
         txn.batch.index.extend(derived.index);
         txn.batch.journal.extend(derived.journal);
+    }
+
+    /// The next record of the journal.
+    fn change_of(
+        &self,
+        entry: &TableEntry,
+        key: ItemKey,
+        stamp: Stamp,
+        (before, after): (Option<Attributes>, Option<Attributes>),
+    ) -> Record {
+        let stream_ms = entry.open_stream().map_or(0, |stream| stream.since_ms);
+        let wall_ms = self.wall_ms;
+        // A region whose clock is behind that of the home is not before the stream.
+        let sequence = sequence_at(wall_ms.max(stream_ms)).max(self.journaled + 1);
+        let expired = false;
+        Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
     }
 
     /// The indexes of a table that is new have nothing to be filled with.
@@ -165,6 +182,17 @@ impl Node {
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_index_forgotten(&self, _: Option<&Stored>) -> bool {
         false
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_unjournaled(&self, _: Stamp) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_unjournaled(&self, stamp: Stamp) -> bool {
+        self.has_bug(super::Bug::JournalNotOnApply) && stamp.origin != self.me
     }
 
     /// Rows of peers do not come to the indexes.

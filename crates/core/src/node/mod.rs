@@ -24,6 +24,7 @@ mod relay;
 mod resolve;
 mod retain;
 mod shorten;
+mod trim;
 mod write;
 
 #[cfg(feature = "planted-bugs")]
@@ -45,6 +46,7 @@ use crate::clock::{self, Discipline, Verdict};
 use crate::fingerprint::Fingerprints;
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::ItemKey;
+use crate::journal::Keep;
 use crate::ledger::flood::Flood;
 use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS};
 use crate::membership::Claim;
@@ -78,6 +80,8 @@ pub struct Config {
     pub founders: Vec<RegionSlot>,
     /// How deletes are collected and cold rows shortened; `None` for not at all.
     pub collect: Option<Collect>,
+    /// How long the journal is kept.
+    pub journal: Keep,
     /// How long a region must have been out of reach before others are asked for its rows, ms.
     pub relay_after_ms: u64,
     /// A bug to plant, for the simulator to find.
@@ -98,6 +102,7 @@ impl Config {
             clock: None,
             founders: Vec::new(),
             collect: Some(Collect::default()),
+            journal: Keep::default(),
             relay_after_ms: RELAY_AFTER_MS,
             #[cfg(feature = "planted-bugs")]
             bug: None,
@@ -196,6 +201,7 @@ pub struct Node {
     indexes: derive::Indexes,
     /// The place of the newest record of the journal.
     journaled: u64,
+    trimmer: trim::Trimmer,
     /// The wall clock of the event under way, ms since 1970.
     wall_ms: u64,
 }
@@ -283,6 +289,7 @@ impl Node {
             began_us: None,
             indexes: derive::Indexes::new(durable.fills),
             journaled: durable.journaled,
+            trimmer: trim::Trimmer::default(),
             wall_ms: 0,
             config,
         }
@@ -454,6 +461,9 @@ impl Node {
         }
         if token == self.next_token {
             self.drive_retention(now, store, effects);
+        }
+        if token == self.next_token {
+            self.drive_trimming(now, store, effects);
         }
         if token == self.next_token {
             self.fill_indexes(store, effects);

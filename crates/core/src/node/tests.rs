@@ -3,6 +3,7 @@
 mod clock;
 mod collect;
 mod cuts;
+mod journal;
 mod relay;
 mod transact;
 
@@ -12,6 +13,7 @@ use std::vec;
 
 use super::*;
 use crate::item::{AttributeValue, KeyValue, PrimaryKey};
+use crate::journal::Record;
 use crate::replica::{Entry, Feed, Frame, Request, Rows};
 use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
@@ -22,6 +24,7 @@ struct Memory {
     changelog: BTreeSet<(Stamp, ItemKey)>,
     tombstones: BTreeSet<(Stamp, ItemKey)>,
     collected: Collected,
+    journal: BTreeMap<(TableId, u64), Record>,
 }
 
 impl Memory {
@@ -42,6 +45,11 @@ impl Memory {
                 };
             }
         }
+        for (&table, &before) in &batch.trimmed {
+            self.journal.retain(|place, _| place.0 != table || place.1 >= before);
+        }
+        let records = batch.journal.iter();
+        self.journal.extend(records.map(|it| ((it.key.table, it.sequence), it.clone())));
         for (table, seen) in &batch.collected {
             match seen.is_empty() {
                 true => self.collected.remove(table),
@@ -78,6 +86,10 @@ impl Snapshot for Memory {
         all.sort_by_key(|(stamp, _)| place(*stamp));
         all.truncate(limit);
         all
+    }
+
+    fn first_record(&self, table: TableId) -> Option<u64> {
+        self.journal.range((table, 0)..=(table, u64::MAX)).next().map(|(place, _)| place.1)
     }
 
     fn newest(&self, origin: Origin) -> Hlc {

@@ -289,6 +289,12 @@ pub trait Snapshot {
         false
     }
 
+    /// The sequence of the first record of a table in the journal; a store that keeps no journal
+    /// has none.
+    fn first_record(&self, _table: TableId) -> Option<u64> {
+        None
+    }
+
     /// The bucket of an item: a function of its partition key, the same in every region.
     fn bucket(&self, key: &ItemKey) -> u8 {
         fingerprint::bucket(&key.primary)
@@ -361,6 +367,8 @@ pub struct Batch {
     pub unindexed: BTreeSet<(TableId, IndexId)>,
     /// Changes of items that go to the journal, in order.
     pub journal: Vec<Record>,
+    /// Tables of whose records before a sequence some thousand shall go with this batch.
+    pub trimmed: BTreeMap<TableId, u64>,
     /// What damage has left, by its place: goes before anything is put.
     pub erased: BTreeMap<(TableId, Vec<u8>), Erased>,
     /// A new life of the region begins with this batch, or its past is in order with it.
@@ -393,6 +401,7 @@ impl Batch {
             && self.fills.is_empty()
             && self.unindexed.is_empty()
             && self.journal.is_empty()
+            && self.trimmed.is_empty()
             && self.rebirth.is_none()
     }
 

@@ -41,6 +41,10 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) ledger: Ledger,
     #[serde(default)]
+    pub(super) streams: Streams,
+    #[serde(default)]
+    pub(super) ttl: Expiry,
+    #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
     pub(super) objectives: Objectives,
@@ -87,6 +91,20 @@ pub(super) struct Replication {
     pub(super) compression_level: Option<Whole>,
     pub(super) cold_after_s: Option<Whole>,
     pub(super) repair_cycle_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Streams {
+    pub(super) shard_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expiry {
+    pub(super) scan_s: Option<Whole>,
+    pub(super) deletes_per_s: Option<Whole>,
+    pub(super) grace_s: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

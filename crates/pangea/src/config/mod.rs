@@ -26,8 +26,8 @@ pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use replication::{Compression, Replication};
 pub use topology::{
-    Clock, Edge, Faults, Health, Ledger, Link, Network, Objectives, Record, Region, Restart,
-    Routing, Service, Storage, Table, Topology, Zone,
+    Clock, Edge, Expiry, Faults, Health, Ledger, Link, Network, Objectives, Record, Region,
+    Restart, Routing, Service, Storage, Streams, Table, Topology, Zone,
 };
 
 /// The document behind `pangea up` without a file.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use pangea_core::catalog::{PREFIX, Tags};
 use pangea_core::id::RegionSlot;
+use pangea_core::journal::SHARD_MS;
 use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
@@ -49,6 +50,12 @@ pub struct Topology {
     pub records: Vec<Record>,
     /// How much of the conflict ledger each region keeps.
     pub ledger: Ledger,
+    /// How change streams are cut.
+    #[serde(skip_serializing_if = "Streams::is_default")]
+    pub streams: Streams,
+    /// How items that expire are found.
+    #[serde(skip_serializing_if = "Expiry::is_default")]
+    pub ttl: Expiry,
     /// How regions and services are probed.
     pub health: Health,
     /// What experiments are judged against.
@@ -232,6 +239,50 @@ impl Ledger {
             age_ms: self.retention_days.saturating_mul(day_ms),
             bytes: self.size_mb_max.saturating_mul(1024 * 1024),
         }
+    }
+}
+
+/// How change streams are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Streams {
+    /// How long a shard takes records, in seconds. It tells the names of shards: readers that
+    /// remember them begin anew when it is changed. Default: 14,400.
+    pub shard_s: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { shard_s: SHARD_MS / 1000 }
+    }
+}
+
+impl Streams {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How items that expire are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Expiry {
+    /// Between two passes over the tables whose items expire, in seconds. Default: 60.
+    pub scan_s: u64,
+    /// Items that a region deletes in a second at most, for their age. Default: 1,000.
+    pub deletes_per_s: u64,
+    /// How long the region that wrote an item last is waited for, in seconds, before another
+    /// deletes it. Default: 120.
+    pub grace_s: u64,
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self { scan_s: 60, deletes_per_s: 1000, grace_s: 120 }
+    }
+}
+
+impl Expiry {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

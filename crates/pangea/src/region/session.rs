@@ -78,6 +78,11 @@ impl Sessions {
         }
     }
 
+    /// What this cluster signs with whatever clients bring back.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
     fn read(&self, token: &HeaderValue) -> Result<VersionVector, ApiError> {
         decode(&self.key, &self.cluster, token.as_bytes()).map_err(|error| {
             self.refuse(error);

@@ -23,6 +23,8 @@ type Changes = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
 
 /// Entries of an index that is gone that go with one batch.
 const UNINDEXED_MAX: usize = 4096;
+/// Records of the journal that go with one batch.
+const TRIMMED_MAX: usize = 1024;
 
 /// Why a directory is not this region's store.
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +181,9 @@ impl Store {
             for &(table, index) in &batch.unindexed {
                 self.empty_index(table, index, &mut changes)?;
             }
+            for (&table, &before) in &batch.trimmed {
+                self.trim(table, before, &mut changes)?;
+            }
             encode(batch, &mut changes);
         }
         let changes: Vec<Change> =
@@ -220,6 +225,12 @@ impl Store {
         Ok(())
     }
 
+    /// Removes some of the records of the journal before a sequence.
+    fn trim(&self, table: TableId, before: u64, changes: &mut Changes) -> Result<(), Fault> {
+        let (lower, upper) = (meta::records(table), meta::record(table, before));
+        self.remove_some((&lower, &upper), TRIMMED_MAX, changes)
+    }
+
     /// Removes some of the entries of an index.
     fn empty_index(
         &self,
@@ -229,8 +240,17 @@ impl Store {
     ) -> Result<(), Fault> {
         let prefix = key::index(table, index);
         let end = key::after_prefix(&prefix).unwrap_or_default();
-        let bounds = (Bound::Included(&prefix[..]), Bound::Excluded(&end[..]));
-        let mut left = UNINDEXED_MAX;
+        self.remove_some((&prefix, &end), UNINDEXED_MAX, changes)
+    }
+
+    /// Removes the first of what is in the meta space within bounds.
+    fn remove_some(
+        &self,
+        (lower, upper): (&[u8], &[u8]),
+        mut left: usize,
+        changes: &mut Changes,
+    ) -> Result<(), Fault> {
+        let bounds = (Bound::Included(lower), Bound::Excluded(upper));
         self.engine.view()?.scan(Space::Meta, bounds, false, &mut |name, _| {
             changes.insert((Space::Meta, name.to_vec()), None);
             left -= 1;

@@ -1,6 +1,7 @@
 //! Reads of typed rows.
 
 mod index;
+mod journal;
 mod tombstones;
 
 use std::collections::BTreeMap;
@@ -382,6 +383,10 @@ impl Snapshot for StoreView {
         self.keep(self.has_index_entries(table, index))
     }
 
+    fn first_record(&self, table: TableId) -> Option<u64> {
+        self.keep(self.first_sequence(table))
+    }
+
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {
         self.keep(self.changed_items(origin, after, through, limit))
     }
@@ -462,6 +467,7 @@ impl GroupView {
         self.group.fills.extend(batch.fills);
         self.group.unindexed.extend(batch.unindexed);
         self.group.journal.extend(batch.journal);
+        self.group.trimmed.extend(batch.trimmed);
         self.group.last = batch.last.or(self.group.last);
     }
 
@@ -496,6 +502,11 @@ impl Snapshot for GroupView {
         let mut puts = self.group.index.iter().filter(|(_, put)| **put);
         puts.any(|(entry, _)| entry.table == table && entry.index == index)
             || self.view.has_entries(table, index)
+    }
+
+    /// A durable one: what the group removes is looked at again.
+    fn first_record(&self, table: TableId) -> Option<u64> {
+        self.view.first_record(table)
     }
 
     /// Durable entries alone, with durable items: feeds are not shown groups, and the node looks

@@ -10,6 +10,7 @@ pub(crate) mod fencing;
 pub(crate) mod identity;
 pub(crate) mod in_band;
 pub(crate) mod index;
+pub(crate) mod journal;
 pub(crate) mod liveness;
 pub(crate) mod membership;
 pub(crate) mod merge_laws;
@@ -47,6 +48,8 @@ pub enum Invariant {
     Durability,
     /// 9: the changelog index is a function of the rows, at every commit.
     Index,
+    /// The journal tells every change that readers see, once and in order.
+    Journal,
     /// 10: a restricted item's bytes never reach a region that its placement forbids.
     Residency,
     /// 12 and 19 of the data plane: what is collected is not missed, and all of it is in the end.
@@ -79,6 +82,7 @@ impl Invariant {
             Self::Session => "8-session",
             Self::Durability => "durability",
             Self::Index => "9-index",
+            Self::Journal => "journal",
             Self::Residency => "10-residency",
             Self::Collection => "collection",
             Self::Clock => "clock",

@@ -219,6 +219,7 @@ impl Oracle {
             fills: batch.fills,
             unindexed: batch.unindexed,
             journal: batch.journal,
+            trimmed: batch.trimmed,
             erased: Vec::new(),
         };
         for ((table, place), gone) in batch.erased {

@@ -13,7 +13,7 @@ use super::{Event, World};
 use crate::bits::Bits;
 use crate::disk::Write;
 use crate::invariants::{
-    Broken, Checked, Invariant, applied, durable_ack, fencing, in_band, index, membership,
+    Broken, Checked, Invariant, applied, durable_ack, fencing, in_band, index, journal, membership,
     nothing_vanishes,
 };
 use crate::oracle::{KeyId, Source, VersionId};
@@ -163,10 +163,12 @@ impl World {
             self.oracle.versions[id].durable = true;
         }
         let before = self.places(region, &write);
+        let was = journal::before(&self.sites[region].disk.durable, &write);
         self.absorb(region, &write)?;
         let site = &self.sites[region];
         index::committed(&site.disk.durable, &write)?;
         index::derived(&site.catalog, &site.disk.durable, &write)?;
+        journal::committed(site, &write, &was)?;
         for (origin, span) in before {
             applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
         }

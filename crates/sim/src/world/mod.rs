@@ -252,6 +252,7 @@ impl World {
                 let interval_us = if late { LATE_COLLECT_US } else { collect.interval_us };
                 Collect { interval_us, ..collect }
             }),
+            journal: pangea_core::journal::Keep { streamed_ms: 5_000, history_ms: 20_000 },
             relay_after_ms: self.swarm.relay_after_ms,
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,

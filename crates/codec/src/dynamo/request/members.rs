@@ -19,7 +19,7 @@ enum Node {
     Bool(bool),
     Integer(i64),
     /// A number that is not a 64-bit integer.
-    Float,
+    Float(f64),
     Text(String),
     List(Vec<Node>),
     Object(Members),
@@ -141,12 +141,13 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         Ok(Node::Integer(value))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "it is only compared with bounds")]
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
-        Ok(i64::try_from(value).map_or(Node::Float, Node::Integer))
+        Ok(i64::try_from(value).map_or(Node::Float(value as f64), Node::Integer))
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Float)
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
@@ -194,7 +195,7 @@ impl Node {
             Self::Bool(true) => "TRUE_VALUE",
             Self::Bool(false) => "FALSE_VALUE",
             Self::Integer(_) => "NUMBER_VALUE",
-            Self::Float => "DECIMAL_VALUE",
+            Self::Float(_) => "DECIMAL_VALUE",
             Self::Text(_) => "STRING_VALUE",
             Self::List(_) => "START_ARRAY",
             Self::Object(_) | Self::Item(..) | Self::Value(..) => "START_OBJECT",
@@ -279,6 +280,17 @@ impl Members {
             None => Ok(None),
             Some(Node::Integer(value)) => Ok(Some(value)),
             Some(other) => Err(other.mismatch("Integer")),
+        }
+    }
+
+    /// A number of any kind, as moments are.
+    #[expect(clippy::cast_precision_loss, reason = "moments are small")]
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Node::Integer(value)) => Ok(Some(value as f64)),
+            Some(Node::Float(value)) => Ok(Some(value)),
+            Some(other) => Err(other.mismatch("Timestamp")),
         }
     }
 

@@ -9,6 +9,7 @@ mod item;
 mod legacy;
 mod members;
 mod page;
+mod streams;
 mod table;
 mod transact;
 
@@ -16,6 +17,9 @@ pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
+pub use streams::{
+    DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
+};
 pub use table::{
     CreateTable, Encryption, ListTables, ReplicaAction, ReplicaUpdate, StreamSpecification,
     StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable, WitnessUpdate, busy,
@@ -27,6 +31,10 @@ pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWrit
 use super::error::{ApiError, ErrorKind};
 use constraints::Constraints;
 use members::Members;
+
+/// What the targets of DynamoDB's operations begin with, and those of its streams'.
+const API: &str = "DynamoDB_20120810";
+const STREAMS_API: &str = "DynamoDBStreams_20120810";
 
 /// The operations that Pangea serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +55,15 @@ pub enum Operation {
     BatchWriteItem,
     TransactGetItems,
     TransactWriteItems,
+    ListStreams,
+    DescribeStream,
+    GetShardIterator,
+    GetRecords,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::CreateTable,
         Self::DescribeTable,
         Self::ListTables,
@@ -67,6 +79,10 @@ impl Operation {
         Self::BatchWriteItem,
         Self::TransactGetItems,
         Self::TransactWriteItems,
+        Self::ListStreams,
+        Self::DescribeStream,
+        Self::GetShardIterator,
+        Self::GetRecords,
     ];
 
     /// The public name.
@@ -88,6 +104,21 @@ impl Operation {
             Self::BatchWriteItem => "BatchWriteItem",
             Self::TransactGetItems => "TransactGetItems",
             Self::TransactWriteItems => "TransactWriteItems",
+            Self::ListStreams => "ListStreams",
+            Self::DescribeStream => "DescribeStream",
+            Self::GetShardIterator => "GetShardIterator",
+            Self::GetRecords => "GetRecords",
+        }
+    }
+
+    /// Which API it is of, as targets begin.
+    const fn api(self) -> &'static str {
+        match self {
+            Self::ListStreams
+            | Self::DescribeStream
+            | Self::GetShardIterator
+            | Self::GetRecords => STREAMS_API,
+            _ => API,
         }
     }
 
@@ -97,8 +128,10 @@ impl Operation {
     ///
     /// `UnknownOperationException` where it names none.
     pub fn from_target(target: &str) -> Result<Self, ApiError> {
-        let name = target.strip_prefix("DynamoDB_20120810.").unwrap_or_default();
-        let found = Self::ALL.into_iter().find(|operation| operation.name() == name);
+        let (api, name) = target.split_once('.').unwrap_or_default();
+        let name = if [API, STREAMS_API].contains(&api) { name } else { "" };
+        let mut all = Self::ALL.into_iter();
+        let found = all.find(|operation| operation.name() == name && operation.api() == api);
         found.ok_or_else(|| {
             let text = match name {
                 "" => "X-Amz-Target names no operation of DynamoDB_20120810".to_string(),
@@ -128,6 +161,7 @@ pub enum Request {
     BatchWriteItem(BatchWriteItem),
     TransactGetItems(TransactGetItems),
     TransactWriteItems(TransactWriteItems),
+    Streams(StreamsRequest),
 }
 
 impl Request {
@@ -137,7 +171,7 @@ impl Request {
         match self {
             Self::CreateTable(create) => vec![&create.table],
             Self::DescribeTable(table) | Self::DeleteTable(table) => vec![&table.table],
-            Self::ListTables(_) => Vec::new(),
+            Self::ListTables(_) | Self::Streams(_) => Vec::new(),
             Self::UpdateTable(update) => vec![&update.table],
             Self::PutItem(put) => vec![&put.table],
             Self::GetItem(get) => vec![&get.table],
@@ -159,6 +193,7 @@ impl Request {
             self,
             Self::DescribeTable(_)
                 | Self::ListTables(_)
+                | Self::Streams(_)
                 | Self::GetItem(_)
                 | Self::Query(_)
                 | Self::Scan(_)
@@ -194,5 +229,9 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         Operation::TransactWriteItems => {
             Request::TransactWriteItems(TransactWriteItems::decode(body)?)
         }
+        Operation::ListStreams
+        | Operation::DescribeStream
+        | Operation::GetShardIterator
+        | Operation::GetRecords => Request::Streams(StreamsRequest::decode(operation, body)?),
     })
 }

@@ -61,7 +61,10 @@ fn write_definitions(out: &mut Vec<u8>, entry: &TableEntry) {
     array.end();
 }
 
-fn write_key_schema<'k>(out: &mut Vec<u8>, keys: impl Iterator<Item = (&'k str, &'k str)>) {
+pub(in crate::dynamo) fn write_key_schema<'k>(
+    out: &mut Vec<u8>,
+    keys: impl Iterator<Item = (&'k str, &'k str)>,
+) {
     let mut array = Array::new(out);
     for (name, role) in keys {
         let mut object = Object::new(array.element());

@@ -5,6 +5,7 @@ pub mod options;
 
 use pangea_core::catalog::TableEntry;
 
+pub(super) use describe::write_key_schema;
 pub use describe::write_table_description;
 
 use super::request::StreamView;

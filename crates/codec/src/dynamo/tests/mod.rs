@@ -5,6 +5,7 @@ mod garbage;
 mod legacy;
 mod requests;
 mod responses;
+mod streams;
 mod table_updates;
 mod tables;
 mod transactions;

@@ -32,8 +32,10 @@ fn refusal(operation: Operation, body: &str) -> String {
 #[test]
 fn operations_are_found_by_target() {
     for operation in Operation::ALL {
-        let target = format!("DynamoDB_20120810.{}", operation.name());
-        assert_eq!(Operation::from_target(&target), Ok(operation));
+        let targets = ["DynamoDB", "DynamoDBStreams"];
+        let targets = targets.map(|api| format!("{api}_20120810.{}", operation.name()));
+        let found = targets.map(|target| Operation::from_target(&target).ok());
+        assert!(found.contains(&Some(operation)) && found.contains(&None), "{found:?}");
     }
     for target in ["", "PutItem", "DynamoDB_20111205.PutItem", "DynamoDB_20120810.Nope"] {
         let error = Operation::from_target(target).map_err(|error| error.kind);

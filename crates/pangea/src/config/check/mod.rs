@@ -18,8 +18,8 @@ use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
-    Clock, Edge, Faults, Health, Ledger, Link, Network, Objectives, Record, Region, Restart,
-    Routing, Storage, Table, Topology, Zone,
+    Clock, Edge, Expiry, Faults, Health, Ledger, Link, Network, Objectives, Record, Region,
+    Restart, Routing, Storage, Streams, Table, Topology, Zone,
 };
 use super::{Cidr, Error};
 use crate::storage::EngineKind;
@@ -56,6 +56,7 @@ impl<'a> Checker<'a> {
         let services_named: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
         let records = self.records(&document.record, &zones, &services_named);
         let ledger = self.ledger(&document.ledger);
+        let (streams, ttl) = (self.streams(&document.streams), self.expiry(&document.ttl));
         let health = self.health(&document.health);
         let objectives = self.objectives(&document.objectives);
         if !self.problems.is_empty() {
@@ -76,6 +77,8 @@ impl<'a> Checker<'a> {
             zones,
             records,
             ledger,
+            streams,
+            ttl,
             health,
             objectives,
             faults: Faults { allow: document.faults.allow },
@@ -366,6 +369,24 @@ impl<'a> Checker<'a> {
         Ledger {
             retention_days: self.number(ledger.retention_days.as_ref(), 30, 1..=36_500),
             size_mb_max: self.number(ledger.size_mb_max.as_ref(), 1024, 1..=1_000_000),
+        }
+    }
+
+    fn streams(&mut self, streams: &file::Streams) -> Streams {
+        let default = Streams::default();
+        Streams { shard_s: self.number(streams.shard_s.as_ref(), default.shard_s, 1..=86_400) }
+    }
+
+    fn expiry(&mut self, ttl: &file::Expiry) -> Expiry {
+        let default = Expiry::default();
+        Expiry {
+            scan_s: self.number(ttl.scan_s.as_ref(), default.scan_s, 1..=86_400),
+            deletes_per_s: self.number(
+                ttl.deletes_per_s.as_ref(),
+                default.deletes_per_s,
+                1..=1_000_000,
+            ),
+            grace_s: self.number(ttl.grace_s.as_ref(), default.grace_s, 0..=86_400),
         }
     }
 

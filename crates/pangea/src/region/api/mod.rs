@@ -5,6 +5,7 @@
 mod hints;
 mod items;
 mod pages;
+mod streams;
 mod tables;
 mod transact;
 
@@ -233,6 +234,7 @@ async fn execute(
         }
         Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?,
         Dynamo::ListTables(list) => tables::list(region, &list),
+        Dynamo::Streams(request) => streams::answer(region, request).await?,
     })
 }
 

@@ -1,0 +1,245 @@
+//! Change streams: read from this region's journal alone.
+//!
+//! A shard is a span of time, one is open at a time, and none is closed before it is certain that
+//! no more records come into it: a reader that has seen the end of one goes on to its child and
+//! never looks back.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use pangea_codec::dynamo::ApiError;
+use pangea_codec::dynamo::request::{
+    DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
+};
+use pangea_codec::dynamo::streams::{
+    self, Position, SequenceNumber, Shown, ShownRecord, StreamArn,
+};
+use pangea_codec::dynamo::table::stream_label;
+use pangea_core::catalog::{Catalog, TableEntry};
+use pangea_core::item::item_size;
+use pangea_core::journal::{Record, STREAM_KEPT_MS, Shard, Stream, moment_of, sequence_at};
+
+use super::store_fault;
+use crate::region::Region;
+use crate::storage::{Fault, StoreView};
+use crate::versions::format_stamp;
+
+/// A shard whose time is over this long takes no more records, ms: whoever waits for the disk waits
+/// less. A later record of the region shows that at once.
+const GRACE_MS: u64 = 60_000;
+/// Records that one answer looks at, its own among those of other streams.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// A stream of a table that this region holds, or held.
+struct Known<'c> {
+    entry: &'c TableEntry,
+    stream: Stream,
+    arn: StreamArn,
+}
+
+/// Answers a request of the API of change streams.
+pub(super) async fn answer(
+    region: &Arc<Region>,
+    request: StreamsRequest,
+) -> Result<Vec<u8>, ApiError> {
+    let region = Arc::clone(region);
+    super::blocking(move || match request {
+        StreamsRequest::ListStreams(list) => Ok(list_streams(&region, &list)),
+        StreamsRequest::DescribeStream(describe) => describe_stream(&region, &describe),
+        StreamsRequest::GetShardIterator(get) => shard_iterator(&region, &get),
+        StreamsRequest::GetRecords(get) => records(&region, &get),
+    })
+    .await
+}
+
+fn list_streams(region: &Region, list: &ListStreams) -> Vec<u8> {
+    let catalog = region.catalog();
+    let mut found: Vec<StreamArn> =
+        known(region, &catalog).into_iter().map(|known| known.arn).collect();
+    found.retain(|arn| list.table.as_ref().is_none_or(|table| *table == arn.table));
+    found.sort_unstable();
+    if let Some(start) = &list.start {
+        let place = |arn: &StreamArn| (arn.table.clone(), arn.label.clone());
+        found.retain(|arn| place(arn) > place(start));
+    }
+    let more = found.len() > list.limit;
+    found.truncate(list.limit);
+    streams::list(&found, more)
+}
+
+fn describe_stream(region: &Region, describe: &DescribeStream) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let known = find(region, &catalog, &describe.stream)?;
+    let view = snapshot(region)?;
+    let name = |shard: &Shard| known.arn.shard_name(shard.from_ms);
+    let wanted = |shard: &Shard| {
+        let parent = shard.parent_ms.map(|from_ms| known.arn.shard_name(from_ms));
+        let behind = describe.start.as_ref().is_none_or(|start| name(shard) > *start);
+        behind && describe.children_of.as_ref().is_none_or(|of| parent.as_ref() == Some(of))
+    };
+    let mut shards = shards(region, &known.stream, &view)?.filter(wanted);
+    let page: Vec<Shard> = shards.by_ref().take(describe.limit).collect();
+    let more = shards.next().is_some();
+    Ok(streams::describe(&known.arn, &known.stream, &known.entry.schema, &page, more))
+}
+
+fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, ApiError> {
+    let catalog = region.catalog();
+    let known = find(region, &catalog, &get.stream)?;
+    let view = snapshot(region)?;
+    let mut shards = shards(region, &known.stream, &view)?;
+    let shard = shards.find(|shard| known.arn.shard_name(shard.from_ms) == get.shard);
+    let shard = shard.ok_or_else(|| known.arn.missing_shard(&get.shard))?;
+    let (from, until) = shard.sequences(&known.stream);
+    let next = match get.start {
+        IteratorStart::TrimHorizon => from,
+        IteratorStart::Latest if shard.closed_ms.is_some() => until,
+        IteratorStart::Latest => {
+            let newest = newest(&known, &view, (from, until));
+            newest.map_err(|fault| store_fault(region, fault))?.map_or(from, |newest| newest + 1)
+        }
+        IteratorStart::At(sequence) => placed(region, sequence, (from, until))?,
+        IteratorStart::After(sequence) => placed(region, sequence, (from, until))? + 1,
+        IteratorStart::Time(ms) => sequence_at(ms).clamp(from, until),
+    };
+    let (table, since_ms) = (known.entry.id, known.stream.since_ms);
+    let made_ms = region.clock.now().wall_ms;
+    let position = Position { table, since_ms, from_ms: shard.from_ms, next, made_ms };
+    let iterator = position.to_iterator(&known.arn.text, region.sessions.key());
+    Ok(streams::iterator(&iterator))
+}
+
+/// The sequence, if it is one of the shard and still kept.
+fn placed(
+    region: &Region,
+    SequenceNumber(sequence): SequenceNumber,
+    (from, until): (u64, u64),
+) -> Result<u64, ApiError> {
+    if sequence < from || sequence >= until {
+        return Err(ApiError::validation("Invalid SequenceNumber"));
+    }
+    // A shard's own beginning stands for the oldest record that is left.
+    if sequence != from && streams::is_gone(sequence, region.clock.now().wall_ms) {
+        return Err(streams::trimmed());
+    }
+    Ok(sequence)
+}
+
+fn newest(
+    known: &Known<'_>,
+    view: &StoreView,
+    sequences: (u64, u64),
+) -> Result<Option<u64>, Fault> {
+    let mut newest = None;
+    view.journal_back(known.entry.id, sequences, |record| {
+        newest = Some(record.sequence);
+        ControlFlow::Break(())
+    })?;
+    Ok(newest)
+}
+
+fn records(region: &Region, get: &GetRecords) -> Result<Vec<u8>, ApiError> {
+    let (arn, position) = Position::of_iterator(&get.iterator, region.sessions.key())?;
+    let now_ms = region.clock.now().wall_ms;
+    if now_ms > position.made_ms.saturating_add(streams::ITERATOR_MS) {
+        return Err(streams::expired());
+    }
+    let catalog = region.catalog();
+    let known = find(region, &catalog, &arn)?;
+    // What the catalog ends is behind the last record, so the records are read after it.
+    let view = snapshot(region)?;
+    let mut shards = shards(region, &known.stream, &view)?;
+    let shard = shards.find(|shard| shard.from_ms == position.from_ms);
+    let shard = shard.ok_or_else(streams::trimmed)?;
+    let (from, until) = shard.sequences(&known.stream);
+    if position.next > from && streams::is_gone(position.next, now_ms) {
+        return Err(streams::trimmed());
+    }
+    let kept = sequence_at(now_ms.saturating_sub(STREAM_KEPT_MS));
+    let start = position.next.max(from).max(kept);
+    let page = page(&known, &view, (start, until), get.limit);
+    let page = page.map_err(|fault| store_fault(region, fault))?;
+    let over = page.whole && shard.closed_ms.is_some();
+    let next = Position { next: page.next, made_ms: now_ms, ..position };
+    let next = (!over).then(|| next.to_iterator(&known.arn.text, region.sessions.key()));
+    let (schema, view) = (&known.entry.schema, known.stream.view);
+    let shown = Shown { region: &region.name, arn: &known.arn, view, schema };
+    let named = |record: Record| ShownRecord {
+        origin: region.region_name(record.stamp.origin.slot()),
+        stamp: format_stamp(record.stamp),
+        record,
+    };
+    let records: Vec<ShownRecord> = page.records.into_iter().map(named).collect();
+    Ok(streams::records(&shown, &records, next.as_deref()))
+}
+
+struct Page {
+    records: Vec<Record>,
+    /// Where the next page begins.
+    next: u64,
+    /// Nothing behind it was left out.
+    whole: bool,
+}
+
+fn page(
+    known: &Known<'_>,
+    view: &StoreView,
+    (start, until): (u64, u64),
+    limit: usize,
+) -> Result<Page, Fault> {
+    let mut page = Page { records: Vec::new(), next: start, whole: true };
+    let (mut bytes, mut looked_at) = (0, 0);
+    view.journal(known.entry.id, (start, until), |record| {
+        let full = page.records.len() >= limit || looked_at >= LOOKED_AT_MAX;
+        let size = streams::images(known.stream.view, &record).into_iter().flatten();
+        bytes += size.map(item_size).sum::<usize>();
+        if full || (bytes > streams::RECORDS_BYTES_MAX && !page.records.is_empty()) {
+            page.whole = false;
+            return ControlFlow::Break(());
+        }
+        looked_at += 1;
+        page.next = record.sequence + 1;
+        if record.stream_ms == known.stream.since_ms {
+            page.records.push(record);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(page)
+}
+
+/// Every stream that may be read here.
+fn known<'c>(region: &Region, catalog: &'c Catalog) -> Vec<Known<'c>> {
+    let now_ms = region.clock.now().wall_ms;
+    let slot = region.slot;
+    let here = |entry: &&TableEntry| {
+        if entry.deleted { entry.home == slot } else { catalog.is_serving(entry, slot) }
+    };
+    let streams = catalog.tables().filter(here).flat_map(|entry| {
+        entry.streams(now_ms).into_iter().map(move |stream| {
+            let arn = StreamArn::new(&region.name, &entry.name, stream_label(stream.since_ms));
+            Known { entry, stream, arn }
+        })
+    });
+    streams.collect()
+}
+
+fn find<'c>(region: &Region, catalog: &'c Catalog, arn: &StreamArn) -> Result<Known<'c>, ApiError> {
+    let mut known = known(region, catalog).into_iter();
+    known.find(|known| known.arn == *arn).ok_or_else(|| arn.missing())
+}
+
+fn shards(
+    region: &Region,
+    stream: &Stream,
+    view: &StoreView,
+) -> Result<impl Iterator<Item = Shard> + use<>, ApiError> {
+    let now_ms = region.clock.now().wall_ms;
+    let journaled = view.journaled().map_err(|fault| store_fault(region, fault))?;
+    let reached_ms = moment_of(journaled).max(now_ms.saturating_sub(GRACE_MS));
+    let span_ms = region.topology.streams.shard_s.saturating_mul(1000);
+    Ok(stream.shards(span_ms, reached_ms, now_ms.saturating_sub(STREAM_KEPT_MS)))
+}
+
+fn snapshot(region: &Region) -> Result<StoreView, ApiError> {
+    region.store.snapshot().map_err(|fault| store_fault(region, fault))
+}

@@ -1,0 +1,66 @@
+//! Records of the journal: whatever readers of a region see change has one, in the batch of the
+//! change, with what they saw before and see after; sequences grow.
+//!
+//! Source: data-plane.md 2.15. What a replica that does not serve copies or drops has no readers.
+//! Both images are held against the rows themselves, so that a record's image before is what the
+//! record of the item before it left, unless the replica was copied anew between them.
+
+use std::rc::Rc;
+
+use pangea_core::catalog::TableEntry;
+use pangea_core::item::Attributes;
+use pangea_core::merge::Stored;
+use pangea_core::view::view;
+
+use super::{Checked, Invariant, demand};
+use crate::disk::{Held, Image, Write};
+use crate::oracle::Site;
+
+const BROKEN: Invariant = Invariant::Journal;
+
+/// What a batch is about to change.
+pub(crate) struct Before {
+    rows: Vec<Option<Rc<Held>>>,
+    journaled: u64,
+}
+
+/// Before the batch is committed to `image`.
+pub(crate) fn before(image: &Image, write: &Write) -> Before {
+    let rows = write.items.iter().map(|(key, _)| image.rows.get(key).map(Rc::clone));
+    Before { rows: rows.collect(), journaled: image.journaled }
+}
+
+/// After it was.
+pub(crate) fn committed(site: &Site, write: &Write, before: &Before) -> Checked {
+    let mut newest = before.journaled;
+    for record in &write.journal {
+        let grows = record.sequence > newest;
+        demand(BROKEN, grows, || format!("record {} behind {newest}", record.sequence))?;
+        newest = record.sequence;
+    }
+    let mut left = write.journal.len();
+    for ((key, held), was) in write.items.iter().zip(&before.rows) {
+        let mut records = write.journal.iter().filter(|record| record.key == **key);
+        let record = records.next();
+        left -= usize::from(record.is_some());
+        demand(BROKEN, records.next().is_none(), || format!("two records of {key:?}"))?;
+        let entry = site.catalog.get(key.table).filter(|entry| entry.is_journaled());
+        let entry = entry.filter(|entry| site.catalog.is_serving(entry, site.slot));
+        // Until it is repaired, rot is a change that nobody made.
+        let (Some(entry), false) = (entry, site.disk.durable.rotten.contains_key(key)) else {
+            continue;
+        };
+        let stored = held.as_ref().map(|held| &held.stored);
+        let was = shown(entry, was.as_ref().map(|held| &held.stored));
+        let is = shown(entry, stored);
+        let changed = stored.is_some() && was != is;
+        let images = record.map(|record| (&record.before, &record.after));
+        let right = images == changed.then_some((&was, &is));
+        demand(BROKEN, right, || format!("{key:?}: {was:?} became {is:?}, told {images:?}"))?;
+    }
+    demand(BROKEN, left == 0, || format!("{left} records of items that the batch does not have"))
+}
+
+fn shown(entry: &TableEntry, stored: Option<&Stored>) -> Option<Attributes> {
+    Some(view(&entry.settings.policy, stored?)?.into_owned())
+}
