@@ -2,6 +2,7 @@
 
 mod batch;
 mod constraints;
+mod control;
 mod echo;
 mod expressions;
 mod indexed;
@@ -14,6 +15,7 @@ mod table;
 mod transact;
 
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
+pub use control::{Control, ControlOperation, Resource, Sending, resource_of};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
@@ -59,10 +61,12 @@ pub enum Operation {
     DescribeStream,
     GetShardIterator,
     GetRecords,
+    /// One of those on what a table has beside its items.
+    Control(ControlOperation),
 }
 
 impl Operation {
-    /// Every operation.
+    /// Every operation, but those of [`ControlOperation`].
     pub const ALL: [Self; 19] = [
         Self::CreateTable,
         Self::DescribeTable,
@@ -108,6 +112,7 @@ impl Operation {
             Self::DescribeStream => "DescribeStream",
             Self::GetShardIterator => "GetShardIterator",
             Self::GetRecords => "GetRecords",
+            Self::Control(operation) => operation.name(),
         }
     }
 
@@ -130,7 +135,8 @@ impl Operation {
     pub fn from_target(target: &str) -> Result<Self, ApiError> {
         let (api, name) = target.split_once('.').unwrap_or_default();
         let name = if [API, STREAMS_API].contains(&api) { name } else { "" };
-        let mut all = Self::ALL.into_iter();
+        let control = ControlOperation::ALL.into_iter().map(Self::Control);
+        let mut all = Self::ALL.into_iter().chain(control);
         let found = all.find(|operation| operation.name() == name && operation.api() == api);
         found.ok_or_else(|| {
             let text = match name {
@@ -162,6 +168,7 @@ pub enum Request {
     TransactGetItems(TransactGetItems),
     TransactWriteItems(TransactWriteItems),
     Streams(StreamsRequest),
+    Control(Control),
 }
 
 impl Request {
@@ -183,12 +190,16 @@ impl Request {
             Self::BatchWriteItem(batch) => batch.tables.keys().map(String::as_str).collect(),
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
+            Self::Control(control) => control.tables(),
         }
     }
 
     /// Whether it changes nothing, so that it may be tried again wherever it got to.
     #[must_use]
     pub const fn is_read(&self) -> bool {
+        if let Self::Control(control) = self {
+            return control.is_read();
+        }
         matches!(
             self,
             Self::DescribeTable(_)
@@ -233,5 +244,6 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         | Operation::DescribeStream
         | Operation::GetShardIterator
         | Operation::GetRecords => Request::Streams(StreamsRequest::decode(operation, body)?),
+        Operation::Control(operation) => Request::Control(Control::decode(operation, body)?),
     })
 }

@@ -17,13 +17,17 @@ const SERVICE_KEY: &str = "00000000-0000-4000-8000-000000000000";
 /// Appends the `TableDescription`.
 pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
     let entry = view.entry;
+    // Of a table that is going away DynamoDB shows neither keys nor indexes nor its age.
+    let stays = view.status != TableStatus::Deleting;
     let mut table = Object::new(out);
-    write_definitions(table.member("AttributeDefinitions"), entry);
     table.text("TableName", &entry.name);
-    let names = entry.schema.key_names();
-    write_key_schema(table.member("KeySchema"), names.zip(["HASH", "RANGE"]));
     table.text("TableStatus", view.status.name());
-    write_time(&mut table, "CreationDateTime", Some(entry.created_ms));
+    if stays {
+        write_definitions(table.member("AttributeDefinitions"), entry);
+        let names = entry.schema.key_names();
+        write_key_schema(table.member("KeySchema"), names.zip(["HASH", "RANGE"]));
+        write_time(&mut table, "CreationDateTime", Some(entry.created_ms));
+    }
     write_throughput(table.member("ProvisionedThroughput"), &entry.options);
     table.value("TableSizeBytes", &view.size_bytes);
     table.value("ItemCount", &view.item_count);
@@ -31,7 +35,9 @@ pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
     table.text("TableArn", &arn);
     table.text("TableId", &view.id);
     write_billing(&mut table, entry, view.status);
-    write_indexes(&mut table, view, &arn);
+    if stays {
+        write_indexes(&mut table, view, &arn);
+    }
     write_stream(&mut table, entry, &arn);
     write_global(&mut table, view);
     write_restored(&mut table, &entry.options);

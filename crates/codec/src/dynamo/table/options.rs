@@ -43,6 +43,12 @@ pub const INSIGHTS: &str = "insights";
 pub const INSIGHTS_MS: &str = "insights_ms";
 /// Kinesis destinations: a map of stream ARNs to maps of `status` and `precision`.
 pub const KINESIS: &str = "kinesis";
+/// That the table was made a global one by the API of 2017 (flag).
+pub const GLOBAL: &str = "global";
+/// Revision and text of the policy of the table's stream.
+pub const STREAM_POLICY: &str = "stream_policy";
+/// See [`STREAM_POLICY`].
+pub const STREAM_POLICY_REVISION: &str = "stream_policy_revision";
 /// `MultiRegionConsistency` as asked for.
 pub const CONSISTENCY: &str = "consistency";
 /// The region of the witness, if one was asked for.

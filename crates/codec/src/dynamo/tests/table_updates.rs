@@ -131,6 +131,13 @@ fn indexes_and_streams_change_as_they_may() {
     let change = changed(&entry, &create("by-new", new)).expect("a right index");
     assert_eq!(change.add_indexes[0].partition, [attribute("new", KeyKind::N)]);
     let missing = r#""GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"gone"}}]"#;
+    let two = r#""GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"one"}},
+        {"Delete":{"IndexName":"two"}}]"#;
+    let by_seq = index("again", &[("seq", "HASH")], ALL);
+    let retyped = format!(
+        r#""GlobalSecondaryIndexUpdates":[{{"Create":{by_seq}}}],
+            "AttributeDefinitions":[{{"AttributeName":"seq","AttributeType":"S"}}]"#
+    );
     for (members, kind, message) in [
         (
             create("by-seq", new),
@@ -147,6 +154,20 @@ fn indexes_and_streams_change_as_they_may() {
             missing.to_owned(),
             ErrorKind::ResourceNotFound,
             "Requested resource not found: Index gone for table music",
+        ),
+        (
+            two.to_owned(),
+            ErrorKind::LimitExceeded,
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted \
+             simultaneously per table",
+        ),
+        (
+            retyped,
+            ErrorKind::Validation,
+            "One or more parameter values were invalid: Attributes cannot be redefined. Please \
+             check that your attribute has the same type as previously defined. Existing schema: \
+             Schema:[SchemaElement: key{seq:N:RANGE}] New schema: Schema:[SchemaElement: \
+             key{seq:S:HASH}]",
         ),
         (
             r#""StreamSpecification":{"StreamEnabled":false}"#.to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! No request waits on another region, unless it asks for more than this one has.
 
+mod control;
 mod hints;
 mod items;
 mod pages;
@@ -235,6 +236,8 @@ async fn execute(
         Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?,
         Dynamo::ListTables(list) => tables::list(region, &list),
         Dynamo::Streams(request) => streams::answer(region, request).await?,
+        Dynamo::Control(asked) if asked.is_read() => control::answer(region, asked).await?,
+        Dynamo::Control(asked) => defined(region, hints, control::answer(region, asked).await)?,
     })
 }
 

@@ -4,10 +4,11 @@ use pangea_core::catalog::TableEntry;
 use pangea_core::index::Index;
 use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::node::TableUpdate;
+use pangea_core::table::KeyAttribute;
 
 use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
-use super::keys::{self, Pairs};
+use super::keys;
 use super::update::{IndexUpdate, UpdateTable};
 use super::{NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, invalid};
 use crate::dynamo::table::options::{self, Changes};
@@ -171,11 +172,11 @@ impl UpdateTable {
     }
 
     fn change_indexes(&self, entry: &TableEntry, update: &mut TableUpdate) -> Result<(), ApiError> {
-        for index in &self.indexes {
-            self.change_index(entry, index, update)?;
-        }
         if self.indexes.iter().filter(|index| !index.is_update()).count() > 1 {
             return Err(busy());
+        }
+        for index in &self.indexes {
+            self.change_index(entry, index, update)?;
         }
         let switches =
             entry.on_demand && self.on_demand == Some(false) && self.throughput.is_some();
@@ -278,7 +279,8 @@ impl UpdateTable {
             return Err(invalid(&text));
         };
         given.check_keys(definitions)?;
-        let index = given.index(&redefined(entry, definitions))?;
+        let index = given.index(definitions)?;
+        check_types(entry, &index)?;
         match given.throughput() {
             Some(_) if on_demand => {
                 return Err(invalid(&format!(
@@ -355,15 +357,28 @@ pub fn busy() -> ApiError {
     )
 }
 
-/// Definitions with the types that attributes of other keys have already: DynamoDB does not look
-/// at what a request says of those.
-fn redefined(entry: &TableEntry, definitions: &Pairs) -> Pairs {
-    let known = keys::of_entry(entry);
-    let kind = |(name, kind): &(String, String)| {
-        let known = known.iter().find(|attribute| attribute.name == *name);
-        (name.clone(), known.map_or_else(|| kind.clone(), |attribute| attribute.kind.to_string()))
+/// Refuses an index by an attribute that is of another type in a key that is there already.
+fn check_types(entry: &TableEntry, index: &Index) -> Result<(), ApiError> {
+    let is_sort = |name: &str| {
+        let of_table = entry.schema.sort.as_ref().is_some_and(|sort| sort.name == name);
+        let mut sorts = entry.indexes.iter().flat_map(|index| &index.sort);
+        of_table || sorts.any(|sort| sort.name == name)
     };
-    definitions.iter().map(kind).collect()
+    for known in keys::of_entry(entry) {
+        let conflicting = |new: &&KeyAttribute| new.name == known.name && new.kind != known.kind;
+        let Some(new) = index.attributes().find(conflicting) else { continue };
+        let role = |is_sort: bool| if is_sort { "RANGE" } else { "HASH" };
+        let new_role = role(index.sort.iter().any(|sort| sort.name == new.name));
+        let (name, old_role) = (&known.name, role(is_sort(&known.name)));
+        return Err(invalid(&format!(
+            "Attributes cannot be redefined. Please check that your attribute has the same type as \
+             previously defined. Existing schema: Schema:[SchemaElement: \
+             key{{{name}:{}:{old_role}}}] New schema: Schema:[SchemaElement: \
+             key{{{name}:{}:{new_role}}}]",
+            known.kind, new.kind
+        )));
+    }
+    Ok(())
 }
 
 fn set(changes: &mut Changes, name: &str, value: AttributeValue) {

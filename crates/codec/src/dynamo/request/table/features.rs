@@ -243,10 +243,10 @@ pub(super) fn check_class(class: Option<&str>) -> Result<(), ApiError> {
 }
 
 /// A request's `Tags`, unchecked: keys and values as they stand there.
-pub(super) type GivenTags = Vec<(Option<String>, Option<String>)>;
+pub(in crate::dynamo::request) type GivenTags = Vec<(Option<String>, Option<String>)>;
 
 /// `Tags`, where they are there.
-pub(super) fn tags(body: &mut Members) -> Result<Option<GivenTags>, ApiError> {
+pub(in crate::dynamo::request) fn tags(body: &mut Members) -> Result<Option<GivenTags>, ApiError> {
     let Some(elements) = body.objects("Tags")? else { return Ok(None) };
     let pair = |mut tag: Members| Ok((tag.text("Key")?, tag.text("Value")?));
     elements.into_iter().map(pair).collect::<Result<_, _>>().map(Some)
@@ -256,7 +256,9 @@ pub(super) fn tags(body: &mut Members) -> Result<Option<GivenTags>, ApiError> {
 pub const TAGS_MAX: usize = 50;
 
 /// The tags, checked one by one.
-pub(super) fn checked_tags(given: GivenTags) -> Result<BTreeMap<String, String>, ApiError> {
+pub(in crate::dynamo::request) fn checked_tags(
+    given: GivenTags,
+) -> Result<BTreeMap<String, String>, ApiError> {
     let mut tags = BTreeMap::new();
     let count = given.len();
     for (key, value) in given {
@@ -287,7 +289,7 @@ pub fn too_many_tags() -> ApiError {
 }
 
 /// Refuses a key that no tag can have.
-pub(super) fn check_tag_key(key: &str) -> Result<(), ApiError> {
+pub(in crate::dynamo::request) fn check_tag_key(key: &str) -> Result<(), ApiError> {
     if key.to_ascii_lowercase().starts_with("aws:") {
         let text = format!("Tag Key cannot be prefixed with aws:, Key: {key}");
         return Err(ApiError::validation(text));

@@ -15,6 +15,7 @@ pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 
 pub(crate) use features::WARM;
+pub(super) use features::{check_tag_key, checked_tags, tags};
 pub(crate) use keys::of_entry as key_attributes;
 
 use super::{Constraints, Members};
@@ -134,6 +135,6 @@ impl ListTables {
 }
 
 /// A `ValidationException` in the words with which most of DynamoDB's begin.
-fn invalid(text: &str) -> ApiError {
+pub(super) fn invalid(text: &str) -> ApiError {
     ApiError::validation(format!("{INVALID}: {text}"))
 }

@@ -99,11 +99,20 @@ pub(in crate::region::api) fn table_uuid(entry: &TableEntry) -> String {
 }
 
 fn replica_view(region: &Region, (slot, view): (RegionSlot, ReplicaView)) -> Replica {
-    let (status, description) = match view {
-        ReplicaView::Creating => (ReplicaStatus::Creating, None),
-        ReplicaView::Active => (ReplicaStatus::Active, None),
-        ReplicaView::Failed(reason) => (ReplicaStatus::CreationFailed, Some(reason)),
-        ReplicaView::Deleting => (ReplicaStatus::Deleting, None),
+    let status = replica_status(&view);
+    let description = match view {
+        ReplicaView::Failed(reason) => Some(reason),
+        _ => None,
     };
     Replica { region: region.region_name(slot), status, description }
+}
+
+/// How a replica is shown.
+pub(in crate::region::api) const fn replica_status(view: &ReplicaView) -> ReplicaStatus {
+    match view {
+        ReplicaView::Creating => ReplicaStatus::Creating,
+        ReplicaView::Active => ReplicaStatus::Active,
+        ReplicaView::Failed(_) => ReplicaStatus::CreationFailed,
+        ReplicaView::Deleting => ReplicaStatus::Deleting,
+    }
 }

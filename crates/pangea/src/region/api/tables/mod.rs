@@ -17,7 +17,7 @@ use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
 use super::{Trouble, internal, write_fault};
 use crate::region::{Region, settings};
 use denied::denied;
-pub(super) use describe::{Said, describe_entry};
+pub(super) use describe::{Said, describe_entry, replica_status, status_of, table_uuid};
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
     let module = region.functions.declared(&create.table);
@@ -101,7 +101,8 @@ fn as_updating(
     (shown, indexes)
 }
 
-fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiError> {
+/// The region of this name.
+pub(super) fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiError> {
     region.slot_of(name).ok_or_else(|| {
         let known: Vec<&str> = region.topology.regions.iter().map(|it| it.name.as_str()).collect();
         let known = known.join(", ");
@@ -115,9 +116,7 @@ pub(super) async fn delete(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let name = delete.table.clone();
-    let mut entry = define(region, &delete.table, Change::Delete { name }).await?;
-    // DynamoDB shows no global indexes of a table that is going away.
-    entry.indexes.retain(|index| index.local);
+    let entry = define(region, &delete.table, Change::Delete { name }).await?;
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
 }
 

@@ -1,0 +1,393 @@
+//! Decoding of these requests.
+
+use pangea_core::item::Attributes;
+
+use super::{Control, ControlOperation as Op, Resource, Sending, resource_of};
+use crate::dynamo::ApiError;
+use crate::dynamo::request::table::{self, TAGS_MAX, too_many_tags};
+use crate::dynamo::request::{Constraints, Members};
+use crate::dynamo::table::options;
+
+/// Largest resource policy in bytes (DynamoDB).
+const POLICY_BYTES_MAX: usize = 20_480;
+/// Shortest and longest ARN of a stream, an export or an import (DynamoDB).
+const ARN_BYTES: (usize, usize) = (37, 1024);
+/// What contributor insights look at where a request does not say.
+const INSIGHTS_MODE: &str = "ACCESSED_AND_THROTTLED_KEYS";
+
+pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
+    match operation {
+        Op::DescribeLimits => Ok(Control::Limits),
+        Op::DescribeEndpoints => Ok(Control::Endpoints),
+        Op::TagResource => tag(body),
+        Op::UntagResource => untag(body),
+        Op::ListTagsOfResource => Ok(Control::ListTags(tagged(body)?)),
+        Op::UpdateTimeToLive => expire(body),
+        Op::DescribeTimeToLive => named(body, Control::Expiry),
+        Op::UpdateContinuousBackups => keep_history(body),
+        Op::DescribeContinuousBackups => named(body, Control::History),
+        Op::PutResourcePolicy => put_policy(body),
+        Op::GetResourcePolicy => Ok(Control::Policy(resource(body)?)),
+        Op::DeleteResourcePolicy => {
+            let expected = revision(body)?;
+            Ok(Control::SetPolicy { resource: resource(body)?, policy: None, expected })
+        }
+        Op::UpdateContributorInsights => watch(body),
+        Op::DescribeContributorInsights => {
+            let mut constraints = Constraints::default();
+            let table = constraints.named_table(body)?;
+            let index = index_name(body, &mut constraints)?;
+            constraints.finish()?;
+            Ok(Control::Insights(table, index))
+        }
+        Op::ListContributorInsights => list_insights(body),
+        Op::EnableKinesisStreamingDestination
+        | Op::DisableKinesisStreamingDestination
+        | Op::UpdateKinesisStreamingDestination => send(operation, body),
+        Op::DescribeKinesisStreamingDestination => named(body, Control::Destinations),
+        Op::UpdateTableReplicaAutoScaling => scale(body),
+        Op::DescribeTableReplicaAutoScaling => named(body, Control::Scaling),
+        Op::CreateGlobalTable
+        | Op::DescribeGlobalTable
+        | Op::ListGlobalTables
+        | Op::UpdateGlobalTable
+        | Op::DescribeGlobalTableSettings
+        | Op::UpdateGlobalTableSettings => global(operation, body),
+        Op::ExportTableToPointInTime
+        | Op::DescribeExport
+        | Op::ListExports
+        | Op::ImportTable
+        | Op::DescribeImport
+        | Op::ListImports => transfer(operation, body),
+    }
+}
+
+fn named(body: &mut Members, make: fn(String) -> Control) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = constraints.named_table(body)?;
+    constraints.finish()?;
+    Ok(make(table))
+}
+
+/// The `ResourceArn` of the operations on tags, which refuse a missing one in words of their own.
+fn tagged(body: &mut Members) -> Result<Resource, ApiError> {
+    let arn = body.text("ResourceArn")?;
+    resource_of(&arn.ok_or_else(|| ApiError::validation("Invalid TableArn"))?)
+}
+
+/// The `ResourceArn` of the operations on policies.
+fn resource(body: &mut Members) -> Result<Resource, ApiError> {
+    let mut constraints = Constraints::default();
+    let arn = constraints.required(body.text("ResourceArn")?, "resourceArn");
+    constraints.finish()?;
+    resource_of(&arn)
+}
+
+fn tag(body: &mut Members) -> Result<Control, ApiError> {
+    let tags = table::tags(body)?;
+    let mut constraints = Constraints::default();
+    let has_arn = body.has("ResourceArn");
+    let tags = if has_arn { constraints.required(tags, "tags") } else { Vec::new() };
+    constraints.finish()?;
+    let resource = tagged(body)?;
+    if tags.is_empty() {
+        return Err(ApiError::validation("Atleast one Tag needs to be provided as Input."));
+    }
+    let tags = table::checked_tags(tags)?.into_iter();
+    Ok(Control::Tag { resource, tags: tags.map(|(key, value)| (key, Some(value))).collect() })
+}
+
+fn untag(body: &mut Members) -> Result<Control, ApiError> {
+    let keys = body.text_list("TagKeys")?;
+    let mut constraints = Constraints::default();
+    let has_arn = body.has("ResourceArn");
+    let keys = if has_arn { constraints.required(keys, "tagKeys") } else { Vec::new() };
+    constraints.finish()?;
+    let resource = tagged(body)?;
+    if keys.is_empty() {
+        return Err(ApiError::validation("Atleast one Tag Key needs to be provided as Input."));
+    }
+    if keys.len() > TAGS_MAX {
+        return Err(too_many_tags());
+    }
+    for key in &keys {
+        table::check_tag_key(key)?;
+    }
+    Ok(Control::Tag { resource, tags: keys.into_iter().map(|key| (key, None)).collect() })
+}
+
+fn expire(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = constraints.named_table(body)?;
+    let path = "timeToLiveSpecification";
+    let Some(mut given) = body.object("TimeToLiveSpecification")? else {
+        constraints.violated("null", path, "not be null");
+        constraints.finish()?;
+        return Err(ApiError::validation("TimeToLiveSpecification is missing"));
+    };
+    let (attribute, enabled) = (given.text("AttributeName")?, given.boolean("Enabled")?);
+    let attribute_path = format!("{path}.attributeName");
+    if let Some(attribute) = &attribute {
+        constraints.length(attribute, (1, 255), &attribute_path);
+    }
+    let attribute = constraints.required(attribute, &attribute_path);
+    let enabled = constraints.required(enabled, &format!("{path}.enabled"));
+    constraints.finish()?;
+    Ok(Control::Expire { table, enabled, attribute })
+}
+
+fn keep_history(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = constraints.named_table(body)?;
+    let path = "pointInTimeRecoverySpecification";
+    let given = body.object("PointInTimeRecoverySpecification")?;
+    let is_there = given.is_some();
+    let mut given = constraints.required(given, path);
+    let enabled = given.boolean("PointInTimeRecoveryEnabled")?;
+    let enabled_path = format!("{path}.pointInTimeRecoveryEnabled");
+    let enabled = if is_there { constraints.required(enabled, &enabled_path) } else { false };
+    let days = given.integer("RecoveryPeriodInDays")?;
+    let days_path = format!("{path}.recoveryPeriodInDays");
+    let days = constraints.at_least(days, 1, &days_path);
+    if let Some(days) = days.filter(|days| *days > 35) {
+        let constraint = "have value less than or equal to 35";
+        constraints.violated(format_args!("'{days}'"), &days_path, constraint);
+    }
+    constraints.finish()?;
+    if !enabled && days.is_some() {
+        return Err(ApiError::validation(
+            "Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time \
+             recovery.",
+        ));
+    }
+    let days = days.and_then(|days| u64::try_from(days).ok());
+    Ok(Control::KeepHistory { table, enabled, days })
+}
+
+fn revision(body: &mut Members) -> Result<Option<String>, ApiError> {
+    let mut constraints = Constraints::default();
+    let expected = body.text("ExpectedRevisionId")?;
+    if let Some(expected) = &expected {
+        constraints.length(expected, (1, 255), "expectedRevisionId");
+    }
+    constraints.finish()?;
+    Ok(expected)
+}
+
+fn put_policy(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let policy = constraints.required(body.text("Policy")?, "policy");
+    if !body.has("ResourceArn") {
+        constraints.violated("null", "resourceArn", "not be null");
+    }
+    constraints.finish()?;
+    let expected = revision(body)?;
+    let resource = resource(body)?;
+    if policy.len() > POLICY_BYTES_MAX {
+        let text = format!("Maximum policy size of {POLICY_BYTES_MAX} bytes exceeded");
+        return Err(table::invalid(&text));
+    }
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&policy);
+    let why = match parsed {
+        Ok(serde_json::Value::Object(members)) if members.contains_key("Statement") => None,
+        Ok(serde_json::Value::Object(_)) => Some("Missing required field Statement"),
+        _ => Some("This policy contains invalid Json"),
+    };
+    if let Some(why) = why {
+        return Err(table::invalid(&format!("Invalid policy document: {why}")));
+    }
+    Ok(Control::SetPolicy { resource, policy: Some(policy), expected })
+}
+
+fn index_name(
+    body: &mut Members,
+    constraints: &mut Constraints,
+) -> Result<Option<String>, ApiError> {
+    let index = body.text("IndexName")?;
+    if let Some(index) = &index {
+        constraints.identifier(index, "indexName");
+    }
+    Ok(index)
+}
+
+fn watch(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = constraints.named_table(body)?;
+    let index = index_name(body, &mut constraints)?;
+    let path = "contributorInsightsAction";
+    let action = body.text("ContributorInsightsAction")?;
+    let action = constraints.one_of(action, &["ENABLE", "DISABLE"], path);
+    let action = constraints.required(action, path);
+    let modes = [INSIGHTS_MODE, "THROTTLED_KEYS"];
+    let mode = body.text("ContributorInsightsMode")?;
+    let mode = constraints.one_of(mode, &modes, "contributorInsightsMode");
+    constraints.finish()?;
+    let mode = mode.unwrap_or_else(|| INSIGHTS_MODE.to_owned());
+    Ok(Control::Watch { table, index, mode: (action == "ENABLE").then_some(mode) })
+}
+
+fn list_insights(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = if body.has("TableName") { Some(constraints.named_table(body)?) } else { None };
+    if let Some(count) = body.integer("MaxResults")?.filter(|count| *count > 100) {
+        let constraint = "have value less than or equal to 100";
+        constraints.violated(format_args!("'{count}'"), "maxResults", constraint);
+    }
+    constraints.finish()?;
+    Ok(Control::ListInsights(table))
+}
+
+fn send(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let table = constraints.named_table(body)?;
+    let stream = body.text("StreamArn")?;
+    if let Some(stream) = &stream {
+        constraints.length(stream, ARN_BYTES, "streamArn");
+    }
+    let stream = constraints.required(stream, "streamArn");
+    let member = match operation {
+        Op::UpdateKinesisStreamingDestination => "UpdateKinesisStreamingConfiguration",
+        _ => "EnableKinesisStreamingConfiguration",
+    };
+    let mut precision = None;
+    if let Some(mut given) = body.object(member)? {
+        let mut path = format!("{member}.approximateCreationDateTimePrecision");
+        path[..1].make_ascii_lowercase();
+        let text = given.text("ApproximateCreationDateTimePrecision")?;
+        precision = constraints.one_of(text, &["MILLISECOND", "MICROSECOND"], &path);
+    }
+    constraints.finish()?;
+    let action = match (operation, precision) {
+        (Op::EnableKinesisStreamingDestination, precision) => Sending::Enable(precision),
+        (Op::UpdateKinesisStreamingDestination, Some(precision)) => Sending::Update(precision),
+        (Op::UpdateKinesisStreamingDestination, None) => {
+            return Err(ApiError::validation(
+                "Streaming destination cannot be updated with given parameters: \
+                 UpdateKinesisStreamingConfiguration cannot be null or contain only null values",
+            ));
+        }
+        (_, None) => Sending::Disable,
+        (_, Some(_)) => {
+            return Err(ApiError::validation(
+                "Stream cannot be disabled using EnableKinesisStreamingConfiguration parameters",
+            ));
+        }
+    };
+    Ok(Control::Send { table, stream, action })
+}
+
+fn scale(body: &mut Members) -> Result<Control, ApiError> {
+    let members = [
+        "GlobalSecondaryIndexUpdates",
+        "ProvisionedWriteCapacityAutoScalingUpdate",
+        "ReplicaUpdates",
+    ];
+    let says_something = members.iter().any(|member| body.has(member));
+    let scaled = named(body, Control::Scale)?;
+    match (&scaled, says_something) {
+        (Control::Scale(table), false) => Err(ApiError::validation(format!(
+            "Failed to update settings for global table with name: ‘{table}’ because at least one \
+             update parameter must be specified."
+        ))),
+        _ => Ok(scaled),
+    }
+}
+
+/// The requests of the API of 2017.
+fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    if operation == Op::ListGlobalTables {
+        let start = body.text("ExclusiveStartGlobalTableName")?;
+        if let Some(start) = &start {
+            constraints.identifier(start, "exclusiveStartGlobalTableName");
+        }
+        let limit = constraints.at_least(body.integer("Limit")?, 1, "limit");
+        constraints.finish()?;
+        let limit = limit.map_or(100, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        return Ok(Control::ListGlobal { start, limit, region: body.text("RegionName")? });
+    }
+    let table = body.text("GlobalTableName")?;
+    if let Some(table) = &table {
+        constraints.identifier(table, "globalTableName");
+    }
+    let table = constraints.required(table, "globalTableName");
+    let (mut add, mut remove) = (Vec::new(), Vec::new());
+    if operation == Op::CreateGlobalTable {
+        let group = body.objects("ReplicationGroup")?;
+        for mut replica in constraints.required(group, "replicationGroup") {
+            add.extend(replica.text("RegionName")?);
+        }
+    }
+    if operation == Op::UpdateGlobalTable {
+        let updates = body.objects("ReplicaUpdates")?;
+        for mut update in constraints.required(updates, "replicaUpdates") {
+            for (name, regions) in [("Create", &mut add), ("Delete", &mut remove)] {
+                let Some(mut given) = update.object(name)? else { continue };
+                regions.extend(given.text("RegionName")?);
+            }
+        }
+    }
+    let write = body.integer("GlobalTableProvisionedWriteCapacityUnits")?;
+    let path = "globalTableProvisionedWriteCapacityUnits";
+    let write = constraints.at_least(write, 1, path);
+    constraints.finish()?;
+    let creates = operation == Op::CreateGlobalTable;
+    Ok(match operation {
+        Op::CreateGlobalTable | Op::UpdateGlobalTable => {
+            Control::Globe { table, creates, add, remove }
+        }
+        Op::DescribeGlobalTable => Control::Global(table),
+        Op::UpdateGlobalTableSettings => {
+            let mut set = Attributes::new();
+            if let Some(units) = write.and_then(|units| u64::try_from(units).ok()) {
+                set.insert(options::WRITE.to_owned(), options::of_number(units));
+            }
+            Control::SetGlobal(table, set)
+        }
+        _ => Control::GlobalSettings(table),
+    })
+}
+
+/// Exports and imports.
+fn transfer(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let (member, path) = match operation {
+        Op::DescribeExport => ("ExportArn", "exportArn"),
+        Op::DescribeImport => ("ImportArn", "importArn"),
+        Op::ExportTableToPointInTime => ("TableArn", "tableArn"),
+        Op::ListExports => return Ok(Control::ListExports),
+        Op::ListImports => return Ok(Control::ListImports),
+        _ => return import(body),
+    };
+    let arn = body.text(member)?;
+    if let (Some(arn), Op::DescribeExport | Op::DescribeImport) = (&arn, operation) {
+        constraints.length(arn, ARN_BYTES, path);
+    }
+    let arn = constraints.required(arn, path);
+    if operation == Op::ExportTableToPointInTime {
+        let bucket = body.text("S3Bucket")?;
+        let _bucket = constraints.required(bucket, "s3Bucket");
+    }
+    constraints.finish()?;
+    match operation {
+        Op::DescribeExport => Ok(Control::Exported(arn)),
+        Op::DescribeImport => Ok(Control::Imported(arn)),
+        _ => Ok(Control::Export(resource_of(&arn)?)),
+    }
+}
+
+fn import(body: &mut Members) -> Result<Control, ApiError> {
+    let mut constraints = Constraints::default();
+    let formats = ["DYNAMODB_JSON", "ION", "CSV"];
+    let format = constraints.one_of(body.text("InputFormat")?, &formats, "inputFormat");
+    let _format = constraints.required(format, "inputFormat");
+    if !body.has("S3BucketSource") {
+        constraints.violated("null", "s3BucketSource", "not be null");
+    }
+    let given = body.object("TableCreationParameters")?;
+    let mut given = constraints.required(given, "tableCreationParameters");
+    let table = given.text("TableName")?;
+    let table = constraints.required(table, "tableCreationParameters.tableName");
+    constraints.finish()?;
+    Ok(Control::Import(table))
+}

@@ -1,0 +1,109 @@
+use crate::dynamo::request::{Control, ControlOperation as Op, Operation, Request, decode};
+
+fn control(operation: Op, body: &str) -> Result<Control, String> {
+    match decode(Operation::Control(operation), body.as_bytes()) {
+        Ok(Request::Control(control)) => Ok(control),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.message),
+    }
+}
+
+#[test]
+fn operations_are_found_by_target() {
+    for operation in Op::ALL {
+        let target = format!("DynamoDB_20120810.{}", operation.name());
+        assert_eq!(Operation::from_target(&target), Ok(Operation::Control(operation)));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_dynamodb_words() {
+    let arn = "arn:aws:dynamodb:eu:000000000000:table/music";
+    let wrong = "One or more parameter values were invalid: ";
+    let null = |path: &str| {
+        format!(
+            "1 validation error detected: Value null at '{path}' failed to satisfy constraint: \
+             Member must not be null"
+        )
+    };
+    let long = "x".repeat(129);
+    for (operation, members, message) in [
+        (Op::TagResource, r#""Tags":[]"#.to_owned(), "Invalid TableArn".to_owned()),
+        (Op::TagResource, format!(r#""ResourceArn":"{arn}""#), null("tags")),
+        (
+            Op::TagResource,
+            r#""ResourceArn":"music","Tags":[]"#.to_owned(),
+            format!("{wrong}ARNs must start with 'arn:': music"),
+        ),
+        (
+            Op::TagResource,
+            format!(r#""ResourceArn":"{arn}","Tags":[]"#),
+            "Atleast one Tag needs to be provided as Input.".to_owned(),
+        ),
+        (
+            Op::ListTagsOfResource,
+            format!(r#""ResourceArn":"{arn}/index/one""#),
+            format!(
+                "{wrong}Invalid resource arn provided, only table or stream is accepted. Provided \
+                 resource arn: {arn}/index/one"
+            ),
+        ),
+        (
+            Op::UntagResource,
+            format!(r#""ResourceArn":"{arn}","TagKeys":["{long}"]"#),
+            format!("The Tag Key provided is invalid, Key: {long}"),
+        ),
+        (
+            Op::UpdateTimeToLive,
+            r#""TableName":"music","TimeToLiveSpecification":{"Enabled":true,"AttributeName":""}"#
+                .to_owned(),
+            "1 validation error detected: Value '' at 'timeToLiveSpecification.attributeName' \
+             failed to satisfy constraint: Member must have length greater than or equal to 1"
+                .to_owned(),
+        ),
+        (
+            Op::UpdateTimeToLive,
+            r#""TableName":"music""#.to_owned(),
+            null("timeToLiveSpecification"),
+        ),
+        (
+            Op::UpdateContinuousBackups,
+            r#""TableName":"music""#.to_owned(),
+            null("pointInTimeRecoverySpecification"),
+        ),
+        (
+            Op::PutResourcePolicy,
+            format!(r#""ResourceArn":"{arn}","Policy":"{{""#),
+            format!("{wrong}Invalid policy document: This policy contains invalid Json"),
+        ),
+        (
+            Op::UpdateContributorInsights,
+            r#""TableName":"music","ContributorInsightsAction":"LOOK""#.to_owned(),
+            "1 validation error detected: Value 'LOOK' at 'contributorInsightsAction' failed to \
+             satisfy constraint: Member must satisfy enum value set: [ENABLE, DISABLE]"
+                .to_owned(),
+        ),
+        (
+            Op::CreateGlobalTable,
+            r#""GlobalTableName":"music""#.to_owned(),
+            null("replicationGroup"),
+        ),
+    ] {
+        let refused = control(operation, &format!("{{{members}}}"));
+        assert_eq!(refused, Err(message), "{operation:?} {members}");
+    }
+}
+
+#[test]
+fn requests_name_their_tables() {
+    let arn = "arn:aws:dynamodb:eu:000000000000:table/music/stream/now";
+    let body = format!(r#"{{"ResourceArn":"{arn}"}}"#);
+    let policy = control(Op::GetResourcePolicy, &body).expect("a right request");
+    let Control::Policy(resource) = &policy else { panic!("{policy:?}") };
+    assert!(resource.is_stream && resource.arn == arn);
+    assert_eq!((policy.tables(), policy.is_read()), (vec!["music"], true));
+    let body = r#"{"TableName":"music","TimeToLiveSpecification":{"Enabled":true,
+        "AttributeName":"end"}}"#;
+    let expire = control(Op::UpdateTimeToLive, body).expect("a right request");
+    assert_eq!((expire.tables(), expire.is_read()), (vec!["music"], false));
+}

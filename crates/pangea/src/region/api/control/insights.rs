@@ -1,0 +1,104 @@
+//! Contributor insights: switched on and off, shown, and without rules that run.
+
+use pangea_codec::dynamo::table::options;
+use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_core::catalog::TableEntry;
+use pangea_core::item::Attributes;
+use pangea_core::node::TableUpdate;
+use serde_json::{Value, json};
+
+use super::{seconds, table, update};
+use crate::region::Region;
+use crate::region::api::Trouble;
+
+/// The options of the table, or of one of its indexes.
+fn options_of<'e>(entry: &'e TableEntry, index: Option<&str>) -> Result<&'e Attributes, ApiError> {
+    let Some(name) = index else { return Ok(&entry.options) };
+    let index = entry.index(name).map(|index| &index.options);
+    index.ok_or_else(|| {
+        let text = format!("Requested resource not found: Index {name} for table {}", entry.name);
+        ApiError::new(ErrorKind::ResourceNotFound, text)
+    })
+}
+
+pub(super) async fn watch(
+    region: &Region,
+    name: &str,
+    index: Option<String>,
+    mode: Option<String>,
+) -> Result<Value, Trouble> {
+    let entry = table(region, name)?;
+    options_of(&entry, index.as_deref())?;
+    let status = if mode.is_some() { "ENABLING" } else { "DISABLING" };
+    let mode = mode.unwrap_or_default();
+    let set = Attributes::from([
+        (options::INSIGHTS.to_owned(), options::of_text(&mode)),
+        (options::INSIGHTS_MS.to_owned(), options::of_number(region.clock.now().wall_ms)),
+    ]);
+    let mut change = TableUpdate { name: entry.name.clone(), ..TableUpdate::default() };
+    match &index {
+        Some(index) => {
+            change.index_options.insert(index.clone(), set);
+        }
+        None => {
+            change.options = set.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        }
+    }
+    update(region, change).await?;
+    let mut shown = json!({ "TableName": entry.name, "ContributorInsightsStatus": status });
+    if let Some(index) = index {
+        shown["IndexName"] = json!(index);
+    }
+    if !mode.is_empty() {
+        shown["ContributorInsightsMode"] = json!(mode);
+    }
+    Ok(shown)
+}
+
+pub(super) fn describe(region: &Region, name: &str, index: Option<&str>) -> Result<Value, Trouble> {
+    let entry = table(region, name)?;
+    let of_it = options_of(&entry, index)?;
+    let mut shown = summary(&entry, index, of_it);
+    let is_on = shown["ContributorInsightsStatus"] == "ENABLED";
+    let what = index.map_or_else(|| entry.name.clone(), |index| format!("{}-{index}", entry.name));
+    let rules = ["PKC", "PKT", "SKC", "SKT"];
+    let rules = rules.iter().map(|rule| format!("DynamoDBContributorInsights-{rule}-{what}"));
+    let rules: Vec<String> = if is_on { rules.collect() } else { Vec::new() };
+    shown["ContributorInsightsRuleList"] = json!(rules);
+    if let Some(ms) = options::number(of_it, options::INSIGHTS_MS) {
+        shown["LastUpdateDateTime"] = seconds(ms);
+    }
+    Ok(shown)
+}
+
+pub(super) fn list(region: &Region, name: Option<&str>) -> Result<Value, Trouble> {
+    let catalog = region.catalog();
+    if let Some(name) = name {
+        table(region, name)?;
+    }
+    let wanted = |entry: &&TableEntry| name.is_none_or(|name| entry.name == name);
+    let mut summaries = Vec::new();
+    for entry in catalog.held_by(region.slot).filter(wanted) {
+        let of_indexes =
+            entry.indexes.iter().map(|index| (Some(index.name.as_str()), &index.options));
+        for (index, of_it) in std::iter::once((None, &entry.options)).chain(of_indexes) {
+            if of_it.contains_key(options::INSIGHTS) {
+                summaries.push(summary(entry, index, of_it));
+            }
+        }
+    }
+    Ok(json!({ "ContributorInsightsSummaries": summaries }))
+}
+
+fn summary(entry: &TableEntry, index: Option<&str>, of_it: &Attributes) -> Value {
+    let mode = options::text(of_it, options::INSIGHTS).filter(|mode| !mode.is_empty());
+    let status = if mode.is_some() { "ENABLED" } else { "DISABLED" };
+    let mut shown = json!({ "TableName": entry.name, "ContributorInsightsStatus": status });
+    if let Some(index) = index {
+        shown["IndexName"] = json!(index);
+    }
+    if let Some(mode) = mode {
+        shown["ContributorInsightsMode"] = json!(mode);
+    }
+    shown
+}

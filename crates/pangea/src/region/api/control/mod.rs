@@ -1,0 +1,113 @@
+//! Operations on what a table has beside its items; see [`Control`].
+
+mod features;
+mod global;
+mod insights;
+mod kinesis;
+mod policy;
+mod tags;
+mod transfer;
+
+use std::sync::Arc;
+
+use pangea_codec::dynamo::request::Control;
+use pangea_codec::dynamo::table::options::Changes;
+use pangea_core::catalog::TableEntry;
+use pangea_core::item::AttributeValue;
+use pangea_core::node::{Change, TableUpdate};
+use serde_json::{Value, json};
+
+use super::Trouble;
+use super::tables::{define, entry_of};
+use crate::region::Region;
+
+pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec<u8>, Trouble> {
+    let body = match control {
+        Control::Limits => json!({
+            "AccountMaxReadCapacityUnits": 80_000,
+            "AccountMaxWriteCapacityUnits": 80_000,
+            "TableMaxReadCapacityUnits": 40_000,
+            "TableMaxWriteCapacityUnits": 40_000,
+        }),
+        Control::Endpoints => endpoints(region),
+        Control::Tag { resource, tags } => return tags::change(region, &resource, tags).await,
+        Control::ListTags(resource) => tags::list(region, &resource)?,
+        Control::Expire { table, enabled, attribute } => {
+            features::expire(region, &table, enabled, attribute).await?
+        }
+        Control::Expiry(table) => features::expiry(region, &table)?,
+        Control::KeepHistory { table, enabled, days } => {
+            features::keep_history(region, &table, enabled, days).await?
+        }
+        Control::History(table) => features::history(region, &table)?,
+        Control::SetPolicy { resource, policy, expected } => {
+            policy::set(region, &resource, policy, expected.as_deref()).await?
+        }
+        Control::Policy(resource) => policy::get(region, &resource)?,
+        Control::Watch { table, index, mode } => {
+            insights::watch(region, &table, index, mode).await?
+        }
+        Control::Insights(table, index) => insights::describe(region, &table, index.as_deref())?,
+        Control::ListInsights(table) => insights::list(region, table.as_deref())?,
+        Control::Send { table, stream, action } => {
+            kinesis::send(region, &table, &stream, action).await?
+        }
+        Control::Destinations(table) => kinesis::describe(region, &table)?,
+        Control::Scale(table) | Control::Scaling(table) => global::scaling(region, &table)?,
+        Control::Globe { table, creates, add, remove } => {
+            global::change(region, &table, creates, (add, remove)).await?
+        }
+        Control::Global(table) => global::describe(region, &table)?,
+        Control::ListGlobal { start, limit, region: within } => {
+            global::list(region, start.as_deref(), limit, within.as_deref())
+        }
+        Control::GlobalSettings(table) => global::settings(region, &table)?,
+        Control::SetGlobal(table, set) => global::set(region, &table, set).await?,
+        Control::Export(resource) => return Err(transfer::export(region, &resource).into()),
+        Control::Exported(arn) => return Err(transfer::exported(&arn).into()),
+        Control::ListExports => json!({ "ExportSummaries": [] }),
+        Control::Import(table) => return Err(transfer::import(region, &table).into()),
+        Control::Imported(arn) => return Err(transfer::imported(&arn).into()),
+        Control::ListImports => json!({ "ImportSummaryList": [] }),
+    };
+    Ok(body.to_string().into_bytes())
+}
+
+/// A client that looks for its endpoint finds this region again.
+fn endpoints(region: &Region) -> Value {
+    let known = region.topology.regions.iter().find(|known| known.id == region.slot);
+    let address = known.map(|known| known.dynamodb.to_string()).unwrap_or_default();
+    json!({ "Endpoints": [{ "Address": address, "CachePeriodInMinutes": 1440 }] })
+}
+
+/// Sets and takes away options of a table.
+async fn set_options(
+    region: &Region,
+    table: &str,
+    options: Changes,
+) -> Result<TableEntry, Trouble> {
+    update(region, TableUpdate { name: table.to_owned(), options, ..TableUpdate::default() }).await
+}
+
+async fn update(region: &Region, update: TableUpdate) -> Result<TableEntry, Trouble> {
+    let name = update.name.clone();
+    define(region, &name, Change::Update(update)).await
+}
+
+/// The table that this region holds under a name.
+fn table(region: &Region, name: &str) -> Result<TableEntry, Trouble> {
+    Ok(entry_of(region, &region.catalog(), name)?.clone())
+}
+
+/// One change of options.
+fn one(name: &str, value: Option<AttributeValue>) -> Changes {
+    Changes::from([(name.to_owned(), value)])
+}
+
+/// A time as DynamoDB's JSON has it: seconds with a fraction.
+fn seconds(ms: u64) -> Value {
+    // Milliseconds of any year that matters are exact in a double.
+    #[expect(clippy::cast_precision_loss, reason = "times are below 2^53 ms")]
+    let seconds = ms as f64 / 1000.0;
+    json!(seconds)
+}

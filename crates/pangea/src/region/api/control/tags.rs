@@ -1,0 +1,56 @@
+//! Tags of tables. Those that are settings take effect as at `CreateTable`.
+
+use std::sync::Arc;
+
+use pangea_codec::dynamo::request::{Resource, TAGS_MAX, too_many_tags};
+use pangea_codec::dynamo::table::ACCOUNT;
+use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_core::node::TableUpdate;
+use serde_json::{Value, json};
+
+use super::update;
+use crate::region::Region;
+use crate::region::api::Trouble;
+
+pub(super) async fn change(
+    region: &Arc<Region>,
+    resource: &Resource,
+    tags: Vec<(String, Option<String>)>,
+) -> Result<Vec<u8>, Trouble> {
+    let catalog = region.catalog();
+    let Some(entry) = catalog.find(region.slot, &resource.table) else {
+        let text = format!("Requested resource not found: ResourceArn: {} not found", resource.arn);
+        return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
+    };
+    let mut after = entry.tags.clone();
+    for (key, value) in &tags {
+        match value {
+            Some(value) => after.insert(key.clone(), value.clone()),
+            None => after.remove(key),
+        };
+    }
+    if after.len() > TAGS_MAX && after.len() > entry.tags.len() {
+        return Err(too_many_tags().into());
+    }
+    if after != entry.tags {
+        let (name, tags) = (entry.name.clone(), tags.into_iter().collect());
+        update(region, TableUpdate { name, tags, ..TableUpdate::default() }).await?;
+    }
+    Ok(Vec::new())
+}
+
+/// All tags: a table has at most as many as one page.
+pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiError> {
+    let catalog = region.catalog();
+    let Some(entry) = catalog.find(region.slot, &resource.table) else {
+        // To a stranger a table that is not there looks like one that is not theirs.
+        let text = format!(
+            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
+             dynamodb:ListTagsOfResource on resource: {}",
+            resource.arn
+        );
+        return Err(ApiError::new(ErrorKind::AccessDenied, text));
+    };
+    let tags = entry.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
+    Ok(json!({ "Tags": tags.collect::<Vec<Value>>() }))
+}
