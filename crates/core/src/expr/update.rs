@@ -138,8 +138,8 @@ impl Update {
     /// One clause of a section.
     fn clause(&mut self, parser: &mut Parser<'_>, section: &str) -> Result<(), ExprError> {
         let path = parser.path()?;
-        if let Err(reason) = self.targets.insert(&path) {
-            parser.defer(Rank::Overlap, reason);
+        if let Err((rank, reason)) = self.targets.insert(&path) {
+            parser.defer(rank, reason);
         }
         match section {
             "SET" => {
@@ -180,7 +180,7 @@ fn check_clause_value(parser: &mut Parser<'_>, section: &str, value: &AttributeV
     let reason = format!(
         "Incorrect operand type for operator or function; operator: {section}, operand type: {kind}"
     );
-    parser.defer(Rank::OperandType, reason);
+    parser.defer(Rank::ClauseType, reason);
 }
 
 fn set_value(parser: &mut Parser<'_>) -> Result<SetValue, ExprError> {
@@ -259,7 +259,7 @@ fn wrong_call(name: &str, count: usize) -> (Rank, String) {
             format!("Operator or function requires a document path; operator or function: {name}"),
         ),
         "if_not_exists" | "list_append" => (
-            Rank::OperandCount,
+            Rank::OperandType,
             format!(
                 "Incorrect number of operands for operator or function; operator or function: \
                  {name}, number of operands: {count}"
