@@ -19,7 +19,7 @@ pub struct Condition {
 
 /// A node of a condition: something true or false of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
@@ -35,7 +35,7 @@ pub(super) enum Node {
 
 /// Something that has a value in an item, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Path(Path),
     Value(Arc<AttributeValue>),
     Size(Box<Operand>),
@@ -43,7 +43,7 @@ pub(super) enum Operand {
 
 /// A comparison between two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparator {
+pub(crate) enum Comparator {
     Eq,
     Ne,
     Lt,
@@ -65,8 +65,20 @@ impl Comparator {
         })
     }
 
+    /// How it is written.
+    pub(crate) const fn symbol(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "<>",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+
     /// The comparator that says the same with its operands swapped.
-    pub(super) const fn flipped(self) -> Self {
+    pub(crate) const fn flipped(self) -> Self {
         match self {
             Self::Eq => Self::Eq,
             Self::Ne => Self::Ne,
@@ -100,6 +112,10 @@ impl Condition {
         };
         parser.finish()?;
         Ok(Self { root })
+    }
+
+    pub(crate) const fn of_node(root: Node) -> Self {
+        Self { root }
     }
 
     /// Whether the condition holds for an item; `None` is the item that does not exist.

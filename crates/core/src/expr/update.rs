@@ -43,14 +43,14 @@ pub enum AttributeUpdate {
 
 /// The right side of an assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SetValue {
+pub(crate) enum SetValue {
     Plain(SetOperand),
     Plus(SetOperand, SetOperand),
     Minus(SetOperand, SetOperand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SetOperand {
+pub(crate) enum SetOperand {
     Path(Path),
     Value(Arc<AttributeValue>),
     IfNotExists(Path, Box<SetOperand>),
@@ -114,6 +114,47 @@ impl Update {
             }
         }
         update
+    }
+
+    /// Adds an assignment.
+    ///
+    /// # Errors
+    ///
+    /// As all of these, DynamoDB's message where targets overlap.
+    pub(crate) fn push_set(&mut self, path: Path, value: SetValue) -> Result<(), String> {
+        self.target(&path)?;
+        self.set.push((path, value));
+        Ok(())
+    }
+
+    pub(crate) fn push_remove(&mut self, path: Path) -> Result<(), String> {
+        self.target(&path)?;
+        self.remove.push(path);
+        Ok(())
+    }
+
+    pub(crate) fn push_add(
+        &mut self,
+        path: Path,
+        value: Arc<AttributeValue>,
+    ) -> Result<(), String> {
+        self.target(&path)?;
+        self.add.push((path, value));
+        Ok(())
+    }
+
+    pub(crate) fn push_delete(
+        &mut self,
+        path: Path,
+        value: Arc<AttributeValue>,
+    ) -> Result<(), String> {
+        self.target(&path)?;
+        self.delete.push((path, value));
+        Ok(())
+    }
+
+    fn target(&mut self, path: &Path) -> Result<(), String> {
+        self.targets.insert(path).map_err(|(_, reason)| reason)
     }
 
     /// Whether any target of the update starts at the attribute `name`.

@@ -27,6 +27,11 @@ impl Constraints {
         Self { prefix: body.path().to_owned(), ..Self::default() }
     }
 
+    /// Goes on with the members of another part of the body.
+    pub(super) fn move_to(&mut self, body: &Members) {
+        self.prefix = body.path().to_owned();
+    }
+
     /// Notes that `value` at `path` (lower camel case) violates `constraint`.
     ///
     /// DynamoDB tells of ten at most.

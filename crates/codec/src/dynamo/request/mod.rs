@@ -9,6 +9,7 @@ mod item;
 mod legacy;
 mod members;
 mod page;
+mod statement;
 mod streams;
 mod table;
 mod transact;
@@ -17,6 +18,10 @@ pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
+pub use statement::{
+    BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
+    duplicate,
+};
 pub use streams::{
     DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
 };
@@ -59,11 +64,14 @@ pub enum Operation {
     DescribeStream,
     GetShardIterator,
     GetRecords,
+    ExecuteStatement,
+    BatchExecuteStatement,
+    ExecuteTransaction,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::CreateTable,
         Self::DescribeTable,
         Self::ListTables,
@@ -83,6 +91,9 @@ impl Operation {
         Self::DescribeStream,
         Self::GetShardIterator,
         Self::GetRecords,
+        Self::ExecuteStatement,
+        Self::BatchExecuteStatement,
+        Self::ExecuteTransaction,
     ];
 
     /// The public name.
@@ -108,6 +119,9 @@ impl Operation {
             Self::DescribeStream => "DescribeStream",
             Self::GetShardIterator => "GetShardIterator",
             Self::GetRecords => "GetRecords",
+            Self::ExecuteStatement => "ExecuteStatement",
+            Self::BatchExecuteStatement => "BatchExecuteStatement",
+            Self::ExecuteTransaction => "ExecuteTransaction",
         }
     }
 
@@ -162,6 +176,9 @@ pub enum Request {
     TransactGetItems(TransactGetItems),
     TransactWriteItems(TransactWriteItems),
     Streams(StreamsRequest),
+    ExecuteStatement(ExecuteStatement),
+    BatchExecuteStatement(BatchExecuteStatement),
+    ExecuteTransaction(ExecuteTransaction),
 }
 
 impl Request {
@@ -183,12 +200,31 @@ impl Request {
             Self::BatchWriteItem(batch) => batch.tables.keys().map(String::as_str).collect(),
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
+            Self::ExecuteStatement(execute) => vec![&execute.statement.target().table],
+            Self::BatchExecuteStatement(batch) => {
+                let parsed = batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());
+                distinct(parsed.map(|statement| statement.target().table.as_str()))
+            }
+            Self::ExecuteTransaction(transaction) => {
+                let statements = transaction.statements.iter();
+                distinct(statements.map(|(statement, _)| statement.target().table.as_str()))
+            }
         }
     }
 
     /// Whether it changes nothing, so that it may be tried again wherever it got to.
     #[must_use]
-    pub const fn is_read(&self) -> bool {
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::ExecuteStatement(execute) => return execute.statement.is_read(),
+            Self::ExecuteTransaction(transaction) => return transaction.is_read(),
+            Self::BatchExecuteStatement(batch) => {
+                let mut parsed =
+                    batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());
+                return parsed.all(pangea_core::partiql::Statement::is_read);
+            }
+            _ => {}
+        }
         matches!(
             self,
             Self::DescribeTable(_)
@@ -201,6 +237,10 @@ impl Request {
                 | Self::TransactGetItems(_)
         )
     }
+}
+
+fn distinct<'t>(tables: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+    tables.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// Decodes the body of a request.
@@ -233,5 +273,12 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         | Operation::DescribeStream
         | Operation::GetShardIterator
         | Operation::GetRecords => Request::Streams(StreamsRequest::decode(operation, body)?),
+        Operation::ExecuteStatement => Request::ExecuteStatement(ExecuteStatement::decode(body)?),
+        Operation::BatchExecuteStatement => {
+            Request::BatchExecuteStatement(BatchExecuteStatement::decode(body)?)
+        }
+        Operation::ExecuteTransaction => {
+            Request::ExecuteTransaction(ExecuteTransaction::decode(body)?)
+        }
     })
 }

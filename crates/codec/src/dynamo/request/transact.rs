@@ -255,7 +255,7 @@ fn required(body: &Members, name: &str, path: &str) -> Result<(), ApiError> {
     constraints.finish()
 }
 
-fn check_token(token: &str, constraints: &mut Constraints) {
+pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
     let (shown, path) = (format!("'{token}'"), "clientRequestToken");
     if token.is_empty() {
         constraints.violated(&shown, path, "have length greater than or equal to 1");
