@@ -27,6 +27,7 @@ pub mod limits;
 pub mod membership;
 pub mod merge;
 pub mod node;
+pub mod partiql;
 pub mod repair;
 pub mod replica;
 pub mod routing;

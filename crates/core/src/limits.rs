@@ -16,6 +16,8 @@ pub const BATCH_GET_KEYS_MAX: usize = 100;
 pub const BATCH_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Writes of one BatchWriteItem (DynamoDB).
 pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
+/// Statements of one BatchExecuteStatement (DynamoDB).
+pub const BATCH_STATEMENTS_MAX: usize = 25;
 /// Bytes of one expression string (DynamoDB: 4 KB).
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Bytes of all values of one request's expressions together (DynamoDB: 2 MB).

@@ -191,9 +191,9 @@ impl ValueSeed<'_> {
                 Some(text) => Some(sink.settle(binary(&text).map(AttributeValue::B), nothing)?),
                 None => None,
             },
-            Tag::Bool => map.next_value::<Option<bool>>()?.map(AttributeValue::Bool),
-            Tag::Null => map.next_value::<Option<bool>>()?.map(|yes| {
-                if !yes {
+            Tag::Bool => map.next_value::<Option<Flag>>()?.map(|flag| AttributeValue::Bool(flag.0)),
+            Tag::Null => map.next_value::<Option<Flag>>()?.map(|flag| {
+                if !flag.0 {
                     sink.refuse(ApiError::validation(NOT_NULL));
                 }
                 AttributeValue::Null
@@ -215,6 +215,37 @@ impl ValueSeed<'_> {
                 None
             }
         })
+    }
+}
+
+/// A boolean, which may be a text that says so.
+struct Flag(bool);
+
+impl<'de> de::Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FlagVisitor)
+    }
+}
+
+struct FlagVisitor;
+
+impl Visitor<'_> for FlagVisitor {
+    type Value = Flag;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a boolean")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
+        Ok(Flag(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Flag, E> {
+        match value.to_ascii_uppercase().as_str() {
+            "TRUE" | "1" | "YES" => Ok(Flag(true)),
+            "FALSE" | "0" | "NO" => Ok(Flag(false)),
+            _ => Err(E::custom("Unexpected token received from parser")),
+        }
     }
 }
 

@@ -44,6 +44,13 @@ pub struct IndexUnits {
 }
 
 impl Consumed {
+    /// Adds what another request consumed of the same table.
+    pub fn join(&mut self, other: Self) {
+        let own: f64 = other.indexes.iter().map(|it| it.units).sum();
+        self.units += other.units - own;
+        other.indexes.iter().for_each(|it| self.add(&it.index, it.local, it.units));
+    }
+
     /// Adds what an index consumed.
     pub fn add(&mut self, index: &str, local: bool, units: f64) {
         self.units += units;

@@ -27,6 +27,7 @@ pub enum ErrorKind {
     TableInUse,
     TableAlreadyExists,
     ConditionalCheckFailed,
+    DuplicateItem,
     TransactionCanceled,
     TransactionInProgress,
     IdempotentParameterMismatch,
@@ -76,6 +77,7 @@ impl ErrorKind {
             Self::TableInUse => "TableInUseException",
             Self::TableAlreadyExists => "TableAlreadyExistsException",
             Self::ConditionalCheckFailed => "ConditionalCheckFailedException",
+            Self::DuplicateItem => "DuplicateItemException",
             Self::TransactionCanceled => "TransactionCanceledException",
             Self::TransactionInProgress => "TransactionInProgressException",
             Self::IdempotentParameterMismatch => "IdempotentParameterMismatchException",
@@ -157,6 +159,7 @@ impl From<ApiError> for CancellationReason {
     fn from(error: ApiError) -> Self {
         let code = match error.kind {
             ErrorKind::ConditionalCheckFailed => "ConditionalCheckFailed",
+            ErrorKind::DuplicateItem => "DuplicateItem",
             _ => "ValidationError",
         };
         Self { code: code.to_owned(), message: Some(error.message), item: error.item }

@@ -8,7 +8,7 @@ use pangea_core::table::{PageResult, Schema};
 use super::attribute::write_attributes;
 use super::capacity::{Consumed, ReturnCapacity, write_consumed};
 use super::json::{Array, Object};
-use super::request::{BatchGetTable, BatchWrite};
+use super::request::{BatchGetTable, BatchWrite, StatementAnswer};
 use super::table::{TableView, write_table_description};
 
 /// The body for `GetItem`.
@@ -126,6 +126,55 @@ pub fn transact_get(items: &[Option<Attributes>], consumed: &[Consumed]) -> Vec<
             let mut object = Object::new(list.element());
             if let Some(item) = item {
                 write_attributes(object.member("Item"), item);
+            }
+            object.end();
+        }
+        list.end();
+        totals(body, consumed);
+    })
+}
+
+/// The body for `ExecuteStatement`; `next` where a `SELECT` goes on, and behind which item.
+#[must_use]
+pub fn statement(
+    items: &[Attributes],
+    next: Option<(&str, Option<&Attributes>)>,
+    consumed: Option<&Consumed>,
+) -> Vec<u8> {
+    body(|body| {
+        write_items(body.member("Items"), items);
+        if let Some((token, last)) = next {
+            body.text("NextToken", token);
+            if let Some(key) = last {
+                write_attributes(body.member("LastEvaluatedKey"), key);
+            }
+        }
+        total(body, consumed);
+    })
+}
+
+/// The body for `BatchExecuteStatement`: what became of each statement, in order.
+#[must_use]
+pub fn batch_statements(answers: &[StatementAnswer], consumed: &[Consumed]) -> Vec<u8> {
+    body(|body| {
+        let mut list = Array::new(body.member("Responses"));
+        for answer in answers {
+            let mut object = Object::new(list.element());
+            match &answer.result {
+                Ok(Some(item)) => write_attributes(object.member("Item"), item),
+                Ok(None) => {}
+                Err(error) => {
+                    let mut inner = Object::new(object.member("Error"));
+                    inner.text("Code", &StatementAnswer::code(error));
+                    inner.text("Message", &error.message);
+                    if let Some(item) = &error.item {
+                        write_attributes(inner.member("Item"), item);
+                    }
+                    inner.end();
+                }
+            }
+            if let Some(table) = &answer.table {
+                object.text("TableName", table);
             }
             object.end();
         }

@@ -19,7 +19,7 @@ pub struct Condition {
 
 /// A node of a condition: something true or false of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
@@ -35,7 +35,7 @@ pub(super) enum Node {
 
 /// Something that has a value in an item, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Path(Path),
     Value(Arc<AttributeValue>),
     Size(Box<Operand>),
@@ -43,7 +43,7 @@ pub(super) enum Operand {
 
 /// A comparison between two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparator {
+pub(crate) enum Comparator {
     Eq,
     Ne,
     Lt,
@@ -65,8 +65,20 @@ impl Comparator {
         })
     }
 
+    /// How it is written.
+    pub(crate) const fn symbol(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "<>",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+
     /// The comparator that says the same with its operands swapped.
-    pub(super) const fn flipped(self) -> Self {
+    pub(crate) const fn flipped(self) -> Self {
         match self {
             Self::Eq => Self::Eq,
             Self::Ne => Self::Ne,
@@ -102,6 +114,10 @@ impl Condition {
         Ok(Self { root })
     }
 
+    pub(crate) const fn of_node(root: Node) -> Self {
+        Self { root }
+    }
+
     /// Whether the condition holds for an item; `None` is the item that does not exist.
     #[must_use]
     pub fn matches(&self, item: Option<&Attributes>) -> bool {
@@ -112,19 +128,26 @@ impl Condition {
     /// Whether any path of the condition starts at the attribute `name`.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {
-        mentions(&self.root, name)
+        any_path(&self.root, &|path| path.root == name)
+    }
+
+    /// Whether any path of the condition goes below the attribute `name`.
+    #[must_use]
+    pub fn goes_below(&self, name: &str) -> bool {
+        any_path(&self.root, &|path| path.root == name && !path.steps.is_empty())
     }
 }
 
-fn mentions(node: &Node, name: &str) -> bool {
-    let in_operand = |operand: &Operand| operand_mentions(operand, name);
+/// Whether one of the paths of a condition is as asked.
+fn any_path(node: &Node, test: &dyn Fn(&Path) -> bool) -> bool {
+    let in_operand = |operand: &Operand| any_path_of(operand, test);
     match node {
-        Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| mentions(node, name)),
-        Node::Not(node) => mentions(node, name),
+        Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| any_path(node, test)),
+        Node::Not(node) => any_path(node, test),
         Node::Compare { left, right, .. } => in_operand(left) || in_operand(right),
         Node::Between { operand, low, high } => [operand, low, high].into_iter().any(in_operand),
         Node::In { operand, list } => in_operand(operand) || list.iter().any(in_operand),
-        Node::Exists(path) | Node::NotExists(path) => path.root == name,
+        Node::Exists(path) | Node::NotExists(path) => test(path),
         Node::Type(operand, _) => in_operand(operand),
         Node::BeginsWith(left, right) | Node::Contains(left, right) => {
             in_operand(left) || in_operand(right)
@@ -132,13 +155,15 @@ fn mentions(node: &Node, name: &str) -> bool {
     }
 }
 
-fn operand_mentions(operand: &Operand, name: &str) -> bool {
+fn any_path_of(operand: &Operand, test: &dyn Fn(&Path) -> bool) -> bool {
     match operand {
-        Operand::Path(path) => path.root == name,
+        Operand::Path(path) => test(path),
         Operand::Value(_) => false,
-        Operand::Size(inner) => operand_mentions(inner, name),
+        Operand::Size(inner) => any_path_of(inner, test),
     }
 }
+
+const REDUNDANT: &str = "The expression has redundant parentheses;";
 
 /// What a stretch of text turned out to be, and whether parentheses enclosed all of it.
 struct Parsed {
@@ -198,16 +223,25 @@ fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     Ok(Parsed { what: What::Node(Node::Not(Box::new(inner))), enclosed: false })
 }
 
-/// A primary, and what compares it if it is an operand.
+/// A condition, or what parentheses enclose.
 fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
+    let parsed = compared(parser)?;
+    if matches!(parsed.what, What::Node(_)) {
+        parser.end_condition();
+    }
+    Ok(parsed)
+}
+
+/// A primary, and what compares it if it is an operand.
+fn compared(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     let called = parser.peek_call();
     let first = primary(parser)?;
-    let compared = Comparator::from_symbol(parser.peek()).is_some()
+    let is_operand = Comparator::from_symbol(parser.peek()).is_some()
         || parser.at_keyword("BETWEEN")
         || parser.at_keyword("IN");
     let left = match (first.what, called) {
         (What::Operand(operand), _) => operand,
-        (What::Node(_), Some(name)) if compared => {
+        (What::Node(_), Some(name)) if is_operand => {
             misused(parser, name);
             nothing()
         }
@@ -266,7 +300,7 @@ fn primary(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
         let inner = parser.nested(any)?;
         parser.expect(")")?;
         if inner.enclosed {
-            parser.defer(Rank::Parentheses, "The expression has redundant parentheses;".into());
+            parser.defer(Rank::Parentheses, REDUNDANT.into());
         }
         return Ok(Parsed { what: inner.what, enclosed: true });
     }
@@ -287,6 +321,9 @@ fn path_or_value(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
 /// An operand of a comparison or of a function.
 fn operand(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
     if parser.eat("(") {
+        if parser.peek() == "(" {
+            parser.defer(Rank::Parentheses, REDUNDANT.into());
+        }
         let inner = parser.nested(operand)?;
         parser.expect(")")?;
         return Ok(inner);
@@ -350,6 +387,7 @@ fn truth(parser: &mut Parser<'_>, name: &str, first: Operand, second: Option<Ope
         ("attribute_exists", _) => need_path(parser, name, first, Node::Exists),
         ("attribute_not_exists", _) => need_path(parser, name, first, Node::NotExists),
         ("attribute_type", Some(second)) => {
+            check_distinct(parser, name, &first, &second);
             let kind = wanted_type(parser, &second);
             Node::Type(first, kind)
         }

@@ -23,6 +23,7 @@ use alloc::string::String;
 use core::fmt;
 
 pub use condition::Condition;
+pub(crate) use condition::{Comparator, Node, Operand};
 pub use key::{IndexRange, KeyCondition, KeyRange, SortRange};
 pub use legacy::{AttributeTest, Join, Operator};
 pub(crate) use path::descend;
@@ -30,7 +31,7 @@ pub use path::{Path, Step};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
 pub use update::{AttributeUpdate, Update, UpdateError};
-pub(crate) use update::{Change, Effect, Item, Target};
+pub(crate) use update::{Change, Effect, Item, SetOperand, SetValue, Target};
 
 /// Operators and functions of one expression (DynamoDB).
 const OPERATORS_MAX: usize = 300;

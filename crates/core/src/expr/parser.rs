@@ -16,15 +16,24 @@ use crate::item::AttributeValue;
 use crate::limits::EXPRESSION_BYTES_MAX;
 
 /// The order in which DynamoDB reports what is wrong with a text of correct syntax.
+///
+/// From [`Rank::UndefinedName`] on, the first of the conditions in a text that has something wrong
+/// with it goes before those behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
+    /// Of an update, whose functions are looked at later.
+    ReservedTarget,
     Parentheses,
     UnknownFunction,
     MisusedFunction,
     Reserved,
     Section,
-    Undefined,
+    UndefinedName,
+    UndefinedValue,
     Overlap,
+    Conflict,
+    /// What `ADD` or `DELETE` is given.
+    ClauseType,
     OperandCount,
     Distinct,
     OperandType,
@@ -38,7 +47,9 @@ pub(super) struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     placeholders: &'a mut Placeholders,
-    deferred: Option<(Rank, String)>,
+    /// What is wrong, in the condition of that number, counted from 1; 0 is the whole text.
+    deferred: Option<((usize, Rank), String)>,
+    conditions: usize,
     operators: usize,
     depth: usize,
 }
@@ -60,7 +71,17 @@ impl<'a> Parser<'a> {
         if tokens.is_empty() {
             return invalid("The expression can not be empty;".to_string());
         }
-        Ok(Self { kind, text, tokens, at: 0, placeholders, deferred: None, operators: 0, depth: 0 })
+        Ok(Self {
+            kind,
+            text,
+            tokens,
+            at: 0,
+            placeholders,
+            deferred: None,
+            conditions: 1,
+            operators: 0,
+            depth: 0,
+        })
     }
 
     /// Ends the parse: nothing may be left over, and nothing deferred.
@@ -81,9 +102,22 @@ impl<'a> Parser<'a> {
 
     /// Notes an error that is reported if the syntax is right and nothing of lower rank is wrong.
     pub(super) fn defer(&mut self, rank: Rank, reason: String) {
-        if self.deferred.as_ref().is_none_or(|(other, _)| rank < *other) {
-            self.deferred = Some((rank, reason));
+        let place = match (self.kind, rank) {
+            (Kind::Update, Rank::Reserved) => (0, Rank::ReservedTarget),
+            (Kind::Update | Kind::Projection, _) => (0, rank),
+            // Names and values are one to a condition.
+            (_, Rank::UndefinedValue) => (self.conditions, Rank::UndefinedName),
+            (_, rank) if rank >= Rank::UndefinedName => (self.conditions, rank),
+            _ => (0, rank),
+        };
+        if self.deferred.as_ref().is_none_or(|(other, _)| place < *other) {
+            self.deferred = Some((place, reason));
         }
+    }
+
+    /// Ends one of the conditions that a text joins.
+    pub(super) fn end_condition(&mut self) {
+        self.conditions += 1;
     }
 
     /// The error at the current token, with its neighbours as DynamoDB prints them.
@@ -183,7 +217,7 @@ impl<'a> Parser<'a> {
                 "An expression attribute value used in expression is not defined; \
                  attribute value: {text}"
             );
-            self.defer(Rank::Undefined, reason);
+            self.defer(Rank::UndefinedValue, reason);
         }
         Some(value.unwrap_or_else(|| Arc::new(AttributeValue::Null)))
     }
@@ -215,7 +249,11 @@ impl<'a> Parser<'a> {
         let Some((kind, text)) = self.token(0) else { return Err(self.syntax_error()) };
         match kind {
             TokenKind::Name => {
-                if ["AND", "OR", "NOT", "BETWEEN", "IN"].iter().any(|word| self.at_keyword(word)) {
+                let keywords = ["AND", "OR", "NOT", "BETWEEN", "IN"].iter();
+                let sections = ["SET", "REMOVE", "ADD", "DELETE"].iter();
+                let is_update = self.kind == Kind::Update;
+                let mut words = keywords.chain(sections.filter(|_| is_update));
+                if words.any(|word| self.at_keyword(word)) {
                     return Err(self.syntax_error());
                 }
                 self.at += 1;
@@ -234,7 +272,7 @@ impl<'a> Parser<'a> {
                     "An expression attribute name used in the document path is not defined; \
                      attribute name: {text}"
                 );
-                self.defer(Rank::Undefined, reason);
+                self.defer(Rank::UndefinedName, reason);
                 Ok(String::new())
             }
             TokenKind::ValueRef | TokenKind::Digits | TokenKind::Symbol | TokenKind::Unknown => {

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::parser::Rank;
 use crate::item::{AttributeValue, Attributes};
 
 /// One step of a path below its first name.
@@ -81,7 +82,7 @@ impl PathTree {
     /// # Errors
     ///
     /// DynamoDB's message where the path overlaps or conflicts with one already there.
-    pub(super) fn insert(&mut self, path: &Path) -> Result<(), String> {
+    pub(super) fn insert(&mut self, path: &Path) -> Result<(), (Rank, String)> {
         let Some(mut branch) = self.roots.get_mut(&path.root) else {
             self.roots.insert(path.root.clone(), chain(&path.steps));
             return Ok(());
@@ -90,9 +91,9 @@ impl PathTree {
         for (at, step) in path.steps.iter().enumerate() {
             let rest = &path.steps[at + 1..];
             match (&*branch, step) {
-                (Branch::Whole, _) => return Err(clash("overlap", branch, walked, path)),
+                (Branch::Whole, _) => return Err(clash(Rank::Overlap, branch, walked, path)),
                 (Branch::Names(_), Step::Index(_)) | (Branch::Indexes(_), Step::Name(_)) => {
-                    return Err(clash("conflict", branch, walked, path));
+                    return Err(clash(Rank::Conflict, branch, walked, path));
                 }
                 _ => {}
             }
@@ -100,7 +101,12 @@ impl PathTree {
             walked.steps.push(step.clone());
             branch = next;
         }
-        Err(clash("overlap", branch, walked, path))
+        Err(clash(Rank::Overlap, branch, walked, path))
+    }
+
+    /// Whether any path goes below the attribute `name`.
+    pub(super) fn goes_below(&self, name: &str) -> bool {
+        !matches!(self.roots.get(name), None | Some(Branch::Whole))
     }
 
     /// Whether any path starts at the attribute `name`.
@@ -147,7 +153,7 @@ fn chain(steps: &[Step]) -> Branch {
     })
 }
 
-fn clash(how: &str, mut branch: &Branch, mut one: Path, two: &Path) -> String {
+fn clash(rank: Rank, mut branch: &Branch, mut one: Path, two: &Path) -> (Rank, String) {
     loop {
         let (step, next) = match branch {
             Branch::Whole => break,
@@ -163,10 +169,12 @@ fn clash(how: &str, mut branch: &Branch, mut one: Path, two: &Path) -> String {
         one.steps.push(step);
         branch = next;
     }
-    format!(
+    let how = if rank == Rank::Conflict { "conflict" } else { "overlap" };
+    let reason = format!(
         "Two document paths {how} with each other; must remove or rewrite one of these paths; \
          path one: {one}, path two: {two}"
-    )
+    );
+    (rank, reason)
 }
 
 fn select_names(branches: &BTreeMap<String, Branch>, map: &Attributes) -> Attributes {

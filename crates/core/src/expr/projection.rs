@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::parser::{Parser, Rank};
+use super::parser::Parser;
 use super::path::{Path, PathTree};
 use super::{ExprError, Kind, Placeholders};
 use crate::item::Attributes;
@@ -26,8 +26,8 @@ impl Projection {
         let mut tree = PathTree::default();
         loop {
             let path = parser.path()?;
-            if let Err(reason) = tree.insert(&path) {
-                parser.defer(Rank::Overlap, reason);
+            if let Err((rank, reason)) = tree.insert(&path) {
+                parser.defer(rank, reason);
             }
             if !parser.eat(",") {
                 break;
@@ -60,6 +60,12 @@ impl Projection {
     /// The attributes that it names, or names parts of, each once.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.tree.roots()
+    }
+
+    /// Whether any path goes below the attribute `name`.
+    #[must_use]
+    pub fn goes_below(&self, name: &str) -> bool {
+        self.tree.goes_below(name)
     }
 
     /// The wanted parts of an item; list elements close up, in the order of the list.

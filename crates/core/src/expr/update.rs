@@ -43,14 +43,14 @@ pub enum AttributeUpdate {
 
 /// The right side of an assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SetValue {
+pub(crate) enum SetValue {
     Plain(SetOperand),
     Plus(SetOperand, SetOperand),
     Minus(SetOperand, SetOperand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SetOperand {
+pub(crate) enum SetOperand {
     Path(Path),
     Value(Arc<AttributeValue>),
     IfNotExists(Path, Box<SetOperand>),
@@ -116,6 +116,47 @@ impl Update {
         update
     }
 
+    /// Adds an assignment.
+    ///
+    /// # Errors
+    ///
+    /// As all of these, DynamoDB's message where targets overlap.
+    pub(crate) fn push_set(&mut self, path: Path, value: SetValue) -> Result<(), String> {
+        self.target(&path)?;
+        self.set.push((path, value));
+        Ok(())
+    }
+
+    pub(crate) fn push_remove(&mut self, path: Path) -> Result<(), String> {
+        self.target(&path)?;
+        self.remove.push(path);
+        Ok(())
+    }
+
+    pub(crate) fn push_add(
+        &mut self,
+        path: Path,
+        value: Arc<AttributeValue>,
+    ) -> Result<(), String> {
+        self.target(&path)?;
+        self.add.push((path, value));
+        Ok(())
+    }
+
+    pub(crate) fn push_delete(
+        &mut self,
+        path: Path,
+        value: Arc<AttributeValue>,
+    ) -> Result<(), String> {
+        self.target(&path)?;
+        self.delete.push((path, value));
+        Ok(())
+    }
+
+    fn target(&mut self, path: &Path) -> Result<(), String> {
+        self.targets.insert(path).map_err(|(_, reason)| reason)
+    }
+
     /// Whether any target of the update starts at the attribute `name`.
     #[must_use]
     pub fn changes(&self, name: &str) -> bool {
@@ -138,8 +179,8 @@ impl Update {
     /// One clause of a section.
     fn clause(&mut self, parser: &mut Parser<'_>, section: &str) -> Result<(), ExprError> {
         let path = parser.path()?;
-        if let Err(reason) = self.targets.insert(&path) {
-            parser.defer(Rank::Overlap, reason);
+        if let Err((rank, reason)) = self.targets.insert(&path) {
+            parser.defer(rank, reason);
         }
         match section {
             "SET" => {
@@ -180,7 +221,7 @@ fn check_clause_value(parser: &mut Parser<'_>, section: &str, value: &AttributeV
     let reason = format!(
         "Incorrect operand type for operator or function; operator: {section}, operand type: {kind}"
     );
-    parser.defer(Rank::OperandType, reason);
+    parser.defer(Rank::ClauseType, reason);
 }
 
 fn set_value(parser: &mut Parser<'_>) -> Result<SetValue, ExprError> {
@@ -259,7 +300,7 @@ fn wrong_call(name: &str, count: usize) -> (Rank, String) {
             format!("Operator or function requires a document path; operator or function: {name}"),
         ),
         "if_not_exists" | "list_append" => (
-            Rank::OperandCount,
+            Rank::OperandType,
             format!(
                 "Incorrect number of operands for operator or function; operator or function: \
                  {name}, number of operands: {count}"

@@ -165,6 +165,22 @@ impl Schema {
         [Some(&self.partition), self.sort.as_ref()].into_iter().flatten().map(|a| a.name.as_str())
     }
 
+    /// Refuses paths below key attributes, which are scalars; `goes_below` says of a name whether
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Validation`] that names the first such attribute.
+    pub fn check_paths(&self, goes_below: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+        match self.key_names().find(|name| goes_below(name)) {
+            None => Ok(()),
+            Some(name) => Err(Refusal::Validation(format!(
+                "Key attributes must be scalars; list random access '[]' and map lookup '.' are \
+                 not allowed: Key: {name}"
+            ))),
+        }
+    }
+
     fn checked(&self, key: PrimaryKey) -> Result<PrimaryKey, Refusal> {
         let attributes =
             [Some((&self.partition, &key.partition)), self.sort.as_ref().zip(key.sort.as_ref())];

@@ -46,6 +46,13 @@ impl Page {
         Self { filter, projection, limit, count_only, bytes: 0, result }
     }
 
+    /// A page that goes on after others of the same response, of `bytes` together; `limit` is what
+    /// they left.
+    #[must_use]
+    pub fn continued(filter: Option<Condition>, limit: Option<usize>, bytes: usize) -> Self {
+        Self { bytes, ..Self::new(filter, None, limit, false) }
+    }
+
     /// Evaluates the next row, of `row_bytes` by [`crate::item::item_size`].
     ///
     /// `Break` says that the page is full: push nothing more. The row that crosses 1 MB is part of

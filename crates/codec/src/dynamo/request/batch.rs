@@ -9,6 +9,7 @@ use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 use super::constraints::{MAP_KEYS, is_table_name, table_of};
 use super::expressions::{return_capacity, return_metrics};
+use super::item::check_projection;
 use super::{Constraints, Members, echo, legacy};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
@@ -123,6 +124,7 @@ impl BatchGetTable {
     ///
     /// A `ValidationException` where a key does not fit.
     pub fn primary_keys(&self, schema: &Schema) -> Result<Vec<PrimaryKey>, ApiError> {
+        check_projection(self.projection.as_ref(), schema)?;
         let keys = self.keys.iter().map(|key| schema.exact_key(key));
         Ok(keys.collect::<Result<_, _>>()?)
     }

@@ -17,9 +17,21 @@ const VIOLATIONS_MAX: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Constraints {
     violations: Vec<String>,
+    /// What stands before every path.
+    prefix: String,
 }
 
 impl Constraints {
+    /// For the members of a body, or of a part of it.
+    pub(super) fn of(body: &Members) -> Self {
+        Self { prefix: body.path().to_owned(), ..Self::default() }
+    }
+
+    /// Goes on with the members of another part of the body.
+    pub(super) fn move_to(&mut self, body: &Members) {
+        self.prefix = body.path().to_owned();
+    }
+
     /// Notes that `value` at `path` (lower camel case) violates `constraint`.
     ///
     /// DynamoDB tells of ten at most.
@@ -27,8 +39,10 @@ impl Constraints {
         if self.violations.len() >= VIOLATIONS_MAX {
             return;
         }
+        let prefix = &self.prefix;
         self.violations.push(format!(
-            "Value {value} at '{path}' failed to satisfy constraint: Member must {constraint}"
+            "Value {value} at '{prefix}{path}' failed to satisfy constraint: Member must \
+             {constraint}"
         ));
     }
 

@@ -34,7 +34,7 @@ pub struct PutItem {
 impl PutItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
-        let mut constraints = Constraints::default();
+        let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
         let item = required_item(body, &mut constraints, "Item", "item")?;
@@ -98,7 +98,7 @@ pub struct DeleteItem {
 impl DeleteItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
-        let mut constraints = Constraints::default();
+        let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
         let return_values = return_values(body, &mut constraints)?;
@@ -167,7 +167,7 @@ impl UpdateItem {
             &["UpdateExpression", "ConditionExpression"],
             &["AttributeUpdates", "Expected"],
         );
-        let mut constraints = Constraints::default();
+        let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
         let collection_metrics = return_metrics(body, &mut constraints)?;
@@ -234,7 +234,7 @@ impl GetItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let allowed = ["ProjectionExpression"];
         let parameters = legacy::check_parameters(body, &allowed, &["AttributesToGet"]);
-        let mut constraints = Constraints::default();
+        let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let attributes = legacy::attributes_to_get(body, &mut constraints, "attributesToGet")?;
         let table = constraints.table_name(body)?;
@@ -256,8 +256,18 @@ impl GetItem {
     ///
     /// A `ValidationException` where the key does not fit.
     pub fn primary_key(&self, schema: &Schema) -> Result<PrimaryKey, ApiError> {
-        Ok(schema.exact_key(&self.key)?)
+        let key = schema.exact_key(&self.key)?;
+        check_projection(self.projection.as_ref(), schema)?;
+        Ok(key)
     }
+}
+
+/// Refuses a projection of parts of a key attribute.
+pub(super) fn check_projection(
+    projection: Option<&Projection>,
+    schema: &Schema,
+) -> Result<(), ApiError> {
+    Ok(schema.check_paths(|name| projection.is_some_and(|it| it.goes_below(name)))?)
 }
 
 /// `Expected` and `ConditionalOperator`.

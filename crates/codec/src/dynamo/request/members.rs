@@ -34,6 +34,8 @@ pub(super) struct Members {
     nodes: BTreeMap<String, Node>,
     /// The first refused value among those taken: see [`Members::check_values`].
     refused: Option<ApiError>,
+    /// Where in the request these are, in the words of messages: empty, or with a dot at its end.
+    path: String,
 }
 
 /// Where a value stands: which decides where the items below it are.
@@ -183,7 +185,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             let seed = NodeSeed { place: self.place.member(&name), sink: self.sink };
             members.insert(name, map.next_value_seed(seed)?);
         }
-        Ok(Node::Object(Members { nodes: members, refused: None }))
+        Ok(Node::Object(Members { nodes: members, ..Members::default() }))
     }
 }
 
@@ -252,6 +254,20 @@ impl Members {
             Ok(node) => node.into_object(),
             Err(error) => Err(decode_error(sink, &error)),
         }
+    }
+
+    /// The same members, `path` being where they are.
+    pub(super) fn at(self, path: String) -> Self {
+        Self { path, ..self }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Forgets members that the model does not have here, so that nobody asks for them.
+    pub(super) fn forget(&mut self, names: &[&str]) {
+        self.nodes.retain(|name, _| !names.contains(&name.as_str()));
     }
 
     /// Whether the member is there and not null.

@@ -10,6 +10,7 @@ mod item;
 mod legacy;
 mod members;
 mod page;
+mod statement;
 mod streams;
 mod table;
 mod transact;
@@ -19,6 +20,10 @@ pub use control::{Control, ControlOperation, Resource, Sending, resource_of};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
+pub use statement::{
+    BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
+    duplicate,
+};
 pub use streams::{
     DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
 };
@@ -61,13 +66,16 @@ pub enum Operation {
     DescribeStream,
     GetShardIterator,
     GetRecords,
+    ExecuteStatement,
+    BatchExecuteStatement,
+    ExecuteTransaction,
     /// One of those on what a table has beside its items.
     Control(ControlOperation),
 }
 
 impl Operation {
     /// Every operation, but those of [`ControlOperation`].
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::CreateTable,
         Self::DescribeTable,
         Self::ListTables,
@@ -87,6 +95,9 @@ impl Operation {
         Self::DescribeStream,
         Self::GetShardIterator,
         Self::GetRecords,
+        Self::ExecuteStatement,
+        Self::BatchExecuteStatement,
+        Self::ExecuteTransaction,
     ];
 
     /// The public name.
@@ -113,6 +124,9 @@ impl Operation {
             Self::GetShardIterator => "GetShardIterator",
             Self::GetRecords => "GetRecords",
             Self::Control(operation) => operation.name(),
+            Self::ExecuteStatement => "ExecuteStatement",
+            Self::BatchExecuteStatement => "BatchExecuteStatement",
+            Self::ExecuteTransaction => "ExecuteTransaction",
         }
     }
 
@@ -169,6 +183,9 @@ pub enum Request {
     TransactWriteItems(TransactWriteItems),
     Streams(StreamsRequest),
     Control(Control),
+    ExecuteStatement(ExecuteStatement),
+    BatchExecuteStatement(BatchExecuteStatement),
+    ExecuteTransaction(ExecuteTransaction),
 }
 
 impl Request {
@@ -191,14 +208,31 @@ impl Request {
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
             Self::Control(control) => control.tables(),
+            Self::ExecuteStatement(execute) => vec![&execute.statement.target().table],
+            Self::BatchExecuteStatement(batch) => {
+                let parsed = batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());
+                distinct(parsed.map(|statement| statement.target().table.as_str()))
+            }
+            Self::ExecuteTransaction(transaction) => {
+                let statements = transaction.statements.iter();
+                distinct(statements.map(|(statement, _)| statement.target().table.as_str()))
+            }
         }
     }
 
     /// Whether it changes nothing, so that it may be tried again wherever it got to.
     #[must_use]
-    pub const fn is_read(&self) -> bool {
-        if let Self::Control(control) = self {
-            return control.is_read();
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Control(control) => return control.is_read(),
+            Self::ExecuteStatement(execute) => return execute.statement.is_read(),
+            Self::ExecuteTransaction(transaction) => return transaction.is_read(),
+            Self::BatchExecuteStatement(batch) => {
+                let mut parsed =
+                    batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());
+                return parsed.all(pangea_core::partiql::Statement::is_read);
+            }
+            _ => {}
         }
         matches!(
             self,
@@ -212,6 +246,10 @@ impl Request {
                 | Self::TransactGetItems(_)
         )
     }
+}
+
+fn distinct<'t>(tables: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+    tables.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// Decodes the body of a request.
@@ -245,5 +283,12 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         | Operation::GetShardIterator
         | Operation::GetRecords => Request::Streams(StreamsRequest::decode(operation, body)?),
         Operation::Control(operation) => Request::Control(Control::decode(operation, body)?),
+        Operation::ExecuteStatement => Request::ExecuteStatement(ExecuteStatement::decode(body)?),
+        Operation::BatchExecuteStatement => {
+            Request::BatchExecuteStatement(BatchExecuteStatement::decode(body)?)
+        }
+        Operation::ExecuteTransaction => {
+            Request::ExecuteTransaction(ExecuteTransaction::decode(body)?)
+        }
     })
 }

@@ -1,10 +1,11 @@
 //! Query and Scan.
 
-use pangea_core::expr::{Condition, Join, KeyCondition, KeyRange, Projection};
+use pangea_core::expr::{Condition, Join, KeyCondition, KeyRange, Projection, SortRange};
 use pangea_core::item::{Attributes, PrimaryKey};
 use pangea_core::table::{Page, Schema};
 
 use super::expressions::{Expressions, return_capacity};
+use super::item::check_projection;
 use super::legacy::{self, Tests};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
@@ -90,6 +91,9 @@ impl Query {
     ///
     /// A `ValidationException` where condition, filter or start key do not fit the schema.
     pub fn resolve(&self, schema: &Schema) -> Result<(KeyRange, Option<PrimaryKey>), ApiError> {
+        if let Some(start) = &self.start {
+            check_start(start, schema)?;
+        }
         let range = self.key_condition.resolve(schema)?;
         if let Some(filter) = &self.filter
             && let Some(name) = schema.key_names().find(|name| filter.mentions(name))
@@ -99,20 +103,21 @@ impl Query {
                 self.filter_name
             )));
         }
+        check_projection(self.projection.as_ref(), schema)?;
+        check_filter(self.filter.as_ref(), schema)?;
         let start = start_key(self.start.as_ref(), schema)?;
         if let Some(key) = &start {
             let inside = key.sort.as_ref().is_none_or(|sort| range.sort.matches(sort));
-            if key.partition != range.partition {
-                return Err(ApiError::validation(
+            let message = match (inside, key.partition == range.partition) {
+                (true, true) => return Ok((range, start)),
+                (false, _) => "The provided starting key does not match the range key predicate",
+                (true, false) if range.sort == SortRange::All => {
                     "The provided starting key is outside query boundaries based on provided \
-                     conditions",
-                ));
-            }
-            if !inside {
-                return Err(ApiError::validation(
-                    "The provided starting key does not match the range key predicate",
-                ));
-            }
+                     conditions"
+                }
+                (true, false) => "The query can return at most one row and cannot be restarted",
+            };
+            return Err(ApiError::validation(message));
         }
         Ok((range, start))
     }
@@ -196,7 +201,10 @@ impl Scan {
     ///
     /// A `ValidationException` where the start key does not fit.
     pub fn start_key(&self, schema: &Schema) -> Result<Option<PrimaryKey>, ApiError> {
-        start_key(self.start.as_ref(), schema)
+        let start = start_key(self.start.as_ref(), schema)?;
+        check_projection(self.projection.as_ref(), schema)?;
+        check_filter(self.filter.as_ref(), schema)?;
+        Ok(start)
     }
 
     /// An empty page that evaluates this request.
@@ -205,6 +213,21 @@ impl Scan {
         let count_only = self.select == Select::Count;
         Page::new(self.filter.clone(), self.projection.clone(), self.limit, count_only)
     }
+}
+
+/// Refuses a filter of parts of a key attribute.
+fn check_filter(filter: Option<&Condition>, schema: &Schema) -> Result<(), ApiError> {
+    Ok(schema.check_paths(|name| filter.is_some_and(|it| it.goes_below(name)))?)
+}
+
+/// Refuses a start key that is not one of such a table at all, before the condition is looked at.
+fn check_start(start: &Attributes, schema: &Schema) -> Result<(), ApiError> {
+    let fits = start.len() == schema.key_names().count()
+        && schema.key_names().all(|name| start.contains_key(name));
+    if fits {
+        return Ok(schema.exact_key(start).map(|_| ())?);
+    }
+    Err(ApiError::validation("The provided starting key is invalid"))
 }
 
 fn start_key(start: Option<&Attributes>, schema: &Schema) -> Result<Option<PrimaryKey>, ApiError> {

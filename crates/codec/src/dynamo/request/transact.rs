@@ -16,6 +16,17 @@ use crate::dynamo::error::cancelled;
 
 /// Longest `ClientRequestToken`, characters (DynamoDB).
 const TOKEN_CHARS_MAX: usize = 36;
+/// Parameters of the operations on one item that the actions of a transaction do not have.
+const NOT_OF_ACTIONS: [&str; 8] = [
+    "AttributeUpdates",
+    "AttributesToGet",
+    "ConditionalOperator",
+    "ConsistentRead",
+    "Expected",
+    "ReturnConsumedCapacity",
+    "ReturnItemCollectionMetrics",
+    "ReturnValues",
+];
 const ONE_ITEM_TWICE: &str = "Transaction request cannot include multiple operations on one item";
 
 /// `TransactWriteItems`.
@@ -112,18 +123,19 @@ impl TransactWrite {
                 "TransactItems can only contain one of Check, Put, Update or Delete"
             }));
         };
-        let action = &mut entry.object(name)?.unwrap_or_default();
+        let (first, rest) = name.split_at(1);
+        let path = format!("transactItems.{at}.member.{}{rest}.", first.to_ascii_lowercase());
+        let action = &mut entry.object(name)?.unwrap_or_default().at(path);
+        action.forget(&NOT_OF_ACTIONS);
         Ok(match name {
             "Put" => Self::Put(PutItem::decode(action)?),
             "Delete" => Self::Delete(DeleteItem::decode(action)?),
             "Update" => {
-                let path = format!("transactItems.{at}.member.update.updateExpression");
-                required(action, "UpdateExpression", &path)?;
+                required(action, "UpdateExpression", "updateExpression")?;
                 Self::Update(UpdateItem::decode(action)?)
             }
             _ => {
-                let path = format!("transactItems.{at}.member.conditionCheck.conditionExpression");
-                required(action, "ConditionExpression", &path)?;
+                required(action, "ConditionExpression", "conditionExpression")?;
                 Self::Check(ConditionCheck::decode(action)?)
             }
         })
@@ -187,7 +199,10 @@ impl TransactGetItems {
         constraints.finish()?;
         let get = |(at, mut action): (usize, Members)| {
             required(&action, "Get", &format!("transactItems.{}.member.get", at + 1))?;
-            GetItem::decode(&mut action.object("Get")?.unwrap_or_default())
+            let get = action.object("Get")?.unwrap_or_default();
+            let mut get = get.at(format!("transactItems.{}.member.get.", at + 1));
+            get.forget(&NOT_OF_ACTIONS);
+            GetItem::decode(&mut get)
         };
         let gets = actions.into_iter().enumerate().map(get).collect::<Result<_, _>>()?;
         Ok(Self { gets, capacity })
@@ -235,12 +250,12 @@ fn actions(body: &mut Members, constraints: &mut Constraints) -> Result<Vec<Memb
 }
 
 fn required(body: &Members, name: &str, path: &str) -> Result<(), ApiError> {
-    let mut constraints = Constraints::default();
+    let mut constraints = Constraints::of(body);
     constraints.required(body.has(name).then_some(()), path);
     constraints.finish()
 }
 
-fn check_token(token: &str, constraints: &mut Constraints) {
+pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
     let (shown, path) = (format!("'{token}'"), "clientRequestToken");
     if token.is_empty() {
         constraints.violated(&shown, path, "have length greater than or equal to 1");

@@ -103,7 +103,7 @@ fn wrong_json_is_a_serialization_exception() {
         r#"{"a":null}"#,
         r#"{"a":{"S":5}}"#,
         r#"{"a":{"N":5}}"#,
-        r#"{"a":{"BOOL":"true"}}"#,
+        r#"{"a":{"BOOL":"maybe"}}"#,
         r#"{"a":{"SS":"x"}}"#,
         r#"{"a":{"L":{}}}"#,
         r#"{"a":{"M":[]}}"#,

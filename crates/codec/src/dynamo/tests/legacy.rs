@@ -1,9 +1,10 @@
 //! The parameters from before expressions.
 
+use pangea_core::expr::KeyRange;
 use pangea_core::item::Attributes;
 use pangea_core::table::{Applied, KeyAttribute, KeyKind, Refusal, Schema, apply};
 
-use crate::dynamo::request::{Operation, Request, decode};
+use crate::dynamo::request::{Operation, Query, Request, decode};
 use crate::dynamo::{ApiError, attributes_to_json, decode_attributes};
 
 const KEY: &str = r#""TableName":"music","Key":{"id":{"S":"k"}}"#;
@@ -93,7 +94,6 @@ fn expectations_hold_or_not() {
 #[test]
 fn wrong_expectations_are_refused_in_dynamodb_words() {
     let invalid = "One or more parameter values were invalid: ";
-    let one = r#"{"Value":{"N":"5"}}"#;
     for (test, message) in [
         ("{}".to_owned(), "Value must be provided when Exists is null for Attribute: a"),
         (
@@ -137,6 +137,11 @@ fn wrong_expectations_are_refused_in_dynamodb_words() {
         let found = holds(&format!(r#"{{"a":{test}}}"#), &Attributes::new());
         assert_eq!(found, Err(format!("{invalid}{message}")), "{test}");
     }
+}
+
+#[test]
+fn wrong_requests_are_refused_in_dynamodb_words() {
+    let one = r#"{"Value":{"N":"5"}}"#;
     for (members, message) in [
         (
             r#"{"a":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"N":"2"},{"N":"1"}]}}"#
@@ -222,20 +227,23 @@ fn attribute_updates_are_applied() {
     assert!(update(mixed, None).is_err_and(|message| message.contains("{AttributeUpdates}")));
 }
 
+fn eq(kind: &str, value: &str) -> String {
+    format!(r#"{{"ComparisonOperator":"EQ","AttributeValueList":[{{"{kind}":"{value}"}}]}}"#)
+}
+
+/// A Query with these members, and the stretch that it reads.
+fn query(members: &str) -> Result<(Query, KeyRange), String> {
+    let members = format!(r#""TableName":"music",{members}"#);
+    let Request::Query(query) = request(Operation::Query, &members)? else {
+        panic!("another request")
+    };
+    let range = query.resolve(&schema(true)).map_err(|error| error.message)?;
+    Ok((query, range.0))
+}
+
 #[test]
 fn key_conditions_and_filters_become_ranges_and_conditions() {
-    let eq = |kind: &str, value: &str| {
-        format!(r#"{{"ComparisonOperator":"EQ","AttributeValueList":[{{"{kind}":"{value}"}}]}}"#)
-    };
     let id = eq("S", "k");
-    let query = |members: &str| {
-        let members = format!(r#""TableName":"music",{members}"#);
-        let Request::Query(query) = request(Operation::Query, &members)? else {
-            panic!("another request")
-        };
-        let range = query.resolve(&schema(true)).map_err(|error| error.message)?;
-        Ok((query, range.0))
-    };
     let (found, range) = query(&format!(
         r#""KeyConditions":{{"id":{id},"seq":{{"ComparisonOperator":"BETWEEN",
             "AttributeValueList":[{{"N":"1"}},{{"N":"3"}}]}}}},"AttributesToGet":["a","b"],
@@ -249,6 +257,11 @@ fn key_conditions_and_filters_become_ranges_and_conditions() {
     let projection = found.projection.expect("a projection");
     let parts = projection.apply(&item(r#"{"a":{"N":"1"},"c":{"N":"1"}}"#));
     assert_eq!(parts, item(r#"{"a":{"N":"1"}}"#));
+}
+
+#[test]
+fn wrong_queries_are_refused_in_dynamodb_words() {
+    let id = eq("S", "k");
     let refused = |members: &str| match query(members) {
         Ok((query, _)) => format!("{query:?}"),
         Err(message) => message,

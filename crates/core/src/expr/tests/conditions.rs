@@ -240,7 +240,8 @@ fn overlapping_projections_are_refused() {
     };
     for (text, how, one, two) in [
         ("a, a", "overlap", "[a]", "[a]"),
-        ("b[1], b.a, a.b, a", "conflict", "[b, [1]]", "[b, a]"),
+        ("b[1], b.a, a.b, a", "overlap", "[a, b]", "[a]"),
+        ("b[1], b.a, a.b", "conflict", "[b, [1]]", "[b, a]"),
         ("a.b, a", "overlap", "[a, b]", "[a]"),
         ("a, a[1]", "overlap", "[a]", "[a, [1]]"),
         ("a.b[1], a[1]", "conflict", "[a, b, [1]]", "[a, [1]]"),

@@ -155,11 +155,23 @@ pub(super) async fn delete(
 
 async fn write(
     region: &Region,
+    of: (&Catalog, &TableEntry),
+    op: WriteOp,
+    hints: &Hints,
+    told: (&str, ReturnCapacity),
+) -> Result<Vec<u8>, Trouble> {
+    let (returned, consumed) = written(region, of, op, hints, told).await?;
+    Ok(response::written(returned.as_ref(), Some(&consumed)))
+}
+
+/// Does a write, and waits for what it asks for. Returns what it returns and consumed.
+pub(super) async fn written(
+    region: &Region,
     (catalog, entry): (&Catalog, &TableEntry),
     op: WriteOp,
     hints: &Hints,
     (table, capacity): (&str, ReturnCapacity),
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<(Option<Attributes>, Consumed), Trouble> {
     let place = durable::place_of(region, entry, (&op.key, Some(&op.action)))?;
     let plan = durable::plan(region, catalog, (entry, place), hints.durability)?;
     let op = WriteOp { context: hints.context.clone(), ..op };
@@ -177,8 +189,7 @@ async fn write(
             };
             let plan = plan.at(durable::place_of(region, entry, (&key.primary, None))?);
             hints.tell(plan.settle(region, rests_on).await?);
-            let consumed = consumed_by_write(entry, (table, capacity), bytes, &indexed);
-            Ok(response::written(returned.as_ref(), Some(&consumed)))
+            Ok((returned, consumed_by_write(entry, (table, capacity), bytes, &indexed)))
         }
         Outcome::Refused(refusal) => {
             see(region, [&key], hints)?;

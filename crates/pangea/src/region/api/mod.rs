@@ -6,6 +6,7 @@ mod control;
 mod hints;
 mod items;
 mod pages;
+mod partiql;
 mod streams;
 mod tables;
 mod transact;
@@ -113,7 +114,7 @@ async fn handle(
         return Ok(Handled::Elsewhere(reply));
     }
     let longer = hints.durability.patience();
-    let spans = matches!(asked, Dynamo::TransactWriteItems(_));
+    let spans = matches!(asked, Dynamo::TransactWriteItems(_) | Dynamo::ExecuteTransaction(_));
     match execute(region, asked, hints).await {
         Ok(body) => Ok(Handled::Here(body)),
         Err(Trouble::Api(error)) => Err(error),
@@ -224,6 +225,11 @@ async fn execute(
             blocking(move || transact::get(&region, &get, &hints)).await?
         }
         Dynamo::TransactWriteItems(write) => transact::write(region, write, hints).await?,
+        Dynamo::ExecuteStatement(execute) => partiql::execute(region, execute, hints).await?,
+        Dynamo::BatchExecuteStatement(batch) => partiql::batch(region, batch, hints).await?,
+        Dynamo::ExecuteTransaction(transaction) => {
+            partiql::transaction(region, transaction, hints).await?
+        }
         Dynamo::CreateTable(create) => {
             defined(region, hints, tables::create(region, create).await)?
         }

@@ -28,7 +28,7 @@ use crate::versions::{STAMP_HEADER, format_stamp};
 /// Units of an item in a transaction, for one of the same item alone (DynamoDB).
 const UNITS_FACTOR: f64 = 2.0;
 
-type Ops = Vec<(TableId, WriteOp)>;
+pub(super) type Ops = Vec<(TableId, WriteOp)>;
 
 /// An item of a transaction, after its operation was handed over.
 struct Part {
@@ -48,18 +48,42 @@ pub(super) async fn write(
     let digest = *blake3::hash(format!("{request:?}").as_bytes()).as_bytes();
     let names: Vec<String> = request.writes.iter().map(|it| it.table().to_string()).collect();
     let ops = request.into_ops(|name| schema(region, &catalog, name))?;
-    let parts = parts(region, &catalog, (names, &ops), hints)?;
-    let (outcome, again) = once(region, token.map(|token| (token, digest)), ops).await?;
+    let token = token.map(|token| (token, digest));
+    let writes = Writes { names, ops, token, capacity };
+    let consumed = commit(region, &catalog, writes, hints).await?;
+    Ok(response::transact_write(&consumed))
+}
+
+/// What a transaction writes.
+pub(super) struct Writes {
+    /// The tables' names, one for each of the operations.
+    pub(super) names: Vec<String>,
+    pub(super) ops: Ops,
+    /// The request's token, and what tells it from another request of the same token.
+    pub(super) token: Option<(String, Digest)>,
+    pub(super) capacity: ReturnCapacity,
+}
+
+/// Does a transaction, and waits for what it asks for. Returns what it consumed.
+pub(super) async fn commit(
+    region: &Arc<Region>,
+    catalog: &Catalog,
+    writes: Writes,
+    hints: &Hints,
+) -> Result<Vec<Consumed>, Trouble> {
+    let Writes { names, ops, token, capacity } = writes;
+    let parts = parts(region, catalog, (names, &ops), hints)?;
+    let (outcome, again) = once(region, token, ops).await?;
     match outcome {
         Outcome::Transacted { stamp, bytes, indexed } => {
             if !again {
                 let written = parts.iter().filter(|part| part.plan.is_some()).count();
                 region.counts.writes.fetch_add(written as u64, Relaxed);
             }
-            let consumed = units(&catalog, &parts, (&bytes, &indexed), capacity);
+            let consumed = units(catalog, &parts, (&bytes, &indexed), capacity);
             let rests_on = rests_on(region, &parts, stamp, hints)?;
-            hints.tell(settle(region, &catalog, parts, rests_on).await?);
-            Ok(response::transact_write(&consumed))
+            hints.tell(settle(region, catalog, parts, rests_on).await?);
+            Ok(consumed)
         }
         Outcome::Cancelled(reasons) => {
             see(region, parts.iter().map(|part| &part.key), hints)?;
@@ -71,7 +95,7 @@ pub(super) async fn write(
             Err(ApiError::from(refusal).into())
         }
         Outcome::Elsewhere { regions, why } => {
-            Err(Trouble::Elsewhere(regions, why, foreign(&catalog, &parts)))
+            Err(Trouble::Elsewhere(regions, why, foreign(catalog, &parts)))
         }
         _ => Err(missing().into()),
     }

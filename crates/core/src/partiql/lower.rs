@@ -1,0 +1,204 @@
+//! Conditions of a `WHERE` as the trees that expressions become.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::ast::{Call, Expr};
+use super::{Error, refuse};
+use crate::expr::{Comparator, Condition, Node, Operand, Path};
+use crate::item::AttributeValue;
+
+/// The types that an attribute may have.
+const TYPES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
+
+/// The condition that an expression is.
+pub(super) fn condition(expression: &Expr) -> Result<Condition, Error> {
+    Ok(Condition::of_node(node(expression)?))
+}
+
+/// Something true or false of an item.
+pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
+    let all = |terms: &[Expr]| terms.iter().map(node).collect::<Result<Vec<_>, _>>();
+    Ok(match expression {
+        Expr::And(terms) => Node::And(all(terms)?),
+        Expr::Or(terms) => Node::Or(all(terms)?),
+        Expr::Not(inner) => Node::Not(Box::new(node(inner)?)),
+        Expr::Compare { left, op, right } => compare(left, *op, right)?,
+        Expr::Between { operand: of, low, high } => {
+            let (of, low, high) = (operand(of)?, operand(low)?, operand(high)?);
+            check_ordered("BETWEEN", [&of, &low])?;
+            check_ordered("BETWEEN", [&high, &high])?;
+            Node::Between { operand: of, low, high }
+        }
+        Expr::In { operand: of, list } => {
+            let list = list.iter().map(operand).collect::<Result<_, _>>()?;
+            Node::In { operand: operand(of)?, list }
+        }
+        Expr::Is { operand: of, kinds } => is(of, kinds)?,
+        Expr::Call(call) => truth(call)?,
+        Expr::Value(AttributeValue::Bool(true)) => Node::And(Vec::new()),
+        Expr::Value(AttributeValue::Bool(false)) => Node::Or(Vec::new()),
+        Expr::Unsupported(what) => return refuse(format!("Unsupported operation: {what}")),
+        Expr::Value(_) | Expr::Missing | Expr::Path(_) | Expr::Sum { .. } => {
+            return refuse("Expected a condition in the where clause");
+        }
+    })
+}
+
+fn is(of: &Expr, kinds: &[&'static str]) -> Result<Node, Error> {
+    let Expr::Path(path) = of else { return refuse("Unsupported operation: IsType") };
+    if kinds.is_empty() {
+        return Ok(Node::NotExists(path.clone()));
+    }
+    let test = |kind: &&'static str| Node::Type(Operand::Path(path.clone()), kind);
+    Ok(Node::Or(kinds.iter().map(test).collect()))
+}
+
+fn compare(left: &Expr, op: Comparator, right: &Expr) -> Result<Node, Error> {
+    match (left, right) {
+        // A function that is true or false, compared with one of these.
+        (Expr::Call(call), Expr::Value(AttributeValue::Bool(wanted)))
+        | (Expr::Value(AttributeValue::Bool(wanted)), Expr::Call(call))
+            if !call.is("size") && matches!(op, Comparator::Eq | Comparator::Ne) =>
+        {
+            let node = truth(call)?;
+            let positive = *wanted == (op == Comparator::Eq);
+            return Ok(if positive { node } else { Node::Not(Box::new(node)) });
+        }
+        (Expr::Path(path), Expr::Missing) | (Expr::Missing, Expr::Path(path)) => {
+            return Ok(match op {
+                Comparator::Eq => Node::NotExists(path.clone()),
+                _ => Node::Exists(path.clone()),
+            });
+        }
+        _ => {}
+    }
+    let (left, right) = (operand(left)?, operand(right)?);
+    if !matches!(op, Comparator::Eq | Comparator::Ne) {
+        check_ordered(op.symbol(), [&left, &right])?;
+    }
+    Ok(Node::Compare { left, op, right })
+}
+
+/// Only strings, numbers and binaries have an order.
+fn check_ordered(name: &str, operands: [&Operand; 2]) -> Result<(), Error> {
+    for operand in operands {
+        if let Operand::Value(value) = operand
+            && !matches!(value.type_name(), "S" | "N" | "B")
+        {
+            return wrong_type(name, value.type_name());
+        }
+    }
+    Ok(())
+}
+
+fn wrong_type<T>(name: &str, kind: &str) -> Result<T, Error> {
+    refuse(format!(
+        "Incorrect operand type for operator or function; operator or function: {name}, operand \
+         type: {kind}"
+    ))
+}
+
+/// Something that has a value in an item.
+fn operand(expression: &Expr) -> Result<Operand, Error> {
+    match expression {
+        Expr::Path(path) => Ok(Operand::Path(path.clone())),
+        Expr::Value(value) => Ok(Operand::Value(Arc::new(value.clone()))),
+        Expr::Call(call) if call.is("size") => {
+            let [of] = call.operands()?;
+            let of = operand(of)?;
+            if let Operand::Value(value) = &of
+                && matches!(value.type_name(), "N" | "BOOL" | "NULL")
+            {
+                return wrong_type("size", value.type_name());
+            }
+            Ok(Operand::Size(Box::new(of)))
+        }
+        Expr::Call(call) => call.unknown(),
+        Expr::Sum { .. } => refuse("Unsupported operation: arithmetic in the where clause"),
+        Expr::Unsupported(what) => refuse(format!("Unsupported operation: {what}")),
+        _ => refuse("Unsupported operand in the where clause"),
+    }
+}
+
+/// A call that is true or false.
+fn truth(call: &Call) -> Result<Node, Error> {
+    let name = call.lower();
+    Ok(match name.as_str() {
+        "attribute_exists" => Node::Exists(path_of(call)?),
+        "attribute_not_exists" => Node::NotExists(path_of(call)?),
+        "attribute_type" => {
+            let [of, kind] = call.operands()?;
+            let Expr::Value(value) = kind else {
+                return wrong_type(&name, "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}");
+            };
+            let AttributeValue::S(kind) = value else {
+                return wrong_type(&name, value.type_name());
+            };
+            let Some(kind) = TYPES.into_iter().find(|known| known == kind) else {
+                return refuse(format!(
+                    "Invalid attribute type name found; type: {kind}, valid types: {{{}}}",
+                    TYPES.join(",")
+                ));
+            };
+            Node::Type(operand(of)?, kind)
+        }
+        "begins_with" => {
+            let [of, prefix] = call.operands()?;
+            let (of, prefix) = (operand(of)?, operand(prefix)?);
+            for part in [&of, &prefix] {
+                if let Operand::Value(value) = part
+                    && !matches!(value.type_name(), "S" | "B")
+                {
+                    return wrong_type(&name, value.type_name());
+                }
+            }
+            Node::BeginsWith(of, prefix)
+        }
+        "contains" => {
+            let [of, part] = call.operands()?;
+            Node::Contains(operand(of)?, operand(part)?)
+        }
+        _ => return call.unknown(),
+    })
+}
+
+fn path_of(call: &Call) -> Result<Path, Error> {
+    let [of] = call.operands()?;
+    match of {
+        Expr::Path(path) => Ok(path.clone()),
+        _ => refuse(format!(
+            "Operator or function requires a document path; operator or function: {}",
+            call.lower()
+        )),
+    }
+}
+
+impl Call {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    pub(super) fn lower(&self) -> alloc::string::String {
+        self.name.to_ascii_lowercase()
+    }
+
+    pub(super) fn unknown<T>(&self) -> Result<T, Error> {
+        refuse(format!("Unrecognized function: {} at {}", self.lower(), self.span))
+    }
+
+    /// The operands, where there are so many.
+    pub(super) fn operands<const N: usize>(&self) -> Result<[&Expr; N], Error> {
+        let operands: Vec<&Expr> = self.arguments.iter().map(|(argument, _)| argument).collect();
+        let count = operands.len();
+        operands.try_into().or_else(|_| {
+            refuse(format!(
+                "Incorrect number of operands for operator or function; operator or function: {}, \
+                 number of operands: {count}",
+                self.lower()
+            ))
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! PartiQL: statements parsed into the operations that the rest of the code knows.
+//!
+//! A text with its parameters becomes a [`Statement`]; held against a table's schema it becomes a
+//! [`WriteOp`](crate::table::WriteOp) or a [`Read`]. Messages are DynamoDB's own, as the Parity
+//! Suite has measured them. A syntax error ends a parse at once; what is wrong with a statement of
+//! right syntax is told after it. Recursion is bounded before it is gone into.
+
+mod ast;
+mod lexer;
+mod lower;
+mod parser;
+mod plan;
+mod term;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+
+pub use ast::{Returning, Select, Statement, Target};
+pub use parser::parse;
+pub use plan::{Output, Read};
+
+/// Characters of one statement (DynamoDB).
+pub const STATEMENT_CHARS_MAX: usize = 8192;
+/// Nested parentheses, negations, lists and maps: keeps every recursion far from a thread's stack.
+const DEPTH_MAX: usize = 64;
+const TOO_DEEP: &str = "Expression is nested too deeply";
+
+/// Why a statement is refused. `Display` is DynamoDB's message to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The text is no statement.
+    #[error("Statement wasn't well formed, can't be processed: {0}")]
+    Malformed(String),
+    /// The statement is well formed, but is not one that can be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn malformed<T>(reason: &str) -> Result<T, Error> {
+    Err(Error::Malformed(reason.into()))
+}
+
+fn refuse<T>(reason: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Refused(reason.into()))
+}

@@ -1,0 +1,172 @@
+//! What a statement that changes an item asks of its table.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::ast::{Call, Change, Clause, Expr, Insert, Returning, Select, Statement};
+use super::lower;
+use super::plan::exact_key;
+use super::{Error, refuse};
+use crate::expr::{Condition, Node, Path, SetOperand, SetValue, Update};
+use crate::item::{AttributeValue, validate};
+use crate::table::{Action, ReturnValues, Schema, WriteOp};
+
+const NO_KEY: &str = "Where clause does not contain a mandatory equality on all key attributes";
+
+impl Statement {
+    /// The write that it asks of a table of the given schema.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with DynamoDB's message.
+    pub fn write(&self, schema: &Schema) -> Result<WriteOp, Error> {
+        match self {
+            Self::Select(select) | Self::Exists(select) => exists(select, schema),
+            Self::Insert(insert) => insert_op(insert, schema),
+            Self::Update(change) => update_op(change, schema),
+            Self::Delete(change) => delete_op(change, schema),
+        }
+    }
+
+    /// Whether its failed condition says that there is such an item.
+    #[must_use]
+    pub const fn is_insert(&self) -> bool {
+        matches!(self, Self::Insert(_))
+    }
+}
+
+fn exists(select: &Select, schema: &Schema) -> Result<WriteOp, Error> {
+    let (key, condition) = select.check(schema)?;
+    Ok(WriteOp { condition: Some(condition), ..WriteOp::new(key, Action::Check) })
+}
+
+fn attribute(name: &str) -> Path {
+    Path { root: name.to_string(), steps: Vec::new() }
+}
+
+fn insert_op(insert: &Insert, schema: &Schema) -> Result<WriteOp, Error> {
+    let refused = |text: String| Error::Refused(text);
+    validate(&insert.item).map_err(|error| refused(error.to_string()))?;
+    let key = schema.key_of(&insert.item).map_err(|refusal| refused(refusal.to_string()))?;
+    let absent = Node::NotExists(attribute(&schema.partition.name));
+    Ok(WriteOp {
+        condition: Some(Condition::of_node(absent)),
+        ..WriteOp::new(key, Action::Put(insert.item.clone()))
+    })
+}
+
+/// The key, and the nodes of the condition behind it.
+fn keyed(change: &Change, schema: &Schema) -> Result<(WriteOp, Vec<Node>), Error> {
+    if change.target.index.is_some() {
+        return refuse("This operation is not supported on an index");
+    }
+    let Some(filter) = &change.filter else { return refuse(NO_KEY) };
+    let (key, rest) = exact_key(filter, schema)?;
+    let Some(key) = key else { return refuse(NO_KEY) };
+    let nodes = rest.into_iter().map(lower::node).collect::<Result<Vec<_>, _>>()?;
+    let return_values = match change.returning {
+        None => ReturnValues::None,
+        Some(Returning::AllOld) => ReturnValues::AllOld,
+        Some(Returning::ModifiedOld) => ReturnValues::UpdatedOld,
+        Some(Returning::AllNew) => ReturnValues::AllNew,
+        Some(Returning::ModifiedNew) => ReturnValues::UpdatedNew,
+    };
+    Ok((WriteOp { return_values, ..WriteOp::new(key, Action::Delete) }, nodes))
+}
+
+fn delete_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
+    let (op, nodes) = keyed(change, schema)?;
+    let condition = (!nodes.is_empty()).then(|| Condition::of_node(Node::And(nodes)));
+    Ok(WriteOp { condition, ..op })
+}
+
+/// An `UPDATE` changes items that are there, and creates none.
+fn update_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
+    let update = update(&change.clauses)?;
+    let (op, mut nodes) = keyed(change, schema)?;
+    nodes.insert(0, Node::Exists(attribute(&schema.partition.name)));
+    Ok(WriteOp {
+        action: Action::Update(update),
+        condition: Some(Condition::of_node(Node::And(nodes))),
+        ..op
+    })
+}
+
+fn update(clauses: &[Clause]) -> Result<Update, Error> {
+    let mut update = Update::default();
+    for clause in clauses {
+        let pushed = match clause {
+            Clause::Remove(path) => update.push_remove(path.clone()),
+            Clause::Set(path, Expr::Call(call)) if call.is("set_add") => {
+                update.push_add(path.clone(), set(call, path)?)
+            }
+            Clause::Set(path, Expr::Call(call)) if call.is("set_delete") => {
+                update.push_delete(path.clone(), set(call, path)?)
+            }
+            Clause::Set(path, Expr::Missing) => update.push_remove(path.clone()),
+            Clause::Set(path, value) => update.push_set(path.clone(), set_value(value)?),
+        };
+        if let Err(reason) = pushed {
+            return refuse(format!("Invalid UpdateExpression: {reason}"));
+        }
+    }
+    Ok(update)
+}
+
+/// What `set_add` or `set_delete` is given.
+fn set(call: &Call, target: &Path) -> Result<Arc<AttributeValue>, Error> {
+    let name = call.name.to_ascii_uppercase();
+    let [(first, at), (second, _)] = &call.arguments[..] else {
+        return refuse(format!("{name} must have exactly two arguments at {}", call.span));
+    };
+    if !matches!(first, Expr::Path(path) if path == target) {
+        return refuse(format!(
+            "The first argument to {name} must equal the assignment value at {}",
+            call.span
+        ));
+    }
+    match second {
+        Expr::Value(
+            set @ (AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_)),
+        ) => Ok(Arc::new(set.clone())),
+        _ => refuse(format!("The second argument to {name} must be a value with type SET at {at}")),
+    }
+}
+
+fn set_value(expression: &Expr) -> Result<SetValue, Error> {
+    match expression {
+        Expr::Sum { left, right, minus } => {
+            let (left, right) = (set_operand(left)?, set_operand(right)?);
+            Ok(if *minus { SetValue::Minus(left, right) } else { SetValue::Plus(left, right) })
+        }
+        other => Ok(SetValue::Plain(set_operand(other)?)),
+    }
+}
+
+fn set_operand(expression: &Expr) -> Result<SetOperand, Error> {
+    match expression {
+        Expr::Path(path) => Ok(SetOperand::Path(path.clone())),
+        Expr::Value(value) => Ok(SetOperand::Value(Arc::new(value.clone()))),
+        Expr::Call(call) if call.is("list_append") => {
+            let [first, second] = call.operands()?;
+            let operand = |expression| set_operand(expression).map(alloc::boxed::Box::new);
+            Ok(SetOperand::ListAppend(operand(first)?, operand(second)?))
+        }
+        Expr::Call(call) if call.is("if_not_exists") => {
+            let [first, second] = call.operands()?;
+            let Expr::Path(path) = first else {
+                return refuse(
+                    "Operator or function requires a document path; operator or function: \
+                     if_not_exists",
+                );
+            };
+            let other = alloc::boxed::Box::new(set_operand(second)?);
+            Ok(SetOperand::IfNotExists(path.clone(), other))
+        }
+        Expr::Call(call) => call.unknown(),
+        Expr::Unsupported(what) => refuse(format!("Unsupported operation: {what}")),
+        _ => refuse("Unsupported operand in a SET clause"),
+    }
+}

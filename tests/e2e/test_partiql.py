@@ -1,0 +1,154 @@
+"""PartiQL through boto3: statements, batches and transactions of them, and the typed exceptions.
+
+With DYNAMODB_ENDPOINT set, the file tests that endpoint instead: it does not know whom it tests.
+"""
+
+import os
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from cluster import schema
+from support import REGIONS
+
+REFERENCE = os.environ.get("DYNAMODB_ENDPOINT")
+TABLE = "statements"
+MALFORMED = "Statement wasn't well formed, can't be processed: "
+
+
+@pytest.fixture(scope="module")
+def client(request):
+    endpoint = REFERENCE or request.getfixturevalue("pangea").endpoint(REGIONS[0])
+    config = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("dynamodb", region_name=REGIONS[0], endpoint_url=endpoint, config=config)
+    client.create_table(TableName=TABLE, **schema(True), BillingMode="PAY_PER_REQUEST")
+    client.get_waiter("table_exists").wait(TableName=TABLE)
+    for n in range(6):
+        put(client, "list", f"o{n}", n={"N": str(n)})
+    yield client
+    client.delete_table(TableName=TABLE)
+
+
+def put(client, pk, sk="s", **attributes):
+    client.put_item(TableName=TABLE, Item={"pk": {"S": pk}, "sk": {"S": sk}, **attributes})
+
+
+def got(client, pk, sk="s"):
+    key = {"pk": {"S": pk}, "sk": {"S": sk}}
+    return client.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item")
+
+
+def run(client, statement, *parameters, **more):
+    if parameters:
+        more["Parameters"] = list(parameters)
+    return client.execute_statement(Statement=statement, **more)
+
+
+def refused(client, statement, *parameters):
+    with pytest.raises(ClientError) as error:
+        run(client, statement, *parameters)
+    error = error.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_items_come_and_go(client):
+    insert = f"INSERT INTO \"{TABLE}\" VALUE {{'pk': ?, 'sk': 's', 'l': [1, {{'x': TRUE}}]}}"
+    assert run(client, insert, {"S": "new"})["Items"] == []
+    assert got(client, "new")["l"] == {"L": [{"N": "1"}, {"M": {"x": {"BOOL": True}}}]}
+    with pytest.raises(client.exceptions.DuplicateItemException) as twice:
+        run(client, insert, {"S": "new"})
+    message = "Duplicate primary key exists in table"
+    assert twice.value.response["Error"]["Message"] == message
+    where = "WHERE pk = 'new' AND sk = 's'"
+    update = f"UPDATE {TABLE} SET l = list_append(l, [2]) SET n = 1 {where}"
+    assert run(client, f"{update} RETURNING MODIFIED NEW *")["Items"][0]["n"] == {"N": "1"}
+    add = f"UPDATE {TABLE} SET tags = set_add(tags, <<'a', 'b'>>) REMOVE l {where}"
+    run(client, add)
+    assert sorted(got(client, "new")["tags"]["SS"]) == ["a", "b"]
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        run(client, f"DELETE FROM {TABLE} {where} AND n > 1")
+    old = run(client, f"DELETE FROM {TABLE} {where} AND n = 1 RETURNING ALL OLD *")["Items"]
+    assert [item["pk"]["S"] for item in old] == ["new"]
+    assert got(client, "new") is None
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        run(client, update)
+
+
+def test_selects_and_pages(client):
+    select = f"SELECT sk, n FROM {TABLE} WHERE pk = 'list' AND sk >= 'o1' ORDER BY sk DESC"
+    items, token, pages = [], {}, 0
+    while True:
+        answer = run(client, select, Limit=2, **token)
+        items += answer["Items"]
+        pages += 1
+        if "NextToken" not in answer:
+            break
+        token = {"NextToken": answer["NextToken"]}
+    assert [item["sk"]["S"] for item in items] == ["o5", "o4", "o3", "o2", "o1"]
+    assert set(items[0]) == {"sk", "n"} and pages == 3
+    both = f"SELECT n FROM {TABLE} WHERE pk IN ['list', 'none'] AND sk = 'o4'"
+    assert run(client, both)["Items"] == [{"n": {"N": "4"}}]
+    scan = f"SELECT * FROM {TABLE} WHERE n BETWEEN ? AND 3"
+    found = run(client, scan, {"N": "2"}, ReturnConsumedCapacity="TOTAL")
+    assert sorted(item["sk"]["S"] for item in found["Items"]) == ["o2", "o3"]
+    assert found["ConsumedCapacity"]["CapacityUnits"] == 0.5
+
+
+def test_batches(client):
+    put(client, "batch", "a", n={"N": "1"})
+    where = "WHERE pk = 'batch' AND sk"
+    answers = client.batch_execute_statement(Statements=[
+        {"Statement": f"SELECT * FROM {TABLE} {where} = 'a'"},
+        {"Statement": f"SELECT * FROM {TABLE} WHERE pk = 'batch'"},
+        {"Statement": "SELECT * FROM nothere WHERE pk = 'x'"},
+    ])["Responses"]
+    assert answers[0]["Item"]["n"] == {"N": "1"}
+    assert answers[1]["Error"] == {"Code": "ValidationError", "Message": "Select statements within "
+                                   "BatchExecuteStatement must specify the primary key in the "
+                                   "where clause."}
+    assert answers[2]["Error"]["Code"] == "ResourceNotFound"
+    writes = client.batch_execute_statement(Statements=[
+        {"Statement": f"INSERT INTO {TABLE} VALUE {{'pk': 'batch', 'sk': 'a'}}"},
+        {"Statement": f"UPDATE {TABLE} SET n = 2 {where} = 'b'"},
+        {"Statement": f"INSERT INTO {TABLE} VALUE {{'pk': 'batch', 'sk': 'c'}}"},
+    ])["Responses"]
+    codes = [answer.get("Error", {}).get("Code") for answer in writes]
+    assert codes == ["DuplicateItem", "ConditionalCheckFailed", None]
+    assert got(client, "batch", "c") is not None
+
+
+def test_transactions(client):
+    put(client, "tx", "a", n={"N": "1"})
+    where = "WHERE pk = 'tx' AND sk"
+    exists = f"EXISTS(SELECT * FROM {TABLE} {where} = 'a' AND n = 1)"
+    insert = f"INSERT INTO {TABLE} VALUE {{'pk': 'tx', 'sk': 'b'}}"
+    answer = client.execute_transaction(
+        TransactStatements=[{"Statement": exists}, {"Statement": insert}])
+    assert answer["Responses"] == []
+    with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+        client.execute_transaction(TransactStatements=[
+            {"Statement": f"UPDATE {TABLE} SET n = 2 {where} = 'a'"}, {"Statement": insert}])
+    reasons = cancelled.value.response["CancellationReasons"]
+    assert [reason["Code"] for reason in reasons] == ["None", "DuplicateItem"]
+    assert got(client, "tx", "a")["n"] == {"N": "1"}
+    reads = client.execute_transaction(TransactStatements=[
+        {"Statement": f"SELECT n FROM {TABLE} {where} = 'a'"},
+        {"Statement": f"SELECT * FROM {TABLE} {where} = 'z'"}])["Responses"]
+    assert reads == [{"Item": {"n": {"N": "1"}}}, {}]
+
+
+def test_what_is_refused(client):
+    for statement, code, message in [
+        ("SELECTT * FROMM x", "ValidationException", None),
+        (f"SELECT * FROM {TABLE} WHERE", "ValidationException", f"{MALFORMED}Unexpected term"),
+        (f"DELETE FROM {TABLE} WHERE pk = 'x'", "ValidationException",
+         "Where clause does not contain a mandatory equality on all key attributes"),
+        ("SELECT * FROM nothere", "ResourceNotFoundException", "Requested resource not found"),
+        (f"SELECT * FROM {TABLE}.nothere", "ValidationException",
+         "The table does not have the specified index: nothere"),
+        ("SELECT * FROM t WHERE " + "(" * 4000, "ValidationException", None),
+    ]:
+        found = refused(client, statement)
+        assert found[0] == code and message in (None, found[1]), statement
