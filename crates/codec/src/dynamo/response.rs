@@ -42,10 +42,57 @@ pub fn get_siblings(
     })
 }
 
+/// Of an item collection, the items of one partition of a table with local indexes: its partition
+/// key, and between which two sizes in GB it is (DynamoDB `ItemCollectionMetrics`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionMetrics {
+    /// The partition key by name.
+    pub key: Attributes,
+    /// From, and to.
+    pub size_gb: (u64, u64),
+}
+
 /// The body for `PutItem`, `UpdateItem` and `DeleteItem`.
 #[must_use]
-pub fn written(returned: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
-    one("Attributes", returned, consumed)
+pub fn written(
+    returned: Option<&Attributes>,
+    consumed: Option<&Consumed>,
+    collection: Option<&CollectionMetrics>,
+) -> Vec<u8> {
+    let bytes = returned.map_or(0, body_bytes);
+    sized_body(bytes, |body| {
+        if let Some(returned) = returned {
+            write_attributes(body.member("Attributes"), returned);
+        }
+        total(body, consumed);
+        if let Some(collection) = collection {
+            write_collection(body.member("ItemCollectionMetrics"), collection);
+        }
+    })
+}
+
+fn write_collection(out: &mut Vec<u8>, collection: &CollectionMetrics) {
+    let mut object = Object::new(out);
+    write_attributes(object.member("ItemCollectionKey"), &collection.key);
+    object.value("SizeEstimateRangeGB", &[collection.size_gb.0, collection.size_gb.1]);
+    object.end();
+}
+
+/// By table; no member without any.
+fn write_collections(
+    body: &mut Object<'_>,
+    collections: &BTreeMap<String, Vec<CollectionMetrics>>,
+) {
+    if collections.is_empty() {
+        return;
+    }
+    let mut tables = Object::new(body.member("ItemCollectionMetrics"));
+    for (table, collections) in collections {
+        let mut list = Array::new(tables.member(table));
+        collections.iter().for_each(|it| write_collection(list.element(), it));
+        list.end();
+    }
+    tables.end();
 }
 
 /// The body for `Query` and `Scan`, with the key to go on behind; `Items` is left out where only the count was wanted.
@@ -96,6 +143,7 @@ pub fn batch_get(
 pub fn batch_write(
     unprocessed: &BTreeMap<String, Vec<BatchWrite>>,
     consumed: &[Consumed],
+    collections: &BTreeMap<String, Vec<CollectionMetrics>>,
 ) -> Vec<u8> {
     body(|body| {
         let mut tables = Object::new(body.member("UnprocessedItems"));
@@ -108,13 +156,20 @@ pub fn batch_write(
         }
         tables.end();
         totals(body, consumed);
+        write_collections(body, collections);
     })
 }
 
 /// The body for `TransactWriteItems`.
 #[must_use]
-pub fn transact_write(consumed: &[Consumed]) -> Vec<u8> {
-    body(|body| totals(body, consumed))
+pub fn transact_write(
+    consumed: &[Consumed],
+    collections: &BTreeMap<String, Vec<CollectionMetrics>>,
+) -> Vec<u8> {
+    body(|body| {
+        totals(body, consumed);
+        write_collections(body, collections);
+    })
 }
 
 /// The body for `TransactGetItems`: what was found for each item asked for, in order.
@@ -220,14 +275,17 @@ fn sized_body(bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
 }
 
 fn one(member: &str, item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
-    // Some ten bytes of quotes, colons and type to each attribute.
-    let bytes = item.map_or(0, |item| item_size(item) + 16 * item.len() + 64);
-    sized_body(bytes, |body| {
+    sized_body(item.map_or(0, body_bytes), |body| {
         if let Some(item) = item {
             write_attributes(body.member(member), item);
         }
         total(body, consumed);
     })
+}
+
+/// About as long as an item is in a body: ten bytes of quotes, colons and type to each attribute.
+fn body_bytes(item: &Attributes) -> usize {
+    item_size(item) + 16 * item.len() + 64
 }
 
 fn total(body: &mut Object<'_>, consumed: Option<&Consumed>) {

@@ -13,7 +13,7 @@ use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::index::IndexId;
-use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
+use pangea_core::item::{Attributes, ItemKey, KeyValue, PrimaryKey, item_size};
 use pangea_core::merge::{Body, Stored, VersionVector};
 use pangea_core::replica::{Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
@@ -194,6 +194,22 @@ impl StoreView {
             if rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(rows)
+    }
+
+    /// The bytes of all rows of a partition, without looking into them.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn partition_bytes(&self, table: TableId, partition: &KeyValue) -> Result<u64, Fault> {
+        let prefix = key::partition(table, partition);
+        let end = key::after_prefix(&prefix);
+        let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut bytes = 0;
+        self.view.scan(Space::Items, (Bound::Included(&prefix), upper), false, &mut |_, row| {
+            bytes += row.len() as u64;
+            ControlFlow::Continue(())
+        })?;
+        Ok(bytes)
     }
 
     /// How many live rows a table has, and their bytes, without looking into them.

@@ -75,7 +75,10 @@ fn bodies_are_what_clients_read() {
         body,
         r#"{"Item":{"id":{"S":"k"}},"ConsumedCapacity":{"TableName":"t","CapacityUnits":0.5}}"#
     );
-    assert_eq!(text(response::written(Some(&item), None)), r#"{"Attributes":{"id":{"S":"k"}}}"#);
+    assert_eq!(
+        text(response::written(Some(&item), None, None)),
+        r#"{"Attributes":{"id":{"S":"k"}}}"#
+    );
     let result = PageResult {
         items: vec![item.clone()],
         count: 1,
@@ -98,7 +101,7 @@ fn bodies_are_what_clients_read() {
         "t".to_owned(),
         vec![BatchWrite::Put(item.clone()), BatchWrite::Delete(item)],
     )]);
-    let body = text(response::batch_write(&left, &[consumed]));
+    let body = text(response::batch_write(&left, &[consumed], &Default::default()));
     assert_eq!(
         body,
         flat(

@@ -132,5 +132,5 @@ fn reads_are_answered_in_order() {
         String::from_utf8_lossy(&response::transact_get(&[Some(item), None], &consumed)),
         r#"{"Responses":[{"Item":{"v":{"N":"1"}}},{}],"ConsumedCapacity":[{"TableName":"music","CapacityUnits":4.0}]}"#
     );
-    assert_eq!(response::transact_write(&[]), b"{}");
+    assert_eq!(response::transact_write(&[], &Default::default()), b"{}");
 }

@@ -23,6 +23,7 @@ use pangea_core::time::Stamp;
 use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
 
+use super::collections;
 use super::hints::{self, Hints, format_context};
 use super::{Trouble, missing, serving, store_fault, write_fault};
 use crate::region::durable::{self, Plan};
@@ -124,9 +125,9 @@ pub(super) fn add_indexes(
 pub(super) async fn put(region: &Region, put: PutItem, hints: &Hints) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &put.table)?;
-    let (table, capacity) = (put.table.clone(), put.capacity);
+    let (table, capacity, metrics) = (put.table.clone(), put.capacity, put.collection_metrics);
     let op = put.into_op(&entry.schema)?;
-    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
+    write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
 pub(super) async fn update(
@@ -136,9 +137,10 @@ pub(super) async fn update(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &update.table)?;
-    let (table, capacity) = (update.table.clone(), update.capacity);
+    let (table, capacity, metrics) =
+        (update.table.clone(), update.capacity, update.collection_metrics);
     let op = update.into_op(&entry.schema)?;
-    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
+    write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
 pub(super) async fn delete(
@@ -148,9 +150,10 @@ pub(super) async fn delete(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &delete.table)?;
-    let (table, capacity) = (delete.table.clone(), delete.capacity);
+    let (table, capacity, metrics) =
+        (delete.table.clone(), delete.capacity, delete.collection_metrics);
     let op = delete.into_op(&entry.schema)?;
-    write(region, (&catalog, entry), op, hints, (&table, capacity)).await
+    write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
 async fn write(
@@ -158,10 +161,12 @@ async fn write(
     of: (&Catalog, &TableEntry),
     op: WriteOp,
     hints: &Hints,
-    told: (&str, ReturnCapacity),
+    (told, metrics): ((&str, ReturnCapacity), bool),
 ) -> Result<Vec<u8>, Trouble> {
+    let partition = op.key.partition.clone();
     let (returned, consumed) = written(region, of, op, hints, told).await?;
-    Ok(response::written(returned.as_ref(), Some(&consumed)))
+    let collection = collections::of_item(region, of.1, &partition, metrics)?;
+    Ok(response::written(returned.as_ref(), Some(&consumed), collection.as_ref()))
 }
 
 /// Does a write, and waits for what it asks for. Returns what it returns and consumed.
@@ -357,6 +362,12 @@ pub(super) async fn batch_write(
             checked.push((of, entry.id, op));
         }
     }
+    let items: Vec<(String, ItemKey)> = checked
+        .iter()
+        .map(|((name, _), table, op)| {
+            (name.clone(), ItemKey { table: *table, primary: op.key.clone() })
+        })
+        .collect();
     let mut writing = JoinSet::new();
     for (of, table, op) in checked {
         let region = Arc::clone(region);
@@ -391,7 +402,8 @@ pub(super) async fn batch_write(
     }
     settle(region, plans, &newest, hints).await?;
     let consumed: Vec<Consumed> = units.into_values().collect();
-    Ok(response::batch_write(&BTreeMap::new(), &consumed))
+    let collections = collections::of_items(region, &catalog, items, batch.collection_metrics)?;
+    Ok(response::batch_write(&BTreeMap::new(), &consumed, &collections))
 }
 
 /// Waits for what each table asks for; the response says where it fell short, if it did.

@@ -2,6 +2,7 @@
 //!
 //! No request waits on another region, unless it asks for more than this one has.
 
+mod collections;
 mod control;
 mod hints;
 mod items;

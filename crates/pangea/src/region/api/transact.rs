@@ -17,6 +17,7 @@ use pangea_core::node::Outcome;
 use pangea_core::table::{Action, Schema, WriteOp};
 use pangea_core::time::Stamp;
 
+use super::collections;
 use super::hints::Hints;
 use super::items::{add_indexes, consumed, see};
 use super::{Trouble, internal, missing, serving, store_fault, write_fault};
@@ -45,13 +46,20 @@ pub(super) async fn write(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let (token, capacity) = (request.token.clone(), request.capacity);
+    let metrics = request.collection_metrics;
     let digest = *blake3::hash(format!("{request:?}").as_bytes()).as_bytes();
     let names: Vec<String> = request.writes.iter().map(|it| it.table().to_string()).collect();
     let ops = request.into_ops(|name| schema(region, &catalog, name))?;
     let token = token.map(|token| (token, digest));
+    let written = names.iter().zip(&ops).filter(|(_, (_, op))| op.action != Action::Check);
+    let item = |(name, (table, op)): (&String, &(TableId, WriteOp))| {
+        (name.clone(), ItemKey { table: *table, primary: op.key.clone() })
+    };
+    let items: Vec<(String, ItemKey)> = written.map(item).collect();
     let writes = Writes { names, ops, token, capacity };
     let consumed = commit(region, &catalog, writes, hints).await?;
-    Ok(response::transact_write(&consumed))
+    let collections = collections::of_items(region, &catalog, items, metrics)?;
+    Ok(response::transact_write(&consumed, &collections))
 }
 
 /// What a transaction writes.
