@@ -1,0 +1,162 @@
+"""Secondary indexes in every region: made with the table, on a live table, across conflicts."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support import PATIENCE, REGIONS, eventually
+from test_conflicts import Cut
+
+HOME, SECOND, _ = REGIONS
+ITEMS = 300
+
+
+def index(name, *keys, projection="ALL", include=None):
+    roles = ["HASH", "RANGE", "RANGE"]
+    more = {"NonKeyAttributes": include} if include else {}
+    return {"IndexName": name, "Projection": {"ProjectionType": projection, **more},
+            "KeySchema": [{"AttributeName": key, "KeyType": role}
+                          for key, role in zip(keys, roles)]}
+
+
+def attributes(**kinds):
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in kinds.items()]
+
+
+@pytest.fixture(scope="module")
+def table(pangea):
+    """Orders by customer, in all regions, with a local and a global index from the start."""
+    name = "orders"
+    pangea.client(HOME).create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=attributes(pk="S", sk="S", total="N", state="S", day="S"),
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"},
+                   {"AttributeName": "sk", "KeyType": "RANGE"}],
+        LocalSecondaryIndexes=[index("by-total", "pk", "total", projection="KEYS_ONLY")],
+        GlobalSecondaryIndexes=[index("by-state", "state", "day", "total")])
+    for region in REGIONS[1:]:
+        pangea.add_replica(name, region)
+    home = pangea.resource(HOME).Table(name)
+    with home.batch_writer() as batch:
+        for n in range(ITEMS):
+            item = {"pk": f"c{n % 10}", "sk": f"o{n:03}", "note": "x" * (n % 7)}
+            if n % 3:
+                item |= {"total": n - 100, "state": ["new", "paid"][n % 2], "day": f"d{n % 5}"}
+            batch.put_item(Item=item)
+    return name
+
+
+def query(pangea, region, table, name, condition, values, **options):
+    pages = pangea.client(region).get_paginator("query").paginate(
+        TableName=table, IndexName=name, KeyConditionExpression=condition,
+        ExpressionAttributeNames={f"#{at}": at for at in ("state", "day", "total")
+                                  if f"#{at}" in condition},
+        ExpressionAttributeValues=values, **options)
+    return [item for page in pages for item in page["Items"]]
+
+
+def verified(pangea, table):
+    """Every index of every region as `pangea table verify` counts it; it ends with 0."""
+    return [(report["region"], one["index"], one["ready"], one["items"],
+             one["missing"], one["surplus"])
+            for report in pangea.json("table", "verify", table) for one in report["indexes"]]
+
+
+def test_every_region_reads_through_indexes(pangea, table):
+    wanted = [n for n in range(ITEMS) if n % 3 and n % 2]
+    for region in REGIONS:
+        def found(region=region):
+            return query(pangea, region, table, "by-state", "#state = :s", {":s": {"S": "paid"}},
+                         PaginationConfig={"PageSize": 17})
+        items = eventually(lambda: len(found()) == len(wanted) and found(), f"items in {region}")
+        order = [(item["day"]["S"], int(item["total"]["N"])) for item in items]
+        assert order == sorted(order)
+        assert {item["sk"]["S"] for item in items} == {f"o{n:03}" for n in wanted}
+        of_day = query(pangea, region, table, "by-state",
+                       "#state = :s AND #day = :d AND #total < :t",
+                       {":s": {"S": "paid"}, ":d": {"S": "d1"}, ":t": {"N": "0"}})
+        assert {item["sk"]["S"] for item in of_day} == {
+            f"o{n:03}" for n in wanted if n % 5 == 1 and n < 100}
+
+
+def test_a_local_index_is_read_strongly_and_reaches_the_table(pangea, table):
+    condition, values = "pk = :p AND #total BETWEEN :a AND :b", {
+        ":p": {"S": "c1"}, ":a": {"N": "-50"}, ":b": {"N": "50"}}
+    keys = query(pangea, HOME, table, "by-total", condition, values, ConsistentRead=True)
+    assert keys and all(set(item) == {"pk", "sk", "total"} for item in keys)
+    whole = query(pangea, HOME, table, "by-total", condition, values, Select="ALL_ATTRIBUTES")
+    assert [item["sk"] for item in whole] == [item["sk"] for item in keys]
+    assert all("note" in item for item in whole)
+    with pytest.raises(ClientError, match="Consistent reads are not supported on global"):
+        query(pangea, HOME, table, "by-state", "#state = :s", {":s": {"S": "new"}},
+              ConsistentRead=True)
+
+
+def test_an_index_of_a_live_table_is_filled_in_every_region(pangea, table):
+    pangea.client(HOME).update_table(
+        TableName=table, AttributeDefinitions=attributes(sk="S", day="S"),
+        GlobalSecondaryIndexUpdates=[{"Create": index(
+            "by-day", "day", "sk", projection="INCLUDE", include=["total"])}])
+    # Written while it is being filled, or not: nobody can tell afterwards.
+    pangea.client(SECOND).put_item(
+        TableName=table, Item={"pk": {"S": "c1"}, "sk": {"S": "late"}, "day": {"S": "d1"}})
+    expected = sum(1 for n in range(ITEMS) if n % 3 and n % 5 == 1) + 1
+
+    def filled():
+        return all(len(query(pangea, region, table, "by-day", "#day = :d", {":d": {"S": "d1"}}))
+                   == expected for region in REGIONS)
+
+    eventually(filled, "the index in every region")
+    for region in REGIONS:
+        shown = pangea.client(region).describe_table(TableName=table)["Table"]
+        states = {one["IndexName"]: one["IndexStatus"] for one in shown["GlobalSecondaryIndexes"]}
+        assert states == {"by-state": "ACTIVE", "by-day": "ACTIVE"}
+    reports = verified(pangea, table)
+    assert {report[:2] for report in reports} == {
+        (region, name) for region in REGIONS for name in ("by-total", "by-state", "by-day")}
+    assert all(report[2] and report[3] and not report[4] and not report[5] for report in reports)
+    pangea.client(HOME).update_table(
+        TableName=table, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-day"}}])
+
+    def gone():
+        for region in REGIONS:
+            with pytest.raises(ClientError, match="does not have the specified index: by-day"):
+                query(pangea, region, table, "by-day", "#day = :d", {":d": {"S": "d1"}})
+        return True
+
+    eventually(gone, "the end of the index")
+
+
+def test_an_index_shows_what_the_merge_of_a_conflict_shows(pangea, table):
+    key = {"pk": {"S": "torn"}, "sk": {"S": "0"}}
+
+    def put(region, state):
+        pangea.client(region).put_item(TableName=table, Item={
+            **key, "state": {"S": state}, "day": {"S": "d9"}, "total": {"N": "1"}})
+
+    put(HOME, "both")
+    eventually(lambda: pangea.client(SECOND).get_item(TableName=table, Key=key).get("Item"),
+               "the item in the second region")
+    with Cut(pangea):
+        put(HOME, "lost")
+        put(SECOND, "won")
+    for region in REGIONS:
+        for state, count in (("both", 0), ("lost", 0), ("won", 1)):
+            eventually(lambda region=region, state=state, count=count: len(query(
+                pangea, region, table, "by-state", "#state = :s", {":s": {"S": state}})) == count,
+                f"{count} {state} in {region}", timeout=PATIENCE)
+    assert all(not report[4] and not report[5] for report in verified(pangea, table))
+
+
+def test_values_that_can_be_no_index_key_are_refused(pangea, table):
+    client = pangea.client(HOME)
+    for value, message in (
+            ({"S": "ten"}, "Type mismatch for Index Key total Expected: N Actual: S"),
+            ({"NULL": True}, "Type mismatch for Index Key total Expected: N Actual: NULL")):
+        with pytest.raises(ClientError, match=message):
+            client.put_item(TableName=table, Item={
+                "pk": {"S": "bad"}, "sk": {"S": "0"}, "total": value})
+    with pytest.raises(ClientError, match="empty string value. IndexName: by-state, IndexKey: "):
+        client.put_item(TableName=table, Item={
+            "pk": {"S": "bad"}, "sk": {"S": "0"}, "state": {"S": ""}})
+    assert "Item" not in client.get_item(
+        TableName=table, Key={"pk": {"S": "bad"}, "sk": {"S": "0"}})
