@@ -6,7 +6,8 @@
 //! puts and removes its entries in the same batch ([`crate::node`]), whoever wrote it: an index is
 //! a function of the merged view, the same in every region.
 //!
-//! An item that lacks a key attribute of an index, or has one of another type, is not in it.
+//! An item that lacks a key attribute of an index, or has one of another type or too long a one, is
+//! not in it: such an item was written before the index was made.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -105,7 +106,11 @@ impl Index {
             let values = attributes.iter().map(|attribute| key_value(attribute, item));
             values.collect::<Option<Vec<KeyValue>>>()
         };
-        Some(IndexKey { partition: values(&self.partition)?, sort: values(&self.sort)? })
+        let key = IndexKey { partition: values(&self.partition)?, sort: values(&self.sort)? };
+        let sort = key.sort.iter().map(key_length).sum::<usize>();
+        let fits = key.partition.iter().all(|value| key_length(value) <= PARTITION_KEY_BYTES_MAX)
+            && sort <= SORT_KEY_BYTES_MAX;
+        fits.then_some(key)
     }
 
     /// The part of an item that the index projects.
@@ -228,6 +233,14 @@ fn key_value(attribute: &KeyAttribute, item: &Attributes) -> Option<KeyValue> {
         _ => return None,
     };
     attribute.kind.fits(&value).then_some(value)
+}
+
+fn key_length(value: &KeyValue) -> usize {
+    match value {
+        KeyValue::S(text) => text.len(),
+        KeyValue::B(bytes) => bytes.len(),
+        KeyValue::N(_) => 0,
+    }
 }
 
 fn length(value: &AttributeValue) -> usize {

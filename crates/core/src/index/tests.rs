@@ -42,6 +42,11 @@ fn an_item_is_in_an_index_if_it_has_all_its_key_attributes() {
     let mistyped = item(&[("mail", text("a@b")), ("age", text("7"))]);
     assert_eq!(index.key_of(&mistyped), None, "as another region's row may be");
     assert_eq!(index.key_of(&item(&[("mail", text("")), ("age", number("7"))])), None);
+    for (length, is_in) in [(PARTITION_KEY_BYTES_MAX, true), (PARTITION_KEY_BYTES_MAX + 1, false)] {
+        let mail = text(&"a".repeat(length));
+        let long = index.key_of(&item(&[("mail", mail), ("age", number("7"))]));
+        assert_eq!(long.is_some(), is_in, "{length}");
+    }
 }
 
 #[test]

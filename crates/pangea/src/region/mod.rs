@@ -24,7 +24,7 @@ mod settings;
 mod tokens;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +36,7 @@ use anyhow::Context as _;
 use pangea_codec::disk::meta::Identity as StoreIdentity;
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::index::IndexId;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::{Collect, Config};
 use pangea_core::replica::Frame;
@@ -88,11 +89,13 @@ pub(crate) struct Region {
     tokens: tokens::Tokens,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Size {
     counted: Instant,
     items: u64,
     bytes: u64,
+    /// Entries of each index.
+    indexes: BTreeMap<IndexId, u64>,
 }
 
 /// Requests since the process began.
@@ -327,20 +330,35 @@ impl Region {
     /// reads the whole table, so it is done aside, one count of a table at a time.
     fn table_size(self: &Arc<Self>, table: TableId) -> (u64, u64) {
         let mut sizes = self.sizes();
-        let known = sizes.get(&table).copied();
-        let (items, bytes) = known.map(|size| (size.items, size.bytes)).unwrap_or_default();
-        if known.is_none_or(|size| size.counted.elapsed() >= SIZE_LIFETIME) {
-            sizes.insert(table, Size { counted: Instant::now(), items, bytes });
+        let known = sizes.get(&table).cloned();
+        let (items, bytes) =
+            known.as_ref().map(|size| (size.items, size.bytes)).unwrap_or_default();
+        if known.as_ref().is_none_or(|size| size.counted.elapsed() >= SIZE_LIFETIME) {
+            let indexes = known.map(|size| size.indexes).unwrap_or_default();
+            sizes.insert(table, Size { counted: Instant::now(), items, bytes, indexes });
             let region = Arc::clone(self);
             tokio::task::spawn_blocking(move || region.count(table));
         }
         (items, bytes)
     }
 
+    /// Items and bytes of each index of a table, as they were counted with it; those of an item are
+    /// taken for as many in an index as in the table.
+    fn index_sizes(&self, table: TableId) -> BTreeMap<IndexId, (u64, u64)> {
+        let sizes = self.sizes();
+        let Some(size) = sizes.get(&table) else { return BTreeMap::new() };
+        let mean = size.bytes.checked_div(size.items).unwrap_or_default();
+        size.indexes.iter().map(|(index, items)| (*index, (*items, items * mean))).collect()
+    }
+
     fn count(&self, table: TableId) {
-        if let Ok((items, bytes)) = self.store.snapshot().and_then(|view| view.size(table)) {
-            self.sizes().insert(table, Size { counted: Instant::now(), items, bytes });
-        }
+        let Ok(view) = self.store.snapshot() else { return };
+        let Ok((items, bytes)) = view.size(table) else { return };
+        let catalog = self.catalog();
+        let indexes = catalog.get(table).map(|entry| entry.indexes.as_slice()).unwrap_or_default();
+        let entries = |id: IndexId| Some((id, view.count_index(table, id).ok()?));
+        let indexes = indexes.iter().filter_map(|index| entries(index.id)).collect();
+        self.sizes().insert(table, Size { counted: Instant::now(), items, bytes, indexes });
     }
 
     fn sizes(&self) -> MutexGuard<'_, HashMap<TableId, Size>> {

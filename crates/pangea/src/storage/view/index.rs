@@ -52,14 +52,7 @@ impl StoreView {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let prefix = key::index(table.id, index.id);
-        let end = key::after_prefix(&prefix).unwrap_or_default();
-        let bounds = (Bound::Included(&prefix[..]), Bound::Excluded(&end[..]));
-        let mut entries = 0_u64;
-        self.view.scan(Space::Meta, bounds, false, &mut |_, _| {
-            entries += 1;
-            ControlFlow::Continue(())
-        })?;
+        let entries = self.count_index(table.id, index.id)?;
         check.surplus = entries.saturating_sub(check.items - check.missing);
         Ok(check)
     }
@@ -74,6 +67,22 @@ impl StoreView {
             ControlFlow::Break(())
         })?;
         Ok(found)
+    }
+
+    /// How many entries an index has.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn count_index(&self, table: TableId, index: IndexId) -> Result<u64, Fault> {
+        let prefix = key::index(table, index);
+        let end = key::after_prefix(&prefix).unwrap_or_default();
+        let bounds = (Bound::Included(&prefix[..]), Bound::Excluded(&end[..]));
+        let mut entries = 0;
+        self.view.scan(Space::Meta, bounds, false, &mut |_, _| {
+            entries += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(entries)
     }
 
     /// Whether every item that belongs in the index is in it.

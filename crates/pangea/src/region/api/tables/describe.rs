@@ -8,6 +8,7 @@ use pangea_codec::dynamo::table::{
 };
 use pangea_core::catalog::{Catalog, ReplicaView, TableEntry};
 use pangea_core::id::RegionSlot;
+use pangea_core::index::Index;
 
 use crate::region::Region;
 use crate::versions::format_stamp;
@@ -67,7 +68,8 @@ fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexV
         return Vec::new();
     }
     let view = region.store.snapshot();
-    let status = |index: &pangea_core::index::Index| {
+    let sizes = region.index_sizes(entry.id);
+    let status = |index: &Index| {
         let of_it = said.indexes.iter().find(|(name, _)| *name == index.name);
         of_it.map(|(_, status)| *status).or(said.every_index).unwrap_or_else(|| {
             let ready = view
@@ -76,8 +78,8 @@ fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexV
             if ready { TableStatus::Active } else { TableStatus::Creating }
         })
     };
-    let shown = |index| {
-        let (item_count, size_bytes) = (0, 0);
+    let shown = |index: &Index| {
+        let (item_count, size_bytes) = sizes.get(&index.id).copied().unwrap_or_default();
         IndexView { status: status(index), item_count, size_bytes }
     };
     entry.indexes.iter().map(shown).collect()
@@ -86,8 +88,7 @@ fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexV
 /// Whether an index of the table is still being made here.
 pub(in crate::region::api) fn is_filling(region: &Region, entry: &TableEntry) -> bool {
     let Ok(view) = region.store.snapshot() else { return false };
-    let ready =
-        |index: &pangea_core::index::Index| view.is_index_ready(entry.id, index.id).unwrap_or(true);
+    let ready = |index: &Index| view.is_index_ready(entry.id, index.id).unwrap_or(true);
     !entry.indexes.iter().all(ready)
 }
 

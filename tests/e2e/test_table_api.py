@@ -1,0 +1,191 @@
+"""What the API says of tables: indexes, updates, tags, expiry and what is only kept and shown."""
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from support import REGIONS, eventually
+
+HOME, OTHER = REGIONS[:2]
+KEYS = {
+    "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"},
+                             {"AttributeName": "sk", "AttributeType": "N"},
+                             {"AttributeName": "by", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"},
+                  {"AttributeName": "sk", "KeyType": "RANGE"}],
+}
+GLOBAL = {"IndexName": "by-by", "KeySchema": [{"AttributeName": "by", "KeyType": "HASH"}],
+          "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["z", "a"]}}
+LOCAL = {"IndexName": "local", "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"},
+                                             {"AttributeName": "by", "KeyType": "RANGE"}],
+         "Projection": {"ProjectionType": "KEYS_ONLY"}}
+
+
+@pytest.fixture(scope="module")
+def client(pangea):
+    config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+    return boto3.client("dynamodb", region_name=HOME, endpoint_url=pangea.endpoint(HOME),
+                        config=config)
+
+
+@pytest.fixture
+def table(client, table_name):
+    """An on-demand table with both kinds of index."""
+    made = client.create_table(TableName=table_name, **KEYS, BillingMode="PAY_PER_REQUEST",
+                               GlobalSecondaryIndexes=[GLOBAL], LocalSecondaryIndexes=[LOCAL],
+                               Tags=[{"Key": "team", "Value": "one"}])["TableDescription"]
+    assert made["TableStatus"] == "CREATING"
+    assert made["GlobalSecondaryIndexes"][0]["IndexStatus"] == "CREATING"
+    ready(client, table_name)
+    return table_name
+
+
+def shown(client, table):
+    return client.describe_table(TableName=table)["Table"]
+
+
+def ready(client, table):
+    def is_ready():
+        now = shown(client, table)
+        indexes = now.get("GlobalSecondaryIndexes", [])
+        return now["TableStatus"] == "ACTIVE" and all(
+            index["IndexStatus"] == "ACTIVE" for index in indexes)
+    eventually(is_ready, f"{table} and its indexes")
+
+
+def refused(call, **arguments):
+    with pytest.raises(ClientError) as info:
+        call(**arguments)
+    error = info.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_a_table_shows_what_it_was_made_with(client, table):
+    now = shown(client, table)
+    arn = now["TableArn"]
+    by = now["GlobalSecondaryIndexes"][0]
+    assert [one["AttributeName"] for one in now["AttributeDefinitions"]] == ["by", "pk", "sk"]
+    assert by["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a", "z"]}
+    assert by["IndexArn"] == f"{arn}/index/by-by"
+    assert now["LocalSecondaryIndexes"][0]["KeySchema"] == LOCAL["KeySchema"]
+    assert now["ProvisionedThroughput"]["ReadCapacityUnits"] == 0
+    assert now["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert client.describe_table(TableName=arn)["Table"]["TableName"] == table
+    gone = client.delete_table(TableName=arn)["TableDescription"]
+    assert gone["TableStatus"] == "DELETING" and "KeySchema" not in gone
+    code, message = refused(client.describe_table, TableName=table)
+    assert code == "ResourceNotFoundException"
+    assert message == f"Requested resource not found: Table: {table} not found"
+
+
+def test_a_table_is_updated_one_thing_at_a_time(client, table):
+    index = {"IndexName": "new", "KeySchema": [{"AttributeName": "sk", "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "ALL"}}
+    definitions = [{"AttributeName": "sk", "AttributeType": "N"}]
+    answer = client.update_table(TableName=table, AttributeDefinitions=definitions,
+                                 GlobalSecondaryIndexUpdates=[{"Create": index}])
+    assert answer["TableDescription"]["TableStatus"] == "UPDATING"
+    ready(client, table)
+    client.update_table(TableName=table,
+                        GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "new"}}])
+    assert len(shown(client, table)["GlobalSecondaryIndexes"]) == 1
+
+    stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    client.update_table(TableName=table, StreamSpecification=stream)
+    label = shown(client, table)["LatestStreamLabel"]
+    code, message = refused(client.update_table, TableName=table, StreamSpecification=stream)
+    assert message == f"Table already has an enabled stream: TableName: {table}"
+    client.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    now = shown(client, table)
+    assert "StreamSpecification" not in now and now["LatestStreamLabel"] == label
+
+    client.update_table(TableName=table, TableClass="STANDARD_INFREQUENT_ACCESS")
+    client.update_table(TableName=table, SSESpecification={"Enabled": True})
+    client.update_table(TableName=table, OnDemandThroughput={"MaxReadRequestUnits": 7})
+    client.update_table(TableName=table, DeletionProtectionEnabled=True)
+    now = shown(client, table)
+    assert now["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+    assert now["SSEDescription"]["SSEType"] == "KMS"
+    assert now["OnDemandThroughput"] == {"MaxReadRequestUnits": 7}
+    code, message = refused(client.delete_table, TableName=table)
+    assert code == "ValidationException" and "protected against deletion" in message
+    client.update_table(TableName=table, DeletionProtectionEnabled=False)
+
+
+def test_tags_and_expiry(client, table):
+    arn = shown(client, table)["TableArn"]
+    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
+    client.untag_resource(ResourceArn=arn, TagKeys=["team", "never"])
+    assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "1"}]
+    code, _ = refused(client.tag_resource, ResourceArn=arn + "x", Tags=[{"Key": "a", "Value": ""}])
+    assert code == "ResourceNotFoundException"
+    many = [{"Key": str(n), "Value": ""} for n in range(50)]
+    code, message = refused(client.tag_resource, ResourceArn=arn, Tags=many)
+    assert message == "Number of Tags exceed the current limit for the provided ResourceArn"
+
+    ends = {"Enabled": True, "AttributeName": "ends"}
+    client.update_time_to_live(TableName=table, TimeToLiveSpecification=ends)
+    described = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ends"}
+    _, message = refused(client.update_time_to_live, TableName=table, TimeToLiveSpecification=ends)
+    assert message == "TimeToLive is already enabled"
+    other = {"Enabled": False, "AttributeName": "other"}
+    _, message = refused(client.update_time_to_live, TableName=table, TimeToLiveSpecification=other)
+    assert message.endswith("current AttributeName is ends")
+
+
+def test_what_is_only_kept_is_shown(client, table):
+    arn = shown(client, table)["TableArn"]
+    assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
+    policy = '{"Version":"2012-10-17","Statement":[]}'
+    revision = client.put_resource_policy(ResourceArn=arn, Policy=policy)["RevisionId"]
+    assert client.get_resource_policy(ResourceArn=arn)["RevisionId"] == revision
+    code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
+    assert code == "PolicyNotFoundException"
+    assert client.delete_resource_policy(ResourceArn=arn)["RevisionId"] == revision
+
+    client.update_contributor_insights(TableName=table, IndexName="by-by",
+                                       ContributorInsightsAction="ENABLE")
+    status = client.describe_contributor_insights(TableName=table, IndexName="by-by")
+    assert status["ContributorInsightsStatus"] == "ENABLED"
+    listed = client.list_contributor_insights()["ContributorInsightsSummaries"]
+    assert (table, "by-by") in [(one["TableName"], one.get("IndexName")) for one in listed]
+
+    stream = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
+    client.enable_kinesis_streaming_destination(TableName=table, StreamArn=stream)
+    [sent] = client.describe_kinesis_streaming_destination(
+        TableName=table)["KinesisDataStreamDestinations"]
+    assert (sent["StreamArn"], sent["DestinationStatus"]) == (stream, "ACTIVE")
+
+    past = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 3}
+    client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=past)
+    kept = client.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    assert kept["PointInTimeRecoveryDescription"]["RecoveryPeriodInDays"] == 3
+    code, _ = refused(client.describe_continuous_backups, TableName=table + "x")
+    assert code == "TableNotFoundException"
+
+    assert client.describe_limits()["TableMaxReadCapacityUnits"] == 40_000
+    assert client.describe_endpoints()["Endpoints"][0]["CachePeriodInMinutes"] > 0
+    export = f"{arn}/export/01695097218000-d6299cbd"
+    assert refused(client.describe_export, ExportArn=export)[0] == "ExportNotFoundException"
+
+
+def test_the_home_region_changes_a_table_for_another(pangea, client, global_table):
+    other = pangea.client(OTHER)
+    other.update_table(TableName=global_table, DeletionProtectionEnabled=True)
+    assert shown(client, global_table)["DeletionProtectionEnabled"] is True
+    other.update_table(TableName=global_table, DeletionProtectionEnabled=False)
+
+
+def test_a_global_table_is_one_of_2017_too(pangea, client, global_table):
+    group = client.describe_global_table(
+        GlobalTableName=global_table)["GlobalTableDescription"]["ReplicationGroup"]
+    assert {one["RegionName"] for one in group} == set(REGIONS)
+    listed = client.list_global_tables(RegionName=OTHER)["GlobalTables"]
+    assert global_table in [one["GlobalTableName"] for one in listed]
+    code, _ = refused(client.create_global_table, GlobalTableName=global_table,
+                      ReplicationGroup=[{"RegionName": OTHER}])
+    assert code == "GlobalTableAlreadyExistsException"
+    code, _ = refused(client.describe_global_table, GlobalTableName="nothing")
+    assert code == "GlobalTableNotFoundException"
