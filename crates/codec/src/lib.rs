@@ -8,4 +8,5 @@ pub mod disk;
 pub mod dynamo;
 pub mod peer;
 pub mod session;
+pub mod sigv4;
 pub mod versions;
