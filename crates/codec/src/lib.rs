@@ -4,6 +4,7 @@
 //! bytes beside its format, so that a change of format cannot happen unnoticed.
 
 pub mod binary;
+pub mod cbor;
 pub mod disk;
 pub mod dynamo;
 pub mod peer;

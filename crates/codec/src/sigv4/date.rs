@@ -27,6 +27,12 @@ impl Date {
         self.0
     }
 
+    /// The date that `text` is, as `20130524T000000Z`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        basic(text)
+    }
+
     /// The date in a header: ISO 8601's basic format, or that of HTTP's own `Date`.
     ///
     /// # Errors

@@ -41,6 +41,20 @@ pub struct Presented<'a> {
 }
 
 impl Presented<'_> {
+    fn into_owned<'o>(self) -> Presented<'o> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Presented {
+            form: self.form,
+            algorithm: own(self.algorithm),
+            credential: own(self.credential),
+            names: own(self.names),
+            signature: own(self.signature),
+            date: self.date,
+            lifetime_s: self.lifetime_s,
+            token: self.token.map(own),
+        }
+    }
+
     /// The names of the headers that are signed.
     pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
         self.names.split(';').filter(|name| !name.is_empty())
@@ -76,7 +90,11 @@ pub(super) fn read<'a>(request: &'a Signed<'a>) -> Result<Presented<'a>, ApiErro
                         as HTTP header.";
             Err(ApiError::new(ErrorKind::InvalidSignature, text))
         }
-        Some(header) if header.trim().starts_with("AWS4-") => of_header(request, header),
+        Some(header) if header.trim().starts_with("AWS4-") => match header {
+            // As it mostly is: nothing of it is copied.
+            Cow::Borrowed(header) => of_header(request, header),
+            Cow::Owned(header) => of_header(request, &header).map(Presented::into_owned),
+        },
         None if in_query => of_query(request),
         _ => {
             let text = "Request is missing Authentication Token";
@@ -85,10 +103,13 @@ pub(super) fn read<'a>(request: &'a Signed<'a>) -> Result<Presented<'a>, ApiErro
     }
 }
 
-fn of_header<'a>(request: &'a Signed<'a>, header: Cow<'a, str>) -> Result<Presented<'a>, ApiError> {
+fn of_header<'h, 'a: 'h>(
+    request: &'a Signed<'a>,
+    header: &'h str,
+) -> Result<Presented<'h>, ApiError> {
     let mut words = header.split([',', ' ']).filter(|word| !word.is_empty());
-    let algorithm = words.next().unwrap_or_default().to_owned();
-    let [mut credential, mut signature, mut names] = [const { String::new() }; 3];
+    let algorithm = words.next().unwrap_or_default();
+    let [mut credential, mut signature, mut names] = [""; 3];
     for word in words {
         let Some((name, value)) = word.split_once('=') else {
             return Err(incomplete(format!(
@@ -97,16 +118,15 @@ fn of_header<'a>(request: &'a Signed<'a>, header: Cow<'a, str>) -> Result<Presen
             )));
         };
         match name {
-            "Credential" => value.clone_into(&mut credential),
-            "Signature" => value.clone_into(&mut signature),
-            "SignedHeaders" => value.clone_into(&mut names),
+            "Credential" => credential = value,
+            "Signature" => signature = value,
+            "SignedHeaders" => names = value,
             _ => {}
         }
     }
     let date = (request.header)("x-amz-date").or_else(|| (request.header)("date"));
     let mut missing = String::new();
-    let wanted =
-        [("Credential", &credential), ("Signature", &signature), ("SignedHeaders", &names)];
+    let wanted = [("Credential", credential), ("Signature", signature), ("SignedHeaders", names)];
     for (name, value) in wanted {
         if value.is_empty() {
             missing += &format!("Authorization header requires '{name}' parameter. ");
