@@ -58,7 +58,8 @@ class Cluster:
     # Those that were started and not stopped: whose logs belong to a failure.
     running = []
 
-    def __init__(self, home, rtt_ms=0, objectives=None, shop=True, faults=None, extra=()):
+    def __init__(self, home, rtt_ms=0, objectives=None, shop=True, faults=None, extra=(),
+                 tls=False):
         self.home = Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
         self.data = self.home / "data"
@@ -69,6 +70,7 @@ class Cluster:
         self.dynamodb = {name: PORTS.take() for name in REGIONS}
         self.admin = {name: PORTS.take() for name in REGIONS}
         self.peer = {name: PORTS.take() for name in REGIONS}
+        self.tls = {name: PORTS.take() for name in REGIONS} if tls else {}
         self.control, self.dns = PORTS.take(), PORTS.take()
         self.accelerator, self.operator = PORTS.take(), PORTS.take()
         # One port for all regions, as in the built-in topology: DNS answers with an address only.
@@ -81,7 +83,8 @@ class Cluster:
         for name in REGIONS:
             lines += ["[[region]]", f'name = "{name}"']
             lines += [f'{key} = "127.0.0.1:{port[name]}"' for key, port in (
-                ("dynamodb", self.dynamodb), ("admin", self.admin), ("peer", self.peer))]
+                ("dynamodb", self.dynamodb), ("admin", self.admin), ("peer", self.peer),
+                ("dynamodb_tls", self.tls)) if port]
         for n, one in enumerate(REGIONS):
             for other in REGIONS[n + 1:]:
                 lines += ["[[link]]", f'between = ["{one}", "{other}"]', f"rtt_ms = {self.rtt_ms}"]

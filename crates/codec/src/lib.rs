@@ -4,8 +4,10 @@
 //! bytes beside its format, so that a change of format cannot happen unnoticed.
 
 pub mod binary;
+pub mod cbor;
 pub mod disk;
 pub mod dynamo;
 pub mod peer;
 pub mod session;
+pub mod sigv4;
 pub mod versions;

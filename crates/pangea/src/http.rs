@@ -1,29 +1,54 @@
-//! Serving HTTP/1.1: accept, limits, timeouts. What is answered is the caller's.
+//! Serving HTTP/1.1 and HTTP/2: accept, limits, timeouts. What is answered is the caller's.
+//!
+//! A connection's first bytes say which of the two it speaks, or the TLS handshake did. Whatever a
+//! client does not do in time ends its connection: shake hands, send a head or a body, take bytes
+//! that were sent to it.
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 /// Connections of one listener; the next one waits in the kernel's queue.
 const CONNECTIONS_MAX: usize = 10_000;
 /// A client has this long to send a request's head, also on an idle kept-alive connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// A client has this long for its part of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client has this long to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that takes none of the bytes of an answer for so long is gone.
+#[cfg(target_os = "linux")]
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// A request's head; twice what DynamoDB takes, so that it can be refused in words.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Requests under way on one HTTP/2 connection (nginx and Envoy have the same order of magnitude).
+const STREAMS_MAX: u32 = 128;
+/// An HTTP/2 client that says nothing for this long is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// What is read, and thrown away, of a body that is too large: a client that is answered while it
+/// still writes may see a broken connection instead of the answer.
+const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Requests under way have this long to be answered when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4); no HTTP/1 method does.
+const PREFACE: &[u8; 3] = b"PRI";
 
 /// A whole response.
 pub type Reply = Response<Full<Bytes>>;
@@ -31,6 +56,31 @@ pub type Reply = Response<Full<Bytes>>;
 /// Serves `listener` until `stop` turns true; connections end after the request they are serving.
 pub async fn serve<H, F>(listener: TcpListener, stop: watch::Receiver<bool>, handler: H)
 where
+    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    accept(listener, None, stop, handler).await;
+}
+
+/// The same behind TLS; `tls` offers the protocols `h2` and `http/1.1`.
+pub async fn serve_tls<H, F>(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    stop: watch::Receiver<bool>,
+    handler: H,
+) where
+    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    accept(listener, Some(tls), stop, handler).await;
+}
+
+async fn accept<H, F>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stop: watch::Receiver<bool>,
+    handler: H,
+) where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
@@ -52,9 +102,22 @@ where
                 continue;
             }
         };
-        let (handler, stop) = (Arc::clone(&handler), stop.clone());
+        let (handler, mut stop, tls) = (Arc::clone(&handler), stop.clone(), tls.clone());
         tokio::spawn(async move {
-            connection(stream, stop, handler).await;
+            // One that says nothing need not be waited for when the server stops.
+            let begun = tokio::select! {
+                begun = begin(stream, tls) => begun,
+                _ = stop.wait_for(|stop| *stop) => None,
+            };
+            match begun {
+                Some(Begun::Plain(stream, version)) => {
+                    connection(stream, version, stop, handler).await;
+                }
+                Some(Begun::Tls(stream, version)) => {
+                    connection(*stream, version, stop, handler).await;
+                }
+                None => {}
+            }
             drop(permit);
         });
     }
@@ -63,26 +126,95 @@ where
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, room.acquire_many(all)).await;
 }
 
-async fn connection<H, F>(stream: TcpStream, mut stop: watch::Receiver<bool>, handler: Arc<H>)
-where
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// A connection whose protocol is known.
+enum Begun {
+    Plain(TcpStream, Version),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>, Version),
+}
+
+/// Waits for the handshake, or for the first bytes. `None`: there is nobody to serve.
+async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Begun> {
+    // Without it, small responses wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    {
+        let millis = u32::try_from(WRITE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, millis);
+    }
+    let Some(tls) = tls else {
+        let version = tokio::time::timeout(HEADER_TIMEOUT, first_bytes(&stream)).await.ok()??;
+        return Some(Begun::Plain(stream, version));
+    };
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
+    let stream = shaken.inspect_err(|error| tracing::debug!(%error, "no TLS handshake")).ok()?;
+    let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Some(Begun::Tls(Box::new(stream), if two { Version::Two } else { Version::One }))
+}
+
+/// Looks at the first bytes without taking them.
+async fn first_bytes(stream: &TcpStream) -> Option<Version> {
+    let mut first = [0; PREFACE.len()];
+    // A client that stops after one letter of it is as good as one that speaks HTTP/1.
+    for _ in 0..200 {
+        let count = stream.peek(&mut first).await.ok()?;
+        match (count, PREFACE.starts_with(&first[..count])) {
+            (0, _) => return None,
+            (3, true) => return Some(Version::Two),
+            (_, false) => break,
+            // It is readable, so that there is nothing to wait for but time.
+            (_, true) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+    Some(Version::One)
+}
+
+async fn connection<S, H, F>(
+    stream: S,
+    version: Version,
+    mut stop: watch::Receiver<bool>,
+    handler: Arc<H>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    // Without it, small responses wait for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let reply = handler(request);
         async move { Ok::<_, Infallible>(reply.await) }
     });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let io = TokioIo::new(stream);
     // Clients that reset or send garbage are their own problem: the connection ends.
-    tokio::select! {
-        _ = served.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+    match version {
+        Version::One => {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            builder.pipeline_flush(true).max_buf_size(HEAD_BYTES_MAX);
+            let mut served = std::pin::pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                _ = served.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+            }
+            let _ = served.await;
+        }
+        Version::Two => {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+            builder.keep_alive_interval(PING_INTERVAL);
+            builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+            let mut served = std::pin::pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                _ = served.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+            }
+            let _ = served.await;
+        }
     }
-    let _ = served.await;
 }
 
 /// Why a request's body could not be had.
@@ -91,21 +223,75 @@ pub enum BodyError {
     /// More bytes than the limit.
     #[error("the request body is larger than {0} bytes")]
     TooLarge(usize),
+    /// There is too much in memory already.
+    #[error("there is no room for the request body")]
+    NoRoom,
     /// It did not arrive in time, or the connection broke.
     #[error("the request body did not arrive")]
     Broken,
 }
 
-/// The whole body, at most `limit` bytes.
+/// The whole body, at most `limit` bytes; of a larger one the rest is read and thrown away.
 ///
 /// # Errors
 /// [`BodyError`] if it is larger, slower than 30 s, or breaks off.
 pub async fn body(body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(limit)),
-        Ok(Err(_)) | Err(_) => Err(BodyError::Broken),
+    bounded(body, limit, |_| true).await
+}
+
+/// The same, where `take` is told of every piece of so many bytes before it is kept.
+///
+/// # Errors
+/// See [`body`]; [`BodyError::NoRoom`] if `take` says no.
+pub async fn bounded(
+    body: Incoming,
+    limit: usize,
+    take: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, limit, take)).await;
+    read.unwrap_or(Err(BodyError::Broken))
+}
+
+async fn collect(
+    mut body: Incoming,
+    limit: usize,
+    mut take: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
+    let declared = body.size_hint().lower();
+    let fits = usize::try_from(declared).is_ok_and(|declared| declared <= limit);
+    let mut refused = (!fits).then_some(BodyError::TooLarge(limit));
+    let (mut first, mut whole, mut total) = (None::<Bytes>, BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        total += data.len();
+        if refused.is_none() && total > limit {
+            refused = Some(BodyError::TooLarge(limit));
+        }
+        if refused.is_none() && !take(data.len()) {
+            refused = Some(BodyError::NoRoom);
+        }
+        match (&refused, &first) {
+            (Some(_), _) if total > DRAIN_BYTES_MAX => break,
+            (Some(_), _) => {
+                first = None;
+                whole = BytesMut::new();
+            }
+            // Most bodies come in one piece, which need not be copied.
+            (None, None) if whole.is_empty() => first = Some(data),
+            (None, _) => {
+                if let Some(first) = first.take() {
+                    // A length that is only claimed is not made room for beyond this.
+                    let room = usize::try_from(declared).unwrap_or(0).min(1 << 20);
+                    whole.reserve(room.max(total));
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    match refused {
+        Some(refused) => Err(refused),
+        None => Ok(first.unwrap_or_else(|| whole.freeze())),
     }
 }
 
@@ -116,6 +302,20 @@ pub fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Byt
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// The body of a response, which stays where it is.
+#[must_use]
+pub fn whole(reply: &mut Reply) -> Bytes {
+    let mut body = std::mem::take(reply.body_mut());
+    let mut context = Context::from_waker(Waker::noop());
+    // A body of this kind is ready at once, in one piece.
+    let bytes = match Pin::new(&mut body).poll_frame(&mut context) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        _ => Bytes::new(),
+    };
+    *reply.body_mut() = Full::new(bytes.clone());
+    bytes
 }
 
 /// A JSON response.

@@ -81,6 +81,12 @@ impl Client {
         Self { address, timeout, connection: None }
     }
 
+    /// Where it connects to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends a request and waits for the whole response. Never retries: the caller knows whether
     /// that is safe.
     ///

@@ -7,6 +7,7 @@ pub mod conflicts;
 pub mod dns;
 pub mod edge;
 pub mod experiment;
+pub mod guard;
 pub mod http;
 pub mod http_client;
 pub mod inject;

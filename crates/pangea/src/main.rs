@@ -9,5 +9,6 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    pangea::guard::install();
     pangea::cli::main()
 }

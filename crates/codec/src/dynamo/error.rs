@@ -20,6 +20,7 @@ pub enum ErrorKind {
     IncompleteSignature,
     InvalidSignature,
     UnrecognizedClient,
+    ExpiredToken,
     Throttling,
     ResourceNotFound,
     ResourceInUse,
@@ -70,6 +71,7 @@ impl ErrorKind {
             Self::IncompleteSignature => "IncompleteSignatureException",
             Self::InvalidSignature => "InvalidSignatureException",
             Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::Throttling => "ThrottlingException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceInUse => "ResourceInUseException",
@@ -116,6 +118,7 @@ impl ErrorKind {
             | Self::IncompleteSignature
             | Self::InvalidSignature
             | Self::UnrecognizedClient
+            | Self::ExpiredToken
             | Self::Throttling
             | Self::ServiceUnavailable => "com.amazon.coral.service",
             _ => "com.amazonaws.dynamodb.v20120810",
@@ -221,7 +224,14 @@ impl ApiError {
         let mut out = Vec::new();
         let mut body = Object::new(&mut out);
         body.text("__type", &format!("{}#{}", self.kind.namespace(), self.kind.name()));
-        body.text("message", &self.message);
+        // What the service's front end refuses may have no message, and spells it differently.
+        match self.kind {
+            _ if self.message.is_empty() => {}
+            ErrorKind::Serialization | ErrorKind::AccessDenied => {
+                body.text("Message", &self.message);
+            }
+            _ => body.text("message", &self.message),
+        }
         if let Some(item) = &self.item {
             write_attributes(body.member("Item"), item);
         }

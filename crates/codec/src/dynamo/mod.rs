@@ -10,6 +10,7 @@ pub mod error;
 mod json;
 pub mod request;
 pub mod response;
+pub mod shape;
 pub mod streams;
 pub mod table;
 

@@ -11,11 +11,17 @@ use super::process::wait_until;
 /// The table of every benchmark; its partition key is `pk`, a string.
 pub(crate) const TABLE: &str = "bench";
 
+/// What stands for a signature where none is verified.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 \
+     Credential=bench/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, \
+     Signature=0000000000000000000000000000000000000000000000000000000000000000";
+
 /// The head of a request and its body.
 pub(crate) fn request(operation: &str, body: &str) -> String {
     format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-amz-json-1.0\r\n\
-         x-amz-target: DynamoDB_20120810.{operation}\r\ncontent-length: {}\r\n\r\n{body}",
+         x-amz-target: DynamoDB_20120810.{operation}\r\nx-amz-date: 20260101T000000Z\r\n\
+         authorization: {AUTHORIZATION}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
 }

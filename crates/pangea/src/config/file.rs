@@ -39,6 +39,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) record: Vec<Record>,
     #[serde(default)]
+    pub(super) credential: Vec<Spanned<Credential>>,
+    #[serde(default)]
     pub(super) ledger: Ledger,
     #[serde(default)]
     pub(super) streams: Streams,
@@ -59,6 +61,9 @@ pub(super) struct Region {
     pub(super) id: Option<Whole>,
     pub(super) jurisdiction: Option<Text>,
     pub(super) dynamodb: Option<Text>,
+    pub(super) dynamodb_tls: Option<Text>,
+    pub(super) certificate_file: Option<Text>,
+    pub(super) key_file: Option<Text>,
     pub(super) admin: Option<Text>,
     pub(super) peer: Option<Text>,
     pub(super) restart: Option<Text>,
@@ -148,6 +153,25 @@ pub(super) struct Table {
     #[serde(default)]
     pub(super) settings: BTreeMap<Text, Text>,
     pub(super) module: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    pub(super) access_key: Text,
+    pub(super) secret: Option<Text>,
+    pub(super) secret_file: Option<Text>,
+    pub(super) session_token: Option<Text>,
+    pub(super) expires: Option<Text>,
+    #[serde(default)]
+    pub(super) allow: Vec<Allow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Allow {
+    pub(super) tables: Texts,
+    pub(super) actions: Texts,
 }
 
 #[derive(Debug, Deserialize)]

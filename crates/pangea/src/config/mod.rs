@@ -11,6 +11,7 @@
 //! `supervise::preflight`.
 
 mod check;
+mod credential;
 mod file;
 mod network;
 mod problem;
@@ -22,6 +23,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use credential::{Allow, Credential};
 pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use replication::{Compression, Replication};

@@ -11,7 +11,7 @@ use pangea_core::journal::SHARD_MS;
 use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
-use super::{Cidr, Replication};
+use super::{Cidr, Credential, Replication};
 use crate::storage::{EngineKind, EngineOptions};
 
 /// A whole deployment. See the [module](super) for what is always true of one.
@@ -48,6 +48,9 @@ pub struct Topology {
     /// The names in those zones.
     #[serde(rename = "record", skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
+    /// Who may use the DynamoDB API. Default: whoever reaches it.
+    #[serde(rename = "credential", skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
     /// How much of the conflict ledger each region keeps.
     pub ledger: Ledger,
     /// How change streams are cut.
@@ -86,6 +89,16 @@ pub struct Region {
     pub jurisdiction: Option<String>,
     /// DynamoDB API. Default: 127.0.0.1:8101 and up.
     pub dynamodb: SocketAddr,
+    /// The same behind TLS. Default: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamodb_tls: Option<SocketAddr>,
+    /// Its certificate chain, PEM; absolute. Default: one that the deployment's own authority
+    /// signs, for this region's name, `localhost` and the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// The key of that certificate, PEM; absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// `/healthz`, `/v1/status`, metrics. Default: 127.0.0.1:8111 and up.
     pub admin: SocketAddr,
     /// Replication between regions, mutual TLS. Default: 127.0.0.1:8121 and up.
@@ -389,6 +402,22 @@ impl Topology {
             (x == a && y == b) || (x == b && y == a)
         };
         self.links.iter().find(joins).map_or(0, |link| link.rtt_ms)
+    }
+
+    /// The same, as it may be shown.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        for credential in &mut shown.credentials {
+            let hidden = |text: &mut Option<String>| {
+                if let Some(text) = text {
+                    "(hidden)".clone_into(text);
+                }
+            };
+            hidden(&mut credential.secret);
+            hidden(&mut credential.session_token);
+        }
+        shown
     }
 
     /// The document that parses to this topology.

@@ -33,7 +33,7 @@ pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply
     match request.uri().path() {
         "/" => reply(StatusCode::OK, "text/html; charset=utf-8", CONSOLE),
         status::PATH => json_reply(StatusCode::OK, &status_of(&edge)),
-        "/v1/topology" => json_reply(StatusCode::OK, &edge.topology),
+        "/v1/topology" => json_reply(StatusCode::OK, &edge.topology.without_secrets()),
         "/v1/events" => json_reply(StatusCode::OK, &events(&edge)),
         "/v1/explain" => explain(&edge, &query),
         "/metrics" => reply(

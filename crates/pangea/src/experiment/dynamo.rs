@@ -1,15 +1,20 @@
 //! DynamoDB requests of an experiment's clients and of its audit.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pangea_codec::sigv4::{self, ALGORITHM, Date, PLACEHOLDER, Signed};
 use pangea_core::time::Stamp;
 use serde_json::{Value, json};
 
 use super::load::Kind;
+use crate::config::Topology;
 use crate::http_client::{Answer, Ask, Client};
 use crate::versions::parse_stamp;
 
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 /// Keys of one BatchGetItem (DynamoDB's limit).
 const BATCH: usize = 100;
 
@@ -30,15 +35,70 @@ pub(super) enum Error {
     TooSlow(String, Duration),
 }
 
-/// One DynamoDB request. The signature is a placeholder: the development endpoint takes any.
+/// What the requests of this process are signed with; a placeholder where it is not set.
+static KEY: OnceLock<[String; 3]> = OnceLock::new();
+/// The placeholder has no date, so that any will do.
+const DATE: &str = "20260101T000000Z";
+const SIGNED: &str = "content-type;host;x-amz-date;x-amz-target";
+
+/// Signs every request from now on with a key of the topology, if it has any: with one that may do
+/// everything, if there is one.
+///
+/// # Errors
+/// The file with its secret cannot be read.
+pub(super) fn use_key_of(topology: &Topology) -> std::io::Result<()> {
+    let keys = &topology.credentials;
+    let key = keys.iter().find(|key| key.allow.is_empty()).or_else(|| keys.first());
+    if let Some(key) = key {
+        let region = topology.regions[0].name.clone();
+        // A process runs the experiments of one topology.
+        let _ = KEY.set([key.access_key.clone(), key.secret()?, region]);
+    }
+    Ok(())
+}
+
+/// The values of `Authorization` and `X-Amz-Date`.
+fn authorization(host: &str, target: &str, body: &[u8]) -> [String; 2] {
+    let Some([access, secret, region]) = KEY.get() else {
+        let scope = "20260101/us-east-1/dynamodb/aws4_request";
+        let text = format!(
+            "{ALGORITHM} Credential=pangea/{scope}, SignedHeaders={SIGNED}, Signature={PLACEHOLDER}"
+        );
+        return [text, DATE.to_owned()];
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let date = Date::from_unix(now).to_string();
+    let header = |name: &str| {
+        Some(Cow::Borrowed(match name {
+            "content-type" => CONTENT_TYPE,
+            "host" => host,
+            "x-amz-date" => &date,
+            "x-amz-target" => target,
+            _ => return None,
+        }))
+    };
+    let signed = Signed { method: "POST", path: "/", query: "", header: &header, body };
+    let text = sigv4::authorization(&signed, SIGNED, [access, secret], [region, "dynamodb"], now);
+    [text, date]
+}
+
+/// One DynamoDB request.
 pub(super) async fn dynamodb(
     client: &mut Client,
     action: &'static str,
     body: &Value,
 ) -> Result<(Value, Answer), Error> {
     let target = format!("DynamoDB_20120810.{action}");
-    let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", &*target)];
-    let answer = client.ask(Ask::post("/", &headers, body.to_string())).await?;
+    let body = body.to_string();
+    let host = client.address().to_string();
+    let [authorization, date] = authorization(&host, &target, body.as_bytes());
+    let headers = [
+        ("content-type", CONTENT_TYPE),
+        ("x-amz-target", &*target),
+        ("authorization", &*authorization),
+        ("x-amz-date", &*date),
+    ];
+    let answer = client.ask(Ask::post("/", &headers, body)).await?;
     if !answer.status.is_success() {
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         return Err(Error::Refused { action, status: answer.status.as_u16(), body });

@@ -134,6 +134,9 @@ impl From<dynamo::Error> for Error {
 /// See [`Error`]; a missed objective is no error but a verdict.
 pub async fn run(options: Options, say: &dyn Fn(&TimelineEvent)) -> Result<Report, Error> {
     let experiment = check(&options)?;
+    dynamo::use_key_of(&options.topology).map_err(|error| {
+        Error::Unfit(format!("cannot read the secret of a credential: {error}"))
+    })?;
     let front = experiment.name == region_loss::EXPERIMENT.name;
     if front {
         region_loss::expect_front(&options).await?;

@@ -359,5 +359,8 @@ fn tls(error: impl ToString) -> PkiError {
     PkiError::Tls(error.to_string())
 }
 
+mod listener;
 #[cfg(test)]
 mod tests;
+
+pub use listener::listener_config;

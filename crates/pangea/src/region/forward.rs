@@ -17,6 +17,7 @@ use pangea_core::id::RegionSlot;
 use tokio::time::{sleep, timeout};
 
 use super::Region;
+use super::api::auth::SEAL;
 use crate::http::{self, Reply};
 use crate::http_client::{Answer, Ask, Client};
 use crate::metrics::Scrape;
@@ -185,6 +186,10 @@ async fn through(region: &Region, to: RegionSlot, request: &Request) -> Result<A
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     headers.push((FORWARDED, &region.name));
     let body = request.body.clone();
+    let target = headers.iter().find(|(name, _)| *name == "x-amz-target").map(|(_, value)| *value);
+    // The sender was judged here, and its signature is for this region's address.
+    let seal = region.auth.seal(target.unwrap_or_default(), &body);
+    headers.push((SEAL, &seal));
     let ask = Ask { method: Method::POST, path: request.path, headers: &headers, body };
     let asked = timeout(request.within + distance, client.ask(ask)).await;
     let answer = asked.map_err(|_| unknown(format!("nothing came for {:?}", request.within)))?;

@@ -13,6 +13,7 @@ mod feed;
 mod forward;
 mod functions;
 mod health;
+mod ids;
 mod injection;
 mod members;
 mod observe;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ use pangea_core::node::{Collect, Config};
 use pangea_core::replica::Frame;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::config::{self, Topology};
@@ -87,6 +89,9 @@ pub(crate) struct Region {
     durability: durable::Durability,
     reads: reads::Reads,
     tokens: tokens::Tokens,
+    auth: api::auth::Auth,
+    load: api::front::Load,
+    ids: ids::Ids,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +109,6 @@ struct Counts {
     requests: AtomicU64,
     writes: AtomicU64,
     errors: AtomicU64,
-    ids: AtomicU64,
 }
 
 /// Runs the region until it is told to stop.
@@ -129,11 +133,20 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let certificate = Identity::load(&data_dir, &name)?;
     let (region, running) = open(topology, &known, &data_dir, certificate, peers)?;
     let (stop, stopped) = watch::channel(false);
+    if let Some(address) = known.dynamodb_tls {
+        let files = known.certificate_file.as_deref().zip(known.key_file.as_deref());
+        let config = identity::listener_config(&data_dir, &name, address.ip(), files)?;
+        let (listener, shared) = (bind(address, "DynamoDB over TLS").await?, Arc::clone(&region));
+        let (acceptor, stopped) = (TlsAcceptor::from(config), stopped.clone());
+        tokio::spawn(http::serve_tls(listener, acceptor, stopped, move |request| {
+            api::front::answer(Arc::clone(&shared), request)
+        }));
+    }
     tokio::spawn(pump(Arc::clone(&region), running));
     tokio::spawn(repair::keep(Arc::clone(&region)));
     let shared = Arc::clone(&region);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
-        api::answer(Arc::clone(&shared), request)
+        api::front::answer(Arc::clone(&shared), request)
     }));
     let shared = Arc::clone(&region);
     tokio::spawn(http::serve(admin, stopped, move |request| {
@@ -181,6 +194,7 @@ fn open(
         incarnation,
     };
     let secret = identity::session_secret(data_dir)?;
+    let auth = api::auth::Auth::new(&topology, &known.name, &secret)?;
     let sessions = session::Sessions::new(&secret, local.cluster_id);
     let links = Links::new(local, peers_of(&topology, known), topology.replication.into());
     let functions = functions::Functions::load(&topology)?;
@@ -211,6 +225,9 @@ fn open(
         durability: durable::Durability::default(),
         reads: reads::Reads::default(),
         tokens: tokens::Tokens::default(),
+        auth,
+        load: api::front::Load::default(),
+        ids: ids::Ids::new()?,
         topology,
     };
     Ok((Arc::new(region), running))
@@ -322,8 +339,7 @@ impl Region {
 
     /// Names a request in logs and responses.
     fn request_id(&self) -> String {
-        let count = self.counts.ids.fetch_add(1, Relaxed);
-        format!("{}-{:x}-{count:x}", self.name, std::process::id())
+        self.ids.next()
     }
 
     /// Items and bytes of a table as they were counted last, zero before the first count. Counting

@@ -23,6 +23,8 @@ mod socket;
 mod spec;
 mod supervisor;
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -76,7 +78,11 @@ fn write_topology(topology: &Topology, data_dir: &Path) -> anyhow::Result<()> {
     let text =
         format!("# Written by `pangea up`: the topology in effect.\n\n{}", topology.to_toml());
     let beside = path.with_extension("toml.new");
-    std::fs::write(&beside, text)
+    // It may hold secrets.
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&beside);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&beside, &path))
         .with_context(|| format!("cannot write {}", path.display()))
 }

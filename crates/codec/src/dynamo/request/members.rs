@@ -287,6 +287,12 @@ impl Members {
         match self.take(name) {
             None => Ok(None),
             Some(Node::Bool(value)) => Ok(Some(value)),
+            // The service takes these words too.
+            Some(Node::Text(text)) => match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "1" => Ok(Some(true)),
+                "false" | "no" | "0" => Ok(Some(false)),
+                _ => Err(Node::Text(text).mismatch("Boolean")),
+            },
             Some(other) => Err(other.mismatch("Boolean")),
         }
     }

@@ -36,6 +36,7 @@ pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
 use super::error::{ApiError, ErrorKind};
+use super::shape;
 use constraints::Constraints;
 use members::Members;
 
@@ -258,6 +259,11 @@ fn distinct<'t>(tables: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
 ///
 /// [`ApiError`], in DynamoDB's words.
 pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
+    // Only what is refused is looked at twice.
+    read(operation, body).map_err(|error| shape::judge(operation.name(), body, error))
+}
+
+fn read(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
     let mut body = Members::parse(body)?;
     let body = &mut body;
     Ok(match operation {

@@ -143,8 +143,8 @@ fn item_requests_are_refused_in_dynamodb_words() {
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
         ),
         (r#""TableName":5,"Item":{}"#, "NUMBER_VALUE cannot be converted to String"),
-        (r#""TableName":["x"],"Item":{}"#, "Start of list found where not expected"),
-        (r#""TableName":"music","Item":"x""#, "STRING_VALUE cannot be converted to Map"),
+        (r#""TableName":["x"],"Item":{}"#, "Unrecognized collection type class java.lang.String"),
+        (r#""TableName":"music","Item":"x""#, "Unexpected field type"),
     ] {
         assert_eq!(refusal(Operation::PutItem, &format!("{{{members}}}")), message, "{members}");
     }

@@ -36,7 +36,9 @@ fn errors_name_their_type() {
     ] {
         let error = ApiError::new(kind, "why \"so\"");
         assert_eq!(error.status(), status);
-        assert_eq!(text(error.body()), format!(r#"{{"__type":"{name}","message":"why \"so\""}}"#));
+        let member = if kind == ErrorKind::Serialization { "Message" } else { "message" };
+        let expected = format!(r#"{{"__type":"{name}","{member}":"why \"so\""}}"#);
+        assert_eq!(text(error.body()), expected);
     }
     let item = decode_attributes(br#"{"id":{"S":"k"}}"#).ok();
     let mut error = ApiError::new(ErrorKind::ConditionalCheckFailed, "no");

@@ -37,6 +37,8 @@ pub(crate) struct Screen {
     data_dir: PathBuf,
     dns_name: Option<String>,
     service_path: bool,
+    /// Access keys that the DynamoDB API knows.
+    keys: usize,
     terminal: bool,
     begun: Instant,
     drawn_at: Option<Instant>,
@@ -55,6 +57,7 @@ impl Screen {
             data_dir,
             dns_name: topology.records.first().map(|record| record.name.clone()),
             service_path: topology.accelerated().is_some(),
+            keys: topology.credentials.len(),
             terminal: std::io::stdout().is_terminal() && !dumb,
             begun: Instant::now(),
             drawn_at: None,
@@ -198,6 +201,12 @@ impl Screen {
         hint(format!("pangea experiment run region-loss{own}"), "lose a region, and measure");
         let mut lines = vec![Line::of(Tone::Dim, "TRY")];
         lines.extend(grid.lines(&[]));
+        let checked = match self.keys {
+            0 => "any credentials are taken, and no signature is checked".to_owned(),
+            1 => "signatures are checked; 1 access key is known".to_owned(),
+            keys => format!("signatures are checked; {keys} access keys are known"),
+        };
+        lines.push(Line::of(Tone::Dim, format!("  DynamoDB: {checked}")));
         let logs = self.data_dir.join("logs");
         let end = format!("Ctrl-C stops everything; logs are in {}", logs.display());
         lines.push(Line::of(Tone::Dim, format!("  {end}")));

@@ -3,6 +3,7 @@
 //! A problem does not stop the check: all of them are reported at once, in the order of the file.
 
 mod addresses;
+mod credentials;
 mod replication;
 mod services;
 mod values;
@@ -55,6 +56,7 @@ impl<'a> Checker<'a> {
         let zones = self.zones(&document.zone);
         let services_named: Vec<&str> = services.iter().map(|s| s.name.as_str()).collect();
         let records = self.records(&document.record, &zones, &services_named);
+        let credentials = self.credentials(&document.credential);
         let ledger = self.ledger(&document.ledger);
         let (streams, ttl) = (self.streams(&document.streams), self.expiry(&document.ttl));
         let health = self.health(&document.health);
@@ -76,6 +78,7 @@ impl<'a> Checker<'a> {
             networks,
             zones,
             records,
+            credentials,
             ledger,
             streams,
             ttl,
@@ -144,6 +147,9 @@ impl<'a> Checker<'a> {
             id: self.region_id(position, region, ids),
             jurisdiction: region.jurisdiction.as_ref().map(|text| text.get_ref().clone()),
             dynamodb: self.address(&region.dynamodb, 8101 + port, &place, of("dynamodb")),
+            dynamodb_tls: self.tls(region, of("dynamodb_tls")),
+            certificate_file: region.certificate_file.as_ref().map(|path| self.file(path)),
+            key_file: region.key_file.as_ref().map(|path| self.file(path)),
             admin: self.address(&region.admin, 8111 + port, &place, of("admin")),
             peer: self.address(&region.peer, 8121 + port, &place, of("peer")),
             restart: self.restart(&region.restart, Restart::Never),

@@ -2,8 +2,12 @@
 //!
 //! No request waits on another region, unless it asks for more than this one has.
 
+pub(super) mod auth;
 mod collections;
 mod control;
+mod cors;
+mod encoding;
+pub(super) mod front;
 mod hints;
 mod items;
 mod pages;
@@ -16,14 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::HeaderValue;
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
 use pangea_core::catalog::{Catalog, Foreign, TableEntry};
 use pangea_core::id::RegionSlot;
-use pangea_core::limits::REQUEST_BYTES_MAX;
 use pangea_core::node::Elsewhere;
 use pangea_core::time::Stamp;
 use tokio::sync::Semaphore;
@@ -31,58 +32,40 @@ use tokio::sync::Semaphore;
 use super::session::{self, Gate, Way};
 use super::writer::WriteFault;
 use super::{Region, forward, reads};
-use crate::http::{self, BodyError, Reply};
+use crate::guard;
+use crate::http::{self, Reply};
 use crate::storage::Fault;
+use auth::Caller;
 use hints::Hints;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
 static READS: Semaphore = Semaphore::const_new(32);
-const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
-const ID: &str = "x-amzn-requestid";
 
-/// Answers one HTTP request on the DynamoDB address.
-pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/") => {}
-        (&Method::GET, "/healthz") => return super::health::answer(&region),
-        (&Method::GET, "/") => {
-            let text = format!("healthy: dynamodb.{}.pangea\n", region.name);
-            return http::reply(StatusCode::OK, "text/plain", text);
-        }
-        _ => return not_found(),
-    }
-    let id = region.request_id();
-    let mut reply = match Hints::of(&region, request.headers()) {
-        Ok(hints) => hinted(&region, request, Arc::new(hints)).await,
-        Err(error) => refused(&region, &error),
-    };
-    // What another region answered has the name that it has in that region's log.
-    if let (false, Ok(id)) = (reply.headers().contains_key(ID), HeaderValue::from_str(&id)) {
-        reply.headers_mut().insert(ID, id);
-    }
-    reply
+/// A request that is to be done, and for whom.
+struct Call<'a> {
+    operation: Operation,
+    caller: Caller<'a>,
+    headers: &'a HeaderMap,
+    /// JSON.
+    body: Bytes,
+    /// Of the answer.
+    content_type: &'static str,
 }
 
-async fn hinted(region: &Arc<Region>, request: Request<Incoming>, hints: Arc<Hints>) -> Reply {
-    let mut reply = match handle(region, request, &hints).await {
-        Ok(Handled::Here(body)) => http::reply(StatusCode::OK, CONTENT_TYPE, body),
+async fn hinted(region: &Arc<Region>, call: Call<'_>) -> Reply {
+    let content_type = call.content_type;
+    let hints = match Hints::of(region, call.headers) {
+        Ok(hints) => Arc::new(hints),
+        Err(error) => return front::refused(region, &error, content_type),
+    };
+    let mut reply = match handle(region, call, &hints).await {
+        Ok(Handled::Here(body)) => http::reply(StatusCode::OK, content_type, body),
         // It has said all there is to say.
         Ok(Handled::Elsewhere(reply)) => return reply,
-        Err(error) => refused(region, &error),
+        Err(error) => front::refused(region, &error, content_type),
     };
     hints.answer(region, reply.headers_mut());
     reply
-}
-
-fn refused(region: &Region, error: &ApiError) -> Reply {
-    region.counts.errors.fetch_add(1, Relaxed);
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    http::reply(status, CONTENT_TYPE, error.body())
-}
-
-fn not_found() -> Reply {
-    let error = ApiError::new(ErrorKind::UnknownOperation, "requests are POSTs to /");
-    http::reply(StatusCode::NOT_FOUND, CONTENT_TYPE, error.body())
 }
 
 /// The body of a response, or a whole response.
@@ -93,16 +76,13 @@ enum Handled {
 
 async fn handle(
     region: &Arc<Region>,
-    request: Request<Incoming>,
+    call: Call<'_>,
     hints: &Arc<Hints>,
 ) -> Result<Handled, ApiError> {
-    let target = request.headers().get("x-amz-target");
-    let target = target.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let operation = Operation::from_target(target)?;
-    let (head, body) = request.into_parts();
-    let body = http::body(body, REQUEST_BYTES_MAX).await.map_err(broken)?;
+    let Call { operation, caller, headers, body, .. } = call;
     region.counts.requests.fetch_add(1, Relaxed);
     let asked = decode(operation, &body)?;
+    caller.may(operation.name(), &asked.tables())?;
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
     if hints.read.is_wide() && !by_key {
         let text = format!("{} is for GetItem and BatchGetItem", reads::READ);
@@ -110,7 +90,7 @@ async fn handle(
     }
     // A read of several regions looks where its session has been.
     if !hints.read.is_wide()
-        && let Some(reply) = admit(region, &head.headers, &body, &asked, hints).await?
+        && let Some(reply) = admit(region, headers, &body, &asked, hints).await?
     {
         return Ok(Handled::Elsewhere(reply));
     }
@@ -121,7 +101,7 @@ async fn handle(
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
         Err(Trouble::Home(home, _)) => {
-            let onward = forward::Request::of_client(&head.headers, body, longer);
+            let onward = forward::Request::of_client(headers, body, longer);
             let answered = forward::first(region, &[home], &onward, false).await;
             let none = |error| internal(format!("the home region of the table was {error}"));
             answered.map(Handled::Elsewhere).map_err(none)
@@ -131,7 +111,7 @@ async fn handle(
                 let error = items::elsewhere(region, &regions, why);
                 return Err(if spans { transact::parted(region, &error) } else { error });
             }
-            let onward = forward::Request::of_client(&head.headers, body, longer);
+            let onward = forward::Request::of_client(headers, body, longer);
             let answered = forward::first(region, &regions, &onward, false).await;
             let none = |error: forward::Error| {
                 internal(format!("the region that may do this was {error}"))
@@ -188,13 +168,6 @@ async fn admit(
                 }
             }
         }
-    }
-}
-
-fn broken(error: BodyError) -> ApiError {
-    match error {
-        BodyError::TooLarge(_) => ApiError::new(ErrorKind::Validation, error.to_string()),
-        BodyError::Broken => ApiError::serialization(error.to_string()),
     }
 }
 
@@ -265,8 +238,9 @@ async fn blocking(
     read: impl FnOnce() -> Result<Vec<u8>, ApiError> + Send + 'static,
 ) -> Result<Vec<u8>, ApiError> {
     let _room = READS.acquire().await.map_err(|_| internal("the region is stopping"))?;
-    match tokio::task::spawn_blocking(read).await {
-        Ok(body) => body,
+    match tokio::task::spawn_blocking(move || guard::caught(read)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(panicked)) => Err(internal(panicked.to_string())),
         Err(_) => Err(internal("the read was cancelled")),
     }
 }

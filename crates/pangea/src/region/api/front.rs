@@ -1,0 +1,313 @@
+//! The front door of the DynamoDB API: all of HTTP that is not an operation.
+//!
+//! Answers what never reaches an operation (health, preflights, unknown paths, bodies that are no
+//! JSON, senders that are refused), in the service's words, and puts on every answer what the
+//! service puts there: a request id, a checksum, permissions for browsers. The order in which
+//! things are judged is the service's, as dynalite's tests recorded it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SERVER};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use pangea_codec::cbor;
+use pangea_codec::dynamo::request::Operation;
+use pangea_codec::dynamo::shape::{self, Shapes};
+use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_core::limits::REQUEST_BYTES_MAX;
+
+use super::auth::Caller;
+use super::cors::{self, Cors};
+use super::encoding::{self, Unreadable};
+use super::{Call, internal};
+use crate::guard;
+use crate::http::{self, BodyError, Reply};
+use crate::region::{Region, health};
+
+const JSON: &str = "application/json";
+const AMZ_JSON: &str = "application/x-amz-json-1.0";
+const CBOR: &str = "application/cbor";
+/// Of Smithy's RPC v2; what follows is `DynamoDB_20120810/operation/` and the operation.
+const SERVICE_PATH: &str = "/service/";
+const SERVICES: [&str; 2] = ["DynamoDB_20120810", "DynamoDBStreams_20120810"];
+const PROTOCOL: &str = "smithy-protocol";
+const RPC: &str = "rpc-v2-cbor";
+const ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const CRC: HeaderName = HeaderName::from_static("x-amz-crc32");
+/// What the service answers, in XML, to what is no request of its protocol.
+const NO_OPERATION: &str = "<UnknownOperationException/>\n";
+/// Names, values and the request line together (DynamoDB).
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Requests under way. Each that waits for another region costs some kilobytes and its body.
+const REQUESTS_MAX: usize = 16_384;
+/// Bytes of bodies in memory: as many as 32 of the largest.
+const BODY_BYTES_MAX: usize = 32 * REQUEST_BYTES_MAX;
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(in crate::region) struct Load {
+    requests: AtomicUsize,
+    body_bytes: AtomicUsize,
+}
+
+/// A share of the load, given back when it is dropped.
+struct Share<'a> {
+    load: &'a Load,
+    body_bytes: usize,
+}
+
+impl Load {
+    fn enter(&self) -> Option<Share<'_>> {
+        let share = Share { load: self, body_bytes: 0 };
+        (self.requests.fetch_add(1, Relaxed) < REQUESTS_MAX).then_some(share)
+    }
+}
+
+impl Share<'_> {
+    /// Whether there is room for so many bytes more.
+    fn take(&mut self, bytes: usize) -> bool {
+        self.body_bytes += bytes;
+        self.load.body_bytes.fetch_add(bytes, Relaxed) + bytes <= BODY_BYTES_MAX
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.load.requests.fetch_sub(1, Relaxed);
+        self.load.body_bytes.fetch_sub(self.body_bytes, Relaxed);
+    }
+}
+
+/// Answers one HTTP request on the DynamoDB address.
+pub(in crate::region) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
+    if request.method() == Method::GET && request.uri().path() == "/healthz" {
+        return health::answer(&region);
+    }
+    let cors = Cors::of(request.headers());
+    let wanted = encoding::wanted(request.headers());
+    let answered = guard::guarded(Box::pin(route(&region, request, &cors))).await;
+    let mut reply = answered
+        .unwrap_or_else(|panicked| refused(&region, &internal(panicked.to_string()), AMZ_JSON));
+    if let Some(wanted) = wanted {
+        compress(&mut reply, wanted);
+    }
+    let crc = crc32fast::hash(&http::whole(&mut reply));
+    let headers = reply.headers_mut();
+    headers.insert(CRC, HeaderValue::from(crc));
+    headers.insert(SERVER, HeaderValue::from_static("Server"));
+    cors.answer(headers);
+    // What another region answered has the name that it has in that region's log.
+    if let (false, Ok(id)) = (headers.contains_key(ID), HeaderValue::from_str(&region.request_id()))
+    {
+        headers.insert(ID, id);
+    }
+    reply
+}
+
+fn compress(reply: &mut Reply, wanted: encoding::Encoding) {
+    if let Some(body) = encoding::encoded(wanted, &http::whole(reply)) {
+        let name = HeaderValue::from_static(wanted.name());
+        reply.headers_mut().insert(CONTENT_ENCODING, name);
+        *reply.body_mut() = Full::new(body.into());
+    }
+}
+
+async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) -> Reply {
+    let (head, body) = request.into_parts();
+    let pairs = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let line = head.uri.path_and_query().map_or(0, |line| line.as_str().len());
+    if line + pairs.sum::<usize>() > HEAD_BYTES_MAX {
+        return http::reply(StatusCode::BAD_REQUEST, "text/plain", "Bad Request\n");
+    }
+    match (&head.method, head.uri.path()) {
+        (&Method::POST, "/") => post(region, head, body, Wire::Json).await,
+        (&Method::POST, path) if path.starts_with(SERVICE_PATH) && is_rpc(&head.headers) => {
+            rpc(region, head, body).await
+        }
+        (&Method::GET, "/" | "/ping") => {
+            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+            let host = host.or_else(|| Some(head.uri.authority()?.as_str())).unwrap_or_default();
+            http::reply(StatusCode::OK, "text/plain", format!("healthy: {host} "))
+        }
+        (&Method::OPTIONS, _) if cors.asked() => {
+            let mut reply = http::reply(StatusCode::OK, "text/plain", "");
+            reply.headers_mut().remove(CONTENT_TYPE);
+            cors::preflight(&head.headers, reply.headers_mut());
+            reply
+        }
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Reply {
+    http::reply(StatusCode::NOT_FOUND, "text/xml", NO_OPERATION)
+}
+
+pub(super) fn refused(region: &Region, error: &ApiError, content_type: &'static str) -> Reply {
+    region.counts.errors.fetch_add(1, Relaxed);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    http::reply(status, content_type, error.body())
+}
+
+/// How the body of a request is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Json,
+    Cbor,
+}
+
+fn is_rpc(headers: &HeaderMap) -> bool {
+    headers.get(PROTOCOL).is_some_and(|protocol| protocol == RPC)
+}
+
+/// A request of Smithy's RPC v2, whose path names the operation: the same request in JSON, and its
+/// answer in CBOR.
+async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming) -> Reply {
+    let path = head.uri.path()[SERVICE_PATH.len()..].to_owned();
+    let Some((service, operation)) = path.split_once("/operation/") else { return not_found() };
+    let Ok(target) = HeaderValue::from_str(&format!("{service}.{operation}")) else {
+        return not_found();
+    };
+    head.headers.insert("x-amz-target", target);
+    let mut reply = post(region, head, body, Wire::Cbor).await;
+    let shape = match reply.status() {
+        StatusCode::OK => Shapes::get().response(operation),
+        _ => None,
+    };
+    match cbor::from_json(&http::whole(&mut reply), shape) {
+        Ok(body) => *reply.body_mut() = Full::new(body.into()),
+        // An answer that is no JSON is none of an operation's.
+        Err(_) => return reply,
+    }
+    let headers = reply.headers_mut();
+    headers.insert(PROTOCOL, HeaderValue::from_static(RPC));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CBOR));
+    reply
+}
+
+async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire) -> Reply {
+    let Some(mut share) = region.load.enter() else { return throttled(region) };
+    let empty = body.is_end_stream();
+    let body = match http::bounded(body, REQUEST_BYTES_MAX, |bytes| share.take(bytes)).await {
+        Ok(body) => body,
+        Err(error) => return unread(region, &error),
+    };
+    let empty = empty || body.is_empty();
+    // The answer is of the same type, without its parameters.
+    let content_type = match (media_type(&head.headers).as_str(), wire) {
+        (AMZ_JSON, Wire::Json) | (CBOR, Wire::Cbor) => AMZ_JSON,
+        (JSON, Wire::Json) => JSON,
+        _ if empty => JSON,
+        _ => return not_found(),
+    };
+    match prepare(region, &head, body, wire) {
+        Ok((operation, caller, body)) => {
+            if wire == Wire::Cbor {
+                head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(AMZ_JSON));
+            }
+            let call = Call { operation, caller, headers: &head.headers, body, content_type };
+            super::hinted(region, call).await
+        }
+        Err(Refused::Error(error)) => refused(region, &error, content_type),
+        Err(Refused::TooLarge) => unread(region, &BodyError::TooLarge(REQUEST_BYTES_MAX)),
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let name = headers.get(CONTENT_TYPE).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    name.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+enum Refused {
+    Error(ApiError),
+    TooLarge,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Which operation, whose, and the body as it was before it was compressed.
+fn prepare<'r>(
+    region: &'r Region,
+    head: &Parts,
+    body: Bytes,
+    wire: Wire,
+) -> Result<(Operation, Caller<'r>, Bytes), Refused> {
+    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let target = target.unwrap_or_default();
+    // It has no message.
+    let unknown = |_| ApiError::new(ErrorKind::UnknownOperation, "");
+    let admitted = match Operation::from_target(target) {
+        Err(error) if !is_modelled(target) => Err(unknown(error)),
+        // One that is not served here is asked for by somebody all the same.
+        operation => region
+            .auth
+            .admit(head, &body)
+            .and_then(|caller| operation.map(|operation| (operation, caller)).map_err(unknown)),
+    };
+    let (operation, caller) = match admitted {
+        Ok(admitted) => admitted,
+        // A body that is no JSON is refused before anything is looked at.
+        Err(_) if wire == Wire::Json && is_broken(&head.headers, &body) => {
+            return Err(ApiError::serialization("").into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let body =
+        encoding::decoded(&head.headers, body, REQUEST_BYTES_MAX).map_err(|why| match why {
+            Unreadable::TooLarge => Refused::TooLarge,
+            // The service's answer to it, too.
+            Unreadable::Broken => {
+                internal("the body is not of the encoding that it is said to be in").into()
+            }
+        })?;
+    let body = match wire {
+        Wire::Json => body,
+        Wire::Cbor if body.is_empty() => Bytes::from_static(b"{}"),
+        Wire::Cbor => {
+            let json = cbor::to_json(&body);
+            json.map_err(|why| ApiError::serialization(format!("The body is no CBOR: {why}")))?
+                .into()
+        }
+    };
+    if body.is_empty() {
+        return Err(ApiError::serialization("").into());
+    }
+    Ok((operation, caller, body))
+}
+
+/// Whether the service has the operation.
+fn is_modelled(target: &str) -> bool {
+    let operation = target.split_once('.').filter(|(service, _)| SERVICES.contains(service));
+    operation.is_some_and(|(_, name)| Shapes::get().request(name).is_some())
+}
+
+/// Whether the body is there, can be read, and is no JSON.
+fn is_broken(headers: &HeaderMap, body: &[u8]) -> bool {
+    !body.is_empty() && !headers.contains_key(CONTENT_ENCODING) && !shape::is_json(body)
+}
+
+fn throttled(region: &Region) -> Reply {
+    let text = "Too many requests are under way in this region; try again later";
+    refused(region, &ApiError::new(ErrorKind::Throttling, text), AMZ_JSON)
+}
+
+fn unread(region: &Region, error: &BodyError) -> Reply {
+    match error {
+        BodyError::NoRoom => throttled(region),
+        BodyError::Broken => refused(region, &ApiError::serialization(""), AMZ_JSON),
+        BodyError::TooLarge(_) => {
+            let error = ApiError::validation(error.to_string());
+            let mut reply = refused(region, &error, AMZ_JSON);
+            *reply.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            reply
+        }
+    }
+}
