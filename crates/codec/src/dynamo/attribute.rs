@@ -1,6 +1,6 @@
 //! Attribute values: strict decoding, straight encoding.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -20,6 +20,8 @@ pub(super) struct Sink {
     /// The first value that DynamoDB refuses. The decode goes on: what is wrong with a value is
     /// told only after what is wrong with the request around it.
     refused: RefCell<Option<ApiError>>,
+    /// Whether numbers are read as Java's BigDecimal reads them: exponents are 32 bits wide.
+    narrow: Cell<bool>,
 }
 
 impl Sink {
@@ -31,6 +33,11 @@ impl Sink {
 
     fn refuse(&self, error: ApiError) {
         self.refused.borrow_mut().get_or_insert(error);
+    }
+
+    /// Reads numbers as parameters of PartiQL statements are read, or no longer.
+    pub(super) fn set_narrow(&self, narrow: bool) {
+        self.narrow.set(narrow);
     }
 
     /// What was refused since this was asked last.
@@ -103,6 +110,9 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
         let mut attributes = Attributes::new();
         while let Some(name) = map.next_key::<String>()? {
             let before = self.sink.refused.borrow().is_some();
+            if name.is_empty() && !self.values {
+                self.sink.refuse(ApiError::validation("Empty attribute name"));
+            }
             let seed = ValueSeed { sink: self.sink, depth: self.depth };
             let value = map.next_value_seed(seed)?;
             if self.values && !before {
@@ -184,7 +194,10 @@ impl ValueSeed<'_> {
         Ok(match tag {
             Tag::S => map.next_value::<Option<String>>()?.map(AttributeValue::S),
             Tag::N => match map.next_value::<Option<String>>()? {
-                Some(text) => Some(sink.settle(number(&text).map(AttributeValue::N), nothing)?),
+                Some(text) => {
+                    let number = number(&text, sink.narrow.get());
+                    Some(sink.settle(number.map(AttributeValue::N), nothing)?)
+                }
                 None => None,
             },
             Tag::B => match map.next_value::<Option<String>>()? {
@@ -199,7 +212,10 @@ impl ValueSeed<'_> {
                 AttributeValue::Null
             }),
             Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<String>>>()? {
-                Some(texts) => Some(sink.settle(set(tag, texts), nothing)?),
+                Some(texts) => {
+                    let set = set(tag, texts, sink.narrow.get());
+                    Some(sink.settle(set, nothing)?)
+                }
                 None => None,
             },
             Tag::L => {
@@ -276,8 +292,22 @@ enum Tag {
     Unknown,
 }
 
-fn number(text: &str) -> Result<Number, ApiError> {
-    Number::parse(text).map_err(|error| {
+/// The power of ten of a text that is a number, where it does not fit 32 bits as it must.
+fn narrowed(text: &str) -> Option<NumberError> {
+    let (_, power) = text.split_once(['e', 'E'])?;
+    match power.parse::<i64>() {
+        Ok(power) if i32::try_from(power).is_err() => Some(NumberError::Malformed),
+        // The magnitude is precision less scale, in 32 bits that wrap.
+        Ok(power) if power > i64::from(i32::MAX) - 64 => Some(NumberError::Underflow),
+        Ok(_) => None,
+        Err(_) => Some(NumberError::Malformed),
+    }
+}
+
+fn number(text: &str, narrow: bool) -> Result<Number, ApiError> {
+    let narrowed = if narrow { narrowed(text) } else { None };
+    let parsed = narrowed.map_or_else(|| Number::parse(text), Err);
+    parsed.map_err(|error| {
         let message = error.client_message();
         ApiError::validation(match error {
             NumberError::Malformed if !text.is_empty() => format!("{message}: {text}"),
@@ -292,13 +322,13 @@ fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
         .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))
 }
 
-fn set(tag: Tag, texts: Vec<String>) -> Result<AttributeValue, ApiError> {
+fn set(tag: Tag, texts: Vec<String>, narrow: bool) -> Result<AttributeValue, ApiError> {
     let prefix = "One or more parameter values were invalid: Input collection";
     let joined = |texts: &[String]| texts.join(", ");
     match tag {
         Tag::Ns => {
             let count = texts.len();
-            let numbers = texts.iter().map(|text| number(text));
+            let numbers = texts.iter().map(|text| number(text, narrow));
             let set = numbers.collect::<Result<BTreeSet<_>, _>>()?;
             match (count, set.len()) {
                 (0, _) => Err(ItemError::EmptyNumberSet.into()),

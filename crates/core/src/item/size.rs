@@ -65,10 +65,16 @@ pub fn value_size(value: &AttributeValue) -> usize {
     }
 }
 
-/// One byte, a byte for every two significant digits, and a byte for a minus sign.
+/// One byte, a byte for every two significant digits before the point and for every two behind it,
+/// and a byte for a minus sign (measured by the Parity Suite); zero has no digits.
 fn number_size(number: Number) -> usize {
-    let digits = usize::try_from(number.digits()).unwrap_or(usize::MAX);
-    1 + digits.div_ceil(2) + usize::from(number.mantissa() < 0)
+    if number == Number::ZERO {
+        return 1;
+    }
+    let digits = i64::from(number.digits());
+    let whole = (i64::from(number.exponent()) + digits).clamp(0, digits);
+    let bytes = whole.unsigned_abs().div_ceil(2) + (digits - whole).unsigned_abs().div_ceil(2);
+    1 + usize::try_from(bytes).unwrap_or(usize::MAX) + usize::from(number.mantissa() < 0)
 }
 
 /// Whether an item may be stored: its size, its depth and its sets.

@@ -17,7 +17,7 @@ use crate::dynamo::capacity::ReturnCapacity;
 const DUPLICATES: &str = "Provided list of item keys contains duplicates";
 const MAP_VALUE: &str = "Member must have length less than or equal to 25, Member must have length greater than or \
      equal to 1";
-const NO_TABLES: &str = "have length greater than or equal to 1";
+const NO_KEYS: &str = "have length greater than or equal to 1";
 
 /// `BatchGetItem`.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +54,10 @@ impl BatchGetItem {
         for name in items.names() {
             let Some(mut entry) = items.object(&name)? else { continue };
             let keys = entry.items("Keys")?;
-            let table = constraints.map_key(&name, "{..}");
+            let table = constraints.map_key(&name, || {
+                let keys: Vec<String> = keys.iter().flatten().map(echo::json).collect();
+                format!("{{\"{name}\":{{\"Keys\":[{}]}}}}", keys.join(","))
+            });
             check_keys(keys.as_deref(), &table, &mut constraints);
             let path = format!("requestItems.{table}.member.attributesToGet");
             let attributes = legacy::attributes_to_get(&mut entry, &mut constraints, &path)?;
@@ -62,6 +65,13 @@ impl BatchGetItem {
         }
         let capacity = return_capacity(body, &mut constraints)?;
         finish_tables(constraints, entries.is_empty(), "BatchGetItem")?;
+        // One table's way of naming attributes goes for all.
+        let legacy = entries.iter().any(|(.., attributes)| attributes.is_some());
+        let with = ["ProjectionExpression"];
+        if let Some((_, entry, ..)) = entries.iter().find(|(_, entry, ..)| entry.has(with[0])) {
+            let legacy = legacy.then_some("AttributesToGet");
+            legacy::check_parameters_of(entry, &with, legacy)?;
+        }
         let mut tables = BTreeMap::new();
         for (name, mut entry, keys, attributes) in entries {
             let table = BatchGetTable::decode(&mut entry, keys, attributes)?;
@@ -78,13 +88,12 @@ impl BatchGetItem {
 }
 
 fn check_keys(keys: Option<&[Attributes]>, table: &str, constraints: &mut Constraints) {
-    let path = format!("requestItems.{table}.member.keys");
+    // The length is told in the words of another framework (measured by the Parity Suite).
+    let path = format!("RequestItems.{table}.member.Keys");
     match keys {
-        None => constraints.required(None, &path),
-        Some([]) => constraints.violated("'[]'", &path, NO_TABLES),
+        None => constraints.required(None, &format!("requestItems.{table}.member.keys")),
+        Some([]) => constraints.violated_at(&path, NO_KEYS),
         Some(keys) if keys.len() > BATCH_GET_KEYS_MAX => {
-            // Told in the words of another framework (measured by the Parity Suite).
-            let path = format!("RequestItems.{table}.member.Keys");
             let limit = format!("have length less than or equal to {BATCH_GET_KEYS_MAX}");
             constraints.violated_at(&path, &limit);
         }

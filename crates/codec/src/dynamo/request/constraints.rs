@@ -69,8 +69,9 @@ impl Constraints {
     }
 
     /// The name of a table that is a key of `RequestItems`.
-    pub(super) fn map_key(&mut self, name: &str, shown: &str) -> String {
+    pub(super) fn map_key(&mut self, name: &str, shown: impl FnOnce() -> String) -> String {
         if !is_table_name(name) {
+            let shown = shown();
             self.violated_map(format_args!("'{shown}'"), "requestItems", "keys", MAP_KEYS);
         }
         table_of(name).to_owned()

@@ -1,8 +1,9 @@
-//! Parts of requests as DynamoDB's messages show them: in the manner of Java.
+//! Parts of requests as DynamoDB's messages show them: in the manner of Java, mostly.
 
 use pangea_core::item::{AttributeValue, Attributes, item_size};
 
 use super::BatchWrite;
+use crate::dynamo::attributes_to_json;
 
 /// Bytes of items that are shown: a message is many times as long as what it shows.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
@@ -20,6 +21,14 @@ pub(super) fn tables(tables: &[(String, Vec<BatchWrite>)]) -> String {
         format!("{name}=[{}]", writes.join(", "))
     });
     tables.collect::<Vec<_>>().join(", ")
+}
+
+/// A key as JSON.
+pub(super) fn json(key: &Attributes) -> String {
+    if item_size(key) > SHOWN_BYTES_MAX {
+        return "...".to_owned();
+    }
+    String::from_utf8_lossy(&attributes_to_json(key)).into_owned()
 }
 
 fn write(write: &BatchWrite) -> String {

@@ -65,6 +65,10 @@ enum Place {
     ValueList,
     /// PartiQL statements with their parameters.
     Statements,
+    /// Parameters of a PartiQL statement.
+    Parameters,
+    /// One of them.
+    Parameter,
     /// Nothing below holds an item.
     Plain,
 }
@@ -84,7 +88,7 @@ impl Place {
             (Self::Test, "Value") => Self::Value,
             (Self::Test, "AttributeValueList") => Self::ValueList,
             (Self::Body, "Statements" | "TransactStatements") => Self::Statements,
-            (Self::Body | Self::Statements, "Parameters") => Self::ValueList,
+            (Self::Body | Self::Statements, "Parameters") => Self::Parameters,
             (Self::Actions, "ConditionCheck" | "Put" | "Update" | "Delete" | "Get") => {
                 Self::Actions
             }
@@ -105,6 +109,7 @@ impl Place {
             Self::Actions => Self::Actions,
             Self::Statements => Self::Statements,
             Self::ValueList => Self::Value,
+            Self::Parameters => Self::Parameter,
             _ => Self::Plain,
         }
     }
@@ -176,8 +181,11 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             let item = seed.visit_map(map)?;
             return Ok(Node::Item(item, self.sink.take_refused()));
         }
-        if self.place == Place::Value {
-            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map)?;
+        if matches!(self.place, Place::Value | Place::Parameter) {
+            self.sink.set_narrow(self.place == Place::Parameter);
+            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map);
+            self.sink.set_narrow(false);
+            let value = value?;
             return Ok(Node::Value(value, self.sink.take_refused()));
         }
         let mut members = BTreeMap::new();

@@ -27,6 +27,9 @@ const NOT_OF_ACTIONS: [&str; 8] = [
     "ReturnItemCollectionMetrics",
     "ReturnValues",
 ];
+/// How the message begins that refuses an empty value of a key attribute.
+const EMPTY_KEY: &str = "One or more parameter values are not valid. The AttributeValue for a key \
+                         attribute cannot contain an empty";
 const ONE_ITEM_TWICE: &str = "Transaction request cannot include multiple operations on one item";
 
 /// `TransactWriteItems`.
@@ -270,6 +273,12 @@ pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
 fn all_or_reasons<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
     if all.iter().all(Result::is_ok) {
         return Ok(all.into_iter().flatten().collect());
+    }
+    // That a key is empty is seen before there is a transaction.
+    let is_empty_key = |error: &ApiError| error.message.starts_with(EMPTY_KEY);
+    let mut errors = all.iter().filter_map(|one| one.as_ref().err());
+    if let Some(error) = errors.find(|error| is_empty_key(error)) {
+        return Err(error.clone());
     }
     Err(cancelled(all.into_iter().map(|one| one.err().map(Into::into))))
 }

@@ -89,7 +89,7 @@ pub(super) fn check_index<'t>(
 ) -> Result<Option<&'t Index>, ApiError> {
     let Some(name) = &select.target.index else { return Ok(None) };
     let Some(index) = entry.index(name) else {
-        let text = format!("The table does not have the specified index: {name}");
+        let text = "The table does not have the specified index";
         return Err(ApiError::validation(text));
     };
     if index.partition.len() > 1 || index.sort.len() > 1 {
