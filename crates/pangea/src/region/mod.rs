@@ -22,6 +22,7 @@ mod services;
 mod session;
 mod settings;
 mod tokens;
+mod ttl;
 mod writer;
 
 use std::collections::HashMap;
@@ -86,6 +87,7 @@ pub(crate) struct Region {
     durability: durable::Durability,
     reads: reads::Reads,
     tokens: tokens::Tokens,
+    expiries: ttl::Expiries,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +130,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(pump(Arc::clone(&region), running));
     tokio::spawn(repair::keep(Arc::clone(&region)));
+    tokio::spawn(ttl::keep(Arc::clone(&region)));
     let shared = Arc::clone(&region);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::answer(Arc::clone(&shared), request)
@@ -208,6 +211,7 @@ fn open(
         durability: durable::Durability::default(),
         reads: reads::Reads::default(),
         tokens: tokens::Tokens::default(),
+        expiries: ttl::Expiries::default(),
         topology,
     };
     Ok((Arc::new(region), running))
