@@ -103,6 +103,7 @@ impl Random {
             rows: self.byte(),
             epoch: u16::from(self.byte()),
             place: Place(self.byte()),
+            expired: self.below(2) == 0,
         };
         Row { key, version: Version { stamp, context, body, origins } }
     }
@@ -251,7 +252,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("visits".to_owned(), AttributeValue::N(Number::from(3))),
     ]);
     let context = VersionVector::from_entries([(stamp.origin, stamp.hlc)]);
-    let origins = Origins { conditional: true, rows: 2, epoch: 1, place: Place(3) };
+    let origins = Origins { conditional: true, rows: 2, epoch: 1, place: Place(3), expired: false };
     let live = Version { stamp, context, body: Body::live(item), origins };
     let dead = Version { body: Body::Tombstone, origins: Origins::PLAIN, ..live.clone() };
     let key = ItemKey { table: TableId(stamp), primary: primary.clone() };

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod crdt;
 pub mod durability;
 pub mod experiment;
+pub mod expiry;
 pub mod expr;
 pub mod fingerprint;
 pub mod health;

@@ -88,6 +88,8 @@ mod tag {
     pub(super) const EPOCH: u8 = 1 << 5;
     /// A placement rule.
     pub(super) const PLACE: u8 = 1 << 6;
+    /// The item had expired.
+    pub(super) const EXPIRED: u8 = 1 << 7;
 }
 
 #[cfg(test)]

@@ -168,9 +168,6 @@ impl<'a> Reader<'a> {
         let head = self.u8()?;
         let has = |flag: u8| head & flag != 0;
         let unknown = DecodeError::Tag { what: "version", tag: head };
-        if head & !(tag::PLACE | (tag::PLACE - 1)) != 0 {
-            return Err(unknown);
-        }
         let stamp = self.stamp()?;
         let mut context = if has(tag::CONTEXT) { self.others(stamp)? } else { <_>::default() };
         context.record(stamp);
@@ -188,7 +185,8 @@ impl<'a> Reader<'a> {
             tag::CRDT => Body::Crdt(Arc::new(self.crdt_state(stamp)?)),
             _ => return Err(unknown),
         };
-        let origins = Origins { conditional: has(tag::CONDITIONAL), rows, epoch, place };
+        let (conditional, expired) = (has(tag::CONDITIONAL), has(tag::EXPIRED));
+        let origins = Origins { conditional, rows, epoch, place, expired };
         Ok(Version { stamp, context, body, origins })
     }
 

@@ -48,6 +48,18 @@ fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
+/// Versions that do not say so are as they were before there was such a flag.
+#[test]
+fn the_end_of_an_item_that_expired_is_one_bit() {
+    let (plain, mut expired) = (version(), version());
+    expired.origins.expired = true;
+    let [plain, told] = [&plain, &expired].map(|it| written(|writer| writer.version(it)));
+    assert_eq!(told[0], plain[0] | 0x80);
+    assert_eq!(told[1..], plain[1..]);
+    assert_eq!(Reader::new(&told).version(), Ok(expired));
+    assert!(Reader::new(&[0xff; 64]).version().is_err());
+}
+
 /// A change here is a change of what is on disk and on the wire: it needs a new format version.
 #[test]
 fn the_bytes_are_golden() {

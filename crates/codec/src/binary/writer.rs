@@ -199,7 +199,8 @@ impl Writer {
             | flag(others, tag::CONTEXT)
             | flag(origins.rows != 1, tag::ROWS)
             | flag(origins.epoch != 0, tag::EPOCH)
-            | flag(origins.place != Place::ANYWHERE, tag::PLACE);
+            | flag(origins.place != Place::ANYWHERE, tag::PLACE)
+            | flag(origins.expired, tag::EXPIRED);
         self.u8(head);
         self.stamp(*stamp);
         if others {

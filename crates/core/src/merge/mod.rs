@@ -84,11 +84,14 @@ pub struct Origins {
     pub epoch: u16,
     /// The placement rule that holds for the item.
     pub place: Place,
+    /// The item had expired, and this deletes it.
+    pub expired: bool,
 }
 
 impl Origins {
     /// A plain write: no condition, no transaction, a table as it was made.
-    pub const PLAIN: Self = Self { conditional: false, rows: 1, epoch: 0, place: Place::ANYWHERE };
+    pub const PLAIN: Self =
+        Self { conditional: false, rows: 1, epoch: 0, place: Place::ANYWHERE, expired: false };
 }
 
 /// One region's write of one item: immutable once issued.

@@ -67,7 +67,7 @@ impl Node {
                 && self.catalog.is_serving(entry, self.config.slot)
                 && !self.planted_unjournaled(stamp)
             {
-                let record = self.change_of(entry, key.clone(), stamp, (before, after));
+                let record = self.change_of(entry, (key, stored), stamp, (before, after));
                 self.journaled = record.sequence;
                 derived.journal.push(record);
             }
@@ -87,7 +87,7 @@ impl Node {
     fn change_of(
         &self,
         entry: &TableEntry,
-        key: ItemKey,
+        (key, stored): (&ItemKey, &Option<Stored>),
         stamp: Stamp,
         (before, after): (Option<Attributes>, Option<Attributes>),
     ) -> Record {
@@ -95,7 +95,9 @@ impl Node {
         let wall_ms = self.wall_ms;
         // A region whose clock is behind that of the home is not before the stream.
         let sequence = sequence_at(wall_ms.max(stream_ms)).max(self.journaled + 1);
-        let expired = false;
+        let ended = stored.as_ref().filter(|_| after.is_none());
+        let expired = ended.is_some_and(|stored| stored.greatest().origins.expired);
+        let key = key.clone();
         Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
     }
 

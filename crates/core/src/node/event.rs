@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Change, Closed, DefineRefusal, Directive, DirectiveRefusal, Heal, Resolution, Token};
+use super::{
+    Change, Closed, DefineRefusal, Directive, DirectiveRefusal, Expire, Heal, Resolution, Token,
+};
 use crate::catalog::TableEntry;
 use crate::clock::{Sample, Verdict};
 use crate::id::{RegionSlot, RequestId, TableId};
@@ -47,6 +49,13 @@ pub enum Event {
         request: RequestId,
         /// What to change.
         change: Box<Change>,
+    },
+    /// Items may have expired.
+    Expire {
+        /// Whom to answer.
+        request: RequestId,
+        /// Which.
+        expire: Box<Expire>,
     },
     /// An operator changes the membership.
     Govern {
@@ -146,6 +155,11 @@ pub enum Outcome {
     Healed {
         /// Whether it is.
         done: bool,
+    },
+    /// Those of the items that this region had to delete are deleted, durably.
+    Expired {
+        /// How many.
+        deleted: usize,
     },
     /// The region takes no writes; nothing changed.
     Closed(Closed),

@@ -16,6 +16,7 @@ mod copy;
 mod define;
 mod derive;
 mod event;
+mod expire;
 mod govern;
 mod heal;
 mod record;
@@ -32,6 +33,7 @@ pub use bug::Bug;
 pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
 pub use event::{Effect, Elsewhere, Event, Outcome, Trace};
+pub use expire::Expire;
 pub use govern::{Closed, Directive, DirectiveRefusal};
 pub use heal::Heal;
 pub use resolve::Resolution;
@@ -335,6 +337,9 @@ impl Node {
             Event::Define { request, change } => {
                 self.define(now, request, *change, store, effects);
             }
+            Event::Expire { request, expire } => {
+                self.expire(now, request, *expire, store, effects);
+            }
             Event::Heal { request, heal } => self.heal(now, request, *heal, store, effects),
             Event::Govern { request, directive } => self.govern(now, request, directive, effects),
             Event::Linked { peer } => self.linked(now, peer, effects),
@@ -424,6 +429,7 @@ impl Node {
             Event::Write { request, .. }
             | Event::Transact { request, .. }
             | Event::Resolve { request, .. }
+            | Event::Expire { request, .. }
             | Event::Define { request, .. } => *request,
             _ => return Some(event),
         };

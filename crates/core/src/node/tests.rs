@@ -3,6 +3,7 @@
 mod clock;
 mod collect;
 mod cuts;
+mod expire;
 mod journal;
 mod relay;
 mod transact;

@@ -31,6 +31,18 @@ pub(super) struct Planned {
     indexed: IndexUnits,
 }
 
+impl Planned {
+    /// Whether there is anything to write.
+    pub(super) fn writes(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// The write is the end of an item that has expired.
+    pub(super) fn expires(&mut self) {
+        self.origins.expired = true;
+    }
+}
+
 /// What a write makes of its item.
 enum Draft {
     /// A whole item.
@@ -400,5 +412,6 @@ fn index_units(
 }
 
 fn origins(entry: &TableEntry, op: &WriteOp, place: Place) -> Origins {
-    Origins { conditional: op.had_condition(), rows: 1, epoch: entry.settings.epoch, place }
+    let (conditional, epoch) = (op.had_condition(), entry.settings.epoch);
+    Origins { conditional, epoch, place, ..Origins::PLAIN }
 }

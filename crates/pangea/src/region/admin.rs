@@ -101,6 +101,7 @@ fn report(region: &Region) -> RegionReport {
         pid: Some(std::process::id()),
         incarnation: u64::from(observed.origin.incarnation()),
         writes: region.counts.writes.load(Relaxed),
+        expired: region.expiries.deleted(),
         conflicts: observed.counts.conflicts,
         links: links(region),
         services: services(region),
@@ -259,6 +260,7 @@ fn metrics(region: &Region) -> String {
     collection::scrape(region, &mut scrape);
     region.functions.scrape(&mut scrape);
     region.repairs.scrape(&mut scrape);
+    region.expiries.scrape(&mut scrape);
     members::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();

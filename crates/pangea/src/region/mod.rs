@@ -23,6 +23,7 @@ mod services;
 mod session;
 mod settings;
 mod tokens;
+mod ttl;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
@@ -92,6 +93,7 @@ pub(crate) struct Region {
     auth: api::auth::Auth,
     load: api::front::Load,
     ids: ids::Ids,
+    expiries: ttl::Expiries,
 }
 
 #[derive(Clone, Debug)]
@@ -144,6 +146,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     }
     tokio::spawn(pump(Arc::clone(&region), running));
     tokio::spawn(repair::keep(Arc::clone(&region)));
+    tokio::spawn(ttl::keep(Arc::clone(&region)));
     let shared = Arc::clone(&region);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::front::answer(Arc::clone(&shared), request)
@@ -228,6 +231,7 @@ fn open(
         auth,
         load: api::front::Load::default(),
         ids: ids::Ids::new()?,
+        expiries: ttl::Expiries::default(),
         topology,
     };
     Ok((Arc::new(region), running))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pangea_core::clock::Sample;
 use pangea_core::id::{RegionSlot, RequestId, TableId};
 use pangea_core::node::{
-    Change, Config, Directive, Effect, Event, Heal, Node, Outcome, Resolution, Token,
+    Change, Config, Directive, Effect, Event, Expire, Heal, Node, Outcome, Resolution, Token,
 };
 use pangea_core::replica::{Acked, Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Resolve { resolution: Box<Resolution>, reply: oneshot::Sender<Answer> },
     /// Put right what anti-entropy found.
     Heal { heal: Box<Heal>, reply: oneshot::Sender<Answer> },
+    /// Delete what has expired.
+    Expire { expire: Box<Expire>, reply: oneshot::Sender<Answer> },
     /// Change the catalog.
     Define { change: Box<Change>, reply: oneshot::Sender<Answer> },
     /// Change the membership.
@@ -142,6 +144,12 @@ impl Writer {
     pub(crate) async fn transact(&self, ops: Vec<(TableId, WriteOp)>) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Transact { ops, reply }, answer).await
+    }
+
+    /// Deletes those of some items that have expired; returns once that is durable here.
+    pub(crate) async fn expire(&self, expire: Expire) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Expire { expire: Box::new(expire), reply }, answer).await
     }
 
     /// Changes the catalog; returns once the change is durable here or refused.
@@ -356,6 +364,9 @@ impl<P: Peers> Task<P> {
             Command::Resolve { resolution, reply } => {
                 Event::Resolve { request: self.wait(reply), resolution }
             }
+            Command::Expire { expire, reply } => {
+                Event::Expire { request: self.wait(reply), expire }
+            }
             Command::Define { change, reply } => {
                 Event::Define { request: self.wait(reply), change }
             }
@@ -422,6 +433,7 @@ impl<P: Peers> Task<P> {
                 Command::Write { reply, .. }
                 | Command::Transact { reply, .. }
                 | Command::Resolve { reply, .. }
+                | Command::Expire { reply, .. }
                 | Command::Heal { reply, .. }
                 | Command::Govern { reply, .. }
                 | Command::Define { reply, .. } => {

@@ -69,6 +69,14 @@ pub struct RegionStatus {
     /// What waits for which region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Items that the region deleted since the process started because they had expired.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expired: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Deletes that a region cannot collect yet, because another has not said that it has them.
@@ -222,6 +230,9 @@ pub struct RegionReport {
     /// What waits for which region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Items that the region deleted since the process started because they had expired.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expired: u64,
 }
 
 impl Status {
@@ -294,6 +305,7 @@ impl Status {
             region.writes = report.writes;
             region.conflicts = report.conflicts;
             region.waiting = report.waiting;
+            region.expired = report.expired;
             region.healthy = report.state == RegionState::Active;
             for service in report.services {
                 let known = region.services.iter_mut().find(|known| known.name == service.name);

@@ -39,7 +39,8 @@ pub(crate) fn replied(
         | Outcome::Closed(_)
         | Outcome::Ungoverned(_)
         | Outcome::Denied(_)
-        | Outcome::Healed { .. } => Ok(()),
+        | Outcome::Healed { .. }
+        | Outcome::Expired { .. } => Ok(()),
         Outcome::Governed { generation } => {
             let durable = site.catalog.membership().generation;
             demand(BROKEN, durable >= *generation, || {

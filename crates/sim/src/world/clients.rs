@@ -160,7 +160,7 @@ impl World {
                 self.counts.refused += 1;
                 Ok(())
             }
-            Outcome::Healed { .. } => Ok(()),
+            Outcome::Healed { .. } | Outcome::Expired { .. } => Ok(()),
         }
     }
 

@@ -1,0 +1,65 @@
+//! Which items expire, and which region deletes one.
+//!
+//! Source: data-plane.md 2.16. An item expires when the attribute that its table names is a number
+//! of seconds since 1970 that has passed. The region that wrote what readers see deletes it, so
+//! that two regions do not do the same work; the others do so when it has had its time.
+
+use crate::catalog::TableEntry;
+use crate::id::RegionSlot;
+use crate::item::{AttributeValue, Attributes, Number};
+use crate::merge::Stored;
+use crate::view::view;
+
+/// What expired longer ago than this is taken for something else (DynamoDB: five years), seconds.
+const OLDEST_S: u64 = 5 * 365 * 24 * 3600;
+/// Digits of a moment that is far beyond any that comes.
+const DIGITS_MAX: i32 = 18;
+
+/// When an item expires, in seconds since 1970; `None` if it does not.
+#[must_use]
+pub fn expires_s(entry: &TableEntry, item: &Attributes) -> Option<u64> {
+    let AttributeValue::N(number) = item.get(entry.ttl.as_ref()?)? else { return None };
+    whole(*number)
+}
+
+/// Whether an item that expires then has expired by now.
+#[must_use]
+pub const fn has_expired(expires_s: u64, now_ms: u64) -> bool {
+    let now_s = now_ms / 1000;
+    expires_s <= now_s && expires_s >= now_s.saturating_sub(OLDEST_S)
+}
+
+/// Whether region `me` shall delete the item now: it has expired, and the region that wrote it last
+/// is this one, or has had `grace_ms` to do so.
+#[must_use]
+pub fn is_due(
+    entry: &TableEntry,
+    stored: &Stored,
+    me: RegionSlot,
+    now_ms: u64,
+    grace_ms: u64,
+) -> bool {
+    let Some(item) = view(&entry.settings.policy, stored) else { return false };
+    let Some(expires_s) = expires_s(entry, &item) else { return false };
+    let mine = stored.greatest().stamp.origin.slot() == me;
+    let from_ms = if mine { now_ms } else { now_ms.saturating_sub(grace_ms) };
+    has_expired(expires_s, now_ms) && expires_s <= from_ms / 1000
+}
+
+/// The number without its fraction, if it is a moment.
+fn whole(number: Number) -> Option<u64> {
+    let (mantissa, exponent) = (number.mantissa(), i32::from(number.exponent()));
+    if mantissa < 0 || exponent > DIGITS_MAX {
+        return None;
+    }
+    let shift = 10_i128.checked_pow(exponent.unsigned_abs());
+    let whole = match exponent >= 0 {
+        true => mantissa.checked_mul(shift?)?,
+        // Smaller than any whole number.
+        false => shift.map_or(0, |shift| mantissa / shift),
+    };
+    u64::try_from(whole).ok()
+}
+
+#[cfg(test)]
+mod tests;

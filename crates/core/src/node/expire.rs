@@ -1,0 +1,71 @@
+//! Deletes of items that have expired.
+//!
+//! The driver looks for them in a snapshot; what it names is looked at again here, so that an item
+//! that was written since stays. A delete is a write like any other, whose version says why: every
+//! region's journal then tells the same.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Effect, Node, Outcome, Txn};
+use crate::expiry;
+use crate::id::{RequestId, TableId};
+use crate::item::{ItemKey, PrimaryKey};
+use crate::replica::Snapshot;
+use crate::table::{Action, WriteOp};
+use crate::time::Now;
+
+/// Items that may have expired, of one table: no more than a transaction may have.
+#[derive(Clone, Debug)]
+pub struct Expire {
+    /// The table.
+    pub table: TableId,
+    /// The items.
+    pub keys: Vec<PrimaryKey>,
+    /// How long after its time another region's item is deleted here, ms.
+    pub grace_ms: u64,
+}
+
+impl Node {
+    pub(super) fn expire(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        expire: Expire,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(closed) = self.closed() {
+            return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
+        }
+        let mut txn = Txn::new(store);
+        let mut deleted = 0;
+        for primary in expire.keys {
+            let key = ItemKey { table: expire.table, primary };
+            deleted += usize::from(self.expire_one(now, &mut txn, key, expire.grace_ms));
+        }
+        self.persist(txn, vec![(request, Outcome::Expired { deleted })], effects);
+    }
+
+    /// Whether the item was deleted.
+    fn expire_one<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        key: ItemKey,
+        grace_ms: u64,
+    ) -> bool {
+        let Some(entry) = self.catalog.get(key.table) else { return false };
+        let due = txn.item(&key).is_some_and(|stored| {
+            expiry::is_due(entry, &stored, self.config.slot, now.wall_ms, grace_ms)
+        });
+        let op = WriteOp::new(key.primary, Action::Delete);
+        // What only another region may write is that one's to delete.
+        let planned = if due { self.plan(txn, key.table, &op).ok() } else { None };
+        let Some(mut planned) = planned.filter(super::write::Planned::writes) else { return false };
+        planned.expires();
+        let stamp = self.issue(now, self.floor(&planned));
+        self.execute(txn, planned, stamp);
+        true
+    }
+}
