@@ -132,8 +132,9 @@ pub fn stream_label(ms: u64) -> String {
 #[must_use]
 pub fn stream_of(entry: &TableEntry) -> (Option<StreamView>, Option<String>) {
     let view = entry.stream.map(StreamView::from);
-    let was = view.is_some() || options::flag(&entry.options, options::STREAM_ENDED);
-    (view, was.then(|| stream_label(entry.stream_since_ms)))
+    let before = options::number(&entry.options, options::STREAM_BEFORE_MS);
+    let since = if view.is_some() { Some(entry.stream_since_ms) } else { before };
+    (view, since.map(stream_label))
 }
 
 /// UTC as `YYYY-MM-DDTHH:MM:SS` (civil-from-days, after Howard Hinnant's public derivation).

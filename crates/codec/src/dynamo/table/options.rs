@@ -63,8 +63,8 @@ pub const RESTORED: &str = "restored";
 pub const OVERRIDES: &str = "overrides";
 /// In the overrides of a replica: a map of index names to maps with the names of this module.
 pub const INDEXES: &str = "indexes";
-/// That there was a change stream, whose name stays visible (flag).
-pub const STREAM_ENDED: &str = "stream_ended";
+/// When a change stream that was ended had been enabled: its name stays visible.
+pub const STREAM_BEFORE_MS: &str = "stream_before_ms";
 
 /// Changes of a map of options: a value to set, or `None` to take it away.
 pub type Changes = BTreeMap<String, Option<AttributeValue>>;

@@ -16,16 +16,19 @@ fn operations_are_found_by_target() {
     }
 }
 
+const ARN: &str = "arn:aws:dynamodb:eu:000000000000:table/music";
+const WRONG: &str = "One or more parameter values were invalid: ";
+
+fn null(path: &str) -> String {
+    format!(
+        "1 validation error detected: Value null at '{path}' failed to satisfy constraint: Member \
+         must not be null"
+    )
+}
+
 #[test]
-fn what_cannot_be_is_refused_in_dynamodb_words() {
-    let arn = "arn:aws:dynamodb:eu:000000000000:table/music";
-    let wrong = "One or more parameter values were invalid: ";
-    let null = |path: &str| {
-        format!(
-            "1 validation error detected: Value null at '{path}' failed to satisfy constraint: \
-             Member must not be null"
-        )
-    };
+fn wrong_tags_are_refused_in_dynamodb_words() {
+    let (arn, wrong) = (ARN, WRONG);
     let long = "x".repeat(129);
     for (operation, members, message) in [
         (Op::TagResource, r#""Tags":[]"#.to_owned(), "Invalid TableArn".to_owned()),
@@ -53,6 +56,16 @@ fn what_cannot_be_is_refused_in_dynamodb_words() {
             format!(r#""ResourceArn":"{arn}","TagKeys":["{long}"]"#),
             format!("The Tag Key provided is invalid, Key: {long}"),
         ),
+    ] {
+        let refused = control(operation, &format!("{{{members}}}"));
+        assert_eq!(refused, Err(message), "{operation:?} {members}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_dynamodb_words() {
+    let (arn, wrong) = (ARN, WRONG);
+    for (operation, members, message) in [
         (
             Op::UpdateTimeToLive,
             r#""TableName":"music","TimeToLiveSpecification":{"Enabled":true,"AttributeName":""}"#

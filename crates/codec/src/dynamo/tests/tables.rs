@@ -87,6 +87,11 @@ fn tables_are_created_with_a_right_schema() {
     assert_eq!(table.stream, Some(StreamSpecification::Enabled(StreamView::NewAndOldImages)));
     let table = create(ID, HASH, UNITS).expect("a right table");
     assert_eq!(Throughput::of(&table.options), Throughput { read: 5, write: 6 });
+}
+
+#[test]
+fn a_wrong_schema_is_refused() {
+    let both = (format!("{ID},{SEQ}"), format!("{HASH},{RANGE}"));
     let id_range = r#"{"AttributeName":"id","KeyType":"RANGE"}"#;
     let three = format!("{HASH},{RANGE},{RANGE}");
     for (definitions, keys, rest, message) in [
@@ -174,119 +179,91 @@ fn a_name_is_needed_and_must_be_one() {
     assert_eq!(table.table, "music");
 }
 
+/// The members that give a table on demand global indexes, or local ones.
+fn global(indexes: &str) -> String {
+    format!(r#"{PAY},"GlobalSecondaryIndexes":[{indexes}]"#)
+}
+
+fn local(indexes: &str) -> String {
+    format!(r#"{PAY},"LocalSecondaryIndexes":[{indexes}]"#)
+}
+
+const BY_SEQ: [(&str, &str); 2] = [("id", "HASH"), ("seq", "RANGE")];
+const OTHER: [(&str, &str); 2] = [("seq", "HASH"), ("id", "RANGE")];
+
 #[test]
-fn indexes_are_made_and_refused() {
-    let table = format!("{ID},{SEQ}");
-    let keys = format!("{HASH},{RANGE}");
-    let global = |indexes: &str| format!(r#"{PAY},"GlobalSecondaryIndexes":[{indexes}]"#);
-    let local = |indexes: &str| format!(r#"{PAY},"LocalSecondaryIndexes":[{indexes}]"#);
-    let wide: Vec<(&str, &str)> = vec![("seq", "HASH"), ("id", "HASH")];
-    let made = create(&table, &keys, &global(&index("by-seq", &wide, ALL))).expect("a right index");
+fn indexes_are_made() {
+    let (table, keys) = (format!("{ID},{SEQ}"), format!("{HASH},{RANGE}"));
+    let wide = index("by-seq", &[("seq", "HASH"), ("id", "HASH")], ALL);
+    let made = create(&table, &keys, &global(&wide)).expect("a right index");
     let [index_made] = made.indexes.as_slice() else { panic!("one index") };
     assert_eq!((index_made.partition.len(), index_made.sort.len()), (2, 0));
     let include = r#","Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["b","a"]}"#;
-    let by_seq = [("id", "HASH"), ("seq", "RANGE")];
-    let made = create(&table, &keys, &local(&index("by-seq", &by_seq, include))).expect("right");
+    let made = create(&table, &keys, &local(&index("by-seq", &BY_SEQ, include))).expect("right");
     assert_eq!(made.indexes[0].projected, Projected::Include(vec!["a".into(), "b".into()]));
-    let other = [("seq", "HASH"), ("id", "RANGE")];
+}
+
+/// Refused with the message behind the words with which most begin.
+fn refuses(definitions: &str, keys: &str, rest: &str, message: &str) {
+    let refused = create(definitions, keys, rest).map_err(|error| error.message);
+    assert_eq!(refused, Err(format!("{WRONG}{message}")), "{rest}");
+}
+
+#[test]
+fn keys_of_indexes_are_checked() {
+    let (table, keys) = (format!("{ID},{SEQ}"), format!("{HASH},{RANGE}"));
+    let letters = ["a", "b", "c", "d", "e"];
+    let five = letters.map(|name| (name, "HASH"));
+    let definition = |name| format!(r#"{{"AttributeName":"{name}","AttributeType":"S"}}"#);
+    let more = format!("{table},{}", letters.map(definition).join(","));
+    let message = "Table KeySchema does not have a range key, which is required when specifying a \
+                   LocalSecondaryIndex";
+    refuses(&table, HASH, &local(&index("one", &BY_SEQ, ALL)), message);
+    let message = "Index KeySchema does not have the same leading hash key as table KeySchema for \
+                   index: one. index hash key: seq, table hash key: id";
+    refuses(&table, &keys, &local(&index("one", &OTHER, ALL)), message);
+    let message = "Index KeySchema does not have a range key for index: one";
+    refuses(&table, &keys, &local(&index("one", &[("id", "HASH")], ALL)), message);
+    let message = "The KeySchema exceeds the maximum allowed number of HASH key attributes";
+    refuses(&more, &keys, &global(&index("one", &five, ALL)), message);
+    let message = "Some AttributeDefinitions are not used. AttributeDefinitions: [id, seq, a, b, \
+                   c, d, e], keys used: [id, seq]";
+    refuses(&more, &keys, &global(&index("one", &OTHER, ALL)), message);
+    let message = "Some index key attributes are not defined in AttributeDefinitions. Keys: [id, \
+                   x], AttributeDefinitions: [id, seq]";
+    let unknown = index("one", &[("id", "HASH"), ("x", "RANGE")], ALL);
+    refuses(&table, &keys, &global(&unknown), message);
+}
+
+#[test]
+fn projections_throughput_and_numbers_of_indexes_are_checked() {
+    let (table, keys) = (format!("{ID},{SEQ}"), format!("{HASH},{RANGE}"));
     let keys_only = r#","Projection":{"ProjectionType":"KEYS_ONLY","NonKeyAttributes":["a"]}"#;
     let bare = r#","Projection":{"ProjectionType":"INCLUDE"}"#;
-    let twice = format!("{},{}", index("dup", &other, ALL), index("dup", &other, ALL));
     let units = format!("{ALL}{UNITS}");
-    let five: Vec<(&str, &str)> =
-        ["a", "b", "c", "d", "e"].into_iter().map(|name| (name, "HASH")).collect();
-    let attributes = ["a", "b", "c", "d", "e"]
-        .map(|name| format!(r#"{{"AttributeName":"{name}","AttributeType":"S"}}"#));
-    let more = format!("{table},{}", attributes.join(","));
-    for (definitions, keys, rest, message) in [
+    let one = |rest: &str| global(&index("one", &OTHER, rest));
+    let twice = format!("{},{}", index("dup", &OTHER, ALL), index("dup", &OTHER, ALL));
+    let without = index("one", &OTHER, ALL);
+    let many: Vec<String> = (0..21).map(|at| index(&format!("index-{at}"), &OTHER, ALL)).collect();
+    for (rest, message) in [
+        (global(&twice), "Duplicate index name: dup"),
+        (global(""), "List of GlobalSecondaryIndexes is empty"),
+        (one(keys_only), "ProjectionType is KEYS_ONLY, but NonKeyAttributes is specified"),
+        (one(bare), "ProjectionType is INCLUDE, but NonKeyAttributes is not specified"),
+        (one(r#","Projection":{}"#), "Unknown ProjectionType: null"),
         (
-            &table,
-            HASH,
-            local(&index("one", &by_seq, ALL)),
-            "Table KeySchema does not have a range \
-            key, which is required when specifying a LocalSecondaryIndex",
+            one(&units),
+            "ProvisionedThroughput should not be specified for index: one when BillingMode is \
+             PAY_PER_REQUEST",
         ),
         (
-            &table,
-            &keys,
-            local(&index("one", &other, ALL)),
-            "Index KeySchema does not have the same \
-            leading hash key as table KeySchema for index: one. index hash key: seq, table hash \
-            key: id",
-        ),
-        (
-            &table,
-            &keys,
-            local(&index("one", &[("id", "HASH")], ALL)),
-            "Index KeySchema does not \
-            have a range key for index: one",
-        ),
-        (&table, &keys, global(&twice), "Duplicate index name: dup"),
-        (&table, &keys, global(""), "List of GlobalSecondaryIndexes is empty"),
-        (
-            &table,
-            &keys,
-            global(&index("one", &other, keys_only)),
-            "ProjectionType is KEYS_ONLY, \
-            but NonKeyAttributes is specified",
-        ),
-        (
-            &table,
-            &keys,
-            global(&index("one", &other, bare)),
-            "ProjectionType is INCLUDE, but \
-            NonKeyAttributes is not specified",
-        ),
-        (
-            &table,
-            &keys,
-            global(&index("one", &other, r#","Projection":{}"#)),
-            "Unknown \
-            ProjectionType: null",
-        ),
-        (
-            &table,
-            &keys,
-            global(&index("one", &other, &units)),
-            "ProvisionedThroughput should not \
-            be specified for index: one when BillingMode is PAY_PER_REQUEST",
-        ),
-        (
-            &table,
-            &keys,
-            format!(r#"{UNITS},"GlobalSecondaryIndexes":[{}]"#, index("one", &other, ALL)),
+            format!(r#"{UNITS},"GlobalSecondaryIndexes":[{without}]"#),
             "ProvisionedThroughput is not specified for index: one",
         ),
-        (
-            &more,
-            &keys,
-            global(&index("one", &five, ALL)),
-            "The KeySchema exceeds the maximum \
-            allowed number of HASH key attributes",
-        ),
-        (
-            &more,
-            &keys,
-            global(&index("one", &other, ALL)),
-            "Some AttributeDefinitions are not \
-            used. AttributeDefinitions: [id, seq, a, b, c, d, e], keys used: [id, seq]",
-        ),
-        (
-            &table,
-            &keys,
-            global(&index("one", &[("id", "HASH"), ("x", "RANGE")], ALL)),
-            "Some index \
-            key attributes are not defined in AttributeDefinitions. Keys: [id, x], \
-            AttributeDefinitions: [id, seq]",
-        ),
+        (global(&many.join(",")), "GlobalSecondaryIndex count exceeds the per-table limit of 20"),
     ] {
-        let refused = create(definitions, keys, &rest).map_err(|error| error.message);
-        assert_eq!(refused, Err(format!("{WRONG}{message}")), "{rest}");
+        refuses(&table, &keys, &rest, message);
     }
-    let many: Vec<String> = (0..21).map(|at| index(&format!("index-{at}"), &other, ALL)).collect();
-    let refused = create(&table, &keys, &global(&many.join(","))).map_err(|error| error.message);
-    let message = "GlobalSecondaryIndex count exceeds the per-table limit of 20";
-    assert_eq!(refused, Err(format!("{WRONG}{message}")));
 }
 
 #[test]

@@ -113,11 +113,12 @@ impl UpdateTable {
             }
             (Some(StreamSpecification::Enabled(view)), None) => {
                 update.stream = Some(Some(view.into()));
-                update.options.insert(options::STREAM_ENDED.to_owned(), None);
+                update.options.insert(options::STREAM_BEFORE_MS.to_owned(), None);
             }
             (Some(StreamSpecification::Disabled), Some(_)) => {
                 update.stream = Some(None);
-                set(&mut update.options, options::STREAM_ENDED, AttributeValue::Bool(true));
+                let since = options::of_number(entry.stream_since_ms);
+                set(&mut update.options, options::STREAM_BEFORE_MS, since);
             }
         }
         Ok(())

@@ -41,11 +41,11 @@ struct Projection {
     included: Option<Vec<String>>,
 }
 
-/// `LocalSecondaryIndexes` and `GlobalSecondaryIndexes`, local ones first.
-pub(super) fn lists(
-    body: &mut Members,
-    constraints: &mut Constraints,
-) -> Result<(Option<Vec<Given>>, Option<Vec<Given>>), ApiError> {
+/// Local indexes and global ones, where there are such lists.
+type Lists = (Option<Vec<Given>>, Option<Vec<Given>>);
+
+/// `LocalSecondaryIndexes` and `GlobalSecondaryIndexes`.
+pub(super) fn lists(body: &mut Members, constraints: &mut Constraints) -> Result<Lists, ApiError> {
     let mut list = |name: &str, path: &str, local: bool| {
         let Some(elements) = body.objects(name)? else { return Ok(None) };
         let mut given = Vec::new();
@@ -241,7 +241,7 @@ fn first_twice(names: &[String]) -> Option<&String> {
 
 /// All indexes of a new table, local ones first, checked in DynamoDB's order.
 pub(super) fn checked(
-    (local, global): (Option<Vec<Given>>, Option<Vec<Given>>),
+    (local, global): Lists,
     (definitions, keys, schema): (&Pairs, &Pairs, &Schema),
     on_demand: bool,
 ) -> Result<Vec<Index>, ApiError> {
