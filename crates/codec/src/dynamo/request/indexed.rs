@@ -1,8 +1,10 @@
 //! Query and Scan of an index.
 
+use std::collections::BTreeSet;
+
 use pangea_core::catalog::TableEntry;
-use pangea_core::expr::{Condition, IndexRange, Projection};
-use pangea_core::index::{Index, IndexEntry, Projected};
+use pangea_core::expr::{Condition, IndexRange, Projection, SortRange};
+use pangea_core::index::{Index, IndexEntry, IndexKey, Projected};
 use pangea_core::item::Attributes;
 use pangea_core::table::Schema;
 
@@ -17,7 +19,12 @@ pub struct Indexed<'t> {
     /// Whether items are shown whole, read from the table where the index does not have all of
     /// them (local indexes alone).
     pub whole: bool,
+    /// What is told after what is wrong with the key: that the index does not have what is asked
+    /// of it.
+    refused: Option<String>,
 }
+
+const INVALID: &str = "The provided starting key is invalid";
 
 impl<'t> Indexed<'t> {
     /// The index that a request names, held against what it asks for of it.
@@ -42,8 +49,9 @@ impl<'t> Indexed<'t> {
             );
         }
         let partial = index.projected != Projected::All;
+        let mut refused = None;
         if select == Select::All && partial && !index.local {
-            return refuse(format!(
+            refused = Some(format!(
                 "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not \
                  supported for global secondary index {name} because its projection type is not ALL"
             ));
@@ -52,37 +60,67 @@ impl<'t> Indexed<'t> {
         let hidden: Vec<&str> =
             projection.into_iter().flat_map(Projection::roots).filter(|it| !shows(it)).collect();
         if !hidden.is_empty() && !index.local {
-            return refuse(format!(
+            refused = Some(format!(
                 "One or more parameter values were invalid: Global secondary index {name} does not \
                  project [{}]",
                 hidden.join(", ")
             ));
         }
         let whole = partial && (select == Select::All || !hidden.is_empty());
-        Ok(Self { index, whole })
+        Ok(Self { index, whole, refused })
     }
 
-    /// The key to go on behind.
+    fn check(&self) -> Result<(), ApiError> {
+        self.refused.clone().map_or(Ok(()), |text| Err(ApiError::validation(text)))
+    }
+
+    /// Refuses a start key that has other attributes than the keys of table and index, or of the
+    /// index of other types.
+    fn check_start(&self, schema: &Schema, start: &Attributes) -> Result<(), ApiError> {
+        let mut names: BTreeSet<&str> = schema.key_names().collect();
+        names.extend(self.index.attributes().map(|key| key.name.as_str()));
+        if start.len() != names.len() {
+            return Err(ApiError::validation(INVALID));
+        }
+        for key in self.index.attributes() {
+            let Some(value) = start.get(&key.name) else {
+                return Err(ApiError::validation(INVALID));
+            };
+            if value.type_name() != key.kind.to_string() {
+                let text = "The provided key element does not match the schema";
+                return Err(ApiError::validation(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry that a start key names.
+    fn entry(&self, table: &TableEntry, start: &Attributes) -> Result<IndexEntry, ApiError> {
+        let mut own = start.clone();
+        own.retain(|name, _| table.schema.key_names().any(|key| key == name));
+        let primary = table.schema.exact_key(&own);
+        let primary = primary.map_err(|why| ApiError::validation(format!("{INVALID}: {why}")))?;
+        let key = self.index.key_of(start);
+        let key = key.ok_or_else(|| ApiError::validation(INVALID))?;
+        Ok(IndexEntry { table: table.id, index: self.index.id, key, primary })
+    }
+
+    /// The key that a Scan goes on behind.
     ///
     /// # Errors
     ///
-    /// A `ValidationException` if it is not made of the keys of table and index.
+    /// A `ValidationException` if it is not made of the keys of table and index, or the index does
+    /// not have what is asked of it.
     pub fn start(
         &self,
         table: &TableEntry,
         start: Option<&Attributes>,
     ) -> Result<Option<IndexEntry>, ApiError> {
-        let Some(start) = start else { return Ok(None) };
-        let invalid = || ApiError::validation("The provided starting key is invalid");
-        let mut own = start.clone();
-        own.retain(|name, _| table.schema.key_names().any(|key| key == name));
-        let primary = table.schema.exact_key(&own).map_err(|_| invalid())?;
-        let key = self.index.key_of(start).ok_or_else(invalid)?;
-        let names = |name: &String| is_key(self.index, &table.schema, name);
-        if !start.keys().all(names) {
-            return Err(invalid());
+        if let Some(start) = start {
+            self.check_start(&table.schema, start)?;
         }
-        Ok(Some(IndexEntry { table: table.id, index: self.index.id, key, primary }))
+        self.check()?;
+        start.map(|start| self.entry(table, start)).transpose()
     }
 
     /// The key of an item, to go on behind it.
@@ -132,7 +170,14 @@ impl Query {
         indexed: &Indexed<'_>,
     ) -> Result<(IndexRange, Option<IndexEntry>), ApiError> {
         let index = indexed.index;
+        if let Some(start) = &self.start {
+            indexed.check_start(&table.schema, start)?;
+        }
         let range = self.key_condition.resolve_in(index)?;
+        let start = self.start.as_ref().map(|start| indexed.entry(table, start)).transpose()?;
+        if let Some(entry) = &start {
+            check_place(&range, &entry.key)?;
+        }
         let mentioned = |filter: &Condition| {
             let mut keys = index.attributes();
             keys.find(|key| filter.mentions(&key.name)).map(|key| key.name.clone())
@@ -143,24 +188,25 @@ impl Query {
                 self.filter_name
             )));
         }
-        let start = indexed.start(table, self.start.as_ref())?;
-        if let Some(entry) = &start {
-            let (exact, next) = (&range.exact, entry.key.sort.get(range.exact.len()));
-            if entry.key.partition != range.partition {
-                return Err(ApiError::validation(
-                    "The provided starting key is outside query boundaries based on provided \
-                     conditions",
-                ));
-            }
-            let inside = next.is_none_or(|sort| range.sort.matches(sort));
-            if !entry.key.sort.starts_with(exact) || !inside {
-                return Err(ApiError::validation(
-                    "The provided starting key does not match the range key predicate",
-                ));
-            }
-        }
+        indexed.check()?;
         Ok((range, start))
     }
+}
+
+/// Refuses a place that the range does not hold.
+fn check_place(range: &IndexRange, key: &IndexKey) -> Result<(), ApiError> {
+    let next = key.sort.get(range.exact.len());
+    let inside =
+        key.sort.starts_with(&range.exact) && next.is_none_or(|sort| range.sort.matches(sort));
+    let is_open = range.exact.is_empty() && range.sort == SortRange::All;
+    Err(ApiError::validation(match (inside, key.partition == range.partition) {
+        (true, true) => return Ok(()),
+        (false, _) => "The provided starting key does not match the range key predicate",
+        (true, false) if is_open => {
+            "The provided starting key is outside query boundaries based on provided conditions"
+        }
+        (true, false) => "The query can return at most one row and cannot be restarted",
+    }))
 }
 
 impl Scan {
