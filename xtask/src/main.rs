@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod say;
 mod setup;
 mod shell;
@@ -31,6 +32,8 @@ usage: cargo xtask COMMAND
   bench [NAME] [--output json] [-- ARGUMENTS]
                         api, replication, accelerator, storage, storage-rocksdb, sim or
                         build; `all` or no name means all but storage-rocksdb and build
+  fuzz [--seconds N] [--seed N]
+                        mutations of what clients send, each target for 60 s or N
   fix                   format, and apply what clippy can repair";
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(words: &[&str]) -> Result<bool, Failure> {
         ["ci", step] => Ok(close(&ci::one(step)?)),
         ["tidy"] => Ok(close(&ci::one("tidy")?)),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["fix"] => ci::fix(),
         ["help" | "--help" | "-h"] => {
             say::line(USAGE);
