@@ -10,10 +10,12 @@
 //! | meta | `index/`, table, index (4 B), BLAKE3 of its partition key (16 B), its sort key, the rest
 //! of the row key | where that rest begins (4 B) |
 //! | meta | `journal/`, table, sequence (8 B) | see [`journal`] |
+//! | meta | `backup/head/`, `backup/items/` and an identity | see [`backup`] |
 //!
 //! The hash bounds keys, needs no escaping and gives DynamoDB-like scan order and even segments;
 //! the whole key stands in the row. Every row carries its own checksum.
 
+pub mod backup;
 pub mod journal;
 pub mod key;
 pub mod meta;

@@ -248,6 +248,10 @@ fn record() -> Record {
     Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
 }
 
+fn backed_up() -> [Attributes; 2] {
+    [7, 8].map(|n| [("n".to_owned(), AttributeValue::N(Number::from(n)))].into())
+}
+
 #[test]
 fn keys_and_meta_values_are_frozen() {
     let identity =
@@ -271,6 +275,9 @@ fn keys_and_meta_values_are_frozen() {
         ("filled", meta::fill_state(Fill::Ready)),
         ("record_key", meta::record(TableId(stamp), 5)),
         ("record", journal::encode(&record())),
+        ("backup_head", backup::head("id")),
+        ("backup_items", backup::chunk("id", 5)),
+        ("backup", backup::encode(&backed_up())),
     ];
     let text: String = lines
         .map(|(name, bytes)| {
@@ -305,6 +312,13 @@ fn keys_and_meta_values_are_frozen() {
     let record = record();
     let name = meta::record(record.key.table, record.sequence);
     assert_eq!(journal::decode(&name, &journal::encode(&record)), Ok(record));
+    let bytes = backup::encode(&backed_up());
+    assert_eq!(backup::decode(&bytes), Ok(backed_up().to_vec()));
+    for at in 0..bytes.len() {
+        assert!(backup::decode(&bytes[..at]).is_err(), "cut at {at}");
+    }
+    assert_eq!(backup::id_of(&backup::head("id")), Some("id".to_owned()));
+    assert!(backup::chunk("id", 5).starts_with(&backup::chunks("id")));
 }
 
 /// Half of the mutants get a checksum that holds, so that the decoders themselves are reached.

@@ -5,6 +5,7 @@
 //! words. Nothing here knows of tables that exist: what needs a schema is a method that takes one.
 
 pub mod attribute;
+pub mod backup;
 pub mod capacity;
 pub mod error;
 mod json;

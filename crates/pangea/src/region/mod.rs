@@ -147,6 +147,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(pump(Arc::clone(&region), running));
     tokio::spawn(repair::keep(Arc::clone(&region)));
     tokio::spawn(ttl::keep(Arc::clone(&region)));
+    tokio::spawn(api::restore::resume(Arc::clone(&region)));
     let shared = Arc::clone(&region);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::front::answer(Arc::clone(&shared), request)

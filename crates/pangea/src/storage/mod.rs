@@ -5,6 +5,7 @@
 //! any more refuses further commits and goes on serving the last durable state. Damage is never
 //! passed over: what is damaged is named, a row by its key, else the file.
 
+mod backup;
 pub mod conformance;
 mod directory;
 mod engine;

@@ -191,6 +191,11 @@ impl Store {
         self.engine.commit(&changes)
     }
 
+    /// Makes changes durable that are no batch of the node's.
+    pub(super) fn commit(&self, changes: &[Change]) -> Result<(), Fault> {
+        self.engine.commit(changes)
+    }
+
     /// Lets the row of an item rot, for experiments: a bit of it is flipped, or it is `gone` while
     /// indexes still name it. Whether there was a row.
     ///

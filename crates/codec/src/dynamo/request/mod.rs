@@ -1,5 +1,6 @@
 //! Requests: typed, validated as far as that goes without a schema, their expressions parsed.
 
+mod backup;
 mod batch;
 mod constraints;
 mod control;
@@ -15,6 +16,10 @@ mod streams;
 mod table;
 mod transact;
 
+pub use backup::{
+    BackupOperation, BackupRequest, CreateBackup, ListBackups, Overrides, RestoreTableFromBackup,
+    RestoreTableToPointInTime,
+};
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use control::{Control, ControlOperation, Resource, Sending, resource_of};
 pub use indexed::Indexed;
@@ -72,10 +77,12 @@ pub enum Operation {
     ExecuteTransaction,
     /// One of those on what a table has beside its items.
     Control(ControlOperation),
+    /// One of those on backups.
+    Backup(BackupOperation),
 }
 
 impl Operation {
-    /// Every operation, but those of [`ControlOperation`].
+    /// Every operation, but those of [`ControlOperation`] and [`BackupOperation`].
     pub const ALL: [Self; 22] = [
         Self::CreateTable,
         Self::DescribeTable,
@@ -125,6 +132,7 @@ impl Operation {
             Self::GetShardIterator => "GetShardIterator",
             Self::GetRecords => "GetRecords",
             Self::Control(operation) => operation.name(),
+            Self::Backup(operation) => operation.name(),
             Self::ExecuteStatement => "ExecuteStatement",
             Self::BatchExecuteStatement => "BatchExecuteStatement",
             Self::ExecuteTransaction => "ExecuteTransaction",
@@ -151,7 +159,8 @@ impl Operation {
         let (api, name) = target.split_once('.').unwrap_or_default();
         let name = if [API, STREAMS_API].contains(&api) { name } else { "" };
         let control = ControlOperation::ALL.into_iter().map(Self::Control);
-        let mut all = Self::ALL.into_iter().chain(control);
+        let backup = BackupOperation::ALL.into_iter().map(Self::Backup);
+        let mut all = Self::ALL.into_iter().chain(control).chain(backup);
         let found = all.find(|operation| operation.name() == name && operation.api() == api);
         found.ok_or_else(|| {
             let text = match name {
@@ -184,6 +193,7 @@ pub enum Request {
     TransactWriteItems(TransactWriteItems),
     Streams(StreamsRequest),
     Control(Control),
+    Backup(BackupRequest),
     ExecuteStatement(ExecuteStatement),
     BatchExecuteStatement(BatchExecuteStatement),
     ExecuteTransaction(ExecuteTransaction),
@@ -209,6 +219,7 @@ impl Request {
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
             Self::Control(control) => control.tables(),
+            Self::Backup(request) => request.table().into_iter().collect(),
             Self::ExecuteStatement(execute) => vec![&execute.statement.target().table],
             Self::BatchExecuteStatement(batch) => {
                 let parsed = batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());
@@ -226,6 +237,7 @@ impl Request {
     pub fn is_read(&self) -> bool {
         match self {
             Self::Control(control) => return control.is_read(),
+            Self::Backup(request) => return request.is_read(),
             Self::ExecuteStatement(execute) => return execute.statement.is_read(),
             Self::ExecuteTransaction(transaction) => return transaction.is_read(),
             Self::BatchExecuteStatement(batch) => {
@@ -288,6 +300,7 @@ fn read(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         | Operation::DescribeStream
         | Operation::GetShardIterator
         | Operation::GetRecords => Request::Streams(StreamsRequest::decode(operation, body)?),
+        Operation::Backup(operation) => Request::Backup(BackupRequest::decode(operation, body)?),
         Operation::Control(operation) => Request::Control(Control::decode(operation, body)?),
         Operation::ExecuteStatement => Request::ExecuteStatement(ExecuteStatement::decode(body)?),
         Operation::BatchExecuteStatement => {

@@ -259,7 +259,7 @@ fn write_restored(table: &mut Object<'_>, options: &Attributes) {
         }
     }
     write_time(&mut summary, "RestoreDateTime", options::number(restored, "at_ms"));
-    summary.value("RestoreInProgress", &false);
+    summary.value("RestoreInProgress", &options::flag(options, options::RESTORING));
     summary.end();
 }
 

@@ -59,6 +59,8 @@ pub const HISTORY_SINCE_MS: &str = "history_since_ms";
 pub const HISTORY_DAYS: &str = "history_days";
 /// What was restored: a map of `backup` (ARN), `table` (ARN) and `at_ms`.
 pub const RESTORED: &str = "restored";
+/// That a restore of the table is under way (flag).
+pub const RESTORING: &str = "restoring";
 /// Per-replica overrides: a map of region names to maps with the names of this module.
 pub const OVERRIDES: &str = "overrides";
 /// In the overrides of a replica: a map of index names to maps with the names of this module.

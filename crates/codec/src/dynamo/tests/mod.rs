@@ -1,6 +1,7 @@
 //! DynamoDB JSON against what clients send and read.
 
 mod attributes;
+mod backups;
 mod control;
 mod garbage;
 mod legacy;

@@ -4,6 +4,7 @@
 
 pub(super) mod auth;
 mod collections;
+pub(super) mod backups;
 mod control;
 mod cors;
 mod encoding;
@@ -12,6 +13,7 @@ mod hints;
 mod items;
 mod pages;
 mod partiql;
+pub(super) mod restore;
 mod streams;
 mod tables;
 mod transact;
@@ -216,6 +218,8 @@ async fn execute(
         Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?,
         Dynamo::ListTables(list) => tables::list(region, &list),
         Dynamo::Streams(request) => streams::answer(region, request).await?,
+        Dynamo::Backup(request) if request.is_read() => backups::answer(region, request).await?,
+        Dynamo::Backup(request) => defined(region, hints, backups::answer(region, request).await)?,
         Dynamo::Control(asked) if asked.is_read() => control::answer(region, asked).await?,
         Dynamo::Control(asked) => defined(region, hints, control::answer(region, asked).await)?,
     })

@@ -89,3 +89,6 @@ impl StoreView {
         Ok(first)
     }
 }
+
+#[cfg(test)]
+mod tests;

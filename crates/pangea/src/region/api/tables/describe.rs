@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pangea_codec::dynamo::response;
 use pangea_codec::dynamo::table::{
-    IndexView, ReplicaStatus, ReplicaView as Replica, TableStatus, TableView,
+    IndexView, ReplicaStatus, ReplicaView as Replica, TableStatus, TableView, options,
 };
 use pangea_core::catalog::{Catalog, ReplicaView, TableEntry};
 use pangea_core::id::RegionSlot;
@@ -56,6 +56,8 @@ pub(in crate::region::api) fn status_of(
 ) -> TableStatus {
     if entry.deleted {
         TableStatus::Deleting
+    } else if options::flag(&entry.options, options::RESTORING) {
+        TableStatus::Creating
     } else if catalog.is_serving(entry, region.slot) || entry.home == region.slot {
         TableStatus::Active
     } else {

@@ -1,0 +1,313 @@
+//! Restores: a new table, filled with what a backup has or with what a table had at a moment.
+//!
+//! The past of a table is what it is now, but for the items that changed since: of those it is what
+//! the first record behind the moment says that they were before.
+//!
+//! A restore is noted with its table until it is whole, so that a process that begins again goes on
+//! with it; items that are there already stay as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use pangea_codec::dynamo::backup::BackupArn;
+use pangea_codec::dynamo::request::{Overrides, RestoreTableFromBackup, RestoreTableToPointInTime};
+use pangea_codec::dynamo::table::{TableStatus, options, table_arn};
+use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_core::catalog::TableEntry;
+use pangea_core::id::TableId;
+use pangea_core::item::{AttributeValue, Attributes, ItemKey, PrimaryKey, item_size};
+use pangea_core::journal::{HISTORY_KEPT_MS, sequence_at};
+use pangea_core::node::{Change, NewTable, TableUpdate};
+use pangea_core::table::{Action, WriteOp};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::tables::{Said, describe_entry};
+use super::{Trouble, backups, internal, tables};
+use crate::region::Region;
+use crate::storage::{Fault, StoreView};
+
+/// Items that are written at once, and their bytes, about.
+const PIECE_ITEMS: usize = 256;
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Where the items come from.
+#[derive(Clone, Debug)]
+enum Source {
+    Backup(BackupArn),
+    Past { table: TableId, at_ms: u64 },
+}
+
+type Piece = Vec<(PrimaryKey, Attributes)>;
+
+/// `RestoreTableFromBackup`.
+pub(super) async fn from_backup(
+    region: &Arc<Region>,
+    restore: RestoreTableFromBackup,
+) -> Result<Vec<u8>, Trouble> {
+    let (here, arn) = (Arc::clone(region), restore.backup.clone());
+    let found = spawn_blocking(move || backups::find(&here, &arn)).await;
+    let view = found.map_err(|_| internal("the region is stopping"))??;
+    backups::whole(&view)?;
+    let restored = BTreeMap::from([
+        ("backup".to_string(), AttributeValue::S(view.arn.text.clone())),
+        ("table".to_string(), AttributeValue::S(table_arn(&region.name, &view.entry.name))),
+        ("at_ms".to_string(), options::of_number(view.made_ms)),
+    ]);
+    let source = Source::Backup(view.arn);
+    begin(region, restore.target, &view.entry, restore.overrides, restored, source).await
+}
+
+/// `RestoreTableToPointInTime`.
+pub(super) async fn to_moment(
+    region: &Arc<Region>,
+    restore: RestoreTableToPointInTime,
+) -> Result<Vec<u8>, Trouble> {
+    let catalog = region.catalog();
+    let entry = super::serving(region, &catalog, &restore.source);
+    let entry = entry.map_err(|_| backups::no_table(&restore.source))?.clone();
+    let now_ms = region.clock.now().wall_ms;
+    let since_ms = entry.history_since_ms().ok_or_else(|| {
+        let text = format!("Point in time recovery is not enabled for table '{}'", entry.name);
+        ApiError::new(ErrorKind::PointInTimeRecoveryUnavailable, text)
+    })?;
+    let earliest_ms = since_ms.max(now_ms.saturating_sub(HISTORY_KEPT_MS));
+    let at_ms = restore.at_ms.unwrap_or(now_ms);
+    // Clients may know the ends of the window to the second alone.
+    if at_ms / 1000 < earliest_ms / 1000 || at_ms > now_ms {
+        let text = "RestoreDateTime must be between EarliestRestorableDateTime and \
+                    LatestRestorableDateTime";
+        return Err(ApiError::new(ErrorKind::InvalidRestoreTime, text).into());
+    }
+    let restored = BTreeMap::from([
+        ("table".to_string(), AttributeValue::S(table_arn(&region.name, &entry.name))),
+        ("at_ms".to_string(), options::of_number(at_ms)),
+    ]);
+    let source = Source::Past { table: entry.id, at_ms };
+    begin(region, restore.target, &entry, restore.overrides, restored, source).await
+}
+
+async fn begin(
+    region: &Arc<Region>,
+    target: String,
+    like: &TableEntry,
+    overrides: Overrides,
+    restored: Attributes,
+    source: Source,
+) -> Result<Vec<u8>, Trouble> {
+    if region.catalog().find(region.slot, &target).is_some() {
+        let text = format!("Table already exists: {target}");
+        return Err(ApiError::new(ErrorKind::TableAlreadyExists, text).into());
+    }
+    let new = new_table(&target, like, &overrides, restored)?;
+    let entry = tables::define(region, &target, Change::Create(new)).await?;
+    let said = Said { table: Some(TableStatus::Creating), ..Said::default() };
+    let body = describe_entry(region, &region.catalog(), &entry, "TableDescription", said);
+    tokio::spawn(run(Arc::clone(region), entry, source));
+    Ok(body)
+}
+
+/// What a restored table has of its source: neither its stream, nor its expiry, nor its tags.
+fn new_table(
+    target: &str,
+    like: &TableEntry,
+    overrides: &Overrides,
+    restored: Attributes,
+) -> Result<NewTable, ApiError> {
+    let mut indexes = like.indexes.clone();
+    for (wanted, local) in [(&overrides.local, true), (&overrides.global, false)] {
+        let Some(wanted) = wanted else { continue };
+        let known = |name: &String| like.index(name).is_some_and(|index| index.local == local);
+        if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+            let text = format!("The source of the restore has no such index: {unknown}");
+            return Err(ApiError::validation(text));
+        }
+        indexes.retain(|index| index.local != local || wanted.contains(&index.name));
+    }
+    let kept = [options::READ, options::WRITE, options::SSE_KEY, options::CLASS];
+    let mut shown: Attributes = like.options.clone();
+    shown.retain(|name, _| kept.contains(&name.as_str()));
+    if let Some((read, write)) = overrides.throughput {
+        for (name, units) in [(options::READ, read), (options::WRITE, write)] {
+            let units = options::of_number(units.max(0).unsigned_abs());
+            shown.insert(name.to_string(), units);
+        }
+    }
+    shown.insert(options::RESTORED.to_string(), AttributeValue::M(restored));
+    shown.insert(options::RESTORING.to_string(), AttributeValue::Bool(true));
+    Ok(NewTable {
+        name: target.to_string(),
+        schema: like.schema.clone(),
+        stream: None,
+        on_demand: overrides.on_demand.unwrap_or(like.on_demand),
+        deletion_protection: false,
+        tags: Default::default(),
+        module: None,
+        indexes,
+        options: shown,
+    })
+}
+
+/// Goes on with what an earlier process has begun.
+pub(in crate::region) async fn resume(region: Arc<Region>) {
+    let here = Arc::clone(&region);
+    if let Ok(Err(fault)) = spawn_blocking(move || backups::tidy(&here)).await {
+        tracing::warn!(%fault, "backups that were not ended cannot be removed");
+    }
+    let catalog = region.catalog();
+    for entry in catalog.held_by(region.slot).filter(|entry| entry.home == region.slot) {
+        if !options::flag(&entry.options, options::RESTORING) {
+            continue;
+        }
+        let source = options::map(&entry.options, options::RESTORED).and_then(|restored| {
+            if let Some(backup) = options::text(restored, "backup") {
+                return BackupArn::parse(backup).ok().map(Source::Backup);
+            }
+            let arn = options::text(restored, "table")?;
+            let name = arn.rsplit_once('/')?.1;
+            let table = catalog.find(region.slot, name)?.id;
+            Some(Source::Past { table, at_ms: options::number(restored, "at_ms")? })
+        });
+        if let Some(source) = source {
+            tokio::spawn(run(Arc::clone(&region), entry.clone(), source));
+        }
+    }
+}
+
+async fn run(region: Arc<Region>, entry: TableEntry, source: Source) {
+    match fill(&region, &entry, source).await {
+        Ok(items) => {
+            let name = entry.name.clone();
+            let done = BTreeMap::from([(options::RESTORING.to_string(), None)]);
+            let update = TableUpdate { name: name.clone(), options: done, ..Default::default() };
+            // Else the next process begins with it once more, and finds nothing to do.
+            if tables::define(&region, &name, Change::Update(update)).await.is_err() {
+                tracing::warn!(table = name, "a restore is whole and not noted to be");
+            }
+            tracing::info!(table = name, items, "restored");
+        }
+        Err(fault) => {
+            region.repairs.suspicion().of(&fault);
+            tracing::error!(error = %fault, table = entry.name, "a restore failed");
+        }
+    }
+}
+
+/// How many items were written.
+async fn fill(region: &Arc<Region>, entry: &TableEntry, source: Source) -> Result<usize, Fault> {
+    let (send, mut pieces) = mpsc::channel(2);
+    let (here, into) = (Arc::clone(region), entry.clone());
+    let reading = spawn_blocking(move || read(&here, &into, &source, &send));
+    let mut items = 0;
+    while let Some(piece) = pieces.recv().await {
+        items += piece.len();
+        write(region, entry, piece).await?;
+    }
+    let stopping = |_| Err(Fault::Read("the region is stopping".to_string()));
+    reading.await.unwrap_or_else(stopping).map(|()| items)
+}
+
+async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result<(), Fault> {
+    let mut writes = JoinSet::new();
+    let view = region.store.snapshot()?;
+    for (key, item) in piece {
+        let (region, table) = (Arc::clone(region), entry.id);
+        // An earlier process restored it, or a client wrote it since.
+        if view.get_stored(&ItemKey { table, primary: key.clone() })?.is_some() {
+            continue;
+        }
+        writes.spawn(async move {
+            region.writer.write(table, WriteOp::new(key, Action::Put(item))).await
+        });
+    }
+    while let Some(written) = writes.join_next().await {
+        if let Ok(Err(fault)) = written {
+            return Err(Fault::Read(fault.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Sends what is to be written, in pieces.
+fn read(
+    region: &Region,
+    into: &TableEntry,
+    source: &Source,
+    send: &mpsc::Sender<Piece>,
+) -> Result<(), Fault> {
+    let view = region.store.snapshot()?;
+    let mut pieces = Pieces { send, piece: Vec::new(), bytes: 0 };
+    match source {
+        Source::Backup(arn) => {
+            let mut number = 0;
+            while let Some(items) = view.backup_items(&arn.id, number)? {
+                for item in items {
+                    if let Ok(key) = into.schema.key_of(&item) {
+                        pieces.push(key, item)?;
+                    }
+                }
+                number += 1;
+            }
+        }
+        Source::Past { table, at_ms } => {
+            let catalog = region.catalog();
+            let from = catalog.get(*table).filter(|entry| !entry.deleted);
+            let gone = || Fault::Read("the table whose past it is was deleted".to_string());
+            past(&view, from.ok_or_else(gone)?, *at_ms, &mut pieces)?;
+        }
+    }
+    pieces.flush()
+}
+
+/// The items of a table as they were at a moment.
+fn past(
+    view: &StoreView,
+    from: &TableEntry,
+    at_ms: u64,
+    pieces: &mut Pieces<'_>,
+) -> Result<(), Fault> {
+    let (mut changed, mut failed) = (BTreeSet::new(), None);
+    let note = |pushed: Result<(), Fault>, failed: &mut Option<Fault>| {
+        *failed = pushed.err();
+        if failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    view.journal(from.id, (sequence_at(at_ms + 1), u64::MAX), |record| {
+        let key = record.key.primary;
+        if !changed.insert(key.clone()) {
+            return ControlFlow::Continue(());
+        }
+        let Some(before) = record.before else { return ControlFlow::Continue(()) };
+        note(pieces.push(key, before), &mut failed)
+    })?;
+    failed.take().map_or(Ok(()), Err)?;
+    view.scan((from.id, &from.settings.policy), None, None, |key, item, _| {
+        if changed.contains(key) {
+            return ControlFlow::Continue(());
+        }
+        note(pieces.push(key.clone(), item.clone()), &mut failed)
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+struct Pieces<'a> {
+    send: &'a mpsc::Sender<Piece>,
+    piece: Piece,
+    bytes: usize,
+}
+
+impl Pieces<'_> {
+    fn push(&mut self, key: PrimaryKey, item: Attributes) -> Result<(), Fault> {
+        self.bytes += item_size(&item);
+        self.piece.push((key, item));
+        let full = self.piece.len() >= PIECE_ITEMS || self.bytes >= PIECE_BYTES;
+        if full { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        self.bytes = 0;
+        let piece = std::mem::take(&mut self.piece);
+        let sent = piece.is_empty() || self.send.blocking_send(piece).is_ok();
+        if sent { Ok(()) } else { Err(Fault::Read("the region is stopping".to_string())) }
+    }
+}

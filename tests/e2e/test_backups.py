@@ -1,0 +1,150 @@
+"""Backups and restores: what is in a new table is what was in the old one, then."""
+
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support import REGIONS, eventually
+
+HOME = REGIONS[0]
+
+
+def create(client, name, **more):
+    client.create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"},
+                              {"AttributeName": "g", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "by-g", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "ALL"}},
+            {"IndexName": "keys", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "KEYS_ONLY"}}], **more)
+    wait(client, name)
+
+
+def wait(client, name):
+    eventually(lambda: client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE",
+               f"{name} to be ACTIVE")
+
+
+def put(client, name, key, value):
+    client.put_item(TableName=name, Item={"pk": {"S": key}, "v": {"S": value}, "g": {"S": "all"}})
+
+
+def contents(client, name):
+    pages = client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True)
+    return {item["pk"]["S"]: item["v"]["S"] for page in pages for item in page["Items"]}
+
+
+def refused(call, **arguments):
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def available(client, arn):
+    describe = lambda: client.describe_backup(BackupArn=arn)["BackupDescription"]
+    eventually(lambda: describe()["BackupDetails"]["BackupStatus"] == "AVAILABLE", "the backup")
+    return describe()
+
+
+def test_a_backup_is_a_consistent_copy_that_can_be_restored(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    wanted = {f"k{n}": "v" * 100 for n in range(300)}
+    for key, value in wanted.items():
+        put(client, table_name, key, value)
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    put(client, table_name, "k0", "later")
+    arn = made["BackupArn"]
+    assert (made["BackupName"], made["BackupType"]) == ("first", "USER")
+    told = available(client, arn)
+    assert told["SourceTableDetails"]["TableName"] == table_name
+    assert told["SourceTableDetails"]["ItemCount"] == len(wanted)
+    indexes = told["SourceTableFeatureDetails"]["GlobalSecondaryIndexes"]
+    assert {index["IndexName"] for index in indexes} == {"by-g", "keys"}
+
+    other = client.create_backup(TableName=table_name, BackupName="second")["BackupDetails"]
+    available(client, other["BackupArn"])
+    pages = client.get_paginator("list_backups").paginate(
+        TableName=table_name, PaginationConfig={"PageSize": 1})
+    listed = [one["BackupArn"] for page in pages for one in page["BackupSummaries"]]
+    assert listed == [arn, other["BackupArn"]]
+
+    target = f"{table_name}-restored"
+    restored = client.restore_table_from_backup(TargetTableName=target, BackupArn=arn)
+    assert restored["TableDescription"]["RestoreSummary"]["SourceBackupArn"] == arn
+    wait(client, target)
+    assert contents(client, target) == wanted
+    table = client.describe_table(TableName=target)["Table"]
+    assert not table["RestoreSummary"]["RestoreInProgress"]
+    assert {index["IndexName"] for index in table["GlobalSecondaryIndexes"]} == {"by-g", "keys"}
+    found = client.query(TableName=target, IndexName="by-g", Select="COUNT",
+                         KeyConditionExpression="g = :g",
+                         ExpressionAttributeValues={":g": {"S": "all"}})
+    assert found["Count"] == len(wanted)
+    assert refused(client.restore_table_from_backup, TargetTableName=target, BackupArn=arn) \
+        == ("TableAlreadyExistsException", f"Table already exists: {target}")
+    client.delete_table(TableName=table_name)
+
+    gone = client.delete_backup(BackupArn=arn)["BackupDescription"]
+    assert gone["BackupDetails"]["BackupStatus"] == "DELETED"
+    missing = ("BackupNotFoundException", f"Backup not found: {arn}")
+    assert refused(client.describe_backup, BackupArn=arn) == missing
+    assert refused(client.delete_backup, BackupArn=arn) == missing
+    assert refused(client.restore_table_from_backup, TargetTableName="xyz", BackupArn=arn) \
+        == missing
+    # A backup outlives its table.
+    again = f"{table_name}-again"
+    client.restore_table_from_backup(
+        TargetTableName=again, BackupArn=other["BackupArn"], GlobalSecondaryIndexOverride=[
+            {"IndexName": "keys", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+             "Projection": {"ProjectionType": "KEYS_ONLY"}}])
+    wait(client, again)
+    assert contents(client, again) == {**wanted, "k0": "later"}
+    table = client.describe_table(TableName=again)["Table"]
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["keys"]
+    assert refused(client.create_backup, TableName=table_name, BackupName="late") \
+        == ("TableNotFoundException", f"Table not found: {table_name}")
+
+
+def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_name):
+    client, target = pangea.client(HOME), f"{table_name}-then"
+    create(client, table_name)
+    put(client, table_name, "before", "1")
+    restore = {"SourceTableName": table_name, "TargetTableName": target}
+    code, _ = refused(client.restore_table_to_point_in_time, **restore,
+                      UseLatestRestorableTime=True)
+    assert code == "PointInTimeRecoveryUnavailableException"
+    client.update_continuous_backups(
+        TableName=table_name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    for key in ("changed", "deleted", "twice"):
+        put(client, table_name, key, "then")
+    # The moment is a whole second, and what is written after it is after it.
+    at = int(time.time()) + 1
+    eventually(lambda: time.time() > at + 0.01, "the second")
+    put(client, table_name, "changed", "now")
+    put(client, table_name, "twice", "meanwhile")
+    put(client, table_name, "twice", "now")
+    put(client, table_name, "new", "now")
+    client.delete_item(TableName=table_name, Key={"pk": {"S": "deleted"}})
+    client.restore_table_to_point_in_time(**restore, RestoreDateTime=at)
+    wait(client, target)
+    assert contents(client, target) \
+        == {"before": "1", "changed": "then", "deleted": "then", "twice": "then"}
+    latest = f"{table_name}-now"
+    client.restore_table_to_point_in_time(
+        SourceTableName=table_name, TargetTableName=latest, UseLatestRestorableTime=True,
+        BillingModeOverride="PAY_PER_REQUEST")
+    wait(client, latest)
+    assert contents(client, latest) == contents(client, table_name)
+
+    restore["TargetTableName"] = f"{table_name}-never"
+    for moment in (at - 3600, at + 3600):
+        code, _ = refused(client.restore_table_to_point_in_time, **restore, RestoreDateTime=moment)
+        assert code == "InvalidRestoreTimeException"
+    restore["SourceTableName"] = "nothing"
+    assert refused(client.restore_table_to_point_in_time, **restore, UseLatestRestorableTime=True) \
+        == ("TableNotFoundException", "Table not found: nothing")
