@@ -12,11 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pangea_codec::cbor;
 use pangea_codec::dynamo::request::{Operation, decode};
 use pangea_codec::dynamo::shape::Shapes;
 use pangea_codec::dynamo::{ApiError, ErrorKind, decode_attributes};
 use pangea_codec::sigv4::{Demand, Secret, Signed, presented, verify};
-use pangea_codec::cbor;
 use pangea_core::expr::{Condition, KeyCondition, Kind, Placeholders, Projection, Update};
 use pangea_core::item::Attributes;
 use pangea_core::partiql;

@@ -58,7 +58,9 @@ fn begin(region: &Arc<Region>, create: &CreateBackup) -> Result<Vec<u8>, ApiErro
     let entry = super::serving(region, &catalog, &create.table);
     let entry = entry.map_err(|_| no_table(&create.table))?.clone();
     let made_ms = region.clock.now().wall_ms;
-    let salt = region.counts.ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut salt = [0; 8];
+    getrandom::fill(&mut salt).map_err(|error| internal(error.to_string()))?;
+    let salt = u64::from_be_bytes(salt);
     let arn = BackupArn::new(&region.name, &entry.name, made_ms, salt);
     let mut view = BackupView {
         arn,

@@ -3,8 +3,8 @@
 //! No request waits on another region, unless it asks for more than this one has.
 
 pub(super) mod auth;
-mod collections;
 pub(super) mod backups;
+mod collections;
 mod control;
 mod cors;
 mod encoding;
