@@ -53,8 +53,6 @@ pub const STREAM_POLICY_REVISION: &str = "stream_policy_revision";
 pub const CONSISTENCY: &str = "consistency";
 /// The region of the witness, if one was asked for.
 pub const WITNESS: &str = "witness";
-/// When continuous backups were enabled.
-pub const HISTORY_SINCE_MS: &str = "history_since_ms";
 /// How many days continuous backups reach back.
 pub const HISTORY_DAYS: &str = "history_days";
 /// What was restored: a map of `backup` (ARN), `table` (ARN) and `at_ms`.

@@ -267,6 +267,22 @@ fn projections_throughput_and_numbers_of_indexes_are_checked() {
 }
 
 #[test]
+fn global_indexes_are_judged_before_local_ones() {
+    let indexes = [index("aa", &BY_SEQ, ALL), index("zz", &OTHER, ALL)];
+    let rest = format!(r#"{},"GlobalSecondaryIndexes":[{}]"#, local(&indexes[0]), indexes[1]);
+    let refused = create(ID, HASH, &rest).map_err(|error| error.message);
+    let short = |path: &str, name: &str| {
+        format!(
+            "Value '{name}' at '{path}.1.member.indexName' failed to satisfy constraint: Member \
+             must have length greater than or equal to 3"
+        )
+    };
+    let (global, local) =
+        (short("globalSecondaryIndexes", "zz"), short("localSecondaryIndexes", "aa"));
+    assert_eq!(refused, Err(format!("2 validation errors detected: {global}; {local}")));
+}
+
+#[test]
 fn what_an_index_lacks_is_listed_up_to_ten() {
     let rest = format!(r#"{PAY},"GlobalSecondaryIndexes":[{{}},{{}},{{}},{{}}]"#);
     let error = create(ID, HASH, &rest).map_err(|error| error.message);

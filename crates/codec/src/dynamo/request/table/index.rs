@@ -55,8 +55,9 @@ pub(super) fn lists(body: &mut Members, constraints: &mut Constraints) -> Result
         }
         Ok::<_, ApiError>(Some(given))
     };
-    let local = list("LocalSecondaryIndexes", "localSecondaryIndexes", true)?;
+    // What is wrong with global ones is told first (measured by the Parity Suite).
     let global = list("GlobalSecondaryIndexes", "globalSecondaryIndexes", false)?;
+    let local = list("LocalSecondaryIndexes", "localSecondaryIndexes", true)?;
     Ok((local, global))
 }
 

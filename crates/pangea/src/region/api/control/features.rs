@@ -63,10 +63,6 @@ pub(super) async fn keep_history(
 ) -> Result<Value, Trouble> {
     let entry = backed_up(region, name)?;
     let mut changes = options::Changes::new();
-    if enabled != entry.history {
-        let since = enabled.then(|| options::of_number(region.clock.now().wall_ms));
-        changes.insert(options::HISTORY_SINCE_MS.to_owned(), since);
-    }
     if enabled != entry.history || days.is_some() {
         changes.insert(options::HISTORY_DAYS.to_owned(), days.map(options::of_number));
     }
@@ -92,9 +88,8 @@ fn describe_history(region: &Region, entry: &TableEntry) -> Value {
         }});
     }
     let now_ms = region.clock.now().wall_ms;
-    let number = |name| options::number(&entry.options, name);
-    let days = number(options::HISTORY_DAYS).unwrap_or(HISTORY_DAYS);
-    let since_ms = number(options::HISTORY_SINCE_MS).unwrap_or(entry.created_ms);
+    let days = options::number(&entry.options, options::HISTORY_DAYS).unwrap_or(HISTORY_DAYS);
+    let since_ms = entry.history_since_ms().unwrap_or(entry.created_ms);
     let earliest_ms = since_ms.max(now_ms.saturating_sub(days * DAY_MS));
     json!({ "ContinuousBackupsDescription": {
         "ContinuousBackupsStatus": "ENABLED",
