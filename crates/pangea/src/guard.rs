@@ -30,7 +30,7 @@ pub fn install() {
         if !INSIDE.get() {
             std::process::abort();
         }
-        tracing::error!(%info, "a request panicked");
+        tracing::error!(%info, "a panic that was caught");
     }));
 }
 
@@ -40,19 +40,26 @@ pub fn count() -> u64 {
     COUNT.load(Relaxed)
 }
 
-/// What `work` makes of it, unless it panics.
+/// What `work` of a request makes of it, unless it panics.
+///
+/// # Errors
+/// [`Panicked`] if it does, which is counted.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    contained(work).inspect_err(|_| {
+        COUNT.fetch_add(1, Relaxed);
+    })
+}
+
+/// What `work` makes of it, where a panic is expected of code that is not ours.
 ///
 /// # Errors
 /// [`Panicked`] if it does.
-pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn contained<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let before = INSIDE.replace(true);
     // What it shares with others is behind locks that are poisoned, or is read only.
     let done = catch_unwind(AssertUnwindSafe(work));
     INSIDE.set(before);
-    done.map_err(|_| {
-        COUNT.fetch_add(1, Relaxed);
-        Panicked
-    })
+    done.map_err(|_| Panicked)
 }
 
 /// What `future` makes of it, unless it panics.

@@ -73,6 +73,11 @@ impl Share<'_> {
         self.body_bytes += bytes;
         self.load.body_bytes.fetch_add(bytes, Relaxed) + bytes <= BODY_BYTES_MAX
     }
+
+    /// Whether there is room for a body of so many bytes in place of what was taken.
+    fn grow(&mut self, bytes: usize) -> bool {
+        self.take(bytes.saturating_sub(self.body_bytes))
+    }
 }
 
 impl Drop for Share<'_> {
@@ -205,6 +210,8 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
         _ => return not_found(),
     };
     match prepare(region, &head, body, wire) {
+        // What was unpacked stays as long as the request is under way.
+        Ok((.., body)) if !share.grow(body.len()) => throttled(region),
         Ok((operation, caller, body)) => {
             if wire == Wire::Cbor {
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(AMZ_JSON));

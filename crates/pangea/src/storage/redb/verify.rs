@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pangea_codec::disk::{self, RowError};
@@ -18,6 +17,7 @@ use redb::{Database, DatabaseError, ReadableTableMetadata as _, StorageError};
 
 use super::view::RedbView;
 use super::{Medium, Options, damaged, open_overlay, table_of};
+use crate::guard;
 use crate::storage::{Fault, Place, Space, View};
 
 /// Bytes of the file's header: flags, and two slots that name the state after a commit.
@@ -62,12 +62,12 @@ pub(super) fn verify(medium: &dyn Medium, options: Options) -> Result<(), Fault>
         // Whatever else is wrong, opening it in earnest says so.
         Ok(_) | Err(_) => return Ok(()),
     };
-    // Said first: what follows walks damaged pages, and redb ends the process on some.
+    // Said first: what follows walks damaged pages, and redb panics on some.
     tracing::error!(file, why, "damaged file: looking for its damaged rows");
-    let walked = catch_unwind(AssertUnwindSafe(|| {
+    let walked = guard::contained(|| {
         let database = open_overlay(medium, Some((0, &header)), options);
         damaged_rows(&database.map_err(|error| Fault::Read(error.to_string()))?, &file)
-    }));
+    });
     match walked {
         Ok(Ok(rows)) if !rows.is_empty() => {
             for fault in rows {
