@@ -3,8 +3,10 @@
 use data_encoding::HEXLOWER;
 use pangea_core::catalog::TableEntry;
 use pangea_core::index::{Index, Projected};
+use pangea_core::item::Attributes;
 
 use super::json::{Array, Object, write_value};
+use super::request::Throughput;
 use super::table::{epoch_seconds, table_arn, write_key_schema};
 use super::{ApiError, ErrorKind};
 
@@ -175,17 +177,18 @@ fn write_source(out: &mut Vec<u8>, view: &BackupView) {
     write_key_schema(source.member("KeySchema"), keys);
     let created = epoch_seconds(entry.created_ms);
     source.member("TableCreationDateTime").extend_from_slice(created.as_bytes());
-    write_units(source.member("ProvisionedThroughput"));
+    write_units(source.member("ProvisionedThroughput"), &entry.options);
     source.value("ItemCount", &view.items);
     let billing = if entry.on_demand { "PAY_PER_REQUEST" } else { "PROVISIONED" };
     source.text("BillingMode", billing);
     source.end();
 }
 
-fn write_units(out: &mut Vec<u8>) {
+fn write_units(out: &mut Vec<u8>, options: &Attributes) {
+    let Throughput { read, write } = Throughput::of(options);
     let mut units = Object::new(out);
-    units.value("ReadCapacityUnits", &0);
-    units.value("WriteCapacityUnits", &0);
+    units.value("ReadCapacityUnits", &read);
+    units.value("WriteCapacityUnits", &write);
     units.end();
 }
 
@@ -235,7 +238,7 @@ fn write_index(out: &mut Vec<u8>, index: &Index) {
     }
     projection.end();
     if !index.local {
-        write_units(object.member("ProvisionedThroughput"));
+        write_units(object.member("ProvisionedThroughput"), &index.options);
     }
     object.end();
 }

@@ -140,13 +140,15 @@ impl BackupRequest {
         })
     }
 
-    /// The table that it names.
+    /// The tables that it names, or ARNs with a table in them.
     #[must_use]
-    pub fn table(&self) -> Option<&str> {
+    pub fn tables(&self) -> Vec<&str> {
         match self {
-            Self::CreateBackup(create) => Some(&create.table),
-            Self::RestoreTableToPointInTime(restore) => Some(&restore.source),
-            _ => None,
+            Self::CreateBackup(create) => vec![&create.table],
+            Self::DescribeBackup(arn) | Self::DeleteBackup(arn) => vec![&arn.text],
+            Self::ListBackups(list) => list.table.iter().map(String::as_str).collect(),
+            Self::RestoreTableFromBackup(restore) => vec![&restore.backup.text, &restore.target],
+            Self::RestoreTableToPointInTime(restore) => vec![&restore.source, &restore.target],
         }
     }
 

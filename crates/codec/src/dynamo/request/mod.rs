@@ -206,7 +206,8 @@ impl Request {
         match self {
             Self::CreateTable(create) => vec![&create.table],
             Self::DescribeTable(table) | Self::DeleteTable(table) => vec![&table.table],
-            Self::ListTables(_) | Self::Streams(_) => Vec::new(),
+            Self::ListTables(_) => Vec::new(),
+            Self::Streams(request) => request.table().into_iter().collect(),
             Self::UpdateTable(update) => vec![&update.table],
             Self::PutItem(put) => vec![&put.table],
             Self::GetItem(get) => vec![&get.table],
@@ -219,7 +220,7 @@ impl Request {
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
             Self::Control(control) => control.tables(),
-            Self::Backup(request) => request.table().into_iter().collect(),
+            Self::Backup(request) => request.tables(),
             Self::ExecuteStatement(execute) => vec![&execute.statement.target().table],
             Self::BatchExecuteStatement(batch) => {
                 let parsed = batch.statements.iter().filter_map(|it| it.statement.as_ref().ok());

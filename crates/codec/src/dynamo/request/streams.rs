@@ -193,6 +193,18 @@ impl GetRecords {
 }
 
 impl StreamsRequest {
+    /// The table that it names, or an ARN with the table in it.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        match self {
+            Self::ListStreams(list) => list.table.as_deref(),
+            Self::DescribeStream(describe) => Some(&describe.stream.text),
+            Self::GetShardIterator(get) => Some(&get.stream.text),
+            // It begins with the stream's.
+            Self::GetRecords(get) => Some(&get.iterator),
+        }
+    }
+
     pub(super) fn decode(
         operation: super::Operation,
         body: &mut Members,

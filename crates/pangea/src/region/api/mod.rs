@@ -147,6 +147,10 @@ async fn admit(
     asked: &Dynamo,
     hints: &Hints,
 ) -> Result<Option<Reply>, ApiError> {
+    // What a region keeps for itself is nothing that sessions have seen.
+    if matches!(asked, Dynamo::Streams(_) | Dynamo::Backup(_)) {
+        return Ok(None);
+    }
     let tables = asked.tables();
     let mut gate = Gate::new(region, &hints.session, &tables, hints.forwarded);
     loop {

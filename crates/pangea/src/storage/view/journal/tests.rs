@@ -26,9 +26,9 @@ fn records_are_ranges_of_sequences_and_go_in_steps() {
         Identity { cluster: "c".to_owned(), region: "eu".to_owned(), slot: 0, incarnation: 1 };
     let (store, _) = Store::with_engine(Memory::new(), identity).expect("an empty engine");
     let tables = [TableId(stamp(1)), TableId(stamp(2))];
-    let mut batch = Batch::default();
-    batch.journal = (10..3_000).map(|it| record(tables[it as usize % 2], it)).collect();
-    store.write(vec![batch]).expect("room");
+    let table_of = |sequence: u64| tables[usize::from(sequence % 2 == 1)];
+    let journal = (10..3_000).map(|it| record(table_of(it), it)).collect();
+    store.write(vec![Batch { journal, ..Batch::default() }]).expect("room");
     let view = store.snapshot().expect("a view");
     let read = |view: &StoreView, (from, until), back, limit| {
         let mut found = Vec::new();
