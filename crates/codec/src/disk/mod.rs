@@ -7,8 +7,8 @@
 //! | changelog | origin (2 B), reading (8 B), the item's row key | nothing |
 //! | meta | a name | see [`meta`] |
 //! | meta | `tombstone/`, table, origin, reading, the rest of the row key | nothing |
-//! | meta | `index/`, table, index (4 B), BLAKE3 of its partition key (16 B), its sort key, the rest
-//! of the row key | where that rest begins (4 B) |
+//! | meta | `index/`, table, index (4 B), BLAKE3 of its partition key (16 B), its sort key, the
+//! rest of the row key | where that rest begins (4 B) |
 //! | meta | `journal/`, table, sequence (8 B) | see [`journal`] |
 //! | meta | `backup/head/`, `backup/items/` and an identity | see [`backup`] |
 //!

@@ -95,7 +95,8 @@ fn write_collections(
     tables.end();
 }
 
-/// The body for `Query` and `Scan`, with the key to go on behind; `Items` is left out where only the count was wanted.
+/// The body for `Query` and `Scan`, with the key to go on behind; `Items` is left out where only
+/// the count was wanted.
 #[must_use]
 pub fn page(
     result: &PageResult,

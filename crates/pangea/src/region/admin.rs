@@ -1,7 +1,8 @@
 //! The admin API of one region, for the edge, the command line and experiments.
 //!
 //! `GET /healthz`, `/v1/status`, `/v1/vector`, `/v1/item`, `/v1/conflicts`,
-//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/tables/verify`, `/v1/regions`, `/v1/faults`, `/v1/repair`, `/metrics`;
+//! `/v1/conflicts/stream`, `/v1/tables`, `/v1/tables/verify`, `/v1/regions`, `/v1/faults`,
+//! `/v1/repair`, `/metrics`;
 //! `POST /v1/conflicts/resolve`, `/v1/tables`, `/v1/regions`, `/v1/faults`, `/v1/repair`.
 
 use std::sync::Arc;

@@ -63,7 +63,8 @@ pub(super) async fn keep(region: Arc<Region>) {
         for entry in expiring {
             if let Err(fault) = pass(&region, entry).await {
                 region.repairs.suspicion().of(&fault);
-                tracing::warn!(error = %fault, table = entry.name, "a pass for expired items failed");
+                let table = &entry.name;
+                tracing::warn!(error = %fault, table, "a pass for expired items failed");
             }
         }
     }

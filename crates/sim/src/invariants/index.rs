@@ -5,9 +5,10 @@
 //! row has its entries, and there are as many entries as all rows shall have: by induction they are
 //! the same. So it is with the index of tombstones.
 //!
-//! Secondary indexes are functions of what readers see: a changed item has the entries that it shall
-//! have and no others, at every commit, and at rest so has every item, of indexes that there are.
-//! Only what an unreadable row was indexed under cannot be told, and stays: readers look at items.
+//! Secondary indexes are functions of what readers see: a changed item has the entries that it
+//! shall have and no others, at every commit, and at rest so has every item, of indexes that there
+//! are. Only what an unreadable row was indexed under cannot be told, and stays: readers look at
+//! items.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
