@@ -21,7 +21,7 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, Failure> {
         }
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = seed.unwrap_or_else(|| now.as_secs());
+    let seed = seed.unwrap_or(now.as_secs());
     say::step(&format!("fuzz: each target for {seconds} s; again with --seed {seed}"));
     let mut command = shell::cargo(&["test", "-p", "pangea-codec", "--test", "fuzz"]);
     command.args(["--", "--nocapture", "--test-threads", "4"]);
