@@ -28,6 +28,7 @@ use super::{Trouble, backups, internal, tables};
 use crate::region::Region;
 use crate::storage::{Fault, StoreView};
 
+const DAY_MS: u64 = 24 * 3_600_000;
 /// Items that are written at once, and their bytes, about.
 const PIECE_ITEMS: usize = 256;
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -72,7 +73,9 @@ pub(super) async fn to_moment(
         let text = format!("Point in time recovery is not enabled for table '{}'", entry.name);
         ApiError::new(ErrorKind::PointInTimeRecoveryUnavailable, text)
     })?;
-    let earliest_ms = since_ms.max(now_ms.saturating_sub(HISTORY_KEPT_MS));
+    let days = options::number(&entry.options, options::HISTORY_DAYS);
+    let kept_ms = days.map_or(HISTORY_KEPT_MS, |days| days * DAY_MS).min(HISTORY_KEPT_MS);
+    let earliest_ms = since_ms.max(now_ms.saturating_sub(kept_ms));
     let at_ms = restore.at_ms.unwrap_or(now_ms);
     // Clients may know the ends of the window to the second alone.
     if at_ms / 1000 < earliest_ms / 1000 || at_ms > now_ms {

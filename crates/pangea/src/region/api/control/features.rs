@@ -82,8 +82,9 @@ pub(super) fn history(region: &Region, name: &str) -> Result<Value, Trouble> {
 
 fn describe_history(region: &Region, entry: &TableEntry) -> Value {
     if !entry.history {
+        // The service has this enabled for every table; what can be switched is the recovery.
         return json!({ "ContinuousBackupsDescription": {
-            "ContinuousBackupsStatus": "DISABLED",
+            "ContinuousBackupsStatus": "ENABLED",
             "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": "DISABLED" },
         }});
     }
