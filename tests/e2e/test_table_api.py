@@ -113,6 +113,16 @@ def test_a_table_is_updated_one_thing_at_a_time(client, table):
     client.update_table(TableName=table, DeletionProtectionEnabled=False)
 
 
+def test_a_batch_with_an_item_that_fits_no_index_is_not_begun(client, table):
+    def put(key, by):
+        return {"PutRequest": {"Item": {"pk": {"S": key}, "sk": {"N": "1"}, "by": by}}}
+
+    code, message = refused(client.batch_write_item, RequestItems={
+        table: [put("right", {"S": "x"}), put("wrong", {"N": "1"})]})
+    assert code == "ValidationException" and "Type mismatch for Index Key by" in message
+    assert client.scan(TableName=table)["Count"] == 0
+
+
 def test_tags_and_expiry(client, table):
     arn = shown(client, table)["TableArn"]
     client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])

@@ -18,7 +18,7 @@ use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
-use pangea_core::table::WriteOp;
+use pangea_core::table::{Action, WriteOp};
 use pangea_core::time::Stamp;
 use pangea_core::view::view as shown;
 use tokio::task::JoinSet;
@@ -354,6 +354,10 @@ pub(super) async fn batch_write(
     for (name, writes) in batch.tables {
         let entry = serving(region, &catalog, &name)?;
         for op in BatchWrite::into_ops(writes, &entry.schema)? {
+            // One item that can be in no index keeps the whole batch from being begun.
+            if let Action::Put(item) = &op.action {
+                entry.indexes.iter().try_for_each(|index| index.check(item))?;
+            }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
             if !plans.contains_key(&of) {
                 let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
