@@ -24,7 +24,7 @@ const TIERS: [(&str, Tier); 3] =
     [("unit", Tier::Unit), ("sim", Tier::Sim), ("e2e", Tier::EndToEnd)];
 
 /// Schedules of a minute.
-const SEEDS: &str = "40000";
+const SEEDS: &str = "30000";
 
 /// The programs under test.
 struct Binaries {
