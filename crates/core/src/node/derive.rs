@@ -52,7 +52,7 @@ impl Node {
             let Some(entry) = entry.filter(|it| !it.indexes.is_empty() || it.is_journaled()) else {
                 continue;
             };
-            let was = txn.store.item(key);
+            let was = if is_erased(txn, key) { None } else { txn.store.item(key) };
             let (before, after) = (shown(entry, was.as_ref()), shown(entry, stored.as_ref()));
             if before == after {
                 continue;
@@ -203,6 +203,13 @@ impl Node {
         self.has_bug(super::Bug::IndexNotOnApply)
             && stored.is_some_and(|stored| stored.greatest().stamp.origin != self.me)
     }
+}
+
+/// Whether what is in the item's place is damage: nothing can be read there, and asking the store
+/// would fail the batch that puts it right.
+fn is_erased<S: Snapshot>(txn: &Txn<'_, S>, key: &ItemKey) -> bool {
+    let erased = &txn.batch.erased;
+    !erased.is_empty() && erased.contains_key(&(key.table, txn.store.place(key)))
 }
 
 /// What readers see of an item.
