@@ -514,6 +514,10 @@ impl Snapshot for GroupView {
         self.view.bucket(key)
     }
 
+    fn place(&self, key: &ItemKey) -> Vec<u8> {
+        self.view.place(key)
+    }
+
     fn has_entries(&self, table: TableId, index: IndexId) -> bool {
         let mut puts = self.group.index.iter().filter(|(_, put)| **put);
         puts.any(|(entry, _)| entry.table == table && entry.index == index)

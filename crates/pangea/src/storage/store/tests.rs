@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pangea_codec::disk::key as disk_key;
 use pangea_core::expr::{KeyRange, SortRange};
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
@@ -192,6 +193,16 @@ fn a_group_sees_its_own_batches_and_a_snapshot_does_not() {
     let view = store.snapshot().expect("readable");
     assert_eq!(all_changes(&view), [30, 40]);
     assert_eq!(view.rows(TABLE, None, 9).len(), 2);
+}
+
+/// The node asks a group where damage is that it is told of by place.
+#[test]
+fn a_group_names_places_as_the_store_does() {
+    let (_, store) = store();
+    let group = GroupView::new(store.snapshot().expect("readable"));
+    let item = key("p", 1);
+    assert_eq!(group.place(&item), disk_key::row(&item));
+    assert_eq!(group.bucket(&item), disk_key::bucket_of(&disk_key::row(&item)));
 }
 
 #[test]
