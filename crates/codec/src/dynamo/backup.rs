@@ -7,7 +7,7 @@ use pangea_core::item::Attributes;
 
 use super::json::{Array, Object, write_value};
 use super::request::Throughput;
-use super::table::{epoch_seconds, table_arn, write_key_schema};
+use super::table::{epoch_seconds, parse_part_arn, table_arn, write_key_schema};
 use super::{ApiError, ErrorKind};
 
 /// Characters of the moment in a backup's identity, and of what follows it.
@@ -41,16 +41,9 @@ impl BackupArn {
     /// # Errors
     /// A `ValidationException` where it is none.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let parsed = || {
-            let mut parts = text.splitn(6, ':');
-            let (arn, _, service) = (parts.next()?, parts.next()?, parts.next()?);
-            let (_region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-            let (table, id) = resource.strip_prefix("table/")?.split_once("/backup/")?;
-            let is_one = arn == "arn" && service == "dynamodb" && !table.is_empty();
-            let is_one = is_one && !id.is_empty();
-            is_one.then(|| Self { id: id.into(), table: table.into(), text: text.into() })
-        };
-        parsed().ok_or_else(|| ApiError::validation("Invalid BackupArn"))
+        let (table, id) = parse_part_arn(text, "/backup/")
+            .ok_or_else(|| ApiError::validation("Invalid BackupArn"))?;
+        Ok(Self { id: id.into(), table: table.into(), text: text.into() })
     }
 
     /// There is no such backup.

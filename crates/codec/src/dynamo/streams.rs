@@ -8,7 +8,7 @@ use pangea_core::journal::{self, Record, Shard, Stream, moment_of, sequence_at};
 use pangea_core::table::Schema;
 
 use super::json::{Array, Object};
-use super::table::{epoch_seconds, table_arn, write_key_schema};
+use super::table::{epoch_seconds, parse_part_arn, table_arn, write_key_schema};
 use super::{ApiError, ErrorKind, write_attributes};
 use crate::binary::{Reader, Writer};
 use crate::session::Key;
@@ -53,16 +53,9 @@ impl StreamArn {
     /// # Errors
     /// A `ValidationException` where it is none.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let parsed = || {
-            let mut parts = text.splitn(6, ':');
-            let (arn, _, service) = (parts.next()?, parts.next()?, parts.next()?);
-            let (_region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-            let (table, label) = resource.strip_prefix("table/")?.split_once("/stream/")?;
-            let is_one = arn == "arn" && service == "dynamodb" && !table.is_empty();
-            let is_one = is_one && !label.is_empty();
-            is_one.then(|| Self { table: table.into(), label: label.into(), text: text.into() })
-        };
-        parsed().ok_or_else(|| ApiError::validation("Invalid StreamArn"))
+        let (table, label) = parse_part_arn(text, "/stream/")
+            .ok_or_else(|| ApiError::validation("Invalid StreamArn"))?;
+        Ok(Self { table: table.into(), label: label.into(), text: text.into() })
     }
 
     /// The name of a shard of the stream, which tells its first moment.

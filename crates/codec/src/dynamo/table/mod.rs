@@ -122,6 +122,17 @@ pub fn table_arn(region: &str, name: &str) -> String {
     format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}")
 }
 
+/// The table and the name of something that belongs to it, from an ARN in which `kind` stands
+/// between them; `None` of any other text.
+pub(super) fn parse_part_arn<'a>(text: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let mut parts = text.splitn(6, ':');
+    let (arn, _, service) = (parts.next()?, parts.next()?, parts.next()?);
+    let (_region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let (table, name) = resource.strip_prefix("table/")?.split_once(kind)?;
+    let is_one = arn == "arn" && service == "dynamodb" && !table.is_empty() && !name.is_empty();
+    is_one.then_some((table, name))
+}
+
 /// The label of a stream: DynamoDB labels them with the time at which they were enabled, in UTC.
 #[must_use]
 pub fn stream_label(ms: u64) -> String {
