@@ -338,3 +338,16 @@ def schema(sort_key=False):
                       for name, kind in zip(names, ("HASH", "RANGE"), strict=False)],
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],
     }
+
+
+def judged(request, table):
+    """A client with an empty table: of DYNAMODB_ENDPOINT where that is set, to hold a test against
+    another server, else of the shared cluster. A generator for a fixture."""
+    endpoint = (os.environ.get("DYNAMODB_ENDPOINT")
+                or request.getfixturevalue("pangea").endpoint(REGIONS[0]))
+    config = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("dynamodb", region_name=REGIONS[0], endpoint_url=endpoint, config=config)
+    client.create_table(TableName=table, **schema(True), BillingMode="PAY_PER_REQUEST")
+    client.get_waiter("table_exists").wait(TableName=table)
+    yield client
+    client.delete_table(TableName=table)

@@ -3,31 +3,20 @@
 With DYNAMODB_ENDPOINT set, the file tests that endpoint instead: it does not know whom it tests.
 """
 
-import os
-
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cluster import schema
-from support import REGIONS
+from cluster import judged
 
-REFERENCE = os.environ.get("DYNAMODB_ENDPOINT")
 TABLE = "legacy"
 
 
 @pytest.fixture(scope="module")
 def client(request):
-    endpoint = REFERENCE or request.getfixturevalue("pangea").endpoint(REGIONS[0])
-    config = Config(retries={"total_max_attempts": 1})
-    client = boto3.client("dynamodb", region_name=REGIONS[0], endpoint_url=endpoint, config=config)
-    client.create_table(TableName=TABLE, **schema(True), BillingMode="PAY_PER_REQUEST")
-    client.get_waiter("table_exists").wait(TableName=TABLE)
-    for n in range(5):
-        client.put_item(TableName=TABLE, Item={**key("list", f"o{n}"), "n": {"N": str(n)}})
-    yield client
-    client.delete_table(TableName=TABLE)
+    for made in judged(request, TABLE):
+        for n in range(5):
+            made.put_item(TableName=TABLE, Item={**key("list", f"o{n}"), "n": {"N": str(n)}})
+        yield made
 
 
 def key(pk, sk="s"):
