@@ -83,7 +83,9 @@ impl Bootstrap<'_, '_> {
         let kills = self.trial.options.kills * 2;
         for kill in 0..kills {
             let victim = if kill % 2 == 0 { self.joiner.clone() } else { self.donor.clone() };
-            self.kill_at((kill + 1) * SAMPLE / (kills + 1), &victim).await?;
+            // All in the first half: a region that comes back is near until it is moved away again,
+            // and what is left of the copy must outlast that.
+            self.kill_at((kill + 1) * SAMPLE / (2 * (kills + 1)), &victim).await?;
         }
         self.distance(false).await?;
         let took = self.await_active().await?;
