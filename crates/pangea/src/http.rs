@@ -5,8 +5,8 @@
 //! that were sent to it.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -248,8 +248,13 @@ pub async fn bounded(
     limit: usize,
     take: impl FnMut(usize) -> bool,
 ) -> Result<Bytes, BodyError> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, limit, take)).await;
-    read.unwrap_or(Err(BodyError::Broken))
+    let mut read = pin!(collect(body, limit, take));
+    // Most bodies came along with the head: no timer for them.
+    let early = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await;
+    if let Poll::Ready(read) = early {
+        return read;
+    }
+    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(BodyError::Broken))
 }
 
 async fn collect(

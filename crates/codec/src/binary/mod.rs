@@ -9,7 +9,7 @@ mod crdt;
 mod reader;
 mod writer;
 
-pub use reader::Reader;
+pub use reader::{Reader, ValueRef};
 pub use writer::Writer;
 
 use pangea_core::limits::NESTING_DEPTH_MAX;

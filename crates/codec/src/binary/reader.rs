@@ -12,6 +12,24 @@ use super::{DEPTH_MAX, DecodeError, tag};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
+/// An attribute value, its text or bytes where they stand.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueRef<'a> {
+    /// A text.
+    S(&'a str),
+    /// Bytes.
+    B(&'a [u8]),
+    /// Anything else.
+    Other(AttributeValue),
+}
+
+/// A version without its body.
+struct VersionHead {
+    stamp: Stamp,
+    context: VersionVector,
+    origins: Origins,
+}
+
 /// Takes values off the front of a slice; the mirror of [`super::Writer`].
 ///
 /// Every method fails with a [`DecodeError`] and never panics, whatever the bytes. After an error
@@ -163,8 +181,51 @@ impl<'a> Reader<'a> {
         Ok(vector)
     }
 
+    /// Visits attributes in their order, their texts and bytes where they stand.
+    pub fn each_attribute(&mut self, mut visit: impl FnMut(&'a str, ValueRef<'a>)) -> Result<()> {
+        let mut before = None;
+        for _ in 0..self.length()? {
+            let name = self.text()?;
+            if before.replace(name).is_some_and(|before| before >= name) {
+                return Err(DecodeError::Order);
+            }
+            let value = match self.rest.first() {
+                Some(&tag::S) => {
+                    self.u8()?;
+                    ValueRef::S(self.text()?)
+                }
+                Some(&tag::B) => {
+                    self.u8()?;
+                    ValueRef::B(self.bytes()?)
+                }
+                _ => ValueRef::Other(self.value_below(DEPTH_MAX)?),
+            };
+            visit(name, value);
+        }
+        Ok(())
+    }
+
     /// A version.
     pub fn version(&mut self) -> Result<Version> {
+        let (head, body) = self.version_head()?;
+        let body = match body {
+            tag::TOMBSTONE => Body::Tombstone,
+            tag::LIVE => Body::live(self.attributes()?),
+            _ => Body::Crdt(Arc::new(self.crdt_state(head.stamp)?)),
+        };
+        let VersionHead { stamp, context, origins } = head;
+        Ok(Version { stamp, context, body, origins })
+    }
+
+    /// A version whose body is attributes or nothing: what it has seen, and the attributes, which
+    /// are to be read next. `None` if it is a state.
+    pub fn plain_version(&mut self) -> Result<Option<(VersionVector, bool)>> {
+        let (head, body) = self.version_head()?;
+        Ok((body != tag::CRDT).then_some((head.context, body == tag::LIVE)))
+    }
+
+    /// What stands before a version's body, and the body's tag.
+    fn version_head(&mut self) -> Result<(VersionHead, u8)> {
         let head = self.u8()?;
         let has = |flag: u8| head & flag != 0;
         let unknown = DecodeError::Tag { what: "version", tag: head };
@@ -179,15 +240,13 @@ impl<'a> Reader<'a> {
         if said.into_iter().any(|(flag, usual)| has(flag) && usual) {
             return Err(unknown);
         }
-        let body = match head & tag::BODY {
-            tag::TOMBSTONE => Body::Tombstone,
-            tag::LIVE => Body::live(self.attributes()?),
-            tag::CRDT => Body::Crdt(Arc::new(self.crdt_state(stamp)?)),
-            _ => return Err(unknown),
-        };
+        let body = head & tag::BODY;
+        if !matches!(body, tag::TOMBSTONE | tag::LIVE | tag::CRDT) {
+            return Err(unknown);
+        }
         let (conditional, expired) = (has(tag::CONDITIONAL), has(tag::EXPIRED));
         let origins = Origins { conditional, rows, epoch, place, expired };
-        Ok(Version { stamp, context, body, origins })
+        Ok((VersionHead { stamp, context, origins }, body))
     }
 
     /// The entries of a context beside the version's own; at least one.

@@ -25,7 +25,7 @@ mod tests;
 
 #[cfg(test)]
 use pangea_core::id::TableId;
-use pangea_core::item::{ItemKey, PrimaryKey, item_size};
+use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::merge::{Stored, Version, VersionVector};
 
 use crate::binary::{DecodeError, Reader, Writer};
@@ -122,6 +122,41 @@ pub fn decode_row(bytes: &[u8]) -> Result<(PrimaryKey, Stored), RowError> {
         return Err(DecodeError::Order.into());
     }
     Ok((key, Stored { seen: told.unwrap_or(said), versions }))
+}
+
+/// A row of one version that is attributes or nothing, as most are, not decoded further than that.
+#[derive(Clone, Debug)]
+pub struct Plain<'a> {
+    /// What the row belongs to.
+    pub key: PrimaryKey,
+    /// What was seen of the item.
+    pub seen: VersionVector,
+    /// The attributes; `None` of a tombstone.
+    pub attributes: Option<Reader<'a>>,
+}
+
+/// A row as far as its attributes; `None` if it is none of the plain ones.
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn plain_row(bytes: &[u8]) -> Result<Option<Plain<'_>>, RowError> {
+    let (lower, body) = checked(bytes)?;
+    if lower != 0 {
+        return Ok(None);
+    }
+    let mut reader = Reader::new(body);
+    let key = reader.primary_key()?;
+    let Some((seen, live)) = reader.plain_version()? else { return Ok(None) };
+    Ok(Some(Plain { key, seen, attributes: live.then_some(reader) }))
+}
+
+/// What plain readers see of an item: still in its row, or not.
+#[derive(Debug)]
+pub enum Image<'a> {
+    /// Attributes that [`Reader::each_attribute`] reads.
+    Row(Reader<'a>),
+    /// Attributes that were made of more.
+    Item(Attributes),
 }
 
 /// The primary key of a row alone.

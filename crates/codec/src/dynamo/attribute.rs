@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
-use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError};
+use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError, value_size};
 use pangea_core::limits::NESTING_DEPTH_MAX;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{ApiError, ErrorKind};
 use super::json::{Array, Object, write_text};
+use crate::binary::{DecodeError, Reader, ValueRef};
 
 /// Where visitors leave the errors that serde's own cannot carry.
 #[derive(Debug, Default)]
@@ -436,6 +437,35 @@ pub fn write_attributes(out: &mut Vec<u8>, attributes: &Attributes) {
         write_value(object.member(name), value);
     }
     object.end();
+}
+
+/// Writes attributes as they are read, and returns the item's size in bytes.
+pub(super) fn write_read(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Result<usize, DecodeError> {
+    let (mut object, mut bytes) = (Object::new(out), 0);
+    reader.each_attribute(|name, value| {
+        let out = object.member(name);
+        bytes += name.len();
+        bytes += match value {
+            ValueRef::S(text) => {
+                out.extend_from_slice(b"{\"S\":");
+                write_text(out, text);
+                out.push(b'}');
+                text.len()
+            }
+            ValueRef::B(binary) => {
+                out.extend_from_slice(b"{\"B\":");
+                write_binary(out, binary);
+                out.push(b'}');
+                binary.len()
+            }
+            ValueRef::Other(value) => {
+                write_value(out, &value);
+                value_size(&value)
+            }
+        };
+    })?;
+    object.end();
+    Ok(bytes)
 }
 
 fn write_value(out: &mut Vec<u8>, value: &AttributeValue) {

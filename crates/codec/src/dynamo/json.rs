@@ -24,6 +24,11 @@ impl<'a> Object<'a> {
         Self { out, first: true }
     }
 
+    /// Goes on behind a member.
+    pub(super) fn resume(out: &'a mut Vec<u8>) -> Self {
+        Self { out, first: false }
+    }
+
     /// Begins a member; its value must be written to what this returns.
     pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
         separate(self.out, &mut self.first);

@@ -5,16 +5,60 @@ use std::collections::BTreeMap;
 use pangea_core::item::{Attributes, PrimaryKey, item_size};
 use pangea_core::table::{PageResult, Schema};
 
-use super::attribute::write_attributes;
+use super::attribute::{write_attributes, write_read};
 use super::capacity::{Consumed, ReturnCapacity, write_consumed};
 use super::json::{Array, Object};
 use super::request::{BatchGetTable, BatchWrite, StatementAnswer};
 use super::table::{TableView, write_table_description};
+use crate::binary::DecodeError;
+use crate::disk::Image;
 
 /// The body for `GetItem`.
 #[must_use]
 pub fn get_item(item: Option<&Attributes>, consumed: Option<&Consumed>) -> Vec<u8> {
     one("Item", item, consumed)
+}
+
+/// The body for `GetItem` up to what was consumed.
+#[derive(Debug)]
+pub struct Shown {
+    /// `{"Item":{…}`
+    body: Vec<u8>,
+    /// The item's size.
+    pub bytes: usize,
+}
+
+/// Begins the body for `GetItem` with what readers see of the item; `room` bytes are about what it
+/// takes.
+///
+/// # Errors
+/// The row does not hold what its checksum says.
+pub fn show(image: Image<'_>, room: usize) -> Result<Shown, DecodeError> {
+    // A row has no quotes and no names of types.
+    let mut body = Vec::with_capacity(room + room / 4 + 64);
+    body.extend_from_slice(b"{\"Item\":");
+    let bytes = match image {
+        Image::Row(mut reader) => {
+            let bytes = write_read(&mut body, &mut reader)?;
+            reader.finish()?;
+            bytes
+        }
+        Image::Item(item) => {
+            write_attributes(&mut body, &item);
+            item_size(&item)
+        }
+    };
+    Ok(Shown { body, bytes })
+}
+
+/// The body for `GetItem`; as of [`get_item`].
+#[must_use]
+pub fn get_shown(shown: Option<Shown>, consumed: Option<&Consumed>) -> Vec<u8> {
+    let Some(Shown { mut body, .. }) = shown else { return get_item(None, consumed) };
+    let mut object = Object::resume(&mut body);
+    total(&mut object, consumed);
+    object.end();
+    body
 }
 
 /// The body for `GetItem` where all concurrent versions are asked for: the item as plain readers

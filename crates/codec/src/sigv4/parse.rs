@@ -83,7 +83,8 @@ fn incomplete(text: impl Into<String>) -> ApiError {
 /// Finds it.
 pub(super) fn read<'a>(request: &'a Signed<'a>) -> Result<Presented<'a>, ApiError> {
     let header = (request.header)("authorization").filter(|text| !text.is_empty());
-    let in_query = Pairs::of(request.query).any(|(name, _)| name == "X-Amz-Algorithm");
+    let in_query = !request.query.is_empty()
+        && Pairs::of(request.query).any(|(name, _)| name == "X-Amz-Algorithm");
     match header {
         Some(_) if in_query => {
             let text = "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' \
@@ -107,7 +108,15 @@ fn of_header<'h, 'a: 'h>(
     request: &'a Signed<'a>,
     header: &'h str,
 ) -> Result<Presented<'h>, ApiError> {
-    let mut words = header.split([',', ' ']).filter(|word| !word.is_empty());
+    // By bytes: this is in every request.
+    let mut rest = header;
+    let mut words = std::iter::from_fn(|| {
+        rest = rest.trim_start_matches([',', ' ']);
+        let end = rest.bytes().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    });
     let algorithm = words.next().unwrap_or_default();
     let [mut credential, mut signature, mut names] = [""; 3];
     for word in words {

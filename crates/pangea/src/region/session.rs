@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::session::{Key, TokenError, decode, encode};
 use pangea_core::catalog::{Catalog, ReplicaState, TableEntry};
@@ -28,6 +29,8 @@ use crate::metrics::Scrape;
 
 /// The token: in every response, and in requests of the session that it names.
 pub(super) const TOKEN: &str = "x-pangea-session";
+/// The same, which need not be looked up.
+pub(super) const TOKEN_NAME: HeaderName = HeaderName::from_static(TOKEN);
 /// What to do where the region is behind the session.
 pub(super) const MODE: &str = "x-pangea-session-mode";
 /// In a response that is older than the session: the regions whose writes are missing.
@@ -132,7 +135,7 @@ impl Sessions {
 }
 
 /// What a request says of its session, and what its response will.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Asked {
     session: Mutex<Session>,
     mode: Option<Mode>,
@@ -169,6 +172,11 @@ impl Asked {
         Err(behind("What regions answered", &names))
     }
 
+    /// Whether the request carries no session, so that no region is behind it.
+    pub(super) fn is_new(&self) -> bool {
+        self.session().asked().iter().len() == 0
+    }
+
     /// What the session has seen.
     pub(super) fn wanted(&self) -> VersionVector {
         self.session().asked().clone()
@@ -187,7 +195,7 @@ impl Asked {
     /// The response's token.
     pub(super) fn token(&self, sessions: &Sessions) -> HeaderValue {
         let token = encode(&sessions.key, &sessions.cluster, &self.session().vector());
-        HeaderValue::from_str(&token).expect("base64url is a header's value")
+        HeaderValue::from_maybe_shared(Bytes::from(token)).expect("base64url is a header's value")
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

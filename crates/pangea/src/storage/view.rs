@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use pangea_codec::disk::{self, RowError, key};
+use pangea_codec::binary::DecodeError;
+use pangea_codec::disk::{self, Image, RowError, key};
 use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
@@ -60,8 +61,8 @@ impl StoreView {
         self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn rest_on(&self, stored: &Stored) {
-        self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).join(&stored.seen);
+    fn rest_on(&self, seen: &VersionVector) {
+        self.rests_on.lock().unwrap_or_else(PoisonError::into_inner).join(seen);
     }
 
     /// The first fault that a read of the [`Snapshot`] met.
@@ -80,6 +81,39 @@ impl StoreView {
         Ok(self.get_stored(item)?.and_then(|stored| shown(policy, stored)))
     }
 
+    /// What `show` makes of an item as readers under `policy` see it, if it exists: straight from
+    /// its row, where that is as most are. It is told about how many bytes the item has.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn show<T>(
+        &self,
+        item: &ItemKey,
+        policy: &Policy,
+        show: impl FnOnce(Image<'_>, usize) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, Fault> {
+        let row_key = key::row(item);
+        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
+        let corrupt = corrupt(&row_key);
+        let image = match disk::plain_row(&row).map_err(&corrupt)? {
+            Some(plain) if !is_of(item, &plain.key, &row_key)? => return Ok(None),
+            Some(plain) => {
+                self.rest_on(&plain.seen);
+                plain.attributes.map(Image::Row)
+            }
+            None => {
+                let (found, stored) = disk::decode_row(&row).map_err(&corrupt)?;
+                if !is_of(item, &found, &row_key)? {
+                    return Ok(None);
+                }
+                self.rest_on(&stored.seen);
+                shown(policy, stored).map(Image::Item)
+            }
+        };
+        let shown = image.map(|image| show(image, row.len()));
+        shown.transpose().map_err(|error| corrupt(error.into()))
+    }
+
     /// An item's versions, tombstones included.
     ///
     /// # Errors
@@ -87,7 +121,7 @@ impl StoreView {
     pub fn get_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
         let stored = self.read_stored(item)?;
         if let Some(stored) = &stored {
-            self.rest_on(stored);
+            self.rest_on(&stored.seen);
         }
         Ok(stored)
     }
@@ -161,7 +195,7 @@ impl StoreView {
             reverse,
             &mut |row_key, row| match disk::decode_row(row) {
                 Ok((found, stored)) => {
-                    self.rest_on(&stored);
+                    self.rest_on(&stored.seen);
                     match shown(policy, stored) {
                         Some(attributes) => visit(found, attributes),
                         None => ControlFlow::Continue(()),

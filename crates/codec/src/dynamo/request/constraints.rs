@@ -141,10 +141,9 @@ impl Constraints {
     /// The name in `text`, which may be an ARN.
     pub(super) fn name(&mut self, text: &str) -> String {
         let name = table_of(text);
-        let shown = format!("'{name}'");
         if name.is_empty() {
             // A name may be an ARN, so this is all that the model says of its length.
-            self.violated(&shown, "tableName", "have length greater than or equal to 1");
+            self.violated("''", "tableName", "have length greater than or equal to 1");
             return String::new();
         }
         self.identifier(name, "tableName");
@@ -153,16 +152,16 @@ impl Constraints {
 
     /// The name of an index or a table: pattern and length.
     pub(super) fn identifier(&mut self, name: &str, path: &str) {
-        let shown = format!("'{name}'");
+        let shown = format_args!("'{name}'");
         if !name.bytes().all(fits) || name.is_empty() {
             let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-            self.violated(&shown, path, constraint);
+            self.violated(shown, path, constraint);
         }
         if name.len() < *TABLE_NAME_BYTES.start() {
-            self.violated(&shown, path, "have length greater than or equal to 3");
+            self.violated(shown, path, "have length greater than or equal to 3");
         }
         if name.len() > *TABLE_NAME_BYTES.end() {
-            self.violated(&shown, path, "have length less than or equal to 255");
+            self.violated(shown, path, "have length less than or equal to 255");
         }
     }
 

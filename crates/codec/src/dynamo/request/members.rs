@@ -31,7 +31,8 @@ enum Node {
 /// The members of an object.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    nodes: BTreeMap<String, Node>,
+    /// Ordered by name; nothing is left of those that were taken.
+    nodes: Vec<(String, Option<Node>)>,
     /// The first refused value among those taken: see [`Members::check_values`].
     refused: Option<ApiError>,
     /// Where in the request these are, in the words of messages: empty, or with a dot at its end.
@@ -188,13 +189,27 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             let value = value?;
             return Ok(Node::Value(value, self.sink.take_refused()));
         }
-        let mut members = BTreeMap::new();
+        let mut nodes = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             let seed = NodeSeed { place: self.place.member(&name), sink: self.sink };
-            members.insert(name, map.next_value_seed(seed)?);
+            let node = map.next_value_seed(seed)?;
+            nodes.push((name, Some(node)));
         }
-        Ok(Node::Object(Members { nodes: members, ..Members::default() }))
+        Ok(Node::Object(Members { nodes: ordered(nodes), ..Members::default() }))
     }
+}
+
+/// The same by name; of several of one name, the last.
+fn ordered(mut nodes: Vec<(String, Option<Node>)>) -> Vec<(String, Option<Node>)> {
+    nodes.sort_by(|one, other| one.0.cmp(&other.0));
+    nodes.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            earlier.1 = later.1.take();
+        }
+        same
+    });
+    nodes
 }
 
 impl Node {
@@ -275,16 +290,22 @@ impl Members {
 
     /// Forgets members that the model does not have here, so that nobody asks for them.
     pub(super) fn forget(&mut self, names: &[&str]) {
-        self.nodes.retain(|name, _| !names.contains(&name.as_str()));
+        self.nodes.retain(|(name, _)| !names.contains(&name.as_str()));
     }
 
     /// Whether the member is there and not null.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.nodes.get(name).is_some_and(|node| !matches!(node, Node::Null))
+        let at = self.find(name);
+        at.is_some_and(|at| !matches!(self.nodes[at].1, None | Some(Node::Null)))
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.nodes.binary_search_by(|(it, _)| it.as_str().cmp(name)).ok()
     }
 
     fn take(&mut self, name: &str) -> Option<Node> {
-        self.nodes.remove(name).filter(|node| !matches!(node, Node::Null))
+        let at = self.find(name)?;
+        self.nodes[at].1.take().filter(|node| !matches!(node, Node::Null))
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
@@ -392,12 +413,14 @@ impl Members {
         name: &str,
     ) -> Result<Option<BTreeMap<String, String>>, ApiError> {
         let Some(members) = self.object(name)? else { return Ok(None) };
-        let texts = members.nodes.into_iter().map(|(key, node)| Ok((key, node.into_text()?)));
+        let nodes = members.nodes.into_iter().filter_map(|(key, node)| Some((key, node?)));
+        let texts = nodes.map(|(key, node)| Ok((key, node.into_text()?)));
         texts.collect::<Result<_, _>>().map(Some)
     }
 
     /// The names of the members, in order.
     pub(super) fn names(&self) -> Vec<String> {
-        self.nodes.keys().cloned().collect()
+        let left = self.nodes.iter().filter(|(_, node)| node.is_some());
+        left.map(|(name, _)| name.clone()).collect()
     }
 }

@@ -1,7 +1,12 @@
 use std::collections::BTreeMap;
 
+use pangea_core::id::Origin;
+use pangea_core::item::{KeyValue, PrimaryKey, item_size};
+use pangea_core::merge::{Body, Origins, VersionVector, Write, overwrite};
 use pangea_core::table::PageResult;
+use pangea_core::time::{Hlc, Stamp};
 
+use crate::disk::{Image, encode_row, plain_row};
 use crate::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
 use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
 use crate::dynamo::request::BatchWrite;
@@ -117,4 +122,39 @@ fn bodies_are_what_clients_read() {
         text(response::list_tables(&names, Some("a"))),
         r#"{"TableNames":["a"],"LastEvaluatedTableName":"a"}"#
     );
+}
+
+#[test]
+fn a_row_is_shown_as_the_item_in_it() {
+    let items = [
+        r#"{"id":{"S":"k"}}"#,
+        r#"{"a":{"S":"\"\\\n\u0001é"},"b":{"B":"AAEC"},"id":{"S":"k"},"n":{"N":"-12.5"}}"#,
+        r#"{"bs":{"BS":["AA==","AQ=="]},"id":{"S":"k"},"no":{"BOOL":false},"ns":{"NS":["1","2"]},
+            "nul":{"NULL":true},"ss":{"SS":["a","b"]},"yes":{"BOOL":true}}"#,
+        r#"{"id":{"S":"k"},"l":{"L":[{"M":{"x":{"S":""}}},{"B":""}]},"m":{"M":{}}}"#,
+    ];
+    let key = PrimaryKey { partition: KeyValue::S("k".into()), sort: None };
+    for json in items {
+        let item = decode_attributes(flat(json).as_bytes()).expect("an item");
+        let stamp = Stamp { hlc: Hlc::from_parts(7, 0), origin: Origin::from_bits(1025) };
+        let body = Body::live(item.clone());
+        let write = Write { stamp, body, origins: Origins::PLAIN, context: None };
+        let (stored, _) = overwrite(None, &VersionVector::default(), write);
+        let row = encode_row(&key, &stored);
+        let plain = plain_row(&row).expect("a whole row").expect("of one version");
+        assert_eq!((&plain.key, &plain.seen), (&key, &stored.seen));
+        let rest = plain.attributes.expect("it is live");
+        for capacity in [ReturnCapacity::None, ReturnCapacity::Total] {
+            let detail = capacity;
+            let consumed = Consumed { table: "t".into(), units: 0.5, indexes: Vec::new(), detail };
+            let wanted = text(response::get_item(Some(&item), Some(&consumed)));
+            for image in [Image::Row(rest), Image::Item(item.clone())] {
+                let shown = response::show(image, row.len()).expect("it is well formed");
+                assert_eq!(shown.bytes, item_size(&item));
+                assert_eq!(text(response::get_shown(Some(shown), Some(&consumed))), wanted);
+            }
+        }
+        assert!(plain_row(&row[..row.len() - 1]).is_err(), "a cut is noticed");
+    }
+    assert_eq!(text(response::get_shown(None, None)), "{}");
 }

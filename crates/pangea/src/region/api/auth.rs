@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::sigv4::{self, Date, Demand, SKEW_S, Secret, Signed};
@@ -20,6 +21,7 @@ use crate::config::{Credential, Topology};
 
 /// Beside the name of the region that forwards: when, and a keyed hash.
 pub(in crate::region) const SEAL: &str = "x-pangea-forwarded-seal";
+const SEAL_NAME: HeaderName = HeaderName::from_static(SEAL);
 /// The service in scopes, of streams as well.
 const SERVICE: &str = "dynamodb";
 const ACCOUNT: &str = "000000000000";
@@ -119,7 +121,7 @@ impl Auth {
     }
 
     fn is_sealed(&self, headers: &HeaderMap, body: &[u8], now: u64) -> bool {
-        let Some(seal) = headers.get(SEAL).and_then(|seal| seal.to_str().ok()) else {
+        let Some(seal) = headers.get(SEAL_NAME).and_then(|seal| seal.to_str().ok()) else {
             return false;
         };
         let Some((then, given)) = seal.split_once('.') else { return false };
@@ -178,11 +180,11 @@ impl Caller<'_> {
 
 /// All values of one header. HTTP/2 has the host elsewhere.
 fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
-    let mut values = head
-        .headers
-        .get_all(name)
-        .into_iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text = |value: &'a HeaderValue| match value.to_str() {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+    };
+    let mut values = head.headers.get_all(name).into_iter().map(text);
     let Some(first) = values.next() else {
         let host = head.uri.authority().filter(|_| name == "host");
         return host.map(|host| Cow::Borrowed(host.as_str()));

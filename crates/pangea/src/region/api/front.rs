@@ -36,6 +36,7 @@ const SERVICE_PATH: &str = "/service/";
 const SERVICES: [&str; 2] = ["DynamoDB_20120810", "DynamoDBStreams_20120810"];
 const PROTOCOL: &str = "smithy-protocol";
 const RPC: &str = "rpc-v2-cbor";
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const CRC: HeaderName = HeaderName::from_static("x-amz-crc32");
 /// What the service answers, in XML, to what is no request of its protocol.
@@ -106,9 +107,9 @@ pub(in crate::region) async fn answer(region: Arc<Region>, request: Request<Inco
     headers.insert(SERVER, HeaderValue::from_static("Server"));
     cors.answer(headers);
     // What another region answered has the name that it has in that region's log.
-    if let (false, Ok(id)) = (headers.contains_key(ID), HeaderValue::from_str(&region.request_id()))
-    {
-        headers.insert(ID, id);
+    if !headers.contains_key(ID) {
+        let id = HeaderValue::from_maybe_shared(Bytes::from(region.request_id()));
+        headers.insert(ID, id.expect("base 32 is a header's value"));
     }
     reply
 }
@@ -203,9 +204,11 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
     };
     let empty = empty || body.is_empty();
     // The answer is of the same type, without its parameters.
-    let content_type = match (media_type(&head.headers).as_str(), wire) {
-        (AMZ_JSON, Wire::Json) | (CBOR, Wire::Cbor) => AMZ_JSON,
-        (JSON, Wire::Json) => JSON,
+    let is = |name: &str| media_type(&head.headers).eq_ignore_ascii_case(name);
+    let content_type = match wire {
+        Wire::Json if is(AMZ_JSON) => AMZ_JSON,
+        Wire::Cbor if is(CBOR) => AMZ_JSON,
+        Wire::Json if is(JSON) => JSON,
         _ if empty => JSON,
         _ => return not_found(),
     };
@@ -224,9 +227,9 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
     }
 }
 
-fn media_type(headers: &HeaderMap) -> String {
+fn media_type(headers: &HeaderMap) -> &str {
     let name = headers.get(CONTENT_TYPE).and_then(|name| name.to_str().ok()).unwrap_or_default();
-    name.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    name.split_once(';').map_or(name, |(name, _)| name).trim()
 }
 
 enum Refused {
@@ -247,7 +250,7 @@ fn prepare<'r>(
     body: Bytes,
     wire: Wire,
 ) -> Result<(Operation, Caller<'r>, Bytes), Refused> {
-    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let target = target.unwrap_or_default();
     // It has no message.
     let unknown = |_| ApiError::new(ErrorKind::UnknownOperation, "");

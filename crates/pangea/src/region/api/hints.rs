@@ -17,8 +17,11 @@ pub(super) const CONTEXT: &str = "x-pangea-context";
 /// In a response: how many versions the item has. In a request, `all` asks for all of them.
 pub(super) const SIBLINGS: &str = "x-pangea-siblings";
 
+/// What the names of all of them begin with.
+const PREFIX: &str = "x-pangea-";
+
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hints {
     /// What the client had seen of the item that it writes.
     pub(super) context: Option<VersionVector>,
@@ -39,6 +42,10 @@ impl Hints {
     /// # Errors
     /// A header that is not what a response gave, or says nothing of its kind.
     pub(super) fn of(region: &Region, headers: &HeaderMap) -> Result<Self, ApiError> {
+        // Most requests have none of them, and need not be asked for each.
+        if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+            return Ok(Self::default());
+        }
         Ok(Self {
             context: context_of(headers)?,
             all_siblings: headers.get(SIBLINGS).is_some_and(|value| value == "all"),
@@ -61,7 +68,7 @@ impl Hints {
             let value = HeaderValue::from_str(&value);
             headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
         }
-        headers.insert(session::TOKEN, self.session.token(&region.sessions));
+        headers.insert(session::TOKEN_NAME, self.session.token(&region.sessions));
     }
 }
 

@@ -39,6 +39,15 @@ pub(super) async fn get(
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
     let policy = &entry.settings.policy;
+    if hints.read.is_plain() && get.projection.is_none() && !policy.keeps_all() {
+        let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+        let shown = view.show(&key, policy, response::show);
+        let shown = shown.map_err(|fault| store_fault(region, fault))?;
+        hints.session.saw(&view.rests_on());
+        let bytes = shown.as_ref().map_or(0, |shown| shown.bytes);
+        let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
+        return Ok(response::get_shown(shown, Some(&consumed)));
+    }
     let (item, siblings) = if hints.read.is_plain() {
         here(region, &key, policy, hints)?
     } else {

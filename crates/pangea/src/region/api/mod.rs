@@ -148,7 +148,7 @@ async fn admit(
     hints: &Hints,
 ) -> Result<Option<Reply>, ApiError> {
     // What a region keeps for itself is nothing that sessions have seen.
-    if matches!(asked, Dynamo::Streams(_) | Dynamo::Backup(_)) {
+    if hints.session.is_new() || matches!(asked, Dynamo::Streams(_) | Dynamo::Backup(_)) {
         return Ok(None);
     }
     let tables = asked.tables();

@@ -197,7 +197,7 @@ impl StoreView {
         let Some(row_key) = key::indexed_row(name, value) else { return Ok(None) };
         let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
         let (primary, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
-        self.rest_on(&stored);
+        self.rest_on(&stored.seen);
         Ok(shown(&table.settings.policy, stored).map(|item| (primary, item)))
     }
 }
