@@ -26,6 +26,10 @@ const TIERS: [(&str, Tier); 3] =
 /// Schedules of a minute.
 const SEEDS: &str = "30000";
 
+/// Processes that run end-to-end tests side by side, each file in one of them. Waiting is most of
+/// what these tests do; more than two only make two processors late.
+const WORKERS: &str = "2";
+
 /// The programs under test.
 struct Binaries {
     pangea: PathBuf,
@@ -69,7 +73,8 @@ fn select<'a>(arguments: &[&'a str]) -> Result<(Vec<Tier>, Vec<&'a str>), Failur
 }
 
 fn unit() -> Result<Tally, Failure> {
-    cargo_tests("unit tests", &["test", "--workspace", "--no-fail-fast"])
+    // Without examples, which hold no tests, and documentation, which holds none either.
+    cargo_tests("unit tests", &["test", "--workspace", "--tests", "--no-fail-fast"])
 }
 
 /// The storage trait's conformance and the disks that fail, with an engine that the default build
@@ -135,6 +140,7 @@ fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     let mut command = shell::program_in_root(&python);
     command.args(["-m", "pytest", "tests/e2e", "--color=no", "-p", "no:cacheprovider"]);
+    command.args(["-n", WORKERS, "--dist", "loadfile"]);
     command.args(arguments);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PANGEA_BIN", &binaries.pangea).env("PANGEA_SHOP_BIN", &binaries.shop);
