@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import boto3
@@ -29,6 +30,9 @@ CLIENT_ENV = {
     "no_proxy": "*",
 }
 os.environ.update(CLIENT_ENV)
+
+# Clients may be used by threads, but not made by them; a session each would be 0.1 s each.
+SESSION, MAKING = boto3.Session(), threading.Lock()
 
 # The networks that RFC 5737 sets aside for documentation, one near each region.
 NETWORKS = {"us-east-1": "192.0.2.0/24", "eu-west-1": "198.51.100.0/24",
@@ -75,7 +79,7 @@ class Cluster:
         self.accelerator, self.operator = PORTS.take(), PORTS.take()
         # One port for all regions, as in the built-in topology: DNS answers with an address only.
         self.shop_port = PORTS.take(tuple(self.hosts.values()))
-        self.process, self.outputs = None, []
+        self.process, self.outputs, self._plain = None, [], {}
         self.file.write_text(self.topology())
 
     def topology(self):
@@ -88,7 +92,8 @@ class Cluster:
         for n, one in enumerate(REGIONS):
             for other in REGIONS[n + 1:]:
                 lines += ["[[link]]", f'between = ["{one}", "{other}"]', f"rtt_ms = {self.rtt_ms}"]
-        lines += ["[edge]"]
+        # A processor that is shared is late, and a region that is late is not ill.
+        lines += ["[health]", "timeout_ms = 3000", "[edge]"]
         lines += [f'{key} = "127.0.0.1:{port}"' for key, port in (
             ("control", self.control), ("dns", self.dns), ("accelerator", self.accelerator),
             ("operator", self.operator))]
@@ -231,10 +236,15 @@ class Cluster:
         return f"http://127.0.0.1:{self.dynamodb[region]}"
 
     def _session(self, kind, region, service="dynamodb", **options):
-        # A session of its own: boto3's default one is not safe to use from threads.
-        make = getattr(boto3.Session(), kind)
-        return make(service, region_name=region, endpoint_url=self.endpoint(region),
-                    config=Config(**options))
+        with MAKING:
+            return getattr(SESSION, kind)(service, region_name=region, config=Config(**options),
+                                          endpoint_url=self.endpoint(region))
+
+    def plain(self, region):
+        """A client that others use, too: for asking again and again."""
+        if region not in self._plain:
+            self._plain[region] = self.client(region)
+        return self._plain[region]
 
     def client(self, region, **options):
         return self._session("client", region, **options)
@@ -261,18 +271,17 @@ class Cluster:
 
     def global_table(self, name, sort_key=False):
         """A table in all three regions, ACTIVE everywhere."""
-        home = self.client(REGIONS[0])
+        home = self.plain(REGIONS[0])
         home.create_table(TableName=name, **schema(sort_key), BillingMode="PAY_PER_REQUEST",
                           StreamSpecification={"StreamEnabled": True,
                                                "StreamViewType": "NEW_AND_OLD_IMAGES"})
-        home.get_waiter("table_exists").wait(
-            TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": int(PATIENCE)})
+        eventually(lambda: self.table_status(REGIONS[0], name) == "ACTIVE", f"{name} to be ACTIVE")
         for other in REGIONS[1:]:
             self.add_replica(name, other)
         return name
 
     def add_replica(self, name, region):
-        home = self.client(REGIONS[0])
+        home = self.plain(REGIONS[0])
         home.update_table(TableName=name,
                           ReplicaUpdates=[{"Create": {"RegionName": region}}])
         eventually(lambda: self.replicas(REGIONS[0], name).get(region) == "ACTIVE"
@@ -282,15 +291,15 @@ class Cluster:
 
     def replicas(self, region, name):
         """Status by region, as one region shows it."""
-        table = self.client(region).describe_table(TableName=name)["Table"]
+        table = self.plain(region).describe_table(TableName=name)["Table"]
         return {one["RegionName"]: one["ReplicaStatus"] for one in table.get("Replicas", [])}
 
     def table_status(self, region, name):
-        return self.client(region).describe_table(TableName=name)["Table"]["TableStatus"]
+        return self.plain(region).describe_table(TableName=name)["Table"]["TableStatus"]
 
     def items(self, region, table, keys=("pk",)):
         """Everything in the table, by key, read strongly in one region."""
-        pages = self.client(region).get_paginator("scan").paginate(
+        pages = self.plain(region).get_paginator("scan").paginate(
             TableName=table, ConsistentRead=True)
         found = {}
         for page in pages:
@@ -348,6 +357,7 @@ def judged(request, table):
     config = Config(retries={"total_max_attempts": 1})
     client = boto3.client("dynamodb", region_name=REGIONS[0], endpoint_url=endpoint, config=config)
     client.create_table(TableName=table, **schema(True), BillingMode="PAY_PER_REQUEST")
-    client.get_waiter("table_exists").wait(TableName=table)
+    eventually(lambda: client.describe_table(TableName=table)["Table"]["TableStatus"] == "ACTIVE",
+               f"{table} to be ACTIVE")
     yield client
     client.delete_table(TableName=table)

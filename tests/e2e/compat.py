@@ -3,6 +3,9 @@
 A plugin of pytest, idle unless PANGEA_COMPAT=1. It notes what really leaves the test process:
 botocore tells of each API call, Python's audit hook of each command that is started. An operation
 counts as passed if every test that used it passed, tests of refused requests included.
+
+Workers note, and the reports of their tests carry the notes to the process that writes the page;
+where there are no workers that is the same process.
 """
 
 import collections
@@ -20,6 +23,8 @@ COMMAND = "PANGEA_COMPAT=1 cargo xtask test --only e2e"
 LISTED = "DynamoDB"
 SERVICES = {"dynamodb": "DynamoDB", "route53": "Route 53", "globalaccelerator":
             "Global Accelerator"}
+# What workers say to the process that writes: in reports, and when they end.
+NOTED, LEFT_OUT = "compat", "compat_left_out"
 HEAD = f"""# Compatibility
 
 This file is generated from a run of all end-to-end tests; do not edit it. The command is
@@ -38,15 +43,16 @@ class Recorder:
     """What was used by whom; the tests' outcomes."""
 
     def __init__(self):
-        self.test = None
+        # Of the test that runs here, and of all that were reported.
+        self.noted = None
         self.used = collections.defaultdict(set)
         self.failed, self.ran = set(), set()
         self.left_out = 0
 
     def note(self, client, service, operation):
         # Writers in threads of a test count for the test that runs.
-        if self.test is not None:
-            self.used[client, service, operation].add(self.test)
+        if self.noted is not None:
+            self.noted.add((client, service, operation))
 
     # --- what is listened to -----------------------------------------------------------------
 
@@ -92,19 +98,37 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        self.test = item.nodeid.split("/")[-1]
-        self.ran.add(self.test)
+        self.noted = set()
         try:
             return (yield)
         finally:
-            self.test = None
+            self.noted = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        item.user_properties.append((NOTED, sorted(self.noted)))
+        return (yield)
 
     def pytest_runtest_logreport(self, report):
+        test = report.nodeid.split("/")[-1]
+        self.ran.add(test)
         if report.failed:
-            self.failed.add(report.nodeid.split("/")[-1])
+            self.failed.add(test)
+        for name, noted in report.user_properties:
+            for used in noted if name == NOTED else ():
+                self.used[tuple(used)].add(test)
 
     def pytest_deselected(self, items):
         self.left_out += len(items)
+
+    def pytest_sessionfinish(self, session):
+        # There is no such thing where there are no workers.
+        vars(session.config).get("workeroutput", {})[LEFT_OUT] = self.left_out
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        # Each worker leaves out the same tests.
+        self.left_out = max(self.left_out, getattr(node, "workeroutput", {}).get(LEFT_OUT, 0))
 
     def pytest_terminal_summary(self, terminalreporter):
         if self.left_out or not self.used:

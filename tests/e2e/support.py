@@ -1,8 +1,10 @@
 """Waiting, free ports, and processes: what every test needs and no product defines."""
 
+import itertools
 import os
 import socket
 import time
+import zlib
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 
@@ -32,20 +34,26 @@ class Ports:
     """Hands out ports that the kernel lets us bind now.
 
     They lie below the range from which the kernel takes the local ports of outgoing connections:
-    a region that is dead for a while must find its ports free when it returns.
+    a region that is dead for a while must find its ports free when it returns. For the same reason
+    the workers of one run share none: of N, each has every Nth.
     """
 
-    def __init__(self):
+    FIRST, COUNT = 20000, 12000
+
+    def __init__(self, worker=os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+                 workers=os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
+                 run=os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))):
         # Two runs on one machine start apart.
-        self._next = 20000 + (os.getpid() * 97) % 10000
+        start = zlib.crc32(run.encode()) % self.COUNT
+        mine = range(int(worker.removeprefix("gw")), self.COUNT, int(workers))
+        self._mine = itertools.cycle(self.FIRST + (start + n) % self.COUNT for n in mine)
+        self._left = len(mine)
 
     def take(self, hosts=("127.0.0.1",)):
-        for _ in range(12000):
-            port = self._next
-            self._next = 20000 + (self._next - 19999) % 12000
+        for port in itertools.islice(self._mine, self._left):
             if all(_free(host, port) for host in hosts):
                 return port
-        raise RuntimeError("no free port between 20000 and 32000")
+        raise RuntimeError(f"no free port in {self.FIRST} to {self.FIRST + self.COUNT}")
 
 
 def _free(host, port):

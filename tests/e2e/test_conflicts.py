@@ -10,7 +10,7 @@ def put(client, table, key, value, **options):
 
 
 def value(pangea, region, table, key):
-    found = pangea.client(region).get_item(
+    found = pangea.plain(region).get_item(
         TableName=table, Key={"pk": {"S": key}}, ConsistentRead=True)
     return found.get("Item", {}).get("v", {}).get("S")
 

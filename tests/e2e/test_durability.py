@@ -12,7 +12,9 @@ from sessions import Session
 from support import REGIONS, eventually
 
 RTT_MS = 80
-CLUSTER = {"rtt_ms": RTT_MS, "shop": False}
+# Without relays: what a cut holds up must not come around it while a test looks.
+CLUSTER = {"rtt_ms": RTT_MS, "shop": False,
+           "extra": ["[replication]", "relay_after_ms = 600000"]}
 HOME, SECOND, THIRD = REGIONS
 
 
@@ -22,7 +24,8 @@ def table(own_pangea):
 
 
 def attached(pangea, region, **headers):
-    session = Session(**headers)
+    # The second that is waited by default may be too short for a machine that does much else.
+    session = Session(**{"durability_wait_ms": 20_000, **headers})
     return session, session.attach(pangea.eager(region))
 
 

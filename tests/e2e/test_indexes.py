@@ -46,7 +46,7 @@ def table(pangea):
 
 
 def query(pangea, region, table, name, condition, values, **options):
-    pages = pangea.client(region).get_paginator("query").paginate(
+    pages = pangea.plain(region).get_paginator("query").paginate(
         TableName=table, IndexName=name, KeyConditionExpression=condition,
         ExpressionAttributeNames={f"#{at}": at for at in ("state", "day", "total")
                                   if f"#{at}" in condition},

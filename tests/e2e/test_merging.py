@@ -39,7 +39,7 @@ def tables(pangea, region):
 
 
 def item(pangea, region, table, key):
-    found = pangea.client(region).get_item(
+    found = pangea.plain(region).get_item(
         TableName=table, Key={"pk": {"S": key}}, ConsistentRead=True)
     return found.get("Item")
 

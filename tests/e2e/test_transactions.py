@@ -187,7 +187,7 @@ def test_all_rows_have_one_stamp_everywhere(pangea, client, table):
 
 
 def test_a_session_and_durability_go_with_a_transaction(pangea, table):
-    session = Session(durability="all")
+    session = Session(durability="all", durability_wait_ms=20_000)
     session.attach(pangea.client(HOME)).transact_write_items(
         TransactItems=[put(table, "s-1", "seen"), put(table, "s-2", "seen")])
     assert session.said("durability") == "all" and session.token

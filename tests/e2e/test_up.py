@@ -141,7 +141,7 @@ def test_one_data_directory_runs_once(cluster):
     cluster.start()
     done = up(cluster)
     assert done.returncode == 2
-    assert all(region["state"] == "ACTIVE" for region in cluster.status()["regions"])
+    cluster.wait_ready()
 
 
 def test_data_survives_a_restart(cluster):
@@ -160,6 +160,7 @@ def test_data_survives_a_restart(cluster):
 
 
 def test_status_for_scripts(pangea):
+    pangea.wait_ready()
     status = pangea.status()
     assert [region["name"] for region in status["regions"]] == list(REGIONS)
     for region in status["regions"]:
@@ -189,8 +190,8 @@ def test_a_dead_region_is_shown_and_not_restarted(cluster):
     cluster.wait_state(REGIONS[2], "DEAD")
     done = cluster.cli("status", check=False)
     assert done.returncode == 1 and "DEAD" in done.stdout
-    states = [region["state"] for region in cluster.status()["regions"]]
-    assert states == ["ACTIVE", "ACTIVE", "DEAD"]
+    eventually(lambda: [region["state"] for region in cluster.status()["regions"]]
+               == ["ACTIVE", "ACTIVE", "DEAD"], "one dead region")
     cluster.cli("process", "start", f"region {REGIONS[2]}")
     cluster.wait_state(REGIONS[2], "ACTIVE")
     cluster.cli("process", "kill", f"region {REGIONS[2]}")

@@ -25,9 +25,9 @@ usage: cargo xtask COMMAND
                         install what the tests need, run all of them
   test --engine redb|rocksdb
                         the storage tests, with an engine that the default build may lack
-  ci [STEP]             every gate, then every test; STEP is one of
-                        fmt, clippy, tidy, docs, floors, sim-smoke, test, or `gates` for
-                        all but the tests
+  ci [STEP]             every gate, then every test; STEP is one gate of
+                        fmt, tidy, floors, clippy, docs, or `gates` for all of them, or
+                        sim-smoke (fewer schedules than the tests run), or test
   tidy                  house rules that a program can check
   bench [NAME] [--output json] [-- ARGUMENTS]
                         api, replication, accelerator, storage, storage-rocksdb, sim or

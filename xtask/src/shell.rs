@@ -67,6 +67,20 @@ pub(crate) fn succeeds(command: &mut Command) -> Result<bool, Failure> {
     status.map(|status| status.success()).map_err(|error| unstartable(command, &error))
 }
 
+/// Runs all of them side by side; whether all ended well.
+pub(crate) fn all_succeed_at_once(commands: Vec<Command>) -> Result<bool, Failure> {
+    let mut running = Vec::new();
+    for mut command in commands {
+        let child = command.stdin(Stdio::null()).spawn();
+        running.push(child.map_err(|error| unstartable(&command, &error))?);
+    }
+    let mut all = true;
+    for mut child in running {
+        all &= child.wait().is_ok_and(|status| status.success());
+    }
+    Ok(all)
+}
+
 /// Like [`succeeds`], and shows each line of its standard output to `read`, too.
 pub(crate) fn follow(command: &mut Command, mut read: impl FnMut(&str)) -> Result<bool, Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());

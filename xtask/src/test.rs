@@ -23,14 +23,15 @@ enum Tier {
 const TIERS: [(&str, Tier); 3] =
     [("unit", Tier::Unit), ("sim", Tier::Sim), ("e2e", Tier::EndToEnd)];
 
-/// Schedules of a minute.
-const SEEDS: &str = "30000";
+/// Schedules of a minute on one core.
+const SEEDS: u32 = 30_000;
 
-/// The programs under test.
-struct Binaries {
-    pangea: PathBuf,
-    shop: PathBuf,
-}
+/// Processes that share them: a simulated world is single-threaded.
+const SIMULATORS: u32 = 2;
+
+/// Processes that run end-to-end tests side by side, each file in one of them. Waiting is most of
+/// what these tests do; more than two only make two processors late.
+const WORKERS: &str = "2";
 
 /// Runs the tiers that `arguments` select, or the storage tests alone, with an engine.
 pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
@@ -69,7 +70,8 @@ fn select<'a>(arguments: &[&'a str]) -> Result<(Vec<Tier>, Vec<&'a str>), Failur
 }
 
 fn unit() -> Result<Tally, Failure> {
-    cargo_tests("unit tests", &["test", "--workspace", "--no-fail-fast"])
+    // Without examples, which hold no tests, and documentation, which holds none either.
+    cargo_tests("unit tests", &["test", "--workspace", "--tests", "--no-fail-fast"])
 }
 
 /// The storage trait's conformance and the disks that fail, with an engine that the default build
@@ -101,14 +103,30 @@ fn planted_bugs() -> Result<Tally, Failure> {
     cargo_tests("planted bugs", &arguments)
 }
 
-/// Schedules of the replication machines, each with faults of its own: a minute on one core, by
-/// their number, so that no clock decides.
+/// Schedules of the replication machines, each with faults of its own, by their number, so that no
+/// clock decides.
 fn schedules() -> Result<Tally, Failure> {
+    let Some(pangea) = pangea()? else { return Ok(Tally::check(false)) };
     let started = begin("simulated schedules");
-    let run = ["run", "--release", "--locked", "-p", "pangea", "--", "sim", "--seeds", SEEDS];
-    let well = shell::succeeds(&mut shell::cargo(&run))?;
+    let share = SEEDS / SIMULATORS;
+    let simulator = |nth: u32| {
+        let (first, seeds) = ((1 + nth * share).to_string(), share.to_string());
+        let mut command = shell::program_in_root(&pangea);
+        command.args(["sim", "--seed", &first, "--seeds", &seeds]);
+        command
+    };
+    let well = shell::all_succeed_at_once((0..SIMULATORS).map(simulator).collect())?;
     say::done("simulated schedules", well, started.elapsed());
     Ok(Tally::check(well))
+}
+
+/// The release binary of the README's first command; `None` if it does not compile.
+fn pangea() -> Result<Option<PathBuf>, Failure> {
+    let started = begin("release build");
+    let release = ["build", "--release", "--locked", "-p", "pangea"];
+    let well = shell::succeeds(&mut shell::cargo(&release))?;
+    say::done("release build", well, started.elapsed());
+    Ok(if well { Some(shell::target()?.join("release/pangea")) } else { None })
 }
 
 fn cargo_tests(name: &str, arguments: &[&str]) -> Result<Tally, Failure> {
@@ -126,41 +144,39 @@ fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
     let python = setup::python()?;
     say::done("tools for the end-to-end tests", true, started.elapsed());
 
-    let started = begin("release build");
-    let binaries = build()?;
-    say::done("release build", binaries.is_some(), started.elapsed());
-    let Some(binaries) = binaries else { return Ok(Tally::check(false)) };
+    let Some(built) = pangea()? else { return Ok(Tally::check(false)) };
+    let started = begin("build of the sample application");
+    let shop = shop()?;
+    say::done("build of the sample application", shop.is_some(), started.elapsed());
+    let Some(shop) = shop else { return Ok(Tally::check(false)) };
+    // A copy, so that a build which ends while the tests run does not change what they test.
+    let pangea = shell::target()?.join("e2e/pangea");
+    copy(&built, &pangea)
+        .map_err(|error| Failure::new(format!("{}: {error}", pangea.display())))?;
 
     let started = begin("end-to-end tests");
     let mut tally = Tally::default();
     let mut command = shell::program_in_root(&python);
     command.args(["-m", "pytest", "tests/e2e", "--color=no", "-p", "no:cacheprovider"]);
+    command.args(["-n", WORKERS, "--dist", "loadfile"]);
     command.args(arguments);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
-    command.env("PANGEA_BIN", &binaries.pangea).env("PANGEA_SHOP_BIN", &binaries.shop);
+    command.env("PANGEA_BIN", &pangea).env("PANGEA_SHOP_BIN", &shop);
     let well = shell::follow(&mut command, |line| tally.read_pytest(line))?;
     let tally = tally.settle(well);
     say::done("end-to-end tests", tally.clean(), started.elapsed());
     Ok(tally)
 }
 
-/// The release binary of the README's first command, and the sample application where that
-/// command builds it. `None` if one does not compile.
-fn build() -> Result<Option<Binaries>, Failure> {
-    let built = shell::target()?.join("release/pangea");
+/// The sample application, where the README's first command builds it; `None` if it does not
+/// compile.
+fn shop() -> Result<Option<PathBuf>, Failure> {
     let shop = shell::root().join("examples/shop");
     let (manifest, target) = (shop.join("Cargo.toml"), shop.join("target"));
-    let mut with_shop = shell::cargo(&["build", "--release", "--locked", "--manifest-path"]);
-    with_shop.arg(manifest).arg("--target-dir").arg(&target);
-    let release = ["build", "--release", "--locked", "-p", "pangea"];
-    if !shell::succeeds(&mut shell::cargo(&release))? || !shell::succeeds(&mut with_shop)? {
-        return Ok(None);
-    }
-    // A copy, so that a build which ends while the tests run does not change what they test.
-    let pangea = shell::target()?.join("e2e/pangea");
-    copy(&built, &pangea)
-        .map_err(|error| Failure::new(format!("{}: {error}", pangea.display())))?;
-    Ok(Some(Binaries { pangea, shop: target.join("release/pangea-shop") }))
+    let mut build = shell::cargo(&["build", "--release", "--locked", "--manifest-path"]);
+    build.arg(manifest).arg("--target-dir").arg(&target);
+    let well = shell::succeeds(&mut build)?;
+    Ok(well.then(|| target.join("release/pangea-shop")))
 }
 
 fn copy(from: &PathBuf, to: &PathBuf) -> std::io::Result<()> {

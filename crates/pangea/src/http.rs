@@ -18,7 +18,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -53,13 +52,18 @@ const PREFACE: &[u8; 3] = b"PRI";
 /// A whole response.
 pub type Reply = Response<Full<Bytes>>;
 
+/// What answers, behind a pointer: hyper's servers are made of their service's type, and one for
+/// each listener was a quarter of the crate's build. It costs a request one allocation.
+type Handler =
+    Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+
 /// Serves `listener` until `stop` turns true; connections end after the request they are serving.
 pub async fn serve<H, F>(listener: TcpListener, stop: watch::Receiver<bool>, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    accept(listener, None, stop, handler).await;
+    accept(listener, None, stop, Arc::new(move |request| Box::pin(handler(request)))).await;
 }
 
 /// The same behind TLS; `tls` offers the protocols `h2` and `http/1.1`.
@@ -72,19 +76,15 @@ pub async fn serve_tls<H, F>(
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    accept(listener, Some(tls), stop, handler).await;
+    accept(listener, Some(tls), stop, Arc::new(move |request| Box::pin(handler(request)))).await;
 }
 
-async fn accept<H, F>(
+async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     stop: watch::Receiver<bool>,
-    handler: H,
-) where
-    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Reply> + Send + 'static,
-{
-    let handler = Arc::new(handler);
+    handler: Handler,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stopped = stop.clone();
     loop {
@@ -109,14 +109,8 @@ async fn accept<H, F>(
                 begun = begin(stream, tls) => begun,
                 _ = stop.wait_for(|stop| *stop) => None,
             };
-            match begun {
-                Some(Begun::Plain(stream, version)) => {
-                    connection(stream, version, stop, handler).await;
-                }
-                Some(Begun::Tls(stream, version)) => {
-                    connection(*stream, version, stop, handler).await;
-                }
-                None => {}
+            if let Some((stream, version)) = begun {
+                connection(stream, version, stop, handler).await;
             }
             drop(permit);
         });
@@ -132,14 +126,8 @@ enum Version {
     Two,
 }
 
-/// A connection whose protocol is known.
-enum Begun {
-    Plain(TcpStream, Version),
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>, Version),
-}
-
 /// Waits for the handshake, or for the first bytes. `None`: there is nobody to serve.
-async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Begun> {
+async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<(Stream, Version)> {
     // Without it, small responses wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
@@ -149,12 +137,12 @@ async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Begun> {
     }
     let Some(tls) = tls else {
         let version = tokio::time::timeout(HEADER_TIMEOUT, first_bytes(&stream)).await.ok()??;
-        return Some(Begun::Plain(stream, version));
+        return Some((Stream::Plain(stream), version));
     };
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
     let stream = shaken.inspect_err(|error| tracing::debug!(%error, "no TLS handshake")).ok()?;
     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Some(Begun::Tls(Box::new(stream), if two { Version::Two } else { Version::One }))
+    Some((Stream::Tls(Box::new(stream)), if two { Version::Two } else { Version::One }))
 }
 
 /// Looks at the first bytes without taking them.
@@ -174,16 +162,12 @@ async fn first_bytes(stream: &TcpStream) -> Option<Version> {
     Some(Version::One)
 }
 
-async fn connection<S, H, F>(
-    stream: S,
+async fn connection(
+    stream: Stream,
     version: Version,
     mut stop: watch::Receiver<bool>,
-    handler: Arc<H>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Reply> + Send + 'static,
-{
+    handler: Handler,
+) {
     let service = service_fn(move |request| {
         let reply = handler(request);
         async move { Ok::<_, Infallible>(reply.await) }
@@ -216,6 +200,10 @@ async fn connection<S, H, F>(
         }
     }
 }
+
+mod stream;
+
+use stream::Stream;
 
 /// Why a request's body could not be had.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response, Uri, header};
@@ -140,12 +140,12 @@ async fn attempt(url: &Url, connect: Duration) -> Result<(u16, Vec<u8>), Failure
     Ok((status, read_body(response).await?))
 }
 
-fn request(url: &Url) -> Request<Empty<Bytes>> {
+fn request(url: &Url) -> Request<Full<Bytes>> {
     Request::get(url.path.as_str())
         .header(header::HOST, url.authority())
         .header(header::USER_AGENT, "pangea-health-check")
         .header(header::CONNECTION, "close")
-        .body(Empty::new())
+        .body(Full::default())
         .expect("path and authority come from a parsed URL")
 }
 

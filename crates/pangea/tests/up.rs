@@ -23,9 +23,9 @@ fn a_killed_region_stays_dead_until_it_is_told_to_start() {
     assert_eq!(status["regions"][1]["reason"], "killed by SIGKILL");
     assert_eq!(up.status().0, 1, "something is dead");
     std::thread::sleep(Duration::from_millis(1500));
-    let status = up.status().1.expect("it is still running");
-    assert_eq!(regions(&status)[1].1, "DEAD", "nobody restarts it");
-    assert_eq!(regions(&status)[0].1, "ACTIVE", "the other is untouched");
+    up.wait_for("nobody restarts it, and the other is untouched", |s| {
+        (regions(s)[0].1.as_str(), regions(s)[1].1.as_str()) == ("ACTIVE", "DEAD")
+    });
 
     let client = up.client();
     let started = client.start("region b").expect("it may start");
@@ -68,9 +68,9 @@ fn a_policy_restarts_what_dies_but_not_what_was_stopped() {
     assert_eq!(edge(&up).pid, None, "held down");
     let stopped = client.stop("region a").expect("it runs");
     assert_eq!(stopped.reason.as_deref(), Some("exited with status 0"));
-    let status = up.status().1.expect("a region still answers");
-    assert_eq!(regions(&status)[0].1, "DEAD");
-    assert_eq!(regions(&status)[1].1, "ACTIVE");
+    let status = up.wait_for("a region still answers, the other is down", |s| {
+        (regions(s)[0].1.as_str(), regions(s)[1].1.as_str()) == ("DEAD", "ACTIVE")
+    });
     assert_eq!(status["edge"]["pid"], serde_json::Value::Null);
     assert_eq!(up.stop("TERM"), Some(0));
 }
@@ -92,12 +92,15 @@ fn a_sigkill_of_up_leaves_nobody_behind() {
 
 #[test]
 fn a_process_that_ignores_sigterm_is_killed_and_reported() {
-    let service = "[[service]]\nname = \"deaf\"\n\
-                   command = [\"sh\", \"-c\", \"trap '' TERM; while true; do sleep 1; done\"]\n\
-                   endpoint = { a = \"{free}\" }\n";
-    let mut up = Up::start(&free_topology(service));
+    let (directory, deaf) = (support::directory(), support::directory() + "/deaf");
+    let service = format!(
+        "[[service]]\nname = \"deaf\"\n\
+         command = [\"sh\", \"-c\", \"trap '' TERM; : > {deaf}; while true; do sleep 1; done\"]\n\
+         endpoint = {{ a = \"{{free}}\" }}\n"
+    );
+    let mut up = Up::start_in(&directory, &free_topology(&service));
     up.wait_until("all run", || up.pids().len() == 4);
-    std::thread::sleep(Duration::from_millis(300));
+    up.wait_until("it is deaf", || std::path::Path::new(&deaf).exists());
     assert_eq!(up.stop("TERM"), Some(0));
     let said = up.said();
     assert!(said.contains("deaf a: killed by SIGKILL: it did not stop within 5 s"), "{said}");

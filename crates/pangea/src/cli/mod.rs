@@ -25,6 +25,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use context::Context;
 
@@ -190,13 +193,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Sends the process's log to stderr, without colours: `up` keeps it in a file.
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("--log {filter}: not a filter: {error}"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    let filter: Targets =
+        filter.parse().map_err(|error| anyhow::anyhow!("--log {filter}: not a filter: {error}"))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
 }
 

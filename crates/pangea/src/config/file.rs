@@ -95,6 +95,7 @@ pub(super) struct Replication {
     pub(super) compression: Option<Text>,
     pub(super) compression_level: Option<Whole>,
     pub(super) cold_after_s: Option<Whole>,
+    pub(super) relay_after_ms: Option<Whole>,
     pub(super) repair_cycle_s: Option<Whole>,
 }
 

@@ -18,6 +18,9 @@ pub struct Replication {
     /// An item that nobody has written for this long, in s, keeps its stamp alone of what its
     /// writer had seen, once every region has it. Default: 600.
     pub cold_after_s: u64,
+    /// How long a region must have been out of reach before others are asked for its rows, in ms.
+    /// Default: 1000, the time after which a link is dead.
+    pub relay_after_ms: u64,
     /// Every row is verified, and compared with other regions, once in this time, in s; 0 for never
     /// of its own accord. Default: 86400.
     pub repair_cycle_s: u64,

@@ -36,7 +36,7 @@ pub(super) enum Error {
 impl Resolver {
     /// A resolver of one name that knows nothing yet.
     pub(super) fn new(server: SocketAddr, name: &str) -> Result<Self, Error> {
-        let name = Name::from_utf8(format!("{}.", name.trim_end_matches('.')));
+        let name = Name::from_ascii(format!("{}.", name.trim_end_matches('.')));
         let name = name.map_err(|error| Error::Empty(error.to_string()))?;
         Ok(Self { server, name, next_id: 1, kept: None })
     }

@@ -26,7 +26,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use certificate::Certificate;
 
 const DAY_S: u64 = 24 * 60 * 60;
 /// The development authority outlives every laptop it is made on.
@@ -62,7 +63,7 @@ pub enum PkiError {
     Make(#[from] rcgen::Error),
     /// A certificate cannot be read.
     #[error("certificate does not parse: {0}")]
-    Parse(String),
+    Parse(&'static str),
     /// TLS refuses the certificate, key or authority.
     #[error("cannot configure TLS: {0}")]
     Tls(String),
@@ -81,12 +82,7 @@ pub fn region_dns_name(region: &str, cluster: &str) -> String {
 pub fn region_of(cert: &CertificateDer<'_>, cluster: &str) -> Result<Option<String>, PkiError> {
     let cert = parse(cert)?;
     let suffix = format!(".{cluster}.internal");
-    let names = cert.subject_alternative_name().map_err(|error| parse_error(&error))?;
-    let names = names.iter().flat_map(|names| &names.value.general_names);
-    let mut regions = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => name.strip_suffix(suffix.as_str()),
-        _ => None,
-    });
+    let mut regions = cert.dns_names.iter().filter_map(|name| name.strip_suffix(&suffix));
     Ok(regions.next().map(str::to_owned))
 }
 
@@ -95,8 +91,17 @@ pub fn region_of(cert: &CertificateDer<'_>, cluster: &str) -> Result<Option<Stri
 /// # Errors
 /// [`PkiError::Parse`] if it is no certificate.
 pub fn expiry(cert: &CertificateDer<'_>) -> Result<i64, PkiError> {
-    let end = parse(cert)?.validity().not_after.timestamp();
+    let end = parse(cert)?.not_after;
     Ok(end.saturating_sub(i64::try_from(unix_s()).unwrap_or(i64::MAX)))
+}
+
+/// The common name of who a certificate is about.
+///
+/// # Errors
+/// [`PkiError::Parse`] if it is no certificate, or has none.
+pub fn common_name(cert: &CertificateDer<'_>) -> Result<String, PkiError> {
+    let name = parse(cert)?.common_name.ok_or(PkiError::Parse("it has no common name"))?;
+    Ok(name.to_owned())
 }
 
 /// Makes the development authority under `<dir>/pki/`, unless it is there.
@@ -138,12 +143,10 @@ pub fn ensure_region_cert(dir: &Path, region: &str, cluster: &str) -> Result<(),
     if pki.is_usable(&ca, &pem, &key_file, region, cluster) {
         return Ok(());
     }
-    let ca = parse(&ca)?;
-    let ca_name = ca.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    let ca_name = ca_name.ok_or_else(|| PkiError::Parse("the authority has no name".to_owned()))?;
+    let ca_name = common_name(&ca)?;
     let ca_key = KeyPair::from_pem(&pki.read("ca.key")?)?;
     let key = KeyPair::generate()?;
-    let issuer = Issuer::new(ca_params(ca_name), ca_key);
+    let issuer = Issuer::new(ca_params(&ca_name), ca_key);
     let cert = leaf_params(&region_dns_name(region, cluster))?.signed_by(&key, &issuer)?;
     pki.put(&key_file, &key.serialize_pem(), 0o600)?;
     pki.put(&pem, &cert.pem(), 0o644)
@@ -185,13 +188,8 @@ fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PkiError> {
-    let (_, cert) = X509Certificate::from_der(cert).map_err(|error| parse_error(&error))?;
-    Ok(cert)
-}
-
-fn parse_error(error: &impl ToString) -> PkiError {
-    PkiError::Parse(error.to_string())
+fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<Certificate<'a>, PkiError> {
+    Certificate::parse(cert).ok_or(PkiError::Parse("it is not X.509 in DER"))
 }
 
 /// The directory, locked against other processes until dropped.
@@ -252,8 +250,8 @@ impl Pki {
             let named = region_of(&cert, cluster)?.is_some_and(|name| name == region);
             let lasts = expiry(&cert)? > i64::try_from(RENEW_DAYS * DAY_S).unwrap_or(i64::MAX);
             let (ca, cert) = (parse(ca)?, parse(&cert)?);
-            let issued = cert.issuer().as_raw() == ca.subject().as_raw();
-            let paired = cert.public_key().raw == key.subject_public_key_info();
+            let issued = cert.issuer == ca.subject;
+            let paired = cert.public_key == key.subject_public_key_info();
             Ok::<_, PkiError>(named && lasts && issued && paired)
         };
         check().unwrap_or(false)
@@ -359,6 +357,7 @@ fn tls(error: impl ToString) -> PkiError {
     PkiError::Tls(error.to_string())
 }
 
+mod certificate;
 mod listener;
 #[cfg(test)]
 mod tests;

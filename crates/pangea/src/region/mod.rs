@@ -249,6 +249,7 @@ fn node_of(
         cold_after_ms: topology.replication.cold_after_s.saturating_mul(1000),
         ..Collect::default()
     });
+    node.relay_after_ms = topology.replication.relay_after_ms;
     node.clock = Some(pangea_core::clock::Config {
         refuse_ms: Some(topology.clock.refuse_ms).filter(|ms| *ms > 0),
         has_peers: topology.regions.len() > 1,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pangea::peer::identity::{Identity, region_dns_name};
+use pangea::peer::identity::{Identity, common_name, region_dns_name};
 use pangea::peer::link::{Garbage, LinkEvent, Links, Running};
 use pangea_codec::peer::{
     Compression, FRAME_BYTES_MAX, Hello, Message, PREFIX_BYTES, PROTOCOL, Terms, decode, encode,
@@ -163,8 +163,7 @@ fn expired(dir: &Dir) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let read = |name: &str| std::fs::read_to_string(dir.0.join("pki").join(name)).expect("made");
     let ca_key = rcgen::KeyPair::from_pem(&read("ca.key")).expect("a key");
     let ca = CertificateDer::from_pem_slice(read("ca.pem").as_bytes()).expect("made");
-    let (_, parsed) = x509_parser::parse_x509_certificate(&ca).expect("a certificate");
-    let name = parsed.subject().iter_common_name().next().expect("named").as_str().expect("text");
+    let name = common_name(&ca).expect("named");
     let mut issuer = rcgen::CertificateParams::default();
     issuer.distinguished_name.push(rcgen::DnType::CommonName, name);
     let issuer = rcgen::Issuer::new(issuer, ca_key);

@@ -1,5 +1,7 @@
 //! How regions carry their rows to each other.
 
+use pangea_core::limits::RELAY_AFTER_MS;
+
 use super::super::file;
 use super::super::replication::{Compression, Replication};
 use super::{Checker, DAY_MS};
@@ -17,6 +19,8 @@ impl Checker<'_> {
         let streams = self.number(written.streams.as_ref(), 4, 1..=most);
         let compression = self.one_of(&written.compression, &COMPRESSIONS, "compression");
         let cold_after_s = self.number(written.cold_after_s.as_ref(), 600, 0..=DAY_MS);
+        let relay_after = written.relay_after_ms.as_ref();
+        let relay_after_ms = self.number(relay_after, RELAY_AFTER_MS, 0..=DAY_MS);
         let repair_cycle_s = self.number(written.repair_cycle_s.as_ref(), 86_400, 0..=MONTH_S);
         let level = self.number(written.compression_level.as_ref(), 1, 1..=19);
         Replication {
@@ -24,6 +28,7 @@ impl Checker<'_> {
             compression: compression.unwrap_or(Compression::Zstd),
             compression_level: i32::try_from(level).unwrap_or(1),
             cold_after_s,
+            relay_after_ms,
             repair_cycle_s,
         }
     }

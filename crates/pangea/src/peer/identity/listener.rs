@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{LEAF_DAYS, Pki, PkiError, ca_params, in_pem, parse, provider, tls, valid_for};
+use super::{LEAF_DAYS, Pki, PkiError, ca_params, common_name, in_pem, provider, tls, valid_for};
 
 /// HTTP/2 where the client knows it.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -49,10 +49,8 @@ fn read(chain: &Path, key: &Path) -> Result<Pair, PkiError> {
 fn make(dir: &Path, region: &str, address: IpAddr) -> Result<Pair, PkiError> {
     let pki = Pki::lock(dir)?;
     let ca = pki.certificate("ca.pem")?;
-    let parsed = parse(&ca)?;
-    let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    let name = name.ok_or_else(|| PkiError::Parse("the authority has no name".to_owned()))?;
-    let issuer = Issuer::new(ca_params(name), KeyPair::from_pem(&pki.read("ca.key")?)?);
+    let issuer =
+        Issuer::new(ca_params(&common_name(&ca)?), KeyPair::from_pem(&pki.read("ca.key")?)?);
     let names = [region, "localhost", &address.to_string()].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
     valid_for(&mut params, LEAF_DAYS);
