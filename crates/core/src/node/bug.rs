@@ -11,6 +11,8 @@ pub enum Bug {
     CollectedBeforeLevelling,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
+    /// What rows have seen of a life that is over, beyond what anyone has of it, waits to be stable.
+    UnclaimedWaitsForEver,
     /// A region takes what the old life of an evicted one goes on to send.
     FenceForgotten,
     /// A region that comes back takes a life that it had before.

@@ -418,7 +418,7 @@ impl Node {
     }
 
     /// The lives that this region has heard of and that are over.
-    fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
+    pub(super) fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
         if membership.generation == 0 {
             return BTreeSet::new();
         }
@@ -466,7 +466,7 @@ impl Node {
     }
 
     /// The newest row that anyone who takes part has of a life that is over.
-    fn all_claims(&self, origin: Origin) -> Hlc {
+    pub(super) fn all_claims(&self, origin: Origin) -> Hlc {
         let membership = self.catalog.membership();
         let voices = self.catalog.voices().iter().filter(|(slot, _)| !membership.is_gone(**slot));
         let claims = voices.filter_map(|(_, voice)| voice.claims.get(&origin));
