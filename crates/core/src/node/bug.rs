@@ -80,3 +80,5 @@ pub enum Bug {
     /// Peers' rows are not in the journal.
     JournalNotOnApply,
 }
+    /// An index that is being emptied still counts as filled.
+    EmptyingIndexReady,
