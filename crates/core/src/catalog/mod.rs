@@ -277,7 +277,9 @@ impl Catalog {
             });
             let left =
                 left.map(|((_, slot), status)| ReplicaSpec { slot: *slot, since: status.since });
-            self.masked.insert(id, mask::masked(entry, &self.membership, &self.directory, left));
+            let whole = |entry: &TableEntry, slot| self.is_whole(entry, slot);
+            let masked = mask::masked(entry, &self.membership, &self.directory, left, whole);
+            self.masked.insert(id, masked);
         }
     }
 
