@@ -422,6 +422,19 @@ impl Catalog {
         status.is_none_or(|status| status.since != former.since || status.state != gone)
     }
 
+    /// A region that holds the table no more and has not said yet that others have all of it: that
+    /// is behind all that it wrote.
+    #[must_use]
+    pub fn hands_over(&self, entry: &TableEntry) -> Option<RegionSlot> {
+        let over = |former: &&ReplicaSpec| {
+            let status = self.status(entry.id, former.slot);
+            let status = status.filter(|status| status.since == former.since);
+            let dropping = status.is_some_and(|it| it.state == ReplicaState::Dropping);
+            !dropping && self.is_leaving(entry.id, former) && !entry.is_held_by(former.slot)
+        };
+        entry.former.iter().find(over).map(|former| former.slot)
+    }
+
     /// Every replica to show, the home region first.
     #[must_use]
     pub fn replicas(&self, entry: &TableEntry) -> Vec<(RegionSlot, ReplicaView)> {

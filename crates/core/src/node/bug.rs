@@ -49,6 +49,8 @@ pub enum Bug {
     CollectedForgotten,
     /// Tombstones are dropped although a replica is being copied.
     CollectedDuringCopy,
+    /// A replica is copied although another is leaving, whose last rows the home may lack.
+    CopiedWhileOthersLeave,
     /// Replicas that are leaving need not have acknowledged what is collected.
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.
