@@ -53,6 +53,8 @@ pub enum Bug {
     CopiedWhileOthersLeave,
     /// Replicas that are leaving need not have acknowledged what is collected.
     CollectedWithoutLeaving,
+    /// A leaving replica drops its rows on the word of a region that has lost its log.
+    LevelWithLostLog,
     /// Cold rows are shortened before what they have seen is stable.
     ShortenedEarly,
     /// A wall clock that is ahead of all peers is believed.

@@ -284,7 +284,7 @@ impl Node {
 
     /// Whether a region speaks in another life than it did, and nobody has decided so: its log was
     /// lost. What it acknowledges now is not behind what it wrote in the other life.
-    fn has_two_lives(&self, slot: RegionSlot) -> bool {
+    pub(super) fn has_two_lives(&self, slot: RegionSlot) -> bool {
         let membership = self.catalog.membership();
         let told = self.links.values().flat_map(|link| link.applied.keys());
         let told = told.chain(self.places.cuts().keys()).copied();

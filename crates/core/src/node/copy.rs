@@ -159,6 +159,17 @@ impl Node {
         false
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn planted_belief(&self) -> bool {
+        self.has_bug(super::Bug::LevelWithLostLog)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_belief(&self) -> bool {
+        false
+    }
+
     /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
     fn take_over<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, entry: &TableEntry) {
         if !self.is_heir(entry) {
@@ -400,7 +411,11 @@ impl Node {
             let applied = self.links.get(&slot).and_then(|link| link.applied.get(&origin));
             own || applied.is_some_and(|applied| *applied >= hlc)
         };
-        let level = |slot| cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc));
+        // One whose log was lost acknowledges what its present life was sent, and has dropped.
+        let level = |slot| {
+            let speaks = !self.has_two_lives(slot) || self.planted_belief();
+            speaks && cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc))
+        };
         entry.deleted || entry.holders().all(level)
     }
 }
