@@ -319,14 +319,17 @@ impl Node {
     /// What peers had applied in lives that are over says nothing of what they have.
     fn forget_earlier_lives(&mut self) {
         let membership = self.catalog.membership();
+        let mut earlier = Vec::new();
         for (&slot, link) in &mut self.links {
             let joined = membership.since(slot);
             if link.joined != joined {
                 (link.joined, link.level, link.fenced) = (joined, false, false);
                 link.applied.clear();
                 self.collector.forget(slot);
+                earlier.push(slot);
             }
         }
+        earlier.into_iter().for_each(|slot| self.forget_relayed(slot));
     }
 
     /// What this region said last; of a generation that it has not spoken in, nothing.
