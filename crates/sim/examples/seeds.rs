@@ -1,11 +1,12 @@
 //! Seeds per second: `cargo run --release -p pangea-sim --example seeds -- 20000 [first [focus]]`.
+//! With `shrink` behind the focus: the least of the first failing schedule that still fails.
 
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use mimalloc::MiMalloc;
-use pangea_sim::{Focus, Options, run_many};
+use pangea_sim::{Focus, Options, run_many, shrink};
 
 /// As in the binary.
 #[global_allocator]
@@ -37,7 +38,11 @@ fn main() -> std::io::Result<()> {
         writeln!(out, "seed {} {}", report.seed, text.unwrap_or_default())?;
     }
     if let Some(report) = summary.failures.first() {
-        writeln!(out, "{report}")?;
+        let shrinks = std::env::args().nth(4).as_deref() == Some("shrink");
+        match shrink(report.seed, &options).filter(|_| shrinks) {
+            Some(least) => writeln!(out, "{}", least.report)?,
+            None => writeln!(out, "{report}")?,
+        }
     }
     let rate = summary.seeds as f64 / seconds;
     writeln!(out, "{seeds} seeds, {} failed, {rate:.0} seeds per second", summary.failed)

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use pangea_sim::{Options, run, run_many};
+use pangea_sim::{Focus, Options, run, run_many};
 
 const SEEDS: u64 = 2_000;
 /// What happens only where regions come and go: with that focus.
@@ -23,6 +23,22 @@ fn two_thousand_seeds_hold_every_invariant() {
     for (name, figure) in counts.figures() {
         let happens = figure > SEEDS / 10 || OF_THE_LIFECYCLE.contains(&name);
         assert!(happens, "{name} is only {figure}");
+    }
+}
+
+#[test]
+fn seeds_of_the_lifecycle_hold_every_invariant() {
+    let options = Options { focus: Some(Focus::Lifecycle), ..Options::default() };
+    let summary = run_many(1, SEEDS, &options, |report| {
+        if report.violation.is_some() {
+            eprintln!("{report}");
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(summary.is_clean(), "{} seeds fail", summary.failed);
+    let figures = summary.counts.figures();
+    for (name, figure) in figures.iter().filter(|(name, _)| OF_THE_LIFECYCLE.contains(name)) {
+        assert!(*figure > SEEDS / 40, "{name} is only {figure}");
     }
 }
 

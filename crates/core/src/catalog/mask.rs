@@ -15,13 +15,14 @@ use crate::membership::Membership;
 /// the entry anew, and serves by the state of its replica as before; being home means that it alone
 /// changes the entry. Where no holder is left, those count that still have rows (`left`): they were
 /// leaving, and what they wrote last may be nowhere else; so does each of them where placement
-/// keeps some items from all holders. A table that nobody else has keeps its home: its rows are
+/// keeps some items from all holders that are whole. A table that nobody else has keeps its home: its rows are
 /// there alone.
 pub(super) fn masked(
     entry: &TableEntry,
     membership: &Membership,
     directory: &Directory,
     left: impl Iterator<Item = ReplicaSpec>,
+    is_whole: impl Fn(&TableEntry, RegionSlot) -> bool,
 ) -> TableEntry {
     let mut masked = entry.clone();
     masked.replicas.retain(|replica| !membership.is_gone(replica.slot));
@@ -42,7 +43,8 @@ pub(super) fn masked(
             masked.home_since = membership.since(heir);
         }
     }
-    let needed = |it: &ReplicaSpec| is_needed(&masked, directory, it.slot);
+    let whole: Vec<RegionSlot> = masked.holders().filter(|&it| is_whole(&masked, it)).collect();
+    let needed = |it: &ReplicaSpec| is_needed(&masked, &whole, directory, it.slot);
     let needed: Vec<ReplicaSpec> = left.into_iter().filter(needed).collect();
     masked.replicas.extend(needed);
     masked
@@ -53,13 +55,19 @@ fn is_home(entry: &TableEntry, membership: &Membership) -> bool {
     !membership.is_gone(entry.home) && membership.since(entry.home) == entry.home_since
 }
 
-/// Whether items of the table may be in that region, and in no holder.
-fn is_needed(entry: &TableEntry, directory: &Directory, slot: RegionSlot) -> bool {
+/// Whether items of the table may be in that region, and in no holder that has all of them: one
+/// that comes back has yet to copy them.
+fn is_needed(
+    entry: &TableEntry,
+    whole: &[RegionSlot],
+    directory: &Directory,
+    slot: RegionSlot,
+) -> bool {
     let placement = &entry.settings.placement;
     let mut places = (1..=placement.0.len()).filter_map(|at| u8::try_from(at).ok()).map(Place);
     !entry.is_held_by(slot)
         && places.any(|place| {
-            let mut holders = entry.holders();
+            let mut holders = whole.iter().copied();
             placement.allows(directory, place, slot)
                 && !holders.any(|it| placement.allows(directory, place, it))
         })

@@ -277,7 +277,9 @@ impl Catalog {
             });
             let left =
                 left.map(|((_, slot), status)| ReplicaSpec { slot: *slot, since: status.since });
-            self.masked.insert(id, mask::masked(entry, &self.membership, &self.directory, left));
+            let whole = |entry: &TableEntry, slot| self.is_whole(entry, slot);
+            let masked = mask::masked(entry, &self.membership, &self.directory, left, whole);
+            self.masked.insert(id, masked);
         }
     }
 
@@ -418,6 +420,19 @@ impl Catalog {
         let status = self.status(table, former.slot);
         let gone = ReplicaState::Removed;
         status.is_none_or(|status| status.since != former.since || status.state != gone)
+    }
+
+    /// A region that holds the table no more and has not said yet that others have all of it: that
+    /// is behind all that it wrote.
+    #[must_use]
+    pub fn hands_over(&self, entry: &TableEntry) -> Option<RegionSlot> {
+        let over = |former: &&ReplicaSpec| {
+            let status = self.status(entry.id, former.slot);
+            let status = status.filter(|status| status.since == former.since);
+            let dropping = status.is_some_and(|it| it.state == ReplicaState::Dropping);
+            !dropping && self.is_leaving(entry.id, former) && !entry.is_held_by(former.slot)
+        };
+        entry.former.iter().find(over).map(|former| former.slot)
     }
 
     /// Every replica to show, the home region first.

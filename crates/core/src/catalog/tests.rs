@@ -107,6 +107,55 @@ fn a_replica_that_was_taken_away_is_a_member_until_its_region_says_that_it_is_go
 }
 
 #[test]
+fn a_replica_hands_over_until_its_region_drops_it() {
+    let mut catalog = Catalog::default();
+    let mut row = entry();
+    row.former = core::mem::take(&mut row.replicas);
+    assert!(catalog.observe(&entry_key(row.id).primary, Some(&row.to_attributes())));
+    let hands_over = |catalog: &Catalog| catalog.hands_over(&row);
+    assert_eq!(hands_over(&catalog), Some(slot(1)), "not a word of it so far");
+    observed(&mut catalog, ReplicaState::Leaving);
+    assert_eq!(hands_over(&catalog), Some(slot(1)));
+    observed(&mut catalog, ReplicaState::Dropping);
+    assert_eq!(hands_over(&catalog), None, "every holder has all of it");
+    observed(&mut catalog, ReplicaState::Removed);
+    assert_eq!(hands_over(&catalog), None);
+}
+
+/// The home is far and may not have what is near; the other near region was given up, and is back
+/// with nothing.
+#[test]
+fn a_replica_that_was_taken_away_stays_until_one_that_may_have_its_items_is_whole() {
+    let places = [(0, "far"), (1, "near"), (2, "near")];
+    let known = places.map(|(at, place)| (slot(at), slot(at).to_string(), Some(place.to_string())));
+    let mut row = entry();
+    let since = row.replicas[0].since;
+    row.settings.placement = Placement::parse("restricted=near").expect("well formed");
+    row.former = core::mem::take(&mut row.replicas);
+    row.replicas = [ReplicaSpec { slot: slot(2), since }].into();
+    let mut catalog = Catalog::new((0..3).map(slot));
+    catalog.adopt(Arc::new(Directory::new(known)));
+    catalog.tables.insert(row.id, row.clone());
+    let at = |slot: RegionSlot, state, joined| {
+        (status_key(row.id, slot).primary, ReplicaStatus { since, joined, state }.to_attributes())
+    };
+    let (key, status) = at(slot(1), ReplicaState::Active { pending: Vec::new() }, 0);
+    assert!(catalog.observe(&key, Some(&status)));
+    let region = catalog.membership.regions.get_mut(&slot(2)).expect("a founder");
+    (region.since, region.state) = (2, membership::RegionState::Joining);
+    catalog.membership.generation = 2;
+    catalog.mask(row.id);
+    let holds = |catalog: &Catalog| catalog.get(row.id).is_some_and(|it| it.is_held_by(slot(1)));
+    assert!(holds(&catalog), "nobody else has what is near");
+    let (key, copying) = at(slot(2), ReplicaState::Creating, 2);
+    assert!(catalog.observe(&key, Some(&copying)));
+    assert!(holds(&catalog));
+    let (key, whole) = at(slot(2), ReplicaState::Active { pending: Vec::new() }, 2);
+    assert!(catalog.observe(&key, Some(&whole)));
+    assert!(!holds(&catalog));
+}
+
+#[test]
 fn rows_that_do_not_decode_are_refused() {
     let mut catalog = Catalog::default();
     let mut row = entry().to_attributes();

@@ -284,7 +284,9 @@ impl Node {
             link.joined = joined;
             link.applied.clear();
             self.collector.forget(from);
+            self.forget_relayed(from);
         }
+        let link = self.links.entry(from).or_default();
         for &(origin, hlc) in applied {
             advance(&mut link.applied, origin, hlc);
         }

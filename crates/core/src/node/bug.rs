@@ -5,10 +5,14 @@
 pub enum Bug {
     /// What a relayed frame rests on is taken for the relaying region's acknowledgement.
     RelayAcknowledges,
+    /// What an earlier life of a region has passed on counts for the one that came after.
+    RelayOutlivesLife,
     /// Relayed rows count as applied whatever the relaying region lacks.
     RelayTrusted,
     /// Tombstones are dropped before the regions have levelled what they have of one that is gone.
     CollectedBeforeLevelling,
+    /// What rows have seen of a life that is over, beyond what anyone has of it, waits to be stable.
+    UnclaimedWaitsForEver,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
     /// A region takes what the old life of an evicted one goes on to send.
@@ -47,6 +51,10 @@ pub enum Bug {
     CollectedForgotten,
     /// Tombstones are dropped although a replica is being copied.
     CollectedDuringCopy,
+    /// A replica is copied although another is leaving, whose last rows the home may lack.
+    CopiedWhileOthersLeave,
+    /// A leaving replica drops its rows on the word of a region that has lost its log.
+    LevelWithLostLog,
     /// Replicas that are leaving need not have acknowledged what is collected.
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.
@@ -75,6 +83,8 @@ pub enum Bug {
     RepairOverwrites,
     /// Peers' rows do not come to secondary indexes.
     IndexNotOnApply,
+    /// An index that is being emptied still counts as filled.
+    EmptyingIndexReady,
     /// Peers' rows are not in the journal.
     JournalNotOnApply,
 }

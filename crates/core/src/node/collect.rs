@@ -264,12 +264,27 @@ impl Node {
             let applied = cut.counts.get(&member)?;
             stable = stable.meet(&VersionVector::from_entries(applied.clone()));
         }
+        self.count_whole_lives(&mut stable);
         Some(stable)
+    }
+
+    /// Of a life that is over, all is stable once every member has what anyone has of it. Rows may
+    /// have seen more: what was received of a state that was never told to the end, and then
+    /// overwritten, nobody claims, and no place will ever reach it.
+    fn count_whole_lives(&self, stable: &mut VersionVector) {
+        if self.planted_unclaimed() {
+            return;
+        }
+        for origin in self.over(self.catalog.membership()) {
+            if stable.get(origin) >= self.all_claims(origin) {
+                stable.record(Stamp { hlc: Hlc::MAX, origin });
+            }
+        }
     }
 
     /// Whether a region speaks in another life than it did, and nobody has decided so: its log was
     /// lost. What it acknowledges now is not behind what it wrote in the other life.
-    fn has_two_lives(&self, slot: RegionSlot) -> bool {
+    pub(super) fn has_two_lives(&self, slot: RegionSlot) -> bool {
         let membership = self.catalog.membership();
         let told = self.links.values().flat_map(|link| link.applied.keys());
         let told = told.chain(self.places.cuts().keys()).copied();

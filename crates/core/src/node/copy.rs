@@ -3,9 +3,11 @@
 //! A new replica copies from every region that holds the table: from the home region everything,
 //! from the others their own rows, which a feed filtered by an older catalog may have withheld.
 //! It serves once the home's rows and those of every reachable region are here; the rest is
-//! remembered in its status and follows. Behind the rows of each region come the conflicts that its
-//! ledger has of the table, which the feed had withheld just so. A leaving replica first waits
-//! until every holder has applied its writes, in band, so that nothing acknowledged leaves with it.
+//! remembered in its status and follows. While another replica is leaving, it waits: the last rows
+//! of that one reach those that hold the table, who may have been copied from before. Behind the
+//! rows of each region come the conflicts that its ledger has of the table, which the feed had
+//! withheld just so. A leaving replica first waits until every holder has applied its writes, in
+//! band, so that nothing acknowledged leaves with it.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -108,12 +110,16 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let me = self.config.slot;
+        // It copies anew when the other has handed over.
+        let waits = self.catalog.hands_over(entry).is_some() && !self.planted_impatience();
+        if waits {
+            self.copies.retain(|(table, _), _| *table != entry.id);
+        }
+        let donors = if waits { Vec::new() } else { donors(entry, me) };
+        let alone = donors.is_empty() && !waits;
         match status.filter(|status| status.since == since).map(|status| status.state) {
-            Some(ReplicaState::Creating) => {
-                self.copy_from(entry.id, donors(entry, me));
-            }
+            Some(ReplicaState::Creating) => self.copy_from(entry.id, donors),
             Some(ReplicaState::Active { pending }) => {
-                let donors = donors(entry, me);
                 // Rows of a region that is gone are with the others, each of whom may have some.
                 let all_there = pending.iter().all(|donor| donors.contains(donor));
                 self.copy_from(entry.id, if all_there { pending } else { donors });
@@ -128,7 +134,7 @@ impl Node {
                         ReplicaState::Failed { reason }
                     }
                     None => {
-                        self.copy_from(entry.id, donors(entry, me));
+                        self.copy_from(entry.id, donors);
                         ReplicaState::Creating
                     }
                 };
@@ -137,9 +143,31 @@ impl Node {
                 self.collector.expect(entry.id);
             }
         }
-        if donors(entry, me).is_empty() {
+        if alone {
             self.conclude_copies(now, txn, entry.id, effects);
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_impatience(&self) -> bool {
+        self.has_bug(super::Bug::CopiedWhileOthersLeave)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_impatience(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_belief(&self) -> bool {
+        self.has_bug(super::Bug::LevelWithLostLog)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_belief(&self) -> bool {
+        false
     }
 
     /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
@@ -383,7 +411,11 @@ impl Node {
             let applied = self.links.get(&slot).and_then(|link| link.applied.get(&origin));
             own || applied.is_some_and(|applied| *applied >= hlc)
         };
-        let level = |slot| cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc));
+        // One whose log was lost acknowledges what its present life was sent, and has dropped.
+        let level = |slot| {
+            let speaks = !self.has_two_lives(slot) || self.planted_belief();
+            speaks && cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc))
+        };
         entry.deleted || entry.holders().all(level)
     }
 }

@@ -117,6 +117,11 @@ impl Node {
         if let Some(gone) = self.gone_index() {
             if store.has_entries(gone.0, gone.1) {
                 txn.batch.unindexed.insert(gone);
+                // It may be wanted again before it is empty.
+                self.indexes.filling.take_if(|filling| filling.index == gone);
+                if !self.planted_ready() {
+                    self.note_fill(&mut txn.batch, gone, Some(Fill::Filling));
+                }
             } else {
                 self.note_fill(&mut txn.batch, gone, None);
             }
@@ -195,6 +200,17 @@ impl Node {
     #[cfg(feature = "planted-bugs")]
     fn planted_unjournaled(&self, stamp: Stamp) -> bool {
         self.has_bug(super::Bug::JournalNotOnApply) && stamp.origin != self.me
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_ready(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_ready(&self) -> bool {
+        self.has_bug(super::Bug::EmptyingIndexReady)
     }
 
     /// Rows of peers do not come to the indexes.

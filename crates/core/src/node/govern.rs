@@ -319,14 +319,17 @@ impl Node {
     /// What peers had applied in lives that are over says nothing of what they have.
     fn forget_earlier_lives(&mut self) {
         let membership = self.catalog.membership();
+        let mut earlier = Vec::new();
         for (&slot, link) in &mut self.links {
             let joined = membership.since(slot);
             if link.joined != joined {
                 (link.joined, link.level, link.fenced) = (joined, false, false);
                 link.applied.clear();
                 self.collector.forget(slot);
+                earlier.push(slot);
             }
         }
+        earlier.into_iter().for_each(|slot| self.forget_relayed(slot));
     }
 
     /// What this region said last; of a generation that it has not spoken in, nothing.
@@ -418,7 +421,7 @@ impl Node {
     }
 
     /// The lives that this region has heard of and that are over.
-    fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
+    pub(super) fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
         if membership.generation == 0 {
             return BTreeSet::new();
         }
@@ -466,7 +469,7 @@ impl Node {
     }
 
     /// The newest row that anyone who takes part has of a life that is over.
-    fn all_claims(&self, origin: Origin) -> Hlc {
+    pub(super) fn all_claims(&self, origin: Origin) -> Hlc {
         let membership = self.catalog.membership();
         let voices = self.catalog.voices().iter().filter(|(slot, _)| !membership.is_gone(**slot));
         let claims = voices.filter_map(|(_, voice)| voice.claims.get(&origin));

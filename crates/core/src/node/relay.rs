@@ -53,6 +53,16 @@ impl Node {
         of_peer.for_each(|(_, relay)| (relay.asked, relay.ask_at_us) = (false, 0));
     }
 
+    /// The peer lives anew: what its earlier life had, and what that rested on, went with it.
+    pub(super) fn forget_relayed(&mut self, peer: RegionSlot) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::RelayOutlivesLife) {
+            return;
+        }
+        let of_peer = self.relays.iter_mut().filter(|((of, _), _)| *of == peer);
+        of_peer.for_each(|(_, relay)| *relay = Relay::default());
+    }
+
     /// Asks for what others have of regions that cannot be reached: one peer an origin at a time.
     pub(super) fn drive_relays(&mut self, now: Now, effects: &mut Vec<Effect>) {
         for origin in self.unreachable(now) {
@@ -189,13 +199,16 @@ impl Node {
         let over = !self.catalog.membership().admits(origin);
         let covered = self.covers_mine(from, origin, &frame.covers);
         let relay = self.relay(from, origin);
-        relay.needs = frame.needs.into_iter().collect();
-        let counts = if over { frame.ask == relay.ask } else { frame.settled };
-        if counts {
+        // What an earlier request is answered late says nothing of what the peer has by now.
+        let is_asked = frame.ask == relay.ask;
+        if is_asked {
+            relay.needs = frame.needs.into_iter().collect();
+        }
+        if is_asked && (over || frame.settled) {
             relay.collected = relay.collected.max(end);
             relay.revision = relay.revision.max(frame.revision.filter(|_| end == through));
         }
-        if covered && frame.after <= place.max(relay.covered) {
+        if is_asked && covered && frame.after <= place.max(relay.covered) {
             relay.covered = relay.covered.max(end);
         }
         relay.ask_at_us = match end == through {

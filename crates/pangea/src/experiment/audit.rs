@@ -22,6 +22,9 @@ pub(super) struct Acknowledged {
     pub(super) orders: Vec<(&'static str, String)>,
     /// Versions of items, each with the region that took it.
     pub(super) writes: Vec<(&'static str, String, Write)>,
+    /// Items that someone may have deleted without being told: a region was killed between the
+    /// disk and the answer. A delete that was collected leaves nothing to be judged by.
+    pub(super) perhaps_deleted: BTreeSet<(String, String)>,
 }
 
 impl Acknowledged {
@@ -29,6 +32,9 @@ impl Acknowledged {
         let mut all = Self::default();
         for record in records {
             let region = record.served_by.clone().unwrap_or_default();
+            let perhaps = record.perhaps_deleted.iter();
+            all.perhaps_deleted
+                .extend(perhaps.map(|(table, key)| (table.to_string(), key.clone())));
             match &record.written {
                 Some(Written::Order(id)) => all.orders.push((record.phase, id.clone())),
                 Some(Written::Version(write)) => {
@@ -163,6 +169,9 @@ pub(super) fn audit(views: &[View], all: &Acknowledged, run: &str) -> Audit {
             let losers = losers.get(&(&*write.table, &write.key)).map_or(&[][..], Vec::as_slice);
             let deleted = deletes.get(&(&*write.table, write.key.as_str())).copied();
             let found = match fate(write.stamp, &kept.versions, losers) {
+                Fate::Lost if all.perhaps_deleted.contains(&item) && is_forgotten(write, kept) => {
+                    Fate::Overwritten
+                }
                 Fate::Lost => collected(write.stamp, kept, deleted),
                 found => found,
             };
@@ -203,6 +212,12 @@ fn collected(stamp: Stamp, kept: &Kept, deleted: Option<Stamp>) -> Fate {
         }
         _ => Fate::Lost,
     }
+}
+
+/// Whether a write is among what the region knows of items whose rows it has collected. Nobody was
+/// told of the deletion that came after it, so there is no stamp to hold it against.
+fn is_forgotten(write: &Write, kept: &Kept) -> bool {
+    kept.versions.is_empty() && kept.seen.covers(write.stamp)
 }
 
 fn losers_by_item(view: &View) -> BTreeMap<(&str, &str), Vec<Seen>> {

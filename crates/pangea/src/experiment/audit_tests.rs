@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use pangea_core::experiment::Attempt;
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::merge::VersionVector;
 use pangea_core::time::Hlc;
 use serde_json::json;
 
 use super::*;
+use crate::experiment::load::Path;
 use crate::experiment::place::Entry;
 
 fn stamp(slot: u8, ms: u64) -> Stamp {
@@ -58,7 +60,7 @@ fn conflict() -> (View, Acknowledged) {
     shows(&mut view, "x-k", vec![seen(b, &[])], Some(&b.to_string()));
     view.conflicts.push(entry("x-k", "normal", seen(a, &[]), seen(b, &[])));
     let writes = vec![write("x-k", Kind::Put, a), write("x-k", Kind::Update, b)];
-    (view, Acknowledged { orders: Vec::new(), writes })
+    (view, Acknowledged { writes, ..Acknowledged::default() })
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn what_was_deleted_knowingly_and_collected_is_not_lost() {
     let mut view = View { region: "r".to_string(), ..View::default() };
     let mut writes = vec![write("x-k", Kind::Put, a), write("x-k", Kind::Delete, b)];
     let lost = |view: &View, writes: &[(&'static str, String, Write)]| {
-        let all = Acknowledged { orders: Vec::new(), writes: writes.to_vec() };
+        let all = Acknowledged { writes: writes.to_vec(), ..Acknowledged::default() };
         audit(std::slice::from_ref(view), &all, "x").regions[0].lost
     };
     assert_eq!(lost(&view, &writes), 2, "an item that is not there was collected by somebody");
@@ -108,6 +110,51 @@ fn what_was_deleted_knowingly_and_collected_is_not_lost() {
     assert_eq!(lost(&view, &writes[..1]), 1, "nobody deleted it");
     writes.push(write("x-k", Kind::Put, late));
     assert_eq!(lost(&view, &writes), 1, "it was written after the deletion");
+}
+
+/// A region was killed when the deletion was on its disk and its client had not been told: all of
+/// the item goes, and with the tombstone every trace of why. Seen once, as two lost writes of a key
+/// that was put, updated and deleted.
+#[test]
+fn what_a_deletion_without_an_answer_took_is_not_lost() {
+    let (put, updated, unseen) = (stamp(0, 1), stamp(0, 2), stamp(0, 9));
+    let mut view = View { region: "r".to_string(), ..View::default() };
+    let item = ("t".to_string(), "x-k".to_string());
+    let collected = VersionVector::from_entries([(put.origin, updated.hlc)]);
+    let kept = Kept { versions: Vec::new(), seen: collected };
+    view.kept.insert(item.clone(), kept);
+    let writes = vec![write("x-k", Kind::Conditional, put), write("x-k", Kind::Update, updated)];
+    let mut all = Acknowledged { writes, ..Acknowledged::default() };
+    let lost = |view: &View, all: &Acknowledged| {
+        audit(std::slice::from_ref(view), all, "x").regions[0].lost
+    };
+    assert_eq!(lost(&view, &all), 2, "nobody asked for the deletion");
+    all.perhaps_deleted.insert(item.clone());
+    assert_eq!(lost(&view, &all), 0);
+    all.writes.push(write("x-k", Kind::Put, unseen));
+    assert_eq!(lost(&view, &all), 1, "the region has never had it");
+    all.writes.pop();
+    shows(&mut view, "x-k", vec![seen(put, &[])], None);
+    assert_eq!(lost(&view, &all), 1, "there is a row, which knows nothing of it");
+}
+
+#[test]
+fn a_request_without_an_answer_leaves_a_deletion_in_doubt() {
+    let table: Arc<str> = Arc::from("t");
+    let record = |error: Option<&str>, perhaps: bool| Record {
+        path: Path::Store,
+        attempt: Attempt { started_us: 0, ended_us: 1, succeeded: error.is_none() },
+        ended_wall_ms: 0,
+        phase: "cut",
+        asked: None,
+        served_by: None,
+        written: None,
+        error: error.map(str::to_string),
+        perhaps_deleted: perhaps.then(|| (Arc::clone(&table), "x-k".to_string())),
+    };
+    let all = Acknowledged::collect(&[record(None, false), record(Some("reset"), true)]);
+    assert_eq!(all.perhaps_deleted, BTreeSet::from([("t".to_string(), "x-k".to_string())]));
+    assert_eq!(all.len(), 0);
 }
 
 #[test]

@@ -204,6 +204,7 @@ mod tests {
             served_by: None,
             written,
             error: error.map(str::to_string),
+            perhaps_deleted: None,
         }
     }
 

@@ -62,11 +62,12 @@ async fn order(client: &mut Client) -> Told {
             let served_by = answer.headers.get("x-served-by");
             let served_by = served_by.and_then(|name| name.to_str().ok()).map(str::to_string);
             if answer.status.is_success() {
-                return Told { served_by, written: Some(Written::Order(id)), error: None };
+                let written = Some(Written::Order(id));
+                return Told { served_by, written, ..Told::default() };
             }
             let text = String::from_utf8_lossy(&answer.body);
             let error = Some(format!("{} {}", answer.status, text.trim()));
-            Told { served_by, written: None, error }
+            Told { served_by, error, ..Told::default() }
         }
     }
 }

@@ -88,6 +88,8 @@ pub(super) struct Record {
     pub(super) written: Option<Written>,
     /// Why it failed.
     pub(super) error: Option<String>,
+    /// The table and key of a deletion that was not answered: it may have been done.
+    pub(super) perhaps_deleted: Option<(Arc<str>, String)>,
 }
 
 impl Record {
@@ -114,6 +116,7 @@ pub(super) struct Told {
     pub(super) served_by: Option<String>,
     pub(super) written: Option<Written>,
     pub(super) error: Option<String>,
+    pub(super) perhaps_deleted: Option<(Arc<str>, String)>,
 }
 
 impl Told {
@@ -170,11 +173,20 @@ impl Ground {
         request: impl Future<Output = Told>,
     ) {
         let (started_us, phase) = (self.now_us(), self.phase());
-        let Told { served_by, written, error } = request.await;
+        let Told { served_by, written, error, perhaps_deleted } = request.await;
         let attempt = Attempt { started_us, ended_us: self.now_us(), succeeded: error.is_none() };
         let (ended_wall_ms, asked) = (wall_ms(), asked.map(str::to_string));
-        let record =
-            Record { path, attempt, ended_wall_ms, phase, asked, served_by, written, error };
+        let record = Record {
+            path,
+            attempt,
+            ended_wall_ms,
+            phase,
+            asked,
+            served_by,
+            written,
+            error,
+            perhaps_deleted,
+        };
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 

@@ -171,6 +171,7 @@ mod tests {
             served_by: None,
             written: None,
             error: None,
+            perhaps_deleted: None,
         }
     }
 

@@ -140,11 +140,14 @@ impl Writer {
         });
         let request = async {
             let wrote = dynamo::write(store, &site.table, &key, kind, &value, condition).await;
+            let unanswered = kind == Kind::Delete && wrote.as_ref().is_err_and(is_in_doubt);
+            let perhaps_deleted = unanswered.then(|| (Arc::clone(&site.table), key.clone()));
             let write = |stamp| {
                 let (table, value) = (Arc::clone(&site.table), Some(value));
                 Write { table, key, kind, stamp, value: value.filter(|_| kind != Kind::Delete) }
             };
-            told(&site.region, wrote.map(|stamp| stamp.map(write)))
+            let told = told(&site.region, wrote.map(|stamp| stamp.map(write)));
+            Told { perhaps_deleted, ..told }
         };
         ground.request(Path::Store, Some(&site.region), request).await;
     }
@@ -154,7 +157,9 @@ impl Writer {
 pub(super) fn told(region: &str, wrote: Result<Option<Write>, Error>) -> Told {
     let served_by = Some(region.to_string());
     match wrote {
-        Ok(Some(write)) => Told { served_by, written: Some(Written::Version(write)), error: None },
+        Ok(Some(write)) => {
+            Told { served_by, written: Some(Written::Version(write)), ..Told::default() }
+        }
         // Nothing was there to delete, or the condition did not hold: nothing is owed.
         Ok(None) => Told { served_by, ..Told::default() },
         Err(error) if is_condition(&error) => Told { served_by, ..Told::default() },
@@ -164,6 +169,11 @@ pub(super) fn told(region: &str, wrote: Result<Option<Write>, Error>) -> Told {
 
 fn absent() -> Value {
     json!({"ConditionExpression": "attribute_not_exists(k)"})
+}
+
+/// Whether what was asked may have been done all the same.
+fn is_in_doubt(error: &Error) -> bool {
+    !matches!(error, Error::Refused { status, .. } if *status < 500)
 }
 
 fn is_condition(error: &Error) -> bool {

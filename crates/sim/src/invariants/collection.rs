@@ -3,7 +3,7 @@
 //!
 //! Source: data-plane.md 2.1 (prune VVs), 2.7 and 3.3, 12 and 19. When a region drops a tombstone,
 //! or forgets what a row has seen, no version is on its way to it, or will be, whose writer had not
-//! seen it. At rest, where the seed collects, no replica has tombstones, and rows of one version
+//! seen it; one that was on a lost disk alone will not be. At rest, where the seed collects, no replica has tombstones, and rows of one version
 //! that are cold know its stamp alone.
 
 use pangea_core::id::TableId;
@@ -31,7 +31,8 @@ pub(crate) fn safe(oracle: &Oracle, site: &Site, key: &ItemKey, stored: &Stored)
         let over = !membership.admits(stamp.origin);
         let foreign =
             stamp.origin.slot() != site.slot && !issued.lost && !over && !absorbed.has(issued.nth);
-        if !foreign || stamp.hlc <= site.disk.visible.applied_of(stamp.origin) {
+        let perished = oracle.perished.contains(&version);
+        if !foreign || perished || stamp.hlc <= site.disk.visible.applied_of(stamp.origin) {
             continue;
         }
         let knew = gone.iter().all(|&nth| issued.past().has(nth));

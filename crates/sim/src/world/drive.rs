@@ -99,8 +99,13 @@ impl World {
         received: &Received,
     ) -> Checked {
         for &(key, version) in &received.rows {
-            if batch.items.contains_key(&*self.oracle.items[key].key) {
-                let stamp = self.oracle.versions[version].version().stamp;
+            let key = &self.oracle.items[key].key;
+            let stamp = self.oracle.versions[version].version().stamp;
+            // What is done with the item at that instant need not come of the frame.
+            let before = self.sites[region].disk.visible.rows.get(key);
+            let knew = before.is_some_and(|held| held.stored.seen.covers(stamp));
+            let knows = batch.items.get(&**key).and_then(Option::as_ref);
+            if !knew && knows.is_some_and(|stored| stored.seen.covers(stamp)) {
                 fencing::taken(&self.sites, region, stamp)?;
             }
         }

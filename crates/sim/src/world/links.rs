@@ -1,5 +1,6 @@
 //! Connections: made, broken, and what travels over them.
 
+use pangea_core::id::Origin;
 use pangea_core::node;
 use pangea_core::replica::{Feed, Frame, Request};
 
@@ -174,7 +175,9 @@ impl World {
         let (subscriber, feeder) = self.net.ends(conn);
         let here = &self.net.conns[conn];
         let open = here.up && here.epoch == epoch && !self.net.is_cut(feeder, subscriber);
-        if !open && !late {
+        // A connection to a life replaces those to the lives before; what is lost stays lost.
+        let lost = self.sites[feeder].lost.iter().any(|life| speaks_for(&frame, *life));
+        if !open && (!late || lost) {
             self.counts.messages_lost += 1;
             return Ok(());
         }
@@ -192,6 +195,14 @@ impl World {
         self.counts.messages += 1;
         self.counts.messages_lost += u64::from(fate.arrives_us[0].is_none());
         self.counts.messages_repeated += u64::from(fate.arrives_us[1].is_some());
+    }
+}
+
+/// Whether the frame may be of a process that lived so: only rows say whose they are.
+fn speaks_for(frame: &Frame, life: Origin) -> bool {
+    match frame {
+        Frame::Rows(rows) => rows.origin == life,
+        Frame::Copied(_) | Frame::Relayed(_) | Frame::Compared(_) => true,
     }
 }
 

@@ -64,4 +64,15 @@ impl Node {
     pub(in crate::node) fn planted_before_levelling(&self) -> bool {
         false
     }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(in crate::node) fn planted_unclaimed(&self) -> bool {
+        self.has_bug(super::super::Bug::UnclaimedWaitsForEver)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    pub(in crate::node) fn planted_unclaimed(&self) -> bool {
+        false
+    }
 }
