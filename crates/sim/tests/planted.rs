@@ -42,6 +42,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::RelayOutlivesLife
         | Bug::CopiedWhileOthersLeave
         | Bug::LevelWithLostLog
+        | Bug::LostLogTakesRows
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
@@ -154,6 +155,11 @@ fn what_an_earlier_life_passed_on_is_found() {
 #[test]
 fn the_word_of_a_region_that_lost_its_log_is_found() {
     check_from(2_201, Bug::LevelWithLostLog, 100, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_region_without_its_log_that_takes_rows_is_found() {
+    check_from(4_801, Bug::LostLogTakesRows, 100, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -342,6 +348,7 @@ fn survey() {
         Bug::RelayOutlivesLife,
         Bug::CopiedWhileOthersLeave,
         Bug::LevelWithLostLog,
+        Bug::LostLogTakesRows,
         Bug::EmptyingIndexReady,
         Bug::JournalNotOnApply,
     ];
