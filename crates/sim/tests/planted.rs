@@ -148,11 +148,6 @@ fn what_nobody_claims_of_a_life_that_is_over_is_found() {
 }
 
 #[test]
-fn what_an_earlier_life_passed_on_is_found() {
-    check_from(1_701, Bug::RelayOutlivesLife, 100, &[Invariant::Liveness]);
-}
-
-#[test]
 fn the_word_of_a_region_that_lost_its_log_is_found() {
     check_from(2_201, Bug::LevelWithLostLog, 100, &[Invariant::Applied]);
 }
