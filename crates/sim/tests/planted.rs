@@ -42,6 +42,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::RelayOutlivesLife
         | Bug::CopiedWhileOthersLeave
         | Bug::LevelWithLostLog
+        | Bug::LostLogTakesRows
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
@@ -147,13 +148,13 @@ fn what_nobody_claims_of_a_life_that_is_over_is_found() {
 }
 
 #[test]
-fn what_an_earlier_life_passed_on_is_found() {
-    check_from(1_701, Bug::RelayOutlivesLife, 100, &[Invariant::Liveness]);
+fn the_word_of_a_region_that_lost_its_log_is_found() {
+    check_from(2_201, Bug::LevelWithLostLog, 100, &[Invariant::Applied]);
 }
 
 #[test]
-fn the_word_of_a_region_that_lost_its_log_is_found() {
-    check_from(2_201, Bug::LevelWithLostLog, 100, &[Invariant::Applied]);
+fn a_region_without_its_log_that_takes_rows_is_found() {
+    check_from(4_801, Bug::LostLogTakesRows, 100, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -342,6 +343,7 @@ fn survey() {
         Bug::RelayOutlivesLife,
         Bug::CopiedWhileOthersLeave,
         Bug::LevelWithLostLog,
+        Bug::LostLogTakesRows,
         Bug::EmptyingIndexReady,
         Bug::JournalNotOnApply,
     ];

@@ -53,6 +53,8 @@ pub enum Bug {
     CollectedDuringCopy,
     /// A replica is copied although another is leaving, whose last rows the home may lack.
     CopiedWhileOthersLeave,
+    /// A region that has lost its log takes rows in, and says what it makes of them.
+    LostLogTakesRows,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
     /// Replicas that are leaving need not have acknowledged what is collected.

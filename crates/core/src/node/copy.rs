@@ -246,6 +246,9 @@ impl Node {
 
     /// Asks for the chunks that are due.
     pub(super) fn drive_copies(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.is_mute() {
+            return;
+        }
         // One table's copy of the ledger at a time, so that an answer is not taken for another's.
         let mut ledgers = BTreeSet::new();
         for (&(table, donor), copy) in &mut self.copies {
@@ -268,6 +271,9 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if self.is_mute() {
+            return;
+        }
         let early = frame.rows.iter().any(|row| !self.may_apply(row));
         // What a region that is gone wrote comes from the others now: from those who know so.
         let ready = frame.ready && frame.generation >= self.catalog.membership().generation;
@@ -308,6 +314,9 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if self.is_mute() {
+            return;
+        }
         let tables: BTreeSet<TableId> = self.copies.keys().map(|&(table, _)| table).collect();
         let mut txn = Txn::new(store);
         for table in tables {
