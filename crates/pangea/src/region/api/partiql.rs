@@ -8,7 +8,7 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units};
 use pangea_codec::dynamo::request::{
     BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
     duplicate,
@@ -206,7 +206,10 @@ pub(super) async fn transaction(
     let token = request.token.clone().map(|token| (token, digest));
     let writes = Writes { names, ops, token, capacity: request.capacity };
     match transact::commit(region, &catalog, writes, hints).await {
-        Ok(consumed) => Ok(response::transact_get(&[], &consumed)),
+        Ok(mut consumed) => {
+            consumed.iter_mut().for_each(|it| it.kind = UnitKind::Unnamed);
+            Ok(response::transact_get(&[], &consumed))
+        }
         Err(Trouble::Api(error)) => Err(named(error, &request).into()),
         Err(other) => Err(other),
     }
