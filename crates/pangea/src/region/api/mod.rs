@@ -83,6 +83,7 @@ async fn handle(
 ) -> Result<Handled, ApiError> {
     let Call { operation, caller, headers, body, .. } = call;
     region.counts.requests.fetch_add(1, Relaxed);
+    region.injection.meet();
     let asked = decode(operation, &body)?;
     caller.may(operation.name(), &asked.tables())?;
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
