@@ -103,6 +103,7 @@ async fn handle(
         Ok(body) => Ok(Handled::Here(body)),
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
+        Err(Trouble::Replica(entry)) => tables::leave(region, &entry, headers).await,
         Err(Trouble::Home(home, _)) => {
             let onward = forward::Request::of_client(headers, body, longer);
             let answered = forward::first(region, &[home], &onward, false).await;
@@ -129,6 +130,8 @@ enum Trouble {
     Api(ApiError),
     /// This region, the table's home, has to change it.
     Home(RegionSlot, ApiError),
+    /// The table whose replica here is to be deleted, by the table's home.
+    Replica(Box<TableEntry>),
     /// One of these regions has to do the write.
     Elsewhere(Vec<RegionSlot>, Elsewhere, Foreign),
 }

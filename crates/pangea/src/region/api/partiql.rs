@@ -139,6 +139,7 @@ async fn one(
             let statement = (statement, return_on_condition_failure);
             write(region, statement, hints, capacity).await.map_err(|trouble| match trouble {
                 Trouble::Api(error) | Trouble::Home(_, error) => error,
+                Trouble::Replica(_) => internal("a statement deletes no replica"),
                 Trouble::Elsewhere(regions, why, _) => elsewhere(region, &regions, why),
             })
         }
