@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pangea_codec::dynamo::request::{Resource, TAGS_MAX, too_many_tags};
+use pangea_codec::dynamo::table::ACCOUNT;
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::node::TableUpdate;
 use serde_json::{Value, json};
@@ -17,8 +18,11 @@ pub(super) async fn change(
     tags: Vec<(String, Option<String>)>,
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
-    let entry = catalog.find(region.slot, &resource.table);
-    let entry = entry.ok_or_else(|| missing(resource))?;
+    let Some(entry) = catalog.find(region.slot, &resource.table) else {
+        // The spelling is the service's own.
+        let text = format!("Requested resource not found: ResourcArn: {} not found", resource.arn);
+        return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
+    };
     let mut after = entry.tags.clone();
     for (key, value) in &tags {
         match value {
@@ -39,14 +43,16 @@ pub(super) async fn change(
 /// All tags: a table has at most as many as one page.
 pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiError> {
     let catalog = region.catalog();
-    let entry = catalog.find(region.slot, &resource.table);
-    let entry = entry.ok_or_else(|| missing(resource))?;
+    let Some(entry) = catalog.find(region.slot, &resource.table) else {
+        // What a table looks like that is not there or another's. (The service tells its own account
+        // `ResourceNotFoundException`; clients that make up an account make up this one.)
+        let text = format!(
+            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
+             dynamodb:ListTagsOfResource on resource: {}",
+            resource.arn
+        );
+        return Err(ApiError::new(ErrorKind::AccessDenied, text));
+    };
     let tags = entry.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
     Ok(json!({ "Tags": tags.collect::<Vec<Value>>() }))
-}
-
-/// There is no such table; the spelling is the service's own.
-fn missing(resource: &Resource) -> ApiError {
-    let text = format!("Requested resource not found: ResourcArn: {} not found", resource.arn);
-    ApiError::new(ErrorKind::ResourceNotFound, text)
 }
