@@ -2,7 +2,8 @@
 
 import random
 
-from support import REGIONS
+from cluster import schema
+from support import REGIONS, eventually
 from workload import Writers, audit, missing
 
 CLUSTER = {"shop": False}
@@ -48,3 +49,21 @@ def test_all_regions_die_at_once(own_pangea, table_name):
     for region in REGIONS:
         pangea.revive(region)
     audit(pangea, table_name, writers.acknowledged)
+
+
+def test_a_restore_goes_on_after_a_kill(own_pangea, table_name):
+    pangea, home = own_pangea, REGIONS[0]
+    client, target = pangea.client(home), f"{table_name}-restored"
+    client.create_table(TableName=table_name, BillingMode="PAY_PER_REQUEST", **schema())
+    client.get_waiter("table_exists").wait(TableName=table_name, WaiterConfig={"Delay": 1})
+    with pangea.resource(home).Table(table_name).batch_writer() as batch:
+        for key in range(1500):
+            batch.put_item({"pk": str(key), "v": "x" * 500})
+    arn = client.create_backup(TableName=table_name, BackupName="kept")["BackupDetails"]["BackupArn"]
+    eventually(lambda: client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+               ["BackupStatus"] == "AVAILABLE", "the backup")
+    client.restore_table_from_backup(TargetTableName=target, BackupArn=arn)
+    pangea.kill(home)
+    pangea.revive(home)
+    eventually(lambda: pangea.table_status(home, target) == "ACTIVE", "the restored table")
+    assert pangea.items(home, target) == pangea.items(home, table_name)

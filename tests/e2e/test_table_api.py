@@ -188,6 +188,20 @@ def test_the_home_region_changes_a_table_for_another(pangea, client, global_tabl
     other.update_table(TableName=global_table, DeletionProtectionEnabled=False)
 
 
+def test_a_replica_is_deleted_where_it_is(pangea, client, table):
+    pangea.add_replica(table, OTHER)
+    other = pangea.client(OTHER)
+    client.update_table(TableName=table, DeletionProtectionEnabled=True)
+    eventually(lambda: shown(other, table)["DeletionProtectionEnabled"], "the protection")
+    assert refused(other.delete_table, TableName=table)[0] == "ValidationException"
+    client.update_table(TableName=table, DeletionProtectionEnabled=False)
+    eventually(lambda: not shown(other, table)["DeletionProtectionEnabled"], "its end")
+    told = other.delete_table(TableName=table)["TableDescription"]
+    assert (told["TableStatus"], told["TableArn"].split(":")[3]) == ("DELETING", OTHER)
+    other.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
+    eventually(lambda: not shown(client, table).get("Replicas"), "a table of one region")
+
+
 def test_a_global_table_is_one_of_2017_too(pangea, client, global_table):
     group = client.describe_global_table(
         GlobalTableName=global_table)["GlobalTableDescription"]["ReplicationGroup"]

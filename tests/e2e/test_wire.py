@@ -1,12 +1,16 @@
 """Everything between the socket and the operation: raw HTTP as any client could send it."""
 
 import datetime
+import hashlib
+import hmac
 import gzip
 import http.client
 import json
 import re
 import socket
 import ssl
+import subprocess
+import urllib.request
 import zlib
 
 import boto3
@@ -26,6 +30,8 @@ from support import REGIONS
 HOME, SECOND = REGIONS[:2]
 JSON = "application/x-amz-json-1.0"
 CORAL = "com.amazon.coral.service#"
+STREAMING = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+CBOR_1_1 = "application/x-amz-cbor-1.1"
 
 # A cluster of its own knows the key that all other tests use, and one that may do little.
 CLUSTER = {"shop": False, "tls": True, "extra": ["""
@@ -318,6 +324,39 @@ def test_requests_may_be_compressed(port):
         assert ask(data, encoding) == 500, (data, encoding)
 
 
+def chunked(port, operation, body, broken=False):
+    """A request whose body is signed chunk by chunk."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{now[:8]}/{HOME}/dynamodb/aws4_request"
+    named = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": STREAMING, "x-amz-date": now,
+             "x-amz-decoded-content-length": str(len(body)),
+             "x-amz-target": f"DynamoDB_20120810.{operation}"}
+    key, names = b"AWS4pangea", ";".join(sorted(named))
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    digest = lambda data: hashlib.sha256(data).hexdigest()
+    sign = lambda *lines: hmac.new(key, "\n".join(lines).encode(), "sha256").hexdigest()
+    lines = [f"{name}:{value}" for name, value in sorted(named.items())]
+    canonical = "\n".join(["POST", "/", "", *lines, "", names, STREAMING])
+    last = sign("AWS4-HMAC-SHA256", now, scope, digest(canonical.encode()))
+    authorization = (f"AWS4-HMAC-SHA256 Credential=pangea/{scope}, SignedHeaders={names}, "
+                     f"Signature={last}")
+    sent = b""
+    for piece in (body[:5], body[5:], b""):
+        last = sign("AWS4-HMAC-SHA256-PAYLOAD", now, scope, last, digest(b""), digest(piece))
+        sent += b"%x;chunk-signature=%s\r\n%s\r\n" % (len(piece), last.encode(), piece)
+    headers = {**named, "Authorization": authorization, "Content-Type": JSON,
+               "Content-Encoding": "aws-chunked"}
+    return send(port, headers=headers, body=sent.replace(b"1", b"2") if broken else sent)
+
+
+@pytest.mark.strict
+def test_requests_may_come_in_signed_chunks(port):
+    assert chunked(port, "ListTables", b'{"Limit":1}').status == 200
+    assert chunked(port, "ListTables", b'{"Limit":0}').json()["__type"].endswith(
+        "ValidationException")
+
+
 def test_cbor_is_spoken_to_those_who_ask(pangea, port, global_table):
     model = get_session().get_service_model("dynamodb")
     item = {"pk": {"S": "k"}, "b": {"B": b"\0\xff"}, "bs": {"BS": [b"1"]},
@@ -349,11 +388,58 @@ def test_cbor_is_spoken_to_those_who_ask(pangea, port, global_table):
     assert b"MissingAuthenticationTokenException" in strange.body
 
 
+def test_the_older_cbor_is_spoken_too(pangea, port, global_table):
+    """Maps, text, byte strings and times as tagged milliseconds (RFC 8949)."""
+    def text(value):
+        return bytes([0x60 | len(value)]) + value.encode()
+
+    def ask(operation, body):
+        answer = call(port, operation, body, headers={"Content-Type": CBOR_1_1})
+        assert answer.headers["Content-Type"] == CBOR_1_1
+        return answer
+
+    named = text("TableName") + text(global_table)
+    key = b"\xa1" + text("pk") + b"\xa1" + text("S") + text("k")
+    item = b"\xa2" + key[1:] + text("b") + b"\xa1" + text("B") + b"\x42\x00\xff"
+    assert ask("PutItem", b"\xa2" + named + text("Item") + item).status == 200
+    got = ask("GetItem", b"\xa2" + named + text("Key") + key)
+    assert got.status == 200 and b"\x42\x00\xff" in got.body
+    stored = pangea.client(HOME).get_item(TableName=global_table, Key={"pk": {"S": "k"}})["Item"]
+    assert stored["b"] == {"B": b"\0\xff"}
+    table = ask("DescribeTable", b"\xa1" + named).body
+    assert re.search(rb"\x70CreationDateTime\xc1[\x1b\xfb]", table), "a time has a tag"
+    missing = ask("DescribeTable", b"\xa1" + text("TableName") + text("nobody"))
+    assert missing.status == 400 and b"ResourceNotFoundException" in missing.body
+
+
 def test_http2_is_spoken_to_those_who_begin_with_it(port):
     """The preface, empty settings, and the server's settings come back."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
         stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         assert stream.recv(9, socket.MSG_WAITALL)[3] == 4
+
+
+# --- a defect ---------------------------------------------------------------------------------
+
+
+def admin(pangea, path, body=None):
+    url = f"http://127.0.0.1:{pangea.admin[HOME]}{path}"
+    with urllib.request.urlopen(url, body and json.dumps(body).encode(), timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_a_panic_ends_one_request_and_is_counted(own_pangea):
+    port = own_pangea.dynamodb[HOME]
+    panics = lambda: int(re.search(r"^pangea_data_panics_total\S* (\d+)",
+                                   admin(own_pangea, "/metrics"), re.M)[1])
+    before, process = panics(), own_pangea.region(HOME)["pid"]
+    admin(own_pangea, "/v1/faults", {"action": "panic", "requests": 2})
+    statuses = [call(port, "ListTables", {}) for _ in range(3)]
+    assert [answer.status for answer in statuses] == [500, 500, 200]
+    kind, text = statuses[0].error()
+    assert kind.endswith("#InternalServerError") and "defect" in text
+    assert panics() == before + 2
+    assert own_pangea.region(HOME)["pid"] == process
 
 
 # --- with keys ----------------------------------------------------------------------------------
@@ -373,6 +459,38 @@ def test_signatures_are_checked_against_the_topology(own_pangea):
     _, headers = signed(port, "ListTables", b"{}", headers={"Meerkat": "a b"})
     assert send(port, headers={**headers, "Meerkat": "a   b "}, body=b"{}").status == 200
     assert send(port, headers=headers, body=b'{"Limit":1}').status == 400
+
+
+def test_a_presigned_request_is_sent_by_anybody(own_pangea):
+    port, body = own_pangea.dynamodb[HOME], b'{"Limit": 1}'
+    # botocore moves bodies into queries when it presigns; what it signs is told here.
+    class Presigned(SigV4QueryAuth):
+        def payload(self, request):
+            return hashlib.sha256(body).hexdigest()
+
+    headers = {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Content-Type": JSON}
+    request = AWSRequest("POST", f"http://127.0.0.1:{port}/", headers)
+    Presigned(Credentials("pangea", "pangea"), "dynamodb", HOME).add_auth(request)
+    path = request.url.split(f":{port}", 1)[1]
+    words = ["curl", "--silent", "--fail-with-body", "--data-binary", "@-"]
+    for name, value in headers.items():
+        words += ["--header", f"{name}: {value}"]
+
+    def sent(path):
+        done = subprocess.run([*words, f"http://127.0.0.1:{port}{path}"], input=body,
+                              capture_output=True, timeout=30)
+        return json.loads(done.stdout)
+
+    assert "TableNames" in sent(path)
+    assert sent(path[:-1] + ("0" if path[-1] != "0" else "1"))["__type"].endswith(
+        "InvalidSignatureException")
+
+
+def test_chunks_are_signed(own_pangea):
+    port, body = own_pangea.dynamodb[HOME], b'{"Limit": 1}'
+    assert chunked(port, "ListTables", body).status == 200
+    assert chunked(port, "ListTables", body, broken=True).json()["__type"].endswith(
+        "InvalidSignatureException")
 
 
 def test_keys_may_do_what_their_rules_say(own_pangea):

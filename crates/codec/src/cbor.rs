@@ -33,12 +33,21 @@ pub enum Malformed {
     Depth,
 }
 
+/// How times are counted, since 1970; they are tagged with 1 in either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// In seconds, with a fraction: Smithy's RPC v2.
+    Seconds,
+    /// In whole milliseconds: AWS's `application/x-amz-cbor-1.1`.
+    Milliseconds,
+}
+
 /// The JSON of the one value that `bytes` are.
 ///
 /// # Errors
 /// See [`Malformed`].
-pub fn to_json(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut reader = Reader { rest: bytes, out: Vec::with_capacity(bytes.len() * 2) };
+pub fn to_json(bytes: &[u8], times: Times) -> Result<Vec<u8>, Malformed> {
+    let mut reader = Reader { rest: bytes, out: Vec::with_capacity(bytes.len() * 2), times };
     reader.value(0)?;
     match reader.rest.is_empty() {
         true => Ok(reader.out),
@@ -49,6 +58,7 @@ pub fn to_json(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
 struct Reader<'a> {
     rest: &'a [u8],
     out: Vec<u8>,
+    times: Times,
 }
 
 /// The kind of a value, and what its first bytes say beside it.
@@ -123,6 +133,15 @@ impl<'a> Reader<'a> {
                     reader.value(depth + 1)
                 };
                 self.series(head, [b'{', b'}'], each)?;
+            }
+            (6, Some(1)) if self.times == Times::Milliseconds => {
+                let start = self.out.len();
+                self.value(depth + 1)?;
+                let text = std::str::from_utf8(&self.out[start..]).unwrap_or_default();
+                if let Ok(milliseconds) = text.parse::<f64>() {
+                    self.out.truncate(start);
+                    self.text(&(milliseconds / 1000.0).to_string());
+                }
             }
             // Times are numbers here, and other tags say nothing that a request needs.
             (6, Some(_)) => self.value(depth + 1)?,
@@ -217,9 +236,13 @@ fn half(bits: u16) -> f64 {
 ///
 /// # Errors
 /// It is no JSON.
-pub fn from_json(json: &[u8], shape: Option<Shape>) -> Result<Vec<u8>, serde_json::Error> {
+pub fn from_json(
+    json: &[u8],
+    shape: Option<Shape>,
+    times: Times,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(json.len());
-    let seed = Writer { out: &mut out, shapes: Shapes::get(), shape };
+    let seed = Writer { out: &mut out, shapes: Shapes::get(), shape, times };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
@@ -230,6 +253,7 @@ struct Writer<'o> {
     out: &'o mut Vec<u8>,
     shapes: &'static Shapes,
     shape: Option<Shape>,
+    times: Times,
 }
 
 impl Writer<'_> {
@@ -262,6 +286,17 @@ impl Writer<'_> {
         if self.shape == Some(Shape::Timestamp) {
             self.head(6, 1);
         }
+    }
+
+    /// A time in seconds, as whole milliseconds.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate")]
+    fn milliseconds(&mut self, seconds: f64) {
+        self.tag();
+        self.head(0, (seconds * 1000.0).round() as u64);
+    }
+
+    fn in_milliseconds(&self) -> bool {
+        self.shape == Some(Shape::Timestamp) && self.times == Times::Milliseconds
     }
 
     /// The shape of a member; the items in errors have one although errors have none.
@@ -298,7 +333,12 @@ impl<'de> Visitor<'de> for Writer<'_> {
         Ok(())
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "moments are small")]
     fn visit_u64<E: de::Error>(mut self, value: u64) -> Result<(), E> {
+        if self.in_milliseconds() {
+            self.milliseconds(value as f64);
+            return Ok(());
+        }
         self.tag();
         self.head(0, value);
         Ok(())
@@ -314,6 +354,10 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 
     fn visit_f64<E: de::Error>(mut self, value: f64) -> Result<(), E> {
+        if self.in_milliseconds() {
+            self.milliseconds(value);
+            return Ok(());
+        }
         self.tag();
         self.out.push(0xfb);
         self.out.extend_from_slice(&value.to_be_bytes());
@@ -335,7 +379,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
         self.out.push(0x9f);
         let shape = self.shape.and_then(|shape| self.shapes.element(shape));
         loop {
-            let seed = Writer { out: self.out, shapes: self.shapes, shape };
+            let seed = Writer { out: self.out, shapes: self.shapes, shape, times: self.times };
             if seq.next_element_seed(seed)?.is_none() {
                 break;
             }
@@ -349,7 +393,12 @@ impl<'de> Visitor<'de> for Writer<'_> {
         while let Some(name) = map.next_key::<String>()? {
             self.string(3, name.as_bytes());
             let shape = self.member(&name);
-            map.next_value_seed(Writer { out: self.out, shapes: self.shapes, shape })?;
+            map.next_value_seed(Writer {
+                out: self.out,
+                shapes: self.shapes,
+                shape,
+                times: self.times,
+            })?;
         }
         self.out.push(0xff);
         Ok(())
@@ -357,106 +406,4 @@ impl<'de> Visitor<'de> for Writer<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use data_encoding::HEXLOWER as HEX;
-
-    use super::*;
-
-    fn json(hex: &str) -> Result<String, Malformed> {
-        let bytes = HEX.decode(hex.as_bytes()).expect("hexadecimal digits");
-        to_json(&bytes).map(|json| String::from_utf8(json).expect("JSON is text"))
-    }
-
-    /// Examples of RFC 8949, appendix A.
-    #[test]
-    fn the_examples_of_the_rfc_are_read() {
-        let cases = [
-            ("00", "0"),
-            ("1864", "100"),
-            ("1bffffffffffffffff", "18446744073709551615"),
-            ("20", "-1"),
-            ("3863", "-100"),
-            ("3bffffffffffffffff", "-18446744073709551616"),
-            ("f93c00", "1.0"),
-            ("f93e00", "1.5"),
-            ("f90001", "5.960464477539063e-8"),
-            ("f9c400", "-4.0"),
-            ("fa47c35000", "100000.0"),
-            ("fb3ff199999999999a", "1.1"),
-            ("f4", "false"),
-            ("f5", "true"),
-            ("f6", "null"),
-            ("f7", "null"),
-            ("c11a514b67b0", "1363896240"),
-            ("c1fb41d452d9ec200000", "1363896240.5"),
-            ("4401020304", "\"AQIDBA==\""),
-            ("62225c", "\"\\\"\\\\\""),
-            ("83010203", "[1,2,3]"),
-            ("a26161016162820203", "{\"a\":1,\"b\":[2,3]}"),
-            ("5f42010243030405ff", "\"AQIDBAU=\""),
-            ("7f657374726561646d696e67ff", "\"streaming\""),
-            ("9f018202039f0405ffff", "[1,[2,3],[4,5]]"),
-            ("bf61610161629f0203ffff", "{\"a\":1,\"b\":[2,3]}"),
-        ];
-        for (hex, text) in cases {
-            assert_eq!(json(hex).as_deref(), Ok(text), "{hex}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_request_is_refused() {
-        for (hex, why) in [
-            ("", Malformed::Length),
-            ("0000", Malformed::Length),
-            ("18", Malformed::Length),
-            ("5bffffffffffffffff00", Malformed::Length),
-            ("9b7fffffffffffffff", Malformed::Length),
-            ("1c", Malformed::Kind),
-            ("1f", Malformed::Kind),
-            ("ff", Malformed::Kind),
-            ("f8ff", Malformed::Kind),
-            ("5f6161ff", Malformed::Kind),
-            ("61ff", Malformed::Text),
-            ("a10101", Malformed::Text),
-            ("a140f5", Malformed::Text),
-        ] {
-            assert_eq!(json(hex), Err(why), "{hex}");
-        }
-        assert_eq!(json(&"81".repeat(100_000)), Err(Malformed::Depth));
-        assert_eq!(json(&"c1".repeat(100_000)), Err(Malformed::Depth));
-    }
-
-    #[test]
-    fn the_model_says_what_is_binary_and_what_is_a_time() {
-        let shape = Shapes::get().response("GetItem");
-        let text = r#"{"Item":{"B":{"B":"AQI="},"S":{"S":"AQI="},"BS":{"BS":["AQI="]}}}"#;
-        let cbor = from_json(text.as_bytes(), shape).expect("it is JSON");
-        let expected = "bf644974656dbf6142bf6142420102ff6153bf61536441514 93dff6242 53bf624253\
-                        9f420102ffffffff";
-        assert_eq!(HEX.encode(&cbor), expected.replace(' ', ""));
-        let shape = Shapes::get().response("DescribeTable");
-        let text = r#"{"Table":{"CreationDateTime":1.5,"ItemCount":-3,"TableName":null}}"#;
-        let cbor = from_json(text.as_bytes(), shape).expect("it is JSON");
-        let back = to_json(&cbor).expect("it is CBOR");
-        assert_eq!(std::str::from_utf8(&back), Ok(text));
-        let time = HEX.encode(&cbor);
-        assert!(time.contains("4372656174696f6e4461746554696d65c1fb3ff8000000000000"), "{time}");
-    }
-
-    #[test]
-    fn noise_never_panics() {
-        let mut state = 0x9e37_79b9_u32;
-        for _ in 0..20_000 {
-            let mut next = || {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                state.to_be_bytes()[0]
-            };
-            let length = usize::from(next()) % 40;
-            let bytes: Vec<u8> = (0..length).map(|_| next()).collect();
-            if let Ok(json) = to_json(&bytes) {
-                let cbor = from_json(&json, None);
-                assert!(cbor.is_ok_and(|cbor| to_json(&cbor).is_ok()), "{bytes:?}");
-            }
-        }
-    }
-}
+mod tests;

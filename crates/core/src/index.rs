@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use crate::id::TableId;
 use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey, item_size};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
-use crate::table::{KeyAttribute, Refusal, Schema};
+use crate::table::{KeyAttribute, KeyKind, Refusal, Schema};
 
 /// Bytes of one write unit (DynamoDB).
 const WRITE_UNIT_BYTES: usize = 1024;
@@ -170,6 +170,10 @@ impl Index {
             let Some(value) = item.get(&attribute.name) else { continue };
             self.check_value(attribute, value)?;
         }
+        self.check_sort(item)
+    }
+
+    fn check_sort(&self, item: &Attributes) -> Result<(), Refusal> {
         let sort = self.sort.iter().filter_map(|attribute| item.get(&attribute.name));
         if sort.map(length).sum::<usize>() > SORT_KEY_BYTES_MAX {
             return refuse(
@@ -179,21 +183,72 @@ impl Index {
         Ok(())
     }
 
+    /// As [`Index::check`], of an item that was updated: what was there before may stay, also
+    /// where it can be no key, and the words are others.
+    ///
+    /// # Errors
+    /// [`Refusal::Validation`].
+    pub fn check_change(
+        &self,
+        before: Option<&Attributes>,
+        after: &Attributes,
+    ) -> Result<(), Refusal> {
+        let mut changed = false;
+        for attribute in self.attributes() {
+            let Some(value) = after.get(&attribute.name) else { continue };
+            if before.and_then(|item| item.get(&attribute.name)) == Some(value) {
+                continue;
+            }
+            changed = true;
+            if !attribute.kind.is_of(value) {
+                let text = "The update expression attempted to update the secondary index key to \
+                            unsupported type";
+                return Err(Refusal::Validation(text.to_string()));
+            }
+            if let Some(what) = emptiness(value) {
+                return Err(Refusal::Validation(format!(
+                    "One or more parameter values are not valid. The update expression attempted \
+                     to update a secondary index key to a value that is not supported. The \
+                     AttributeValue for a key attribute cannot contain an empty {what} value."
+                )));
+            }
+            self.check_value(attribute, value)?;
+        }
+        if changed { self.check_sort(after) } else { Ok(()) }
+    }
+
+    /// Refuses what an update gives key attributes of other types than theirs, as far as its text
+    /// tells: `given` says which type it gives an attribute.
+    ///
+    /// # Errors
+    /// [`Refusal::Validation`].
+    pub(crate) fn check_types<'t>(
+        &self,
+        given: impl Fn(&str) -> Option<&'t str>,
+    ) -> Result<(), Refusal> {
+        for KeyAttribute { name, kind } in self.attributes() {
+            let Some(actual) = given(name) else { continue };
+            if kind.to_string() != actual {
+                return self.mismatch(name, *kind, actual);
+            }
+        }
+        Ok(())
+    }
+
+    fn mismatch(&self, name: &str, expected: KeyKind, actual: &str) -> Result<(), Refusal> {
+        let index = &self.name;
+        refuse(&format!(
+            "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} IndexName: \
+             {index}"
+        ))
+    }
+
     fn check_value(&self, attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), Refusal> {
         let (name, index) = (&attribute.name, &self.name);
-        let (expected, actual) = (attribute.kind, value.type_name());
         if !attribute.kind.is_of(value) {
-            return refuse(&format!(
-                "Type mismatch for Index Key {name} Expected: {expected} Actual: {actual} \
-                 IndexName: {index}"
-            ));
+            return self.mismatch(name, attribute.kind, value.type_name());
         }
-        let what = match value {
-            AttributeValue::S(text) if text.is_empty() => "string",
-            AttributeValue::B(bytes) if bytes.is_empty() => "binary",
-            _ => "",
-        };
-        if !what.is_empty() {
+        if let Some(what) = emptiness(value) {
             return Err(Refusal::Validation(format!(
                 "One or more parameter values are not valid. A value specified for a secondary \
                  index key is not supported. The AttributeValue for a key attribute cannot contain \
@@ -206,6 +261,31 @@ impl Index {
             return refuse("Size of hashkey has exceeded the maximum size limit of2048 bytes");
         }
         Ok(())
+    }
+}
+
+/// Refuses paths below key attributes of indexes, as [`Schema::check_paths`] does of a table's own.
+///
+/// # Errors
+/// [`Refusal::Validation`] that names the first such attribute.
+pub fn check_paths(indexes: &[Index], goes_below: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    let mut keys = indexes.iter().flat_map(Index::attributes);
+    match keys.find(|key| goes_below(&key.name)) {
+        None => Ok(()),
+        Some(key) => Err(Refusal::Validation(format!(
+            "Key attributes must be scalars; list random access '[]' and map lookup '.' are not \
+             allowed: IndexKey: {}",
+            key.name
+        ))),
+    }
+}
+
+/// What is empty of it, in DynamoDB's words.
+fn emptiness(value: &AttributeValue) -> Option<&'static str> {
+    match value {
+        AttributeValue::S(text) if text.is_empty() => Some("string"),
+        AttributeValue::B(bytes) if bytes.is_empty() => Some("binary"),
+        _ => None,
     }
 }
 

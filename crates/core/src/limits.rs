@@ -22,6 +22,10 @@ pub const BATCH_STATEMENTS_MAX: usize = 25;
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Bytes of all values of one request's expressions together (DynamoDB: 2 MB).
 pub const EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of a placeholder in `ExpressionAttributeNames` or `Values`, its sign among them (DynamoDB).
+pub const PLACEHOLDER_BYTES_MAX: usize = 255;
+/// Bytes of the name of an attribute, at any depth (DynamoDB).
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 65_535;
 /// Bytes of one request body: 16 MB of BatchWriteItem (25 items of 400 KB) plus JSON and base64.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -63,6 +63,11 @@ pub enum Fault {
         /// Whether it is full.
         full: bool,
     },
+    /// The next requests of the DynamoDB API meet a defect: their handlers panic.
+    Panic {
+        /// How many do.
+        requests: u64,
+    },
     /// The row of an item rots on this region's disk: a bit of it is flipped, or it is gone while
     /// indexes still name it. Only anti-entropy puts that right.
     Rot {

@@ -117,6 +117,22 @@ pub fn segment(of: TableId, index: u32, total: u32) -> Option<Vec<u8>> {
     part(table(of), index, total)
 }
 
+/// Whether a segment of a table has the row of an item.
+#[must_use]
+pub fn segment_has(of: TableId, (index, total): (u32, u32), item: &PrimaryKey) -> bool {
+    let row = row_in(of, item);
+    segment(of, index, total).is_none_or(|from| from <= row)
+        && segment(of, index + 1, total).is_none_or(|until| row < until)
+}
+
+/// Whether a segment of an index has an entry.
+#[must_use]
+pub fn index_segment_has((index, total): (u32, u32), entry: &IndexEntry) -> bool {
+    let (name, _) = index_entry(entry);
+    let bound = |part| index_segment(entry.table, entry.index, part, total);
+    bound(index).is_none_or(|from| from <= name) && bound(index + 1).is_none_or(|end| name < end)
+}
+
 fn part(prefix: Vec<u8>, index: u32, total: u32) -> Option<Vec<u8>> {
     if index >= total {
         return after_prefix(&prefix);

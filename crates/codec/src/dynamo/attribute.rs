@@ -6,7 +6,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError, value_size};
-use pangea_core::limits::NESTING_DEPTH_MAX;
+use pangea_core::limits::{ATTRIBUTE_NAME_BYTES_MAX, NESTING_DEPTH_MAX};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{ApiError, ErrorKind};
@@ -63,7 +63,8 @@ impl Sink {
 pub(super) fn decode_error(sink: Sink, error: &serde_json::Error) -> ApiError {
     sink.fatal.into_inner().unwrap_or_else(|| match error.classify() {
         serde_json::error::Category::Data => ApiError::serialization(error.to_string()),
-        _ => ApiError::serialization("The request body is not valid JSON"),
+        // It has no message.
+        _ => ApiError::serialization(""),
     })
 }
 
@@ -113,6 +114,8 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
             let before = self.sink.refused.borrow().is_some();
             if name.is_empty() && !self.values {
                 self.sink.refuse(ApiError::validation("Empty attribute name"));
+            } else if name.len() > ATTRIBUTE_NAME_BYTES_MAX && !self.values {
+                self.sink.refuse(ItemError::NameTooLarge.into());
             }
             let seed = ValueSeed { sink: self.sink, depth: self.depth };
             let value = map.next_value_seed(seed)?;
@@ -126,7 +129,10 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
 }
 
 fn name_the_key(sink: &Sink, key: &str) {
-    if let Some(error) = sink.refused.borrow_mut().as_mut() {
+    let too_large = ItemError::NameTooLarge.to_string();
+    let mut refused = sink.refused.borrow_mut();
+    // That a name is too large is told as it is, wherever the name stands.
+    if let Some(error) = refused.as_mut().filter(|error| error.message != too_large) {
         let message = &error.message;
         error.message =
             format!("ExpressionAttributeValues contains invalid value: {message} for key {key}");

@@ -19,6 +19,30 @@ pub enum ReturnCapacity {
     Indexes,
 }
 
+/// What a response says of units beside how many there are (measured on the service by dynoxide's
+/// authors: transactions alone name the kind).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnitKind {
+    /// Nothing.
+    #[default]
+    Unnamed,
+    /// That they are read units.
+    Read,
+    /// That they are write units.
+    Write,
+}
+
+impl UnitKind {
+    fn write(self, object: &mut Object<'_>, units: f64) {
+        match self {
+            Self::Unnamed => {}
+            Self::Read => object.value("ReadCapacityUnits", &units),
+            Self::Write => object.value("WriteCapacityUnits", &units),
+        }
+        object.value("CapacityUnits", &units);
+    }
+}
+
 /// What one table's part in a request consumed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consumed {
@@ -30,6 +54,8 @@ pub struct Consumed {
     pub indexes: Vec<IndexUnits>,
     /// How much to tell.
     pub detail: ReturnCapacity,
+    /// Whether to tell of which kind the units are.
+    pub kind: UnitKind,
 }
 
 /// What an index's part in a request consumed.
@@ -81,11 +107,11 @@ fn units(bytes: usize, unit: usize) -> f64 {
 pub(super) fn write_consumed(out: &mut Vec<u8>, consumed: &Consumed) {
     let mut object = Object::new(out);
     object.text("TableName", &consumed.table);
-    object.value("CapacityUnits", &consumed.units);
+    consumed.kind.write(&mut object, consumed.units);
     if consumed.detail == ReturnCapacity::Indexes {
         let mut table = Object::new(object.member("Table"));
         let indexes: f64 = consumed.indexes.iter().map(|it| it.units).sum();
-        table.value("CapacityUnits", &(consumed.units - indexes));
+        consumed.kind.write(&mut table, consumed.units - indexes);
         table.end();
         write_indexes(&mut object, "LocalSecondaryIndexes", consumed, true);
         write_indexes(&mut object, "GlobalSecondaryIndexes", consumed, false);
@@ -102,7 +128,7 @@ fn write_indexes(object: &mut Object<'_>, member: &str, consumed: &Consumed, loc
     let mut map = Object::new(object.member(member));
     for index in indexes {
         let mut entry = Object::new(map.member(&index.index));
-        entry.value("CapacityUnits", &index.units);
+        consumed.kind.write(&mut entry, index.units);
         entry.end();
     }
     map.end();

@@ -75,11 +75,8 @@ impl StreamArn {
 
     /// There is no such shard in the stream.
     #[must_use]
-    pub fn missing_shard(&self, shard: &str) -> ApiError {
-        let text = format!(
-            "Requested resource not found: Shard: {shard} in Stream: {} not found",
-            self.text
-        );
+    pub fn missing_shard() -> ApiError {
+        let text = "Requested resource not found: Shard does not exist";
         ApiError::new(ErrorKind::ResourceNotFound, text)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::chunked::Streaming;
 use super::parse::{Form, Presented};
 use super::sign::{Scope, hash};
 use super::{ALGORITHM, Signed, date::Date};
@@ -78,7 +79,10 @@ pub(super) fn canonical_request(request: &Signed<'_>, presented: &Presented<'_>)
     text.push('\n');
     text += &names.join(";");
     text.push('\n');
-    text + &hash(request.body)
+    match Streaming::of(request.header) {
+        Some(streaming) => text + streaming.name(),
+        None => text + &hash(request.body),
+    }
 }
 
 /// White space at the ends goes, and any of it inside becomes one space.

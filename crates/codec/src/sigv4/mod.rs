@@ -5,6 +5,7 @@
 //! `Authorization` header and the query string of a presigned URL.
 
 mod canonical;
+mod chunked;
 mod date;
 mod parse;
 mod sign;
@@ -13,6 +14,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use chunked::unchunked;
 pub use date::{Date, SKEW_S};
 pub use parse::{Form, Presented};
 pub use sign::{Scope, authorization};
@@ -132,9 +134,11 @@ pub fn verify<'k>(
         find(access).ok_or_else(|| ApiError::new(ErrorKind::UnrecognizedClient, UNKNOWN))?;
     let canonical = canonical_request(request, presented);
     let text = string_to_sign(&presented.date, &scope, &hash(canonical.as_bytes()));
-    if !signing_key(secret.key, &scope).agrees(&text, &presented.signature) {
+    let key = signing_key(secret.key, &scope);
+    if !key.agrees(&text, &presented.signature) {
         return Err(ApiError::new(ErrorKind::InvalidSignature, MISMATCH));
     }
+    chunked::verify(request, (&presented.date, &scope), &key, &presented.signature)?;
     // A token that is not signed could have been put in by anyone, but only the right one is taken.
     if secret.token != presented.token.as_deref() {
         return Err(ApiError::new(ErrorKind::UnrecognizedClient, UNKNOWN));

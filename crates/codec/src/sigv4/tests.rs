@@ -269,3 +269,74 @@ fn what_is_signed_here_is_accepted_here() {
     let made = authorization(&request, names, keys, ["us-east-1", "dynamodb"], THEN);
     assert_eq!(Some(&made), case.headers.get("authorization"));
 }
+
+/// A request whose body comes in chunks, signed here: botocore signs none such for this service.
+fn streamed(kind: &str, body: &'static [u8]) -> Case {
+    let names = "host;x-amz-content-sha256;x-amz-date";
+    let case = Case::new("POST", "127.0.0.1", names, "").with("x-amz-content-sha256", kind);
+    let header = |name: &str| Some(Cow::Borrowed(case.headers.get(name)?.as_str()));
+    let request = Signed { method: "POST", path: "/", query: "", header: &header, body };
+    let keys = ["AKIDEXAMPLE", SECRET];
+    let authorization = authorization(&request, names, keys, ["us-east-1", "dynamodb"], THEN);
+    Case { body, ..case }.with("authorization", &authorization)
+}
+
+const CHUNKS: &[u8] =
+    b"2;chunk-signature=4ac9ba92bc0f4236c339d5486b55442ec968a86e41ee63367ba927c25599a7d3\r\n{}\
+    \r\n0;chunk-signature=e8478910520a99a501bf6c232dced281f55de3370e7d552f0f776cc98d22d133\r\
+    \n\r\n";
+
+const TRAILED: &[u8] =
+    b"2;chunk-signature=25faa7912f610d41d49e11103cc0336281f7e6301d7c5a9729b65192863abd4f\r\n{}\
+    \r\n0;chunk-signature=05f95e09e5065104c283113fd61da1ad0fc5bea186d4cf21df8fe1d691d28636\r\
+    \nx-amz-checksum-crc32:AAAAAA==\r\nx-amz-trailer-signature:f5d8ab21ddae525c9695e81f41ea0\
+    c8530388b8641c363b7cf81215d7fd7dcf0\r\n\r\n";
+
+/// The signatures of the chunks of `{}` and nothing and, with trailers, of these, computed by
+/// Python's hmac from the document that the module names.
+#[test]
+fn chunks_are_signed_one_after_the_other() {
+    let signed = |kind: &str, body| {
+        let secret = Secret { key: SECRET, token: None, expires: None };
+        streamed(kind, body).check(THEN, "dynamodb", secret).map_err(|error| error.kind)
+    };
+    let plain = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+    assert_eq!(signed(plain, CHUNKS), Ok(()));
+    assert_eq!(signed(&format!("{plain}-TRAILER"), TRAILED), Ok(()));
+    assert_eq!(signed("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"2\r\n{}\r\n0\r\n\r\n"), Ok(()));
+    let mismatch = Err(ErrorKind::InvalidSignature);
+    let replaced = |from: &str, to: &str| {
+        let text = String::from_utf8_lossy(CHUNKS).replacen(from, to, 1);
+        &*Box::leak(text.into_bytes().into_boxed_slice())
+    };
+    assert_eq!(signed(plain, replaced("{}", "[]")), mismatch, "other bytes");
+    let first = String::from_utf8_lossy(CHUNKS).split("0;").next().map(str::to_owned);
+    let first = first.expect("a chunk with bytes");
+    assert_eq!(signed(plain, replaced(&first, "")), mismatch, "a chunk left out");
+    assert_eq!(signed(plain, replaced(&first, &first.repeat(2))), mismatch, "one repeated");
+    for malformed in ["", "{}", "2\r\n{}", "2\r\n{}\r\n", "+2\r\n{}\r\n0\r\n\r\n", "9\r\n{}\r\n"] {
+        let body = malformed.as_bytes();
+        assert_eq!(signed(plain, body), Err(ErrorKind::Serialization), "{malformed:?}");
+    }
+}
+
+#[test]
+fn chunks_are_put_together() {
+    let case = |length: &str| {
+        let headers = [
+            ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned()),
+            ("x-amz-decoded-content-length", length.to_owned()),
+        ];
+        let header = |name: &str| {
+            let found = headers.iter().find(|(other, value)| *other == name && !value.is_empty());
+            found.map(|(_, value)| Cow::Borrowed(value.as_str()))
+        };
+        let body =
+            b"3;chunk-signature=x\r\n{\"a\r\n4\r\n\":1}\r\n0\r\nx-amz-checksum-crc32:AA==\r\n\r\n";
+        unchunked(&header, body).map_err(|error| error.kind)
+    };
+    let whole = Ok(Some(br#"{"a":1}"#.to_vec()));
+    assert_eq!([case(""), case("7")], [whole.clone(), whole]);
+    assert_eq!(case("8"), Err(ErrorKind::Serialization));
+    assert_eq!(unchunked(&|_: &str| None, b"{}"), Ok(None), "as most bodies are");
+}

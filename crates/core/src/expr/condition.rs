@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::eval;
 use super::parser::{Parser, Rank};
 use super::path::Path;
-use super::{ExprError, IN_OPERANDS_MAX, Kind, Placeholders};
+use super::{ExprError, IN_OPERANDS_MAX, Kind, Placeholders, REDUNDANT};
 use crate::item::{AttributeValue, Attributes};
 
 /// A parsed condition or filter, names and values substituted.
@@ -103,8 +103,8 @@ impl Condition {
     ) -> Result<Self, ExprError> {
         let mut parser = Parser::new(kind, text, placeholders)?;
         let root = match any(&mut parser)?.what {
-            What::Node(node) => node,
-            What::Operand(Operand::Size(_)) if parser.is_at_end() => {
+            What::Node(node) => *node,
+            What::Operand(it) if matches!(*it, Operand::Size(_)) && parser.is_at_end() => {
                 misused(&mut parser, "size");
                 Node::And(Vec::new())
             }
@@ -163,17 +163,16 @@ fn any_path_of(operand: &Operand, test: &dyn Fn(&Path) -> bool) -> bool {
     }
 }
 
-const REDUNDANT: &str = "The expression has redundant parentheses;";
-
 /// What a stretch of text turned out to be, and whether parentheses enclosed all of it.
 struct Parsed {
     what: What,
     enclosed: bool,
 }
 
+/// Boxed, because every level of parentheses has several of them on the stack.
 enum What {
-    Node(Node),
-    Operand(Operand),
+    Node(Box<Node>),
+    Operand(Box<Operand>),
 }
 
 /// One or more operands of `OR`.
@@ -202,25 +201,30 @@ fn terms(
         let next = term(parser)?;
         nodes.push(node(parser, next)?);
     }
-    Ok(Parsed { what: What::Node(join(nodes)), enclosed: false })
+    Ok(Parsed { what: What::Node(Box::new(join(nodes))), enclosed: false })
 }
 
 /// The truth that stands here; a bare operand is a syntax error at the token behind it.
 fn node(parser: &Parser<'_>, parsed: Parsed) -> Result<Node, ExprError> {
     match parsed.what {
-        What::Node(node) => Ok(node),
+        What::Node(node) => Ok(*node),
         What::Operand(_) => Err(parser.syntax_error()),
     }
 }
 
 fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    if !parser.eat_keyword("NOT") {
+    if !parser.at_keyword("NOT") {
         return comparison(parser);
     }
-    parser.operator()?;
-    let inner = parser.nested(negation)?;
+    let mut negated = false;
+    while parser.eat_keyword("NOT") {
+        parser.operator()?;
+        negated = !negated;
+    }
+    let inner = comparison(parser)?;
     let inner = node(parser, inner)?;
-    Ok(Parsed { what: What::Node(Node::Not(Box::new(inner))), enclosed: false })
+    let node = if negated { Node::Not(Box::new(inner)) } else { inner };
+    Ok(Parsed { what: What::Node(Box::new(node)), enclosed: false })
 }
 
 /// A condition, or what parentheses enclose.
@@ -236,11 +240,20 @@ fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
 fn compared(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     let called = parser.peek_call();
     let first = primary(parser)?;
+    compared_with(parser, called, first)
+}
+
+/// What follows a primary, which no level of parentheses is read on top of.
+fn compared_with(
+    parser: &mut Parser<'_>,
+    called: Option<&str>,
+    first: Parsed,
+) -> Result<Parsed, ExprError> {
     let is_operand = Comparator::from_symbol(parser.peek()).is_some()
         || parser.at_keyword("BETWEEN")
         || parser.at_keyword("IN");
     let left = match (first.what, called) {
-        (What::Operand(operand), _) => operand,
+        (What::Operand(operand), _) => *operand,
         (What::Node(_), Some(name)) if is_operand => {
             misused(parser, name);
             nothing()
@@ -262,9 +275,10 @@ fn compared(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     } else if parser.eat_keyword("IN") {
         membership(parser, left)?
     } else {
-        return Ok(Parsed { what: What::Operand(left), enclosed: first.enclosed });
+        let what = What::Operand(Box::new(left));
+        return Ok(Parsed { what, enclosed: first.enclosed });
     };
-    Ok(Parsed { what: What::Node(node), enclosed: false })
+    Ok(Parsed { what: What::Node(Box::new(node)), enclosed: false })
 }
 
 fn between(parser: &mut Parser<'_>, left: Operand) -> Result<Node, ExprError> {
@@ -306,7 +320,7 @@ fn primary(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     }
     let what = match parser.eat_call() {
         Some(name) => parser.nested(|parser| call(parser, name))?,
-        None => What::Operand(path_or_value(parser)?),
+        None => What::Operand(Box::new(path_or_value(parser)?)),
     };
     Ok(Parsed { what, enclosed: false })
 }
@@ -330,7 +344,7 @@ fn operand(parser: &mut Parser<'_>) -> Result<Operand, ExprError> {
     }
     let Some(name) = parser.eat_call() else { return path_or_value(parser) };
     match parser.nested(|parser| call(parser, name))? {
-        What::Operand(operand) => Ok(operand),
+        What::Operand(operand) => Ok(*operand),
         What::Node(_) => {
             misused(parser, name);
             Ok(nothing())
@@ -367,8 +381,8 @@ fn call(parser: &mut Parser<'_>, name: &str) -> Result<What, ExprError> {
     let mut arguments = arguments.into_iter();
     let first = arguments.next().unwrap_or_else(nothing);
     Ok(match (name, arguments.next()) {
-        ("size", _) => What::Operand(size(parser, first)),
-        (_, second) => What::Node(truth(parser, name, first, second)),
+        ("size", _) => What::Operand(Box::new(size(parser, first))),
+        (_, second) => What::Node(Box::new(truth(parser, name, first, second))),
     })
 }
 

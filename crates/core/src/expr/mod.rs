@@ -35,8 +35,11 @@ pub(crate) use update::{Change, Effect, Item, SetOperand, SetValue, Target};
 
 /// Operators and functions of one expression (DynamoDB).
 const OPERATORS_MAX: usize = 300;
-/// Nested parentheses, negations and calls: keeps every recursion far from a thread's stack.
-const DEPTH_MAX: usize = 64;
+/// Nested parentheses and calls: no recursion comes near the end of a thread's stack. Parentheses
+/// that are not redundant stand around an operator and next to another, but for `NOT (NOT (...`.
+const DEPTH_MAX: usize = OPERATORS_MAX / 3;
+/// What is wrong with parentheses around nothing but parentheses.
+const REDUNDANT: &str = "The expression has redundant parentheses;";
 /// Steps of a document path below its first name (DynamoDB).
 const PATH_STEPS_MAX: usize = crate::limits::NESTING_DEPTH_MAX;
 /// Operands of one `IN` (DynamoDB).

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::lexer::{Token, TokenKind, tokens};
 use super::path::{Path, Step};
 use super::reserved::is_reserved;
-use super::{DEPTH_MAX, ExprError, Kind, OPERATORS_MAX, PATH_STEPS_MAX, Placeholders};
+use super::{DEPTH_MAX, ExprError, Kind, OPERATORS_MAX, PATH_STEPS_MAX, Placeholders, REDUNDANT};
 use crate::item::AttributeValue;
 use crate::limits::EXPRESSION_BYTES_MAX;
 
@@ -149,8 +149,7 @@ impl<'a> Parser<'a> {
         inner: impl FnOnce(&mut Self) -> Result<T, ExprError>,
     ) -> Result<T, ExprError> {
         if self.depth >= DEPTH_MAX {
-            let reason = format!("The expression is nested deeper than {DEPTH_MAX} levels");
-            return Err(self.invalid(reason));
+            return Err(self.invalid(REDUNDANT.to_string()));
         }
         self.depth += 1;
         let result = inner(self);

@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ExprError;
-use crate::item::{AttributeValue, Attributes, item_size};
-use crate::limits::EXPRESSION_VALUES_BYTES_MAX;
+use crate::item::{AttributeValue, Attributes, ItemError, item_size};
+use crate::limits::{ATTRIBUTE_NAME_BYTES_MAX, EXPRESSION_VALUES_BYTES_MAX, PLACEHOLDER_BYTES_MAX};
 
 /// The names and values that a request's expressions may refer to.
 ///
@@ -42,10 +42,9 @@ impl Placeholders {
         }
         let values =
             values.map(|values| values.into_iter().map(|(key, v)| (key, Arc::new(v))).collect());
-        Ok(Self {
-            names: collect(names, '#', "ExpressionAttributeNames")?,
-            values: collect(values, ':', "ExpressionAttributeValues")?,
-        })
+        let names = collect(names, '#', "ExpressionAttributeNames")?;
+        check_names(&names)?;
+        Ok(Self { names, values: collect(values, ':', "ExpressionAttributeValues")? })
     }
 
     /// The attribute name behind `#name`, marked as used.
@@ -73,6 +72,19 @@ impl Placeholders {
     }
 }
 
+/// Refuses names that no attribute can have, after what is wrong with the placeholders.
+fn check_names(names: &BTreeMap<String, Used<String>>) -> Result<(), ExprError> {
+    if names.values().any(|name| name.value.len() > ATTRIBUTE_NAME_BYTES_MAX) {
+        return Err(ExprError::Refused(ItemError::NameTooLarge.to_string()));
+    }
+    match names.iter().find(|(_, name)| name.value.is_empty()) {
+        None => Ok(()),
+        Some((key, _)) => Err(ExprError::Refused(format!(
+            "ExpressionAttributeNames contains invalid value: Empty attribute name for key {key}"
+        ))),
+    }
+}
+
 fn collect<T>(
     map: Option<BTreeMap<String, T>>,
     sigil: char,
@@ -85,6 +97,12 @@ fn collect<T>(
     let is_word = |rest: &str| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
+    if let Some(key) = map.keys().find(|key| key.len() > PLACEHOLDER_BYTES_MAX) {
+        return Err(ExprError::Refused(format!(
+            "{parameter} contains invalid key: The expression attribute map contains a key that \
+             is too long; key: \"{key}\""
+        )));
+    }
     if let Some(key) = map.keys().find(|key| !key.strip_prefix(sigil).is_some_and(is_word)) {
         let message = format!("{parameter} contains invalid key: Syntax error; key: \"{key}\"");
         return Err(ExprError::Refused(message));

@@ -78,6 +78,26 @@ fn values_that_can_be_no_key_are_refused() {
 }
 
 #[test]
+fn an_update_is_refused_for_what_it_changes_alone() {
+    let index = by_mail();
+    let odd = item(&[("mail", number("1")), ("age", text("")), ("name", text("x"))]);
+    let renamed = item(&[("mail", number("1")), ("age", text("")), ("name", text("y"))]);
+    assert_eq!(index.check_change(Some(&odd), &renamed), Ok(()), "as before the index was made");
+    for (after, message) in [
+        (("mail", number("2")), "attempted to update the secondary index key to unsupported type"),
+        (("mail", text("")), "The AttributeValue for a key attribute cannot contain an empty"),
+        (("mail", text(&"a".repeat(PARTITION_KEY_BYTES_MAX + 1))), "maximum size limit of2048"),
+    ] {
+        let refused = index.check_change(Some(&odd), &item(&[after]));
+        assert!(
+            matches!(&refused, Err(Refusal::Validation(it)) if it.contains(message)),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(index.check_change(None, &item(&[("mail", text("a"))])), Ok(()));
+}
+
+#[test]
 fn projections_keep_the_keys_of_table_and_index() {
     let schema = Schema { partition: attribute("pk", KeyKind::S), sort: None };
     let whole = [("pk", "1"), ("mail", "m"), ("age", "2"), ("name", "n"), ("rest", "r")];

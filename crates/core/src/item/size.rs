@@ -26,6 +26,13 @@ pub enum ItemError {
          beyond supported limit"
     )]
     TooDeep,
+    /// The name of an attribute, at any depth, of more than [`ATTRIBUTE_NAME_BYTES_MAX`].
+    ///
+    /// [`ATTRIBUTE_NAME_BYTES_MAX`]: crate::limits::ATTRIBUTE_NAME_BYTES_MAX
+    #[error(
+        "1 validation error detected: Attribute name is too large, must be less than 65536 bytes"
+    )]
+    NameTooLarge,
     /// A string set without elements.
     #[error("One or more parameter values were invalid: An string set  may not be empty")]
     EmptyStringSet,

@@ -151,11 +151,19 @@ impl Node {
         let stored = txn.item(&key);
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
         let before = shown.as_deref().map_or(0, item_size);
+        if let Action::Update(update) = &op.action {
+            table::check_update(update, &entry.schema, &entry.indexes)
+                .map_err(Unplanned::Refused)?;
+        }
         let applied =
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         if let Some(next) = &applied.next {
-            let mut indexes = entry.indexes.iter();
-            indexes.try_for_each(|index| index.check(next)).map_err(Unplanned::Refused)?;
+            let check = |index: &Index| match op.action {
+                Action::Put(_) => index.check(next),
+                Action::Update(_) => index.check_change(shown.as_deref(), next),
+                Action::Delete | Action::Check => Ok(()),
+            };
+            entry.indexes.iter().try_for_each(check).map_err(Unplanned::Refused)?;
         }
         let indexed = index_units(entry, shown.as_deref(), &applied);
         drop(shown);

@@ -14,7 +14,7 @@ use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 
 pub use page::{Page, PageResult};
-pub use write::{Action, Applied, Refusal, ReturnValues, WriteOp, apply};
+pub use write::{Action, Applied, Refusal, ReturnValues, WriteOp, apply, check_update};
 
 /// The type of a key attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
-use super::{Action, KeyAttribute, KeyKind, Page, Refusal, ReturnValues, Schema, WriteOp, apply};
+use super::{
+    Action, KeyAttribute, KeyKind, Page, Refusal, ReturnValues, Schema, WriteOp, apply,
+    check_update,
+};
 use crate::expr::{Condition, Kind, Placeholders, Projection, Update};
+use crate::index::{Index, IndexId, Projected};
 use crate::item::{AttributeValue, Attributes, KeyValue, Number, PrimaryKey, item_size};
 
 fn s(text: &str) -> AttributeValue {
@@ -175,6 +179,38 @@ fn updates_may_not_touch_the_key_or_overflow_the_item() {
     let message = refused.map_err(|refusal| refusal.to_string());
     let expected = "Item size to update has exceeded the maximum allowed size";
     assert_eq!(message, Err(expected.to_string()));
+}
+
+#[test]
+fn updates_are_held_against_the_keys_of_indexes_before_the_item() {
+    let attribute = |name: &str, kind| KeyAttribute { name: name.into(), kind };
+    let index = Index {
+        id: IndexId(1),
+        name: "by-c".into(),
+        local: false,
+        partition: alloc::vec![attribute("c", KeyKind::S)],
+        sort: alloc::vec![attribute("d", KeyKind::N)],
+        projected: Projected::All,
+        options: Attributes::new(),
+    };
+    let scalars = "Key attributes must be scalars; list random access '[]' and map lookup '.' are \
+                   not allowed: ";
+    let mistyped = "One or more parameter values were invalid: Type mismatch for Index Key c \
+                    Expected: S Actual: N IndexName: by-c";
+    for (text, message) in [
+        ("SET c = :v", Some(mistyped.into())),
+        ("SET d[1] = :v ADD c :v", Some(mistyped.into())),
+        ("SET x = c[1], c = a + :v", Some(mistyped.into())),
+        ("ADD d.b :v", Some(format!("{scalars}IndexKey: d"))),
+        ("SET x = if_not_exists(c.y, :v)", Some(format!("{scalars}IndexKey: c"))),
+        ("SET x = id.y", Some(format!("{scalars}Key: id"))),
+        ("SET c = :w, d = :v, x = c", None),
+        ("SET c = x, d = if_not_exists(d, :w)", None),
+    ] {
+        let Action::Update(update) = update(text) else { panic!("{text}") };
+        let refused = check_update(&update, &schema(), core::slice::from_ref(&index)).err();
+        assert_eq!(refused, message.map(Refusal::Validation), "{text}");
+    }
 }
 
 fn rows(count: i64) -> Vec<(PrimaryKey, Attributes)> {

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::Schema;
 use crate::expr::{Condition, Update, UpdateError};
+use crate::index::{Index, check_paths};
 use crate::item::{Attributes, ItemError, PrimaryKey, validate};
 use crate::merge::VersionVector;
 
@@ -119,6 +120,7 @@ impl From<ItemError> for Refusal {
         match error {
             ItemError::TooLarge | ItemError::TooLargeToUpdate => Self::ItemTooLarge(error),
             ItemError::TooDeep
+            | ItemError::NameTooLarge
             | ItemError::EmptyStringSet
             | ItemError::EmptyNumberSet
             | ItemError::EmptyBinarySet => Self::Validation(error.to_string()),
@@ -194,6 +196,20 @@ fn returned(
         ReturnValues::AllNew => after.cloned(),
         ReturnValues::UpdatedNew => parts(after),
     }
+}
+
+/// Refuses an update that its text alone shows to be wrong for the keys of its table or of the
+/// table's indexes, before the item is looked at.
+///
+/// # Errors
+///
+/// [`Refusal::Validation`].
+pub fn check_update(update: &Update, schema: &Schema, indexes: &[Index]) -> Result<(), Refusal> {
+    refuse_key_update(update, schema)?;
+    indexes.iter().try_for_each(|index| index.check_types(|name| update.type_given(name)))?;
+    let goes_below = |name: &str| update.goes_below(name);
+    schema.check_paths(goes_below)?;
+    check_paths(indexes, goes_below)
 }
 
 fn refuse_key_update(update: &Update, schema: &Schema) -> Result<(), Refusal> {

@@ -71,6 +71,13 @@ impl Request {
         Self { door: Door::Dynamo, path: "/", headers, body, within }
     }
 
+    /// Another request, for the same client: `target` names its operation.
+    pub(super) fn for_client(headers: &HeaderMap, target: &'static str, body: Bytes) -> Self {
+        let mut headers = headers.clone();
+        headers.insert("x-amz-target", HeaderValue::from_static(target));
+        Self::of_client(&headers, body, Duration::ZERO)
+    }
+
     /// A request between regions.
     pub(super) fn to_admin(path: &'static str, body: Bytes, within: Duration) -> Self {
         Self { door: Door::Admin, path, headers: Vec::new(), body, within }

@@ -1,8 +1,9 @@
-//! Faults that experiments inject into this process: links, wall clock, disk.
+//! Faults that experiments inject into this process: links, wall clock, disk, handlers.
 //!
 //! State: whether any is allowed, the switches, and a clock on its way to an offset. Nothing here
 //! decides anything: links, clock and store obey on their own, and ask none of this.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,23 @@ pub(super) struct Injection {
     disk: DiskSwitch,
     /// How often the clock was set: a slew that is not the last one ends.
     settings: Arc<Mutex<u64>>,
+    /// Requests that are still to panic.
+    panics: AtomicU64,
 }
 
 impl Injection {
     pub(super) fn new(allowed: bool, disk: DiskSwitch) -> Self {
-        Self { allowed, disk, settings: Arc::default() }
+        Self { allowed, disk, settings: Arc::default(), panics: AtomicU64::new(0) }
+    }
+
+    /// Called by every request of the DynamoDB API.
+    ///
+    /// # Panics
+    /// If this was asked for.
+    pub(super) fn meet(&self) {
+        // Of requests at the same time, one may be spared that should have panicked: no matter.
+        let left = self.panics.load(Relaxed);
+        assert!(left == 0 || self.panics.swap(left - 1, Relaxed) == 0, "an injected fault");
     }
 
     fn set_clock(&self, clock: &Clock, offset_ms: i64, slew_ms_per_s: Option<u64>) {
@@ -144,6 +157,7 @@ fn execute(region: &Region, asked: &Fault) -> Result<(), Refusal> {
             region.injection.set_clock(&region.clock, *offset_ms, *slew_ms_per_s);
         }
         Fault::Disk { full } => region.injection.disk.set_full(*full),
+        Fault::Panic { requests } => region.injection.panics.store(*requests, Relaxed),
         Fault::Rot { table, partition, sort, gone } => {
             let key = item_key(region, table, partition, sort.as_deref());
             let found = region.store.rot(&key.map_err(Refusal::Wrong)?, *gone);

@@ -1,6 +1,7 @@
 //! Requests about backups and restores.
 
 use super::streams::{millis, sized};
+use super::table::{CAPACITY_NEEDED, NO_CAPACITY, invalid};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
@@ -249,10 +250,15 @@ impl Overrides {
         let mode = body.text("BillingModeOverride")?;
         let mode = constraints.one_of(mode, &modes, "billingModeOverride");
         let throughput = match body.object("ProvisionedThroughputOverride")? {
-            Some(mut units) => Some((
-                units.integer("ReadCapacityUnits")?.unwrap_or_default(),
-                units.integer("WriteCapacityUnits")?.unwrap_or_default(),
-            )),
+            Some(mut given) => {
+                let mut units = |name: &str, member: &str| -> Result<i64, ApiError> {
+                    let path = format!("provisionedThroughputOverride.{member}");
+                    let units = constraints.at_least(given.integer(name)?, 1, &path);
+                    Ok(constraints.required(units, &path))
+                };
+                let write = units("WriteCapacityUnits", "writeCapacityUnits")?;
+                Some((units("ReadCapacityUnits", "readCapacityUnits")?, write))
+            }
             None => None,
         };
         Ok(Self {
@@ -261,6 +267,22 @@ impl Overrides {
             global: index_names(body, "GlobalSecondaryIndexOverride")?,
             local: index_names(body, "LocalSecondaryIndexOverride")?,
         })
+    }
+}
+
+impl Overrides {
+    /// Whether the new table is paid for by request, where its source is or is not.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException` where capacity is given and not wanted, or wanted and not given.
+    pub fn on_demand(&self, source: bool) -> Result<bool, ApiError> {
+        let on_demand = self.on_demand.unwrap_or(source);
+        match (on_demand, self.throughput.is_some()) {
+            (true, true) => Err(invalid(NO_CAPACITY)),
+            (false, false) if source => Err(invalid(CAPACITY_NEEDED)),
+            _ => Ok(on_demand),
+        }
     }
 }
 

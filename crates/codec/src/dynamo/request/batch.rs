@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{Placeholders, Projection};
 use pangea_core::item::{Attributes, PrimaryKey, validate};
 use pangea_core::limits::{BATCH_GET_KEYS_MAX, BATCH_WRITE_ITEMS_MAX};
@@ -9,7 +10,7 @@ use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 use super::constraints::{MAP_KEYS, is_table_name, table_of};
 use super::expressions::{return_capacity, return_metrics};
-use super::item::check_projection;
+use super::item::{check_paths, check_projection};
 use super::{Constraints, Members, echo, legacy};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
@@ -136,6 +137,15 @@ impl BatchGetTable {
         check_projection(self.projection.as_ref(), schema)?;
         let keys = self.keys.iter().map(|key| schema.exact_key(key));
         Ok(keys.collect::<Result<_, _>>()?)
+    }
+
+    /// Refuses a projection of parts of a key attribute of the table or of an index.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException`.
+    pub fn check_paths(&self, table: &TableEntry) -> Result<(), ApiError> {
+        check_paths(table, self.projection.as_ref(), None)
     }
 }
 

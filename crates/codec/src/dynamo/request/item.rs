@@ -1,6 +1,8 @@
 //! Operations on one item.
 
+use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{Condition, Join, Projection, Update};
+use pangea_core::index;
 use pangea_core::item::{Attributes, PrimaryKey, validate};
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
@@ -260,6 +262,30 @@ impl GetItem {
         check_projection(self.projection.as_ref(), schema)?;
         Ok(key)
     }
+
+    /// Refuses a projection of parts of a key attribute of the table or of an index.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException`.
+    pub fn check_paths(&self, table: &TableEntry) -> Result<(), ApiError> {
+        check_paths(table, self.projection.as_ref(), None)
+    }
+}
+
+/// Refuses a projection or a filter of parts of an attribute that is a key of the table or of one
+/// of its indexes.
+pub(super) fn check_paths(
+    table: &TableEntry,
+    projection: Option<&Projection>,
+    filter: Option<&Condition>,
+) -> Result<(), ApiError> {
+    let projected = |name: &str| projection.is_some_and(|it| it.goes_below(name));
+    let filtered = |name: &str| filter.is_some_and(|it| it.goes_below(name));
+    table.schema.check_paths(projected)?;
+    index::check_paths(&table.indexes, projected)?;
+    table.schema.check_paths(filtered)?;
+    Ok(index::check_paths(&table.indexes, filtered)?)
 }
 
 /// Refuses a projection of parts of a key attribute.

@@ -1,11 +1,12 @@
 //! Query and Scan.
 
+use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{Condition, Join, KeyCondition, KeyRange, Projection, SortRange};
 use pangea_core::item::{Attributes, PrimaryKey};
 use pangea_core::table::{Page, Schema};
 
 use super::expressions::{Expressions, return_capacity};
-use super::item::check_projection;
+use super::item::{check_paths, check_projection};
 use super::legacy::{self, Tests};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
@@ -122,6 +123,15 @@ impl Query {
         Ok((range, start))
     }
 
+    /// Refuses a projection or a filter of parts of a key attribute of the table or of an index.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException`.
+    pub fn check_paths(&self, table: &TableEntry) -> Result<(), ApiError> {
+        check_paths(table, self.projection.as_ref(), self.filter.as_ref())
+    }
+
     /// An empty page that evaluates this request.
     #[must_use]
     pub fn page(&self) -> Page {
@@ -201,10 +211,16 @@ impl Scan {
     ///
     /// A `ValidationException` where the start key does not fit.
     pub fn start_key(&self, schema: &Schema) -> Result<Option<PrimaryKey>, ApiError> {
-        let start = start_key(self.start.as_ref(), schema)?;
-        check_projection(self.projection.as_ref(), schema)?;
-        check_filter(self.filter.as_ref(), schema)?;
-        Ok(start)
+        start_key(self.start.as_ref(), schema)
+    }
+
+    /// Refuses a projection or a filter of parts of a key attribute of the table or of an index.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException`.
+    pub fn check_paths(&self, table: &TableEntry) -> Result<(), ApiError> {
+        check_paths(table, self.projection.as_ref(), self.filter.as_ref())
     }
 
     /// An empty page that evaluates this request.

@@ -8,6 +8,8 @@ use crate::dynamo::{ApiError, ErrorKind};
 const PAGE_MAX: i64 = 100;
 /// Records of one GetRecords (DynamoDB).
 const RECORDS_MAX: i64 = 1000;
+/// Characters of a stream's ARN (DynamoDB).
+const ARN_CHARS: (usize, usize) = (37, 1024);
 /// Characters of a shard's name (DynamoDB).
 const SHARD_CHARS: (usize, usize) = (28, 65);
 /// Characters of a sequence number (DynamoDB).
@@ -92,7 +94,9 @@ impl ListStreams {
         let mut constraints = Constraints::default();
         let table = body.text("TableName")?.map(|name| constraints.name(&name));
         let limit = limit(body, &mut constraints, PAGE_MAX)?;
+        let path = "exclusiveStartStreamArn";
         let start = body.text("ExclusiveStartStreamArn")?;
+        let start = start.map(|arn| sized(arn, &mut constraints, ARN_CHARS, path));
         constraints.finish()?;
         let start = start.map(|arn| StreamArn::parse(&arn)).transpose()?;
         Ok(Self { table, limit, start })
@@ -102,8 +106,7 @@ impl ListStreams {
 impl DescribeStream {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let stream = body.text("StreamArn")?;
-        let stream = constraints.required(stream, "streamArn");
+        let stream = stream_arn(body, &mut constraints)?;
         let limit = limit(body, &mut constraints, PAGE_MAX)?;
         let path = "exclusiveStartShardId";
         let start = body.text("ExclusiveStartShardId")?;
@@ -114,6 +117,14 @@ impl DescribeStream {
         let children_of = children_of.map(Option::unwrap_or_default);
         Ok(Self { stream: StreamArn::parse(&stream)?, limit, start, children_of })
     }
+}
+
+/// `StreamArn`, which has to be there.
+fn stream_arn(body: &mut Members, constraints: &mut Constraints) -> Result<String, ApiError> {
+    Ok(match body.text("StreamArn")? {
+        Some(arn) => sized(arn, constraints, ARN_CHARS, "streamArn"),
+        None => constraints.required(None, "streamArn"),
+    })
 }
 
 /// The shard whose children are asked for.
@@ -129,8 +140,7 @@ fn children(
 impl GetShardIterator {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let stream = body.text("StreamArn")?;
-        let stream = constraints.required(stream, "streamArn");
+        let stream = stream_arn(body, &mut constraints)?;
         let shard = body.text("ShardId")?;
         let given = shard.is_some();
         let shard = constraints.required(shard, "shardId");

@@ -7,7 +7,7 @@ use pangea_core::table::PageResult;
 use pangea_core::time::{Hlc, Stamp};
 
 use crate::disk::{Image, encode_row, plain_row};
-use crate::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use crate::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units, write_units};
 use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
 use crate::dynamo::request::BatchWrite;
 use crate::dynamo::{decode_attributes, response};
@@ -75,6 +75,7 @@ fn bodies_are_what_clients_read() {
         units: 0.5,
         indexes: Vec::new(),
         detail: ReturnCapacity::Total,
+        kind: UnitKind::Unnamed,
     };
     assert_eq!(text(response::get_item(None, None)), "{}");
     let body = text(response::get_item(Some(&item), Some(&consumed)));

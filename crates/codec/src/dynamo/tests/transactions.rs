@@ -3,7 +3,7 @@
 use pangea_core::id::TableId;
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Refusal, Schema};
 
-use crate::dynamo::capacity::{Consumed, ReturnCapacity};
+use crate::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind};
 use crate::dynamo::request::{Operation, Request, TransactWriteItems, decode};
 use crate::dynamo::{ApiError, ErrorKind, cancelled, decode_attributes, response};
 
@@ -127,10 +127,16 @@ fn reads_are_answered_in_order() {
     assert!(wrong.is_err());
     let item = decode_attributes(br#"{"v":{"N":"1"}}"#).expect("an item");
     let detail = ReturnCapacity::Total;
-    let consumed = [Consumed { table: "music".into(), units: 4.0, indexes: Vec::new(), detail }];
+    let consumed = [Consumed {
+        table: "music".into(),
+        units: 4.0,
+        indexes: Vec::new(),
+        detail,
+        kind: UnitKind::Read,
+    }];
     assert_eq!(
         String::from_utf8_lossy(&response::transact_get(&[Some(item), None], &consumed)),
-        r#"{"Responses":[{"Item":{"v":{"N":"1"}}},{}],"ConsumedCapacity":[{"TableName":"music","CapacityUnits":4.0}]}"#
+        r#"{"Responses":[{"Item":{"v":{"N":"1"}}},{}],"ConsumedCapacity":[{"TableName":"music","ReadCapacityUnits":4.0,"CapacityUnits":4.0}]}"#
     );
     assert_eq!(response::transact_write(&[], &Default::default()), b"{}");
 }

@@ -1,4 +1,4 @@
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::{format, vec};
 
 use super::{item, map, n, placeholders, s};
@@ -196,8 +196,8 @@ fn wrong_conditions_are_refused_in_dynamodb_words() {
 fn texts_beyond_the_limits_are_refused() {
     let long = format!("{} = :n5", "a".repeat(5000));
     let many = vec!["a = :n5"; 301].join(" OR ");
-    let deep = format!("{}a = :n5{}", "NOT (".repeat(200), ")".repeat(200));
-    let nots = format!("{}a = :n5", "NOT ".repeat(200));
+    let deep = format!("{}a = :n5{}", "NOT (".repeat(300), ")".repeat(300));
+    let nots = format!("{}a = :n5", "NOT ".repeat(300));
     let path = format!("a{} = :n5", ".a".repeat(33));
     let sizes = format!("{}a{} = :n5", "size(".repeat(200), ")".repeat(200));
     for text in [long, many, deep, nots, path, sizes] {
@@ -206,6 +206,28 @@ fn texts_beyond_the_limits_are_refused() {
     }
     let wide = vec!["a = :n5"; 150].join(" OR ");
     assert!(Condition::parse(Kind::Condition, &wide, &mut placeholders()).is_ok());
+}
+
+/// As deep as DynamoDB takes them, on half the stack of the threads that serve requests.
+#[test]
+fn deep_texts_are_taken_and_deeper_ones_are_redundant() {
+    let check = || {
+        for (inner, times) in [("NOT (", 99), ("NOT ", 299), ("(a <> :n5 AND ", 99)] {
+            let ends = if inner.contains('(') { ")".repeat(times) } else { String::new() };
+            let text = format!("{}n5 = :n5{ends}", inner.repeat(times));
+            let parsed = Condition::parse(Kind::Filter, &text, &mut placeholders());
+            let holds = parsed.expect(&text).matches(Some(&item()));
+            assert_eq!(holds, inner.starts_with('('), "{inner}");
+        }
+        for times in [2, 300, 2000] {
+            let text = format!("{}a = :n5{}", "(".repeat(times), ")".repeat(times));
+            let error = Condition::parse(Kind::Filter, &text, &mut placeholders()).err();
+            let message = "Invalid FilterExpression: The expression has redundant parentheses;";
+            assert_eq!(error.map(|error| error.to_string()), Some(message.into()), "{times}");
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(check);
+    thread.expect("a thread").join().expect("no text is too deep for it");
 }
 
 #[test]

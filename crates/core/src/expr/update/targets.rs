@@ -42,6 +42,36 @@ impl<'a> Target<'a> {
 }
 
 impl Update {
+    /// Whether any path, of a target or of what is read, goes below the attribute `name`.
+    #[must_use]
+    pub fn goes_below(&self, name: &str) -> bool {
+        let is_below = |path: &Path| path.root == name && !path.steps.is_empty();
+        let reads = |value: &SetValue| match value {
+            SetValue::Plain(operand) => any_path(operand, &is_below),
+            SetValue::Plus(left, right) | SetValue::Minus(left, right) => {
+                any_path(left, &is_below) || any_path(right, &is_below)
+            }
+        };
+        self.targets.goes_below(name) || self.set.iter().any(|(_, value)| reads(value))
+    }
+
+    /// The type of what the update gives the whole attribute `name`, as far as its text tells.
+    #[must_use]
+    pub fn type_given(&self, name: &str) -> Option<&'static str> {
+        let is_whole = |path: &Path| path.root == name && path.steps.is_empty();
+        let mut values = self.add.iter().chain(&self.delete);
+        if let Some((_, value)) = values.find(|(path, _)| is_whole(path)) {
+            return Some(value.type_name());
+        }
+        let (_, value) = self.set.iter().find(|(path, _)| is_whole(path))?;
+        match value {
+            SetValue::Plain(SetOperand::Value(value)) => Some(value.type_name()),
+            SetValue::Plain(SetOperand::ListAppend(..)) => Some("L"),
+            SetValue::Plain(SetOperand::Path(_) | SetOperand::IfNotExists(..)) => None,
+            SetValue::Plus(..) | SetValue::Minus(..) => Some("N"),
+        }
+    }
+
     /// The attributes that the update changes or reads, ascending, each once.
     pub(crate) fn roots(&self) -> Vec<&str> {
         let mut roots: Vec<&str> = Vec::new();
@@ -75,6 +105,15 @@ fn operand_roots<'a>(operand: &'a SetOperand, roots: &mut Vec<&'a str>) {
             operand_roots(first, roots);
             operand_roots(second, roots);
         }
+    }
+}
+
+fn any_path(operand: &SetOperand, test: &dyn Fn(&Path) -> bool) -> bool {
+    match operand {
+        SetOperand::Path(path) => test(path),
+        SetOperand::Value(_) => false,
+        SetOperand::IfNotExists(path, other) => test(path) || any_path(other, test),
+        SetOperand::ListAppend(first, second) => any_path(first, test) || any_path(second, test),
     }
 }
 

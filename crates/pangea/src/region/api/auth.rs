@@ -179,7 +179,7 @@ impl Caller<'_> {
 }
 
 /// All values of one header. HTTP/2 has the host elsewhere.
-fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let text = |value: &'a HeaderValue| match value.to_str() {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(value.as_bytes()),

@@ -14,6 +14,9 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 /// Answers that are smaller are not compressed (the service).
 const COMPRESSED_BYTES_MIN: usize = 4096;
 
+/// The encoding of bodies that are signed in chunks, beside which another may be named.
+const CHUNKED: &str = "aws-chunked";
+
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -43,7 +46,13 @@ pub(super) enum Unreadable {
 
 /// The body as it was before it was compressed, at most `limit` bytes.
 pub(super) fn decoded(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Unreadable> {
-    let name = headers.get(CONTENT_ENCODING).map(|name| name.to_str().unwrap_or("?").trim());
+    let names = headers.get(CONTENT_ENCODING).map_or("", |names| names.to_str().unwrap_or("?"));
+    // Chunks are put together before.
+    let mut names = names.split(',').map(str::trim).filter(|it| !it.eq_ignore_ascii_case(CHUNKED));
+    let name = match (names.next(), names.next()) {
+        (name, None) => name,
+        (_, Some(_)) => return Err(Unreadable::Broken),
+    };
     let read: Box<dyn std::io::Read + '_> = match name {
         None | Some("" | "identity") => return Ok(body),
         Some(name) if name.eq_ignore_ascii_case("gzip") => {

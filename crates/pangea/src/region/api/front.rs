@@ -14,13 +14,14 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SERVER};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use pangea_codec::cbor;
+use pangea_codec::cbor::{self, Times};
 use pangea_codec::dynamo::request::Operation;
 use pangea_codec::dynamo::shape::{self, Shapes};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_codec::sigv4;
 use pangea_core::limits::REQUEST_BYTES_MAX;
 
-use super::auth::Caller;
+use super::auth::{self, Caller};
 use super::cors::{self, Cors};
 use super::encoding::{self, Unreadable};
 use super::{Call, internal};
@@ -31,6 +32,7 @@ use crate::region::{Region, health};
 const JSON: &str = "application/json";
 const AMZ_JSON: &str = "application/x-amz-json-1.0";
 const CBOR: &str = "application/cbor";
+const AMZ_CBOR: &str = "application/x-amz-cbor-1.1";
 /// Of Smithy's RPC v2; what follows is `DynamoDB_20120810/operation/` and the operation.
 const SERVICE_PATH: &str = "/service/";
 const SERVICES: [&str; 2] = ["DynamoDB_20120810", "DynamoDBStreams_20120810"];
@@ -130,6 +132,9 @@ async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) ->
         return http::reply(StatusCode::BAD_REQUEST, "text/plain", "Bad Request\n");
     }
     match (&head.method, head.uri.path()) {
+        (&Method::POST, "/") if media_type(&head.headers).eq_ignore_ascii_case(AMZ_CBOR) => {
+            amz_cbor(region, head, body).await
+        }
         (&Method::POST, "/") => post(region, head, body, Wire::Json).await,
         (&Method::POST, path) if path.starts_with(SERVICE_PATH) && is_rpc(&head.headers) => {
             rpc(region, head, body).await
@@ -163,7 +168,7 @@ pub(super) fn refused(region: &Region, error: &ApiError, content_type: &'static 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
     Json,
-    Cbor,
+    Cbor(Times),
 }
 
 fn is_rpc(headers: &HeaderMap) -> bool {
@@ -179,20 +184,33 @@ async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming) -> Reply {
         return not_found();
     };
     head.headers.insert("x-amz-target", target);
-    let mut reply = post(region, head, body, Wire::Cbor).await;
+    let mut reply = post(region, head, body, Wire::Cbor(Times::Seconds)).await;
+    if into_cbor(&mut reply, operation, Times::Seconds, CBOR) {
+        reply.headers_mut().insert(PROTOCOL, HeaderValue::from_static(RPC));
+    }
+    reply
+}
+
+/// A request in CBOR as it was before RPC v2: the header names the operation, as with JSON.
+async fn amz_cbor(region: &Arc<Region>, head: Parts, body: Incoming) -> Reply {
+    let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
+    let operation = target.and_then(|target| target.split_once('.')).map(|(_, name)| name);
+    let operation = operation.unwrap_or_default().to_owned();
+    let mut reply = post(region, head, body, Wire::Cbor(Times::Milliseconds)).await;
+    into_cbor(&mut reply, &operation, Times::Milliseconds, AMZ_CBOR);
+    reply
+}
+
+/// Turns an operation's answer into CBOR; an answer that is no JSON is none of an operation's.
+fn into_cbor(reply: &mut Reply, operation: &str, times: Times, content_type: &'static str) -> bool {
     let shape = match reply.status() {
         StatusCode::OK => Shapes::get().response(operation),
         _ => None,
     };
-    match cbor::from_json(&http::whole(&mut reply), shape) {
-        Ok(body) => *reply.body_mut() = Full::new(body.into()),
-        // An answer that is no JSON is none of an operation's.
-        Err(_) => return reply,
-    }
-    let headers = reply.headers_mut();
-    headers.insert(PROTOCOL, HeaderValue::from_static(RPC));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CBOR));
-    reply
+    let Ok(body) = cbor::from_json(&http::whole(reply), shape, times) else { return false };
+    *reply.body_mut() = Full::new(body.into());
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    true
 }
 
 async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire) -> Reply {
@@ -207,7 +225,7 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
     let is = |name: &str| media_type(&head.headers).eq_ignore_ascii_case(name);
     let content_type = match wire {
         Wire::Json if is(AMZ_JSON) => AMZ_JSON,
-        Wire::Cbor if is(CBOR) => AMZ_JSON,
+        Wire::Cbor(_) if is(CBOR) || is(AMZ_CBOR) => AMZ_JSON,
         Wire::Json if is(JSON) => JSON,
         _ if empty => JSON,
         _ => return not_found(),
@@ -216,7 +234,9 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
         // What was unpacked stays as long as the request is under way.
         Ok((.., body)) if !share.grow(body.len()) => throttled(region),
         Ok((operation, caller, body)) => {
-            if wire == Wire::Cbor {
+            // The body is whole now, also for a region that it is sent on to.
+            head.headers.remove("x-amz-content-sha256");
+            if wire != Wire::Json {
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(AMZ_JSON));
             }
             let call = Call { operation, caller, headers: &head.headers, body, content_type };
@@ -270,6 +290,8 @@ fn prepare<'r>(
         }
         Err(error) => return Err(error.into()),
     };
+    let header = |name: &str| auth::header(head, name);
+    let body = sigv4::unchunked(&header, &body)?.map_or(body, Bytes::from);
     let body =
         encoding::decoded(&head.headers, body, REQUEST_BYTES_MAX).map_err(|why| match why {
             Unreadable::TooLarge => Refused::TooLarge,
@@ -280,9 +302,9 @@ fn prepare<'r>(
         })?;
     let body = match wire {
         Wire::Json => body,
-        Wire::Cbor if body.is_empty() => Bytes::from_static(b"{}"),
-        Wire::Cbor => {
-            let json = cbor::to_json(&body);
+        Wire::Cbor(_) if body.is_empty() => Bytes::from_static(b"{}"),
+        Wire::Cbor(times) => {
+            let json = cbor::to_json(&body, times);
             json.map_err(|why| ApiError::serialization(format!("The body is no CBOR: {why}")))?
                 .into()
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units, write_units};
 use pangea_codec::dynamo::request::{
     BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem, DeleteItem, GetItem, PutItem,
     UpdateItem,
@@ -38,6 +38,7 @@ pub(super) async fn get(
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &get.table)?;
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
+    get.check_paths(entry)?;
     let policy = &entry.settings.policy;
     if hints.read.is_plain() && get.projection.is_none() && !policy.keeps_all() {
         let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
@@ -102,7 +103,8 @@ fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
 }
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
-    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail }
+    let kind = UnitKind::Unnamed;
+    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail, kind }
 }
 
 /// What a write consumed: of the table, and of each index.
@@ -113,20 +115,15 @@ pub(super) fn consumed_by_write(
     indexed: &[(IndexId, u32)],
 ) -> Consumed {
     let mut consumed = consumed(table, write_units(bytes), detail);
-    add_indexes(entry, &mut consumed, indexed, 1.0);
+    add_indexes(entry, &mut consumed, indexed);
     consumed
 }
 
-/// Adds what a write cost indexes, so many times.
-pub(super) fn add_indexes(
-    entry: &TableEntry,
-    consumed: &mut Consumed,
-    indexed: &[(IndexId, u32)],
-    times: f64,
-) {
+/// Adds what a write cost indexes.
+pub(super) fn add_indexes(entry: &TableEntry, consumed: &mut Consumed, indexed: &[(IndexId, u32)]) {
     for (id, units) in indexed {
         if let Some(index) = entry.indexes.iter().find(|index| index.id == *id) {
-            consumed.add(&index.name, index.local, f64::from(*units) * times);
+            consumed.add(&index.name, index.local, f64::from(*units));
         }
     }
 }
@@ -294,6 +291,7 @@ fn batch_get_here(
 
 fn item_keys(table: &BatchGetTable, entry: &TableEntry) -> Result<Vec<ItemKey>, ApiError> {
     let keys = table.primary_keys(&entry.schema)?.into_iter();
+    table.check_paths(entry)?;
     Ok(keys.map(|primary| ItemKey { table: entry.id, primary }).collect())
 }
 
@@ -408,7 +406,7 @@ pub(super) async fn batch_write(
         let sum = sum.or_insert_with(|| consumed(&of.0, 0.0, batch.capacity));
         sum.units += write_units(bytes);
         if let Some(entry) = catalog.get(key.table) {
-            add_indexes(entry, sum, &indexed, 1.0);
+            add_indexes(entry, sum, &indexed);
         }
         let newest = newest.entry(of).or_insert(stamp);
         *newest = stamp.max(*newest);

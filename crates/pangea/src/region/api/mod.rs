@@ -83,6 +83,7 @@ async fn handle(
 ) -> Result<Handled, ApiError> {
     let Call { operation, caller, headers, body, .. } = call;
     region.counts.requests.fetch_add(1, Relaxed);
+    region.injection.meet();
     let asked = decode(operation, &body)?;
     caller.may(operation.name(), &asked.tables())?;
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
@@ -102,6 +103,7 @@ async fn handle(
         Ok(body) => Ok(Handled::Here(body)),
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
+        Err(Trouble::Replica(entry)) => tables::leave(region, &entry, headers).await,
         Err(Trouble::Home(home, _)) => {
             let onward = forward::Request::of_client(headers, body, longer);
             let answered = forward::first(region, &[home], &onward, false).await;
@@ -128,6 +130,8 @@ enum Trouble {
     Api(ApiError),
     /// This region, the table's home, has to change it.
     Home(RegionSlot, ApiError),
+    /// The table whose replica here is to be deleted, by the table's home.
+    Replica(Box<TableEntry>),
     /// One of these regions has to do the write.
     Elsewhere(Vec<RegionSlot>, Elsewhere, Foreign),
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use pangea_codec::disk::key;
 use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units};
 use pangea_codec::dynamo::request::{Indexed, Query, Scan, Select};
 use pangea_codec::dynamo::{ApiError, response};
@@ -30,6 +31,7 @@ pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec
     let shape = Shape { table: &query.table, select, consistent, capacity };
     if let Some(indexed) = query.indexed(entry)? {
         let (range, after) = query.resolve_in(entry, &indexed)?;
+        query.check_paths(entry)?;
         let view = open(region, entry, &indexed)?;
         let (of, reverse) = ((entry, indexed.index), !query.forward);
         let mut pages = IndexPage::new(query.page(), entry, indexed, consistent);
@@ -39,6 +41,7 @@ pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec
         return Ok(pages.finish(&shape));
     }
     let (range, after) = query.resolve(&entry.schema)?;
+    query.check_paths(entry)?;
     let mut page = query.page();
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
@@ -58,6 +61,9 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
     let segment = scan.segment.as_ref().map(|segment| (segment.index, segment.total));
     if let Some(indexed) = scan.indexed(entry)? {
         let after = indexed.start(entry, scan.start.as_ref())?;
+        let has = |segment| after.as_ref().is_none_or(|it| key::index_segment_has(segment, it));
+        check_segment(segment, has)?;
+        scan.check_paths(entry)?;
         let view = open(region, entry, &indexed)?;
         let of = (entry, indexed.index);
         let mut pages = IndexPage::new(scan.page(), entry, indexed, consistent);
@@ -67,6 +73,9 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
         return Ok(pages.finish(&shape));
     }
     let after = scan.start_key(&entry.schema)?;
+    let has = |segment| after.as_ref().is_none_or(|it| key::segment_has(entry.id, segment, it));
+    check_segment(segment, has)?;
+    scan.check_paths(entry)?;
     let mut page = scan.page();
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let of = (entry.id, &entry.settings.policy);
@@ -74,6 +83,20 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
         .map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     Ok(finish(page, entry, &shape))
+}
+
+/// Refuses a start key of another segment than the one that is read.
+fn check_segment(
+    segment: Option<(u32, u32)>,
+    has: impl FnOnce((u32, u32)) -> bool,
+) -> Result<(), ApiError> {
+    match segment {
+        Some((index, total)) if !has((index, total)) => Err(ApiError::validation(format!(
+            "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use \
+             ExclusiveStartKey with correct Segment. TotalSegments: {total} Segment: {index}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A view of the store, in which the index has every item that belongs in it.

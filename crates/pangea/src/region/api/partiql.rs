@@ -8,7 +8,7 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units};
 use pangea_codec::dynamo::request::{
     BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
     duplicate,
@@ -139,6 +139,7 @@ async fn one(
             let statement = (statement, return_on_condition_failure);
             write(region, statement, hints, capacity).await.map_err(|trouble| match trouble {
                 Trouble::Api(error) | Trouble::Home(_, error) => error,
+                Trouble::Replica(_) => internal("a statement deletes no replica"),
                 Trouble::Elsewhere(regions, why, _) => elsewhere(region, &regions, why),
             })
         }
@@ -206,7 +207,10 @@ pub(super) async fn transaction(
     let token = request.token.clone().map(|token| (token, digest));
     let writes = Writes { names, ops, token, capacity: request.capacity };
     match transact::commit(region, &catalog, writes, hints).await {
-        Ok(consumed) => Ok(response::transact_get(&[], &consumed)),
+        Ok(mut consumed) => {
+            consumed.iter_mut().for_each(|it| it.kind = UnitKind::Unnamed);
+            Ok(response::transact_get(&[], &consumed))
+        }
         Err(Trouble::Api(error)) => Err(named(error, &request).into()),
         Err(other) => Err(other),
     }

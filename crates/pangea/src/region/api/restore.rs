@@ -79,8 +79,8 @@ pub(super) async fn to_moment(
     let at_ms = restore.at_ms.unwrap_or(now_ms);
     // Clients may know the ends of the window to the second alone.
     if at_ms / 1000 < earliest_ms / 1000 || at_ms > now_ms {
-        let text = "RestoreDateTime must be between EarliestRestorableDateTime and \
-                    LatestRestorableDateTime";
+        let text = "An invalid restore time was specified. RestoreDateTime must be between \
+                    EarliestRestorableDateTime and LatestRestorableDateTime.";
         return Err(ApiError::new(ErrorKind::InvalidRestoreTime, text).into());
     }
     let restored = BTreeMap::from([
@@ -128,7 +128,9 @@ fn new_table(
         }
         indexes.retain(|index| index.local != local || wanted.contains(&index.name));
     }
-    let kept = [options::READ, options::WRITE, options::SSE_KEY, options::CLASS];
+    let on_demand = overrides.on_demand(like.on_demand)?;
+    let kept = [options::SSE_KEY, options::CLASS, options::READ, options::WRITE];
+    let kept = if on_demand { &kept[..2] } else { &kept };
     let mut shown: Attributes = like.options.clone();
     shown.retain(|name, _| kept.contains(&name.as_str()));
     if let Some((read, write)) = overrides.throughput {
@@ -143,7 +145,7 @@ fn new_table(
         name: target.to_string(),
         schema: like.schema.clone(),
         stream: None,
-        on_demand: overrides.on_demand.unwrap_or(like.on_demand),
+        on_demand,
         deletion_protection: false,
         tags: Default::default(),
         module: None,

@@ -89,7 +89,7 @@ fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, Ap
     let view = snapshot(region)?;
     let mut shards = shards(region, &known.stream, &view)?;
     let shard = shards.find(|shard| known.arn.shard_name(shard.from_ms) == get.shard);
-    let shard = shard.ok_or_else(|| known.arn.missing_shard(&get.shard))?;
+    let shard = shard.ok_or_else(StreamArn::missing_shard)?;
     let (from, until) = shard.sequences(&known.stream);
     let next = match get.start {
         IteratorStart::TrimHorizon => from,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units, write_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units, write_units};
 use pangea_codec::dynamo::request::{TransactGetItems, TransactWriteItems};
 use pangea_codec::dynamo::{ApiError, ErrorKind, cancelled, response};
 use pangea_core::catalog::{Catalog, Foreign};
@@ -88,7 +88,11 @@ pub(super) async fn commit(
                 let written = parts.iter().filter(|part| part.plan.is_some()).count();
                 region.counts.writes.fetch_add(written as u64, Relaxed);
             }
-            let consumed = units(catalog, &parts, (&bytes, &indexed), capacity);
+            let consumed = if again {
+                units_again(&parts, &bytes, capacity)
+            } else {
+                units(catalog, &parts, (&bytes, &indexed), capacity)
+            };
             let rests_on = rests_on(region, &parts, stamp, hints)?;
             hints.tell(settle(region, catalog, parts, rests_on).await?);
             Ok(consumed)
@@ -240,13 +244,31 @@ fn units(
 ) -> Vec<Consumed> {
     let mut units: BTreeMap<&str, Consumed> = BTreeMap::new();
     for ((part, bytes), indexed) in parts.iter().zip(bytes).zip(indexed) {
-        let sum = units.entry(&part.table).or_insert_with(|| consumed(&part.table, 0.0, capacity));
+        let sum = units.entry(&part.table).or_insert_with(|| Consumed {
+            kind: UnitKind::Write,
+            ..consumed(&part.table, 0.0, capacity)
+        });
         sum.units += UNITS_FACTOR * write_units(*bytes);
         if let Some(entry) = catalog.get(part.key.table) {
-            add_indexes(entry, sum, indexed, UNITS_FACTOR);
+            add_indexes(entry, sum, indexed);
         }
     }
     units.into_values().collect()
+}
+
+/// What it costs to be told again that a transaction was done: the items are read.
+fn units_again(parts: &[Part], bytes: &[usize], capacity: ReturnCapacity) -> Vec<Consumed> {
+    let mut units: BTreeMap<&str, f64> = BTreeMap::new();
+    for (part, bytes) in parts.iter().zip(bytes) {
+        *units.entry(&part.table).or_default() += UNITS_FACTOR * read_units(*bytes, true);
+    }
+    read(units, capacity)
+}
+
+/// Read units, by table.
+fn read(units: BTreeMap<&str, f64>, capacity: ReturnCapacity) -> Vec<Consumed> {
+    let of = |(name, units)| Consumed { kind: UnitKind::Read, ..consumed(name, units, capacity) };
+    units.into_iter().map(of).collect()
 }
 
 /// From one snapshot, which has all of a transaction or nothing of it, whatever region wrote it.
@@ -260,7 +282,9 @@ pub(super) fn get(
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let (mut items, mut units, mut total) = (Vec::new(), BTreeMap::<&str, f64>::new(), 0);
     for (get, (table, primary)) in request.gets.iter().zip(keys) {
-        let policy = &catalog.get(table).ok_or_else(missing)?.settings.policy;
+        let entry = catalog.get(table).ok_or_else(missing)?;
+        get.check_paths(entry)?;
+        let policy = &entry.settings.policy;
         let item = view.get_item(&ItemKey { table, primary }, policy);
         let item = item.map_err(|fault| store_fault(region, fault))?;
         let bytes = item.as_ref().map_or(0, item_size);
@@ -276,8 +300,5 @@ pub(super) fn get(
         });
     }
     hints.session.saw(&view.rests_on());
-    let units = units.into_iter();
-    let consumed: Vec<Consumed> =
-        units.map(|(name, units)| consumed(name, units, request.capacity)).collect();
-    Ok(response::transact_get(&items, &consumed))
+    Ok(response::transact_get(&items, &read(units, request.capacity)))
 }

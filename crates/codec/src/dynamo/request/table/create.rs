@@ -7,7 +7,7 @@ use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::table::Schema;
 
 use super::features::{self, Encryption, Throughput, Units};
-use super::{NO_CAPACITY, StreamSpecification, index, invalid, keys};
+use super::{CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -110,10 +110,7 @@ impl Shown {
 fn check_billing(on_demand: bool, throughput: Option<Throughput>) -> Result<(), ApiError> {
     match throughput {
         Some(_) if on_demand => Err(invalid(NO_CAPACITY)),
-        None if !on_demand => Err(invalid(
-            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is \
-             PROVISIONED",
-        )),
+        None if !on_demand => Err(invalid(CAPACITY_NEEDED)),
         Some(throughput) => throughput.check(),
         None => Ok(()),
     }

@@ -24,8 +24,10 @@ use crate::dynamo::ApiError;
 /// Table names of one ListTables page (DynamoDB).
 const LIST_TABLES_MAX: usize = 100;
 const INVALID: &str = "One or more parameter values were invalid";
-const NO_CAPACITY: &str = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when \
+pub(super) const NO_CAPACITY: &str = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when \
                            BillingMode is PAY_PER_REQUEST";
+pub(super) const CAPACITY_NEEDED: &str = "ReadCapacityUnits and WriteCapacityUnits must both be \
+                                          specified when BillingMode is PROVISIONED";
 
 /// What a table's stream carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

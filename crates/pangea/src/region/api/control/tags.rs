@@ -19,7 +19,8 @@ pub(super) async fn change(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let Some(entry) = catalog.find(region.slot, &resource.table) else {
-        let text = format!("Requested resource not found: ResourceArn: {} not found", resource.arn);
+        // The spelling is the service's own.
+        let text = format!("Requested resource not found: ResourcArn: {} not found", resource.arn);
         return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
     };
     let mut after = entry.tags.clone();
@@ -43,7 +44,8 @@ pub(super) async fn change(
 pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiError> {
     let catalog = region.catalog();
     let Some(entry) = catalog.find(region.slot, &resource.table) else {
-        // To a stranger a table that is not there looks like one that is not theirs.
+        // What a table looks like that is not there or another's. (The service tells its own account
+        // `ResourceNotFoundException`; clients that make up an account make up this one.)
         let text = format!(
             "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
              dynamodb:ListTagsOfResource on resource: {}",

@@ -5,6 +5,7 @@ mod describe;
 
 use std::sync::Arc;
 
+use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{
     CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable, busy,
 };
@@ -13,9 +14,10 @@ use pangea_codec::dynamo::{ApiError, ErrorKind, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
+use serde_json::json;
 
-use super::{Trouble, internal, write_fault};
-use crate::region::{Region, settings};
+use super::{Handled, Trouble, internal, write_fault};
+use crate::region::{Region, forward, settings};
 use denied::denied;
 pub(super) use describe::{Said, describe_entry, replica_status, status_of, table_uuid};
 
@@ -116,8 +118,38 @@ pub(super) async fn delete(
 ) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let name = delete.table.clone();
+    if let Some(entry) = catalog.find(region.slot, &name).filter(|it| it.home != region.slot) {
+        if entry.deletion_protection {
+            return Err(denied(region, &name, &DefineRefusal::Protected).into());
+        }
+        return Err(Trouble::Replica(Box::new(entry.clone())));
+    }
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
+}
+
+/// Deletes this region's replica of a table of another region, which is what `DeleteTable` asks for
+/// where it is sent to a replica.
+pub(super) async fn leave(
+    region: &Arc<Region>,
+    entry: &TableEntry,
+    headers: &HeaderMap,
+) -> Result<Handled, ApiError> {
+    let body = json!({
+        "TableName": entry.name,
+        "ReplicaUpdates": [{ "Delete": { "RegionName": region.name } }],
+    });
+    let target = "DynamoDB_20120810.UpdateTable";
+    let onward = forward::Request::for_client(headers, target, body.to_string().into());
+    let answered = forward::first(region, &[entry.home], &onward, false).await;
+    let answer =
+        answered.map_err(|error| internal(format!("the home region of the table was {error}")))?;
+    if answer.status() != StatusCode::OK {
+        return Ok(Handled::Elsewhere(answer));
+    }
+    let said = Said { table: Some(TableStatus::Deleting), ..Said::default() };
+    let catalog = region.catalog();
+    Ok(Handled::Here(describe_entry(region, &catalog, entry, "TableDescription", said)))
 }
 
 pub(super) fn describe(region: &Arc<Region>, describe: &TableRequest) -> Result<Vec<u8>, ApiError> {
