@@ -19,12 +19,18 @@ struct Bench {
     run: fn(&Wanted<'_>) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "api",
         about: "GetItem, durable PutItem and Query over HTTP beside bare hyper and dynoxide",
         asked_only: false,
         run: api,
+    },
+    Bench {
+        name: "load",
+        about: "a million items in one run: rate, tail, files and memory",
+        asked_only: false,
+        run: |wanted| example("bench_load", wanted),
     },
     Bench {
         name: "policies",
