@@ -19,7 +19,7 @@ struct Bench {
     run: fn(&Wanted<'_>) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench {
         name: "api",
         about: "GetItem, durable PutItem and Query over HTTP beside bare hyper and dynoxide",
@@ -31,6 +31,12 @@ const BENCHES: [Bench; 9] = [
         about: "a million items in one run: rate, tail, files and memory",
         asked_only: false,
         run: |wanted| example("bench_load", wanted),
+    },
+    Bench {
+        name: "scan",
+        about: "Scan of a table much greater than the cache: memory and rate; 2 GB, minutes",
+        asked_only: true,
+        run: |wanted| example("bench_scan", wanted),
     },
     Bench {
         name: "policies",

@@ -30,8 +30,8 @@ usage: cargo xtask COMMAND
                         sim-smoke (fewer schedules than the tests run), or test
   tidy                  house rules that a program can check
   bench [NAME] [--engine redb|rocksdb] [--output json] [-- ARGUMENTS]
-                        api, load, policies, replication, accelerator, storage, merge, sim or
-                        build; `all` or no name means all but build
+                        api, load, scan, policies, replication, accelerator, storage, merge,
+                        sim or build; `all` or no name means all but scan and build
   fuzz [--seconds N] [--seed N]
                         mutations of what clients send, each target for 60 s or N
   fix                   format, and apply what clippy can repair";
