@@ -16,51 +16,57 @@ struct Bench {
     about: &'static str,
     /// Whether `all` leaves it out.
     asked_only: bool,
-    run: fn(&[&str]) -> Result<Vec<Figure>, Failure>,
+    run: fn(&Wanted<'_>) -> Result<Vec<Figure>, Failure>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench {
         name: "api",
-        about: "GetItem and durable PutItem over HTTP beside a bare hyper server",
+        about: "GetItem, durable PutItem and Query over HTTP beside bare hyper and dynoxide",
         asked_only: false,
-        run: |arguments| example("bench_api", arguments),
+        run: api,
+    },
+    Bench {
+        name: "load",
+        about: "a million items in one run: rate, tail, files and memory",
+        asked_only: false,
+        run: |wanted| example("bench_load", wanted),
+    },
+    Bench {
+        name: "scan",
+        about: "Scan of a table much greater than the cache: memory and rate; 2 GB, minutes",
+        asked_only: true,
+        run: |wanted| example("bench_scan", wanted),
     },
     Bench {
         name: "policies",
         about: "writes to a table that merges attribute by attribute beside last writer wins",
         asked_only: false,
-        run: |arguments| example("bench_policies", arguments),
+        run: |wanted| example("bench_policies", wanted),
     },
     Bench {
         name: "replication",
-        about: "lag at 70 % of the write capacity over 0, 80 and 200 ms; a backlog; memory",
+        about: "lag at 70 % of the write capacity; a backlog; memory; three regions' writes",
         asked_only: false,
-        run: |arguments| example("bench_replication", arguments),
+        run: |wanted| example("bench_replication", wanted),
     },
     Bench {
         name: "accelerator",
         about: "a connection through the accelerator against a direct one",
         asked_only: false,
-        run: |arguments| example("bench_accelerator", arguments),
+        run: |wanted| example("bench_accelerator", wanted),
     },
     Bench {
         name: "storage",
         about: "durable commits and reads of the engine alone",
         asked_only: false,
-        run: |arguments| example("bench_storage", arguments),
-    },
-    Bench {
-        name: "storage-rocksdb",
-        about: "the same of RocksDB, which takes minutes to build",
-        asked_only: true,
-        run: rocksdb,
+        run: |wanted| example("bench_storage", wanted),
     },
     Bench {
         name: "merge",
         about: "merge functions in WebAssembly, by the module of examples/merge",
         asked_only: false,
-        run: |arguments| example("bench_merge", arguments),
+        run: |wanted| example("bench_merge", wanted),
     },
     Bench { name: "sim", about: "simulated seeds per second", asked_only: false, run: sim },
     Bench {
@@ -70,6 +76,15 @@ const BENCHES: [Bench; 9] = [
         run: build,
     },
 ];
+
+/// What is asked for beside the name.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// The storage engine; none for the default.
+    engine: Option<&'a str>,
+    /// What goes to the benchmark as it is.
+    arguments: &'a [&'a str],
+}
 
 const SIM_SEEDS: &str = "2000";
 const JSON: [&str; 2] = ["--output", "json"];
@@ -84,7 +99,8 @@ struct Figure {
 
 /// The figures of one benchmark, and how busy the machine was.
 struct Measured {
-    bench: &'static str,
+    /// How it is asked for: its name, and the engine if it is not the default.
+    bench: String,
     figures: Vec<Figure>,
     load: [String; 2],
 }
@@ -96,6 +112,11 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, Failure> {
     let (json, names) = match &words[..split] {
         [names @ .., output, form] if [*output, *form] == JSON => (true, names),
         names => (false, names),
+    };
+    let (engine, names) = match names {
+        [names @ .., "--engine", engine @ ("redb" | "rocksdb")] => (Some(*engine), names),
+        [.., "--engine", _] => return Err(Failure::new("--engine takes redb or rocksdb")),
+        names => (None, names),
     };
     let chosen: Vec<&Bench> = match names {
         [] | ["all"] => BENCHES.iter().filter(|bench| !bench.asked_only).collect(),
@@ -110,8 +131,10 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, Failure> {
     for bench in chosen {
         say::problem(&format!("==> bench {}: {}", bench.name, bench.about));
         let before = load();
-        let figures = (bench.run)(arguments)?;
-        measured.push(Measured { bench: bench.name, figures, load: [before, load()] });
+        let figures = (bench.run)(&Wanted { engine, arguments })?;
+        let engine = engine.map(|engine| format!(" --engine {engine}")).unwrap_or_default();
+        let bench = format!("{}{engine}", bench.name);
+        measured.push(Measured { bench, figures, load: [before, load()] });
     }
     if json {
         print_json(&measured)
@@ -162,7 +185,7 @@ fn print_json(measured: &[Measured]) {
     for bench in measured {
         for it in &bench.figures {
             let texts = [
-                ("bench", bench.bench),
+                ("bench", &bench.bench),
                 ("figure", &it.name),
                 ("unit", &it.unit),
                 ("hypothesis", &it.hypothesis),
@@ -191,23 +214,32 @@ fn quoted(text: &str) -> String {
 }
 
 /// Builds an example and the program that it measures, and takes its figures.
-fn example(name: &str, arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
-    example_with(name, &[], arguments)
-}
-
-fn rocksdb(arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
-    setup::rocksdb()?;
-    let arguments = [&["--engine", "rocksdb"], arguments].concat();
-    example_with("bench_storage", &["--features", "rocksdb"], &arguments)
-}
-
-fn example_with(name: &str, features: &[&str], arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+fn example(name: &str, wanted: &Wanted<'_>) -> Result<Vec<Figure>, Failure> {
+    let rocksdb = wanted.engine == Some("rocksdb");
+    if rocksdb {
+        setup::rocksdb()?;
+    }
+    let features: &[&str] = if rocksdb { &["--features", "rocksdb"] } else { &[] };
     let build = ["build", "--release", "--locked", "-p", "pangea", "--bin", "pangea", "--example"];
     built(cargo(&build).arg(name).args(features))?;
     let program = shell::target()?.join("release/examples").join(name);
     let mut command = Command::new(&program);
-    let text = shell::data(command.args(arguments))?;
+    if let Some(engine) = wanted.engine {
+        command.args(["--engine", engine]);
+    }
+    let text = shell::data(command.args(wanted.arguments))?;
     text.lines().map(|line| parse(line, name)).collect()
+}
+
+/// With the other server of the same API, where it can be installed.
+fn api(wanted: &Wanted<'_>) -> Result<Vec<Figure>, Failure> {
+    let mut arguments = wanted.arguments.to_vec();
+    let peer = if arguments.contains(&"--dynoxide") { None } else { setup::dynoxide()? };
+    let peer = peer.map(|program| program.display().to_string());
+    if let Some(program) = &peer {
+        arguments.extend(["--dynoxide", program]);
+    }
+    example("bench_api", &Wanted { arguments: &arguments, ..*wanted })
 }
 
 fn parse(line: &str, name: &str) -> Result<Figure, Failure> {
@@ -225,10 +257,10 @@ fn built(command: &mut Command) -> Result<(), Failure> {
 }
 
 /// One core: a world is one thread.
-fn sim(arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
+fn sim(wanted: &Wanted<'_>) -> Result<Vec<Figure>, Failure> {
     built(&mut cargo(&["build", "--release", "--locked", "-p", "pangea", "--bin", "pangea"]))?;
     let seeds = ["--seeds", SIM_SEEDS];
-    let wanted: &[&str] = if arguments.is_empty() { &seeds } else { arguments };
+    let wanted = if wanted.arguments.is_empty() { &seeds } else { wanted.arguments };
     let mut command = Command::new(shell::target()?.join("release/pangea"));
     let text = shell::data(command.args(["sim"]).args(JSON).args(wanted))?;
     let rate = text.split_once("\"seeds_per_s\":").map(|(_, rest)| rest);
@@ -243,7 +275,7 @@ fn sim(arguments: &[&str]) -> Result<Vec<Figure>, Failure> {
 }
 
 /// Into a directory of its own, thrown away after.
-fn build(_: &[&str]) -> Result<Vec<Figure>, Failure> {
+fn build(_: &Wanted<'_>) -> Result<Vec<Figure>, Failure> {
     built(&mut cargo(&["fetch", "--locked"]))?;
     let place = shell::target()?.join("bench-build");
     let _ = std::fs::remove_dir_all(&place);

@@ -29,9 +29,9 @@ usage: cargo xtask COMMAND
                         fmt, tidy, floors, clippy, docs, or `gates` for all of them, or
                         sim-smoke (fewer schedules than the tests run), or test
   tidy                  house rules that a program can check
-  bench [NAME] [--output json] [-- ARGUMENTS]
-                        api, replication, accelerator, storage, storage-rocksdb, sim or
-                        build; `all` or no name means all but storage-rocksdb and build
+  bench [NAME] [--engine redb|rocksdb] [--output json] [-- ARGUMENTS]
+                        api, load, scan, policies, replication, accelerator, storage, merge,
+                        sim or build; `all` or no name means all but scan and build
   fuzz [--seconds N] [--seed N]
                         mutations of what clients send, each target for 60 s or N
   fix                   format, and apply what clippy can repair";

@@ -31,6 +31,10 @@ const ROCKSDB_TOOLS: [Tool; 3] = [
     Tool { probe: &["strace", "--version"], package: "strace" },
 ];
 
+/// The server that ours is measured beside, exactly this version: MIT or Apache-2.0, and no part
+/// of any build of ours.
+const DYNOXIDE: [&str; 2] = ["dynoxide-rs", "3.2.0"];
+
 const REQUIREMENTS: &str = "tests/e2e/requirements.txt";
 
 /// Installs the missing Debian packages of the end-to-end tests.
@@ -41,6 +45,29 @@ pub(crate) fn packages() -> Result<(), Failure> {
 /// Installs the missing Debian packages of the feature `rocksdb` and its tests.
 pub(crate) fn rocksdb() -> Result<(), Failure> {
     install(&ROCKSDB_TOOLS)
+}
+
+/// The program of dynoxide, installed from the crates registry; none where that cannot be done.
+pub(crate) fn dynoxide() -> Result<Option<PathBuf>, Failure> {
+    let [package, version] = DYNOXIDE;
+    let root = shell::target()?.join("tools").join(format!("{package}-{version}"));
+    let program = root.join("bin/dynoxide");
+    if present(&[&program.to_string_lossy(), "--version"]) {
+        return Ok(Some(program));
+    }
+    say::problem(&format!("installing {package} {version} into {}, once", root.display()));
+    let build = root.join("build");
+    let mut command = shell::cargo(&["install", "--quiet", "--locked", package, "--version"]);
+    // The server alone, as its makers' release profile builds it.
+    command.args([&format!("={version}"), "--no-default-features", "--features"]);
+    command.args(["native-sqlite,http-server,cli", "--root"]).arg(&root);
+    let installed = shell::succeeds(command.arg("--target-dir").arg(&build));
+    let _ = fs::remove_dir_all(&build);
+    if installed? && present(&[&program.to_string_lossy(), "--version"]) {
+        return Ok(Some(program));
+    }
+    say::problem(&format!("{package} {version} cannot be installed: there is no ratio beside it"));
+    Ok(None)
 }
 
 fn install(tools: &[Tool]) -> Result<(), Failure> {

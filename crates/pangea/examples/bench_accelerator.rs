@@ -10,10 +10,11 @@ mod support;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use support::contest::{Contender, Contest, Round, of, per_s, ratio};
 use support::dynamo::Connection;
-use support::load::{self, Kind, Measured};
-use support::process::{Process, pangea, start_pangea, wait_for, wait_until};
-use support::{Directory, bare, figure, free, median, option, progress};
+use support::load::Kind;
+use support::process::{Process, pangea, start_pangea, wait_until};
+use support::{Directory, bare, figure, free, option};
 
 const BODY_BYTES: usize = 1024;
 
@@ -42,8 +43,8 @@ fn start(arguments: &[String]) -> anyhow::Result<World> {
     std::fs::write(directory.path().join("topology.toml"), text)?;
     let program = pangea(arguments)?;
     let mut processes = vec![bare::start(direct, BODY_BYTES)?];
-    processes.push(start_pangea(&program, directory.path(), &["region", "--name", "a"])?);
-    wait_for(dynamodb)?;
+    let region = start_pangea(&program, directory.path(), &["region", "--name", "a"])?;
+    processes.push(region.listening(dynamodb)?);
     processes.push(start_pangea(&program, directory.path(), &["edge"])?);
     wait_until("nothing answers through the accelerator", || {
         let request = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -52,33 +53,16 @@ fn start(arguments: &[String]) -> anyhow::Result<World> {
     Ok(World { _directory: directory, _processes: processes, direct, accelerator })
 }
 
-/// Rounds through the accelerator and direct, taking turns at being first.
+/// Rounds through the accelerator and direct.
 fn compare(
     world: &World,
     (kind, connections): (Kind, usize),
     (rounds, seconds): (usize, f64),
-) -> anyhow::Result<(Vec<Measured>, Vec<Measured>)> {
-    let through = || load::run(kind, world.accelerator, connections, seconds);
-    let direct = || load::run(kind, world.direct, connections, seconds);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        if round % 2 == 0 {
-            ours.push(through()?);
-            theirs.push(direct()?);
-        } else {
-            theirs.push(direct()?);
-            ours.push(through()?);
-        }
-        let (us, it) = (ours[round], theirs[round]);
-        progress(&format!(
-            "{kind:?} x{connections}, round {}: {:.0}/s, {:.2} ms; direct {:.0}/s, {:.2} ms",
-            round + 1,
-            us.per_s,
-            us.p50_ms,
-            it.per_s,
-            it.p50_ms
-        ));
-    }
+) -> anyhow::Result<(Vec<Round>, Vec<Round>)> {
+    let contenders =
+        [Contender::at("accelerator", world.accelerator), Contender::at("direct", world.direct)];
+    let rounds = Contest { kind, connections, rounds, seconds }.run(&contenders)?;
+    let [ours, theirs] = <[_; 2]>::try_from(rounds).expect("one for each contender");
     Ok((ours, theirs))
 }
 
@@ -86,24 +70,19 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     let rounds = option(arguments, "--rounds", 3)?;
     let seconds = option(arguments, "--seconds", 3.0)?;
     let world = start(arguments)?;
-    let of =
-        |rounds: &[Measured], pick: fn(&Measured) -> f64| median(rounds.iter().map(pick).collect());
-    let ratio = |ours: &[Measured], theirs: &[Measured]| {
-        median(ours.iter().zip(theirs).map(|(us, it)| us.per_s / it.per_s).collect())
-    };
     let (ours, theirs) = compare(&world, (Kind::Plain, 64), (rounds, seconds))?;
-    figure("kept alive, accelerator", of(&ours, |it| it.per_s), "req/s", "25 000");
-    figure("kept alive, direct", of(&theirs, |it| it.per_s), "req/s", "50 000");
-    figure("kept alive, accelerator / direct", ratio(&ours, &theirs), "ratio", "0.5");
+    figure("kept alive, accelerator", of(&ours, per_s), "req/s", "25 000");
+    figure("kept alive, direct", of(&theirs, per_s), "req/s", "50 000");
+    figure("kept alive, accelerator / direct", ratio(&ours, &theirs, per_s), "ratio", "0.5");
     let (ours, theirs) = compare(&world, (Kind::Plain, 1), (rounds, seconds))?;
-    let (p50, direct) = (of(&ours, |it| it.p50_ms), of(&theirs, |it| it.p50_ms));
+    let (p50, direct) = (of(&ours, |it| it.measured.p50_ms), of(&theirs, |it| it.measured.p50_ms));
     figure("one at a time, accelerator, p50", p50, "ms", "0.1");
     figure("one at a time, direct, p50", direct, "ms", "0.05");
     figure("one at a time, added p50", p50 - direct, "ms", "0.05");
     let (ours, theirs) = compare(&world, (Kind::Close, 64), (rounds, seconds))?;
-    figure("connection each, accelerator", of(&ours, |it| it.per_s), "conn/s", "5 000");
-    figure("connection each, direct", of(&theirs, |it| it.per_s), "conn/s", "15 000");
-    figure("connection each, accelerator / direct", ratio(&ours, &theirs), "ratio", "0.33");
+    figure("connection each, accelerator", of(&ours, per_s), "conn/s", "5 000");
+    figure("connection each, direct", of(&theirs, per_s), "conn/s", "15 000");
+    figure("connection each, accelerator / direct", ratio(&ours, &theirs, per_s), "ratio", "0.33");
     Ok(())
 }
 

@@ -12,13 +12,22 @@
 //!
 //! *Memory.* What the feeder allocated before and after many writes that a dead peer misses.
 //!
+//! *Aggregate.* As many connections write to one region alone, and then to each of three that
+//! replicate to each other, with keys of their own; what all three acknowledged, and how long it
+//! took then until every region had everything.
+//!
 //! Hypothesis: the objectives of `data-plane.md` 4.3, RTT/2 + 15 ms at the median, RTT/2 + 100 ms
 //! at the 99th percentile; four fifths of the bandwidth or of the apply rate, whichever is lower.
+//! Three regions on the cores of one do three commits for each write, two of them in large groups:
+//! half of one region's rate.
+//!
+//! Options: `--only lag|backlog|memory|aggregate`, `--seconds S`, `--rate N` (of the lag),
+//! `--backlog-mb N`, `--item-bytes N`, `--link-mb-s N`, `--missed-writes N`, `--engine NAME`.
 
 mod support;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,9 +36,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use support::dynamo::{self, Connection};
-use support::process::{Process, pangea, start_pangea, wait_for, wait_until};
+use support::process::{wait_until, wait_within};
+use support::region::Cluster;
 use support::writes::{self, Writes};
-use support::{Directory, figure, free, option, percentile, progress};
+use support::{figure, option, percentile, progress};
 
 const CONNECTIONS: u64 = 64;
 const KEYS: u64 = 10_000;
@@ -38,84 +48,27 @@ const MARKER: &str = "marker";
 const MARKERS_PER_S: u32 = 50;
 /// Between two looks at the other region: far below what is measured, and leaves it some CPU.
 const PAUSE: Duration = Duration::from_millis(1);
+/// A backlog of seconds at full speed, on cores that are all busy.
+const ARRIVAL_MAX: Duration = Duration::from_secs(300);
 const MB: f64 = 1e6;
 
 /// When something was known of each write of the marker, by its sequence number from 1.
 type Times = Vec<Instant>;
 
-/// Two regions, in processes of their own when they are started.
-struct Pair {
-    program: PathBuf,
-    directory: Directory,
-    dynamodb: [SocketAddr; 2],
-    admin: [SocketAddr; 2],
-    peer: [SocketAddr; 2],
-    /// The `[replication]` table.
-    replication: String,
+/// 1 KB items over many keys of one region, as fast as may be or at a rate.
+fn load(cluster: &Cluster, seconds: f64, rate: f64) -> Writes {
+    let (address, connections) = (cluster.regions[0].dynamodb, CONNECTIONS);
+    let (count, keys, first, bytes) = (u64::MAX, KEYS, 0, ITEM_BYTES);
+    Writes { address, connections, seconds, count, rate, keys, first, bytes }
 }
 
-impl Pair {
-    fn new(arguments: &[String], name: &str, replication: &str) -> anyhow::Result<Self> {
-        Ok(Self {
-            program: pangea(arguments)?,
-            directory: Directory::new(name)?,
-            dynamodb: [free()?, free()?],
-            admin: [free()?, free()?],
-            peer: [free()?, free()?],
-            replication: replication.to_owned(),
-        })
-    }
-
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    /// Says how far they are apart, for those that are started from now on.
-    fn place(&self, rtt_ms: u32) -> anyhow::Result<()> {
-        let mut text = format!("cluster = \"bench\"\n[replication]\n{}\n", self.replication);
-        for (at, name) in NAMES.iter().enumerate() {
-            let (dynamodb, admin, peer) = (self.dynamodb[at], self.admin[at], self.peer[at]);
-            text += &format!(
-                "[[region]]\nname = \"{name}\"\ndynamodb = \"{dynamodb}\"\nadmin = \"{admin}\"\n\
-                 peer = \"{peer}\"\n"
-            );
-        }
-        text += &format!("[[link]]\nbetween = [\"a\", \"b\"]\nrtt_ms = {rtt_ms}\n");
-        Ok(std::fs::write(self.directory.path().join("topology.toml"), text)?)
-    }
-
-    fn start(&self, at: usize) -> anyhow::Result<Process> {
-        let words = ["region", "--name", NAMES[at]];
-        let process = start_pangea(&self.program, self.directory.path(), &words)?;
-        wait_for(self.dynamodb[at])?;
-        Ok(process)
-    }
-
-    /// Both, with the table in both. The first makes the certificate authority of both.
-    fn start_new(&self, rtt_ms: u32) -> anyhow::Result<[Process; 2]> {
-        self.place(rtt_ms)?;
-        let both = [self.start(0)?, self.start(1)?];
-        dynamo::make_table(self.dynamodb[0], &[("b", self.dynamodb[1])])?;
-        Ok(both)
-    }
-
-    /// 1 KB items over many keys, as fast as may be or at a rate.
-    fn load(&self, seconds: f64, rate: f64) -> Writes {
-        let (address, connections) = (self.dynamodb[0], CONNECTIONS);
-        let (count, keys, bytes) = (u64::MAX, KEYS, ITEM_BYTES);
-        Writes { address, connections, seconds, count, rate, keys, bytes }
-    }
-
-    /// A figure of the first region's metrics, all labels together.
-    fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let text = http(self.admin[0], "GET /metrics", "")?;
-        let lines = text.lines().filter(|line| line.starts_with(name));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        Ok(values.sum())
-    }
+/// A figure of the first region's metrics, all labels together.
+fn metric(cluster: &Cluster, name: &str) -> anyhow::Result<f64> {
+    let text = http(cluster.regions[0].admin, "GET /metrics", "")?;
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(values.sum())
 }
-
-const NAMES: [&str; 2] = ["a", "b"];
 
 /// A request to an admin API, and the body of its answer.
 fn http(address: SocketAddr, line: &str, body: &str) -> anyhow::Result<String> {
@@ -170,10 +123,10 @@ fn sequence(body: &str) -> usize {
 
 /// Writes per second that the region takes while another one applies them.
 fn capacity(arguments: &[String], seconds: f64) -> anyhow::Result<f64> {
-    let pair = Pair::new(arguments, "bench-capacity", "")?;
+    let pair = Cluster::new(arguments, "bench-capacity", 2, "")?;
     let _both = pair.start_new(0)?;
-    pair.load(seconds / 4.0, 0.0).run()?;
-    let measured = pair.load(seconds, 0.0).run()?;
+    load(&pair, seconds / 4.0, 0.0).run()?;
+    let measured = load(&pair, seconds, 0.0).run()?;
     Ok(measured.per_s)
 }
 
@@ -183,18 +136,19 @@ fn lags(
     rtt_ms: u32,
     (rate, seconds): (f64, f64),
 ) -> anyhow::Result<Vec<u32>> {
-    let pair = Pair::new(arguments, &format!("bench-lag-{rtt_ms}"), "")?;
+    let pair = Cluster::new(arguments, &format!("bench-lag-{rtt_ms}"), 2, "")?;
     let _both = pair.start_new(rtt_ms)?;
+    let [here, there] = [0, 1].map(|at| pair.regions[at].dynamodb);
     // The caches of both are as full as they will be.
-    pair.load(3.0, rate).run()?;
+    load(&pair, 3.0, rate).run()?;
     let time = Duration::try_from_secs_f64(seconds)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let load = pair.load(seconds, rate).start()?;
-    let watcher = watch(pair.dynamodb[1], Arc::clone(&stop));
-    let acknowledged = mark(pair.dynamodb[0], time).join().ok().context("a writer panicked")??;
+    let load = load(&pair, seconds, rate).start()?;
+    let watcher = watch(there, Arc::clone(&stop));
+    let acknowledged = mark(here, time).join().ok().context("a writer panicked")??;
     let load = writes::finish(load)?;
     let last = acknowledged.len();
-    let mut connection = Connection::open(pair.dynamodb[1])?;
+    let mut connection = Connection::open(there)?;
     wait_until("the last write has not arrived", || {
         connection.ask(&dynamo::get(MARKER)).is_ok_and(|body| sequence(body) >= last)
     })?;
@@ -249,15 +203,15 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Rows per second that reach the second region, which lacks all `rows` of them, and bytes per
 /// second on the link meanwhile.
-fn drain(pair: &Pair, rtt_ms: u32, limit: Option<f64>, rows: u64) -> anyhow::Result<(f64, f64)> {
+fn drain(pair: &Cluster, rtt_ms: u32, limit: Option<f64>, rows: u64) -> anyhow::Result<(f64, f64)> {
     pair.place(rtt_ms)?;
     let _feeder = pair.start(0)?;
     if let Some(bytes_per_s) = limit {
         let body = format!(r#"{{"peer":"b","action":"limit","bytes_per_s":{bytes_per_s:.0}}}"#);
-        http(pair.admin[0], "POST /v1/faults", &body)?;
+        http(pair.regions[0].admin, "POST /v1/faults", &body)?;
     }
     let _receiver = pair.start(1)?;
-    let mut connection = Connection::open(pair.dynamodb[1])?;
+    let mut connection = Connection::open(pair.regions[1].dynamodb)?;
     let mut there = |key: u64| -> anyhow::Result<bool> {
         Ok(connection.ask(&dynamo::get(&writes::key(key)))?.contains("noise"))
     };
@@ -265,7 +219,7 @@ fn drain(pair: &Pair, rtt_ms: u32, limit: Option<f64>, rows: u64) -> anyhow::Res
     let patience = Instant::now() + Duration::from_secs(1800);
     while !there(rows - 1)? {
         if began.is_none() && there(0)? {
-            began = Some((Instant::now(), pair.metric(wire)?));
+            began = Some((Instant::now(), metric(pair, wire)?));
         }
         anyhow::ensure!(Instant::now() < patience, "the backlog does not drain");
         std::thread::sleep(Duration::from_millis(5));
@@ -274,7 +228,7 @@ fn drain(pair: &Pair, rtt_ms: u32, limit: Option<f64>, rows: u64) -> anyhow::Res
     let took = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a few million rows")]
     let rate = rows as f64 / took;
-    Ok((rate, (pair.metric(wire)? - before) / took))
+    Ok((rate, (metric(pair, wire)? - before) / took))
 }
 
 fn backlog(arguments: &[String]) -> anyhow::Result<()> {
@@ -282,16 +236,15 @@ fn backlog(arguments: &[String]) -> anyhow::Result<()> {
     let bytes: usize = option(arguments, "--item-bytes", 4096)?;
     let link = option(arguments, "--link-mb-s", 25.0)?;
     let rows = megabytes * 1_000_000 / u64::try_from(bytes)?;
-    let pair = Pair::new(arguments, "bench-backlog", "compression = \"off\"")?;
+    let settings = "[replication]\ncompression = \"off\"\n[faults]\nallow = true\n";
+    let pair = Cluster::new(arguments, "bench-backlog", 2, settings)?;
     drop(pair.start_new(0)?);
     let feeder = pair.start(0)?;
-    let address = pair.dynamodb[0];
-    let (connections, seconds, rate, keys) = (CONNECTIONS, 3600.0, 0.0, 0);
-    let fill = Writes { address, connections, seconds, count: rows, rate, keys, bytes };
+    let fill = Writes { count: rows, keys: 0, bytes, ..load(&pair, 3600.0, 0.0) };
     let filled = fill.run()?;
     progress(&format!("{megabytes} MB in items of {bytes} bytes, {:.0}/s", filled.per_s));
     drop(feeder);
-    let kept = pair.directory.path().join("kept");
+    let kept = pair.directory().path().join("kept");
     copy(&pair.data(), &kept)?;
     let megabytes_of = |rows_per_s: f64| rows_per_s * bytes as f64 / MB;
     let apply = megabytes_of(drain(&pair, 0, None, rows)?.0);
@@ -303,17 +256,21 @@ fn backlog(arguments: &[String]) -> anyhow::Result<()> {
     let name = format!("backlog of {megabytes} MB over 80 ms and {link} MB/s");
     let bound = 0.8 * apply.min(link);
     figure(&name, drained, "MB/s", &format!("{bound:.1} at least: 80 % of link or receiver"));
+    let share = 100.0 * drained / apply.min(link);
+    figure(&format!("{name}, of link or receiver"), share, "%", "80 at least");
     figure(&format!("{name}, on the wire"), wire, "MB/s", &format!("{link} at most"));
+    figure(&format!("{name}, on the wire, of the link"), 100.0 * wire / link, "%", "");
     Ok(())
 }
 
 /// A day of writes at 1 000/s is 86 million; what grows with them shows in a hundred thousand.
 fn memory(arguments: &[String]) -> anyhow::Result<()> {
     let count: u64 = option(arguments, "--missed-writes", 100_000)?;
-    let pair = Pair::new(arguments, "bench-memory", "")?;
-    let [feeder, receiver] = pair.start_new(0)?;
-    drop(receiver);
-    let load = Writes { count, ..pair.load(3600.0, 0.0) };
+    let pair = Cluster::new(arguments, "bench-memory", 2, "")?;
+    let mut both = pair.start_new(0)?;
+    both.truncate(1);
+    let feeder = &both[0];
+    let load = Writes { count, ..load(&pair, 3600.0, 0.0) };
     // The store's cache and the allocator reach their size.
     load.run()?;
     let before = feeder.memory_mb()?;
@@ -322,6 +279,53 @@ fn memory(arguments: &[String]) -> anyhow::Result<()> {
     let name = format!("memory of a feeder, {count} writes that a dead peer missed");
     figure(&format!("{name}, before"), before, "MB", "");
     figure(&format!("{name}, growth"), grown, "MB", "0, and the allocator's noise");
+    Ok(())
+}
+
+/// Writes to all regions at once for a time; what they acknowledged a second together, and how many
+/// seconds passed behind that until every region had everything.
+///
+/// `round` is another one each time.
+fn all_at_once(cluster: &Cluster, round: usize, seconds: f64) -> anyhow::Result<(f64, f64)> {
+    let loads = cluster.regions.iter().zip(0..).map(|(region, at)| {
+        Writes { address: region.dynamodb, first: at * KEYS, ..load(cluster, seconds, 0.0) }.start()
+    });
+    let loads = loads.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut per_s = 0.0;
+    for load in loads {
+        per_s += writes::finish(load)?.per_s;
+    }
+    let began = Instant::now();
+    // What is written last arrives last.
+    for region in &cluster.regions {
+        let last = dynamo::put(region.name, u64::try_from(round)?);
+        Connection::open(region.dynamodb)?.ask(&last)?;
+    }
+    for region in &cluster.regions {
+        let mut connection = Connection::open(region.dynamodb)?;
+        let mut has =
+            |name| connection.ask(&dynamo::get(name)).is_ok_and(|body| sequence(body) >= round);
+        wait_within(ARRIVAL_MAX, "not everything arrives", || {
+            cluster.regions.iter().all(|other| has(other.name))
+        })?;
+    }
+    Ok((per_s, began.elapsed().as_secs_f64()))
+}
+
+fn aggregate(arguments: &[String]) -> anyhow::Result<()> {
+    let seconds = option(arguments, "--seconds", 15.0)?;
+    let mut rates = Vec::new();
+    for (count, expected) in [(1, "10 000"), (3, "5 000")] {
+        let cluster = Cluster::new(arguments, &format!("bench-aggregate-{count}"), count, "")?;
+        let _all = cluster.start_new(0)?;
+        all_at_once(&cluster, 1, seconds / 4.0)?;
+        let (per_s, behind) = all_at_once(&cluster, 2, seconds)?;
+        let name = format!("durable 1 KB writes, {count} regions at once");
+        figure(&name, per_s, "/s", expected);
+        figure(&format!("{name}, until all are everywhere"), behind, "s", "");
+        rates.push(per_s);
+    }
+    figure("durable 1 KB writes, 3 regions / 1", rates[1] / rates[0], "ratio", "0.5");
     Ok(())
 }
 
@@ -336,6 +340,9 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     }
     if wanted("memory") {
         memory(arguments)?;
+    }
+    if wanted("aggregate") {
+        aggregate(arguments)?;
     }
     Ok(())
 }

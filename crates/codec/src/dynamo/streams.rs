@@ -4,7 +4,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use pangea_core::catalog::StreamView;
 use pangea_core::id::TableId;
 use pangea_core::item::{Attributes, item_size};
-use pangea_core::journal::{self, Record, Shard, Stream, moment_of, sequence_at};
+use pangea_core::journal::{Record, Shard, Stream, moment_of, sequence_at};
 use pangea_core::table::Schema;
 
 use super::json::{Array, Object};
@@ -357,10 +357,4 @@ fn write_record(out: &mut Vec<u8>, shown: &Shown<'_>, it: &ShownRecord) {
     extra.text("stamp", &it.stamp);
     extra.end();
     object.end();
-}
-
-/// Whether a stream's record is one that is kept no more at a moment.
-#[must_use]
-pub const fn is_gone(sequence: u64, now_ms: u64) -> bool {
-    moment_of(sequence) < now_ms.saturating_sub(journal::STREAM_KEPT_MS)
 }

@@ -13,6 +13,7 @@ use std::string::ToString;
 use std::vec;
 
 use super::*;
+use crate::catalog::StreamView;
 use crate::item::{AttributeValue, KeyValue, PrimaryKey};
 use crate::journal::Record;
 use crate::replica::{Entry, Feed, Frame, Request, Rows};
@@ -176,17 +177,20 @@ impl Region {
     }
 
     fn create(&mut self, ms: u64) -> TableId {
+        self.create_as(ms, "t", None)
+    }
+
+    fn create_as(&mut self, ms: u64, name: &str, stream: Option<StreamView>) -> TableId {
         let schema = Schema {
             partition: KeyAttribute { name: "id".to_string(), kind: KeyKind::S },
             sort: None,
         };
-        let name = "t".to_string();
         let new = NewTable {
             indexes: Vec::new(),
             options: Default::default(),
-            name,
+            name: name.to_string(),
             schema,
-            stream: None,
+            stream,
             on_demand: true,
             deletion_protection: false,
             tags: BTreeMap::new(),

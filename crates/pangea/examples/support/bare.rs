@@ -16,13 +16,20 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::process::Process;
+use super::free;
+use super::process::{Process, Server};
 
 /// Starts one that answers with `bytes` bytes, as another process of this program.
+pub(crate) fn server(bytes: usize) -> anyhow::Result<Server> {
+    let address = free()?;
+    Ok(Server { process: start(address, bytes)?, address })
+}
+
+/// The same, at an address.
 pub(crate) fn start(address: SocketAddr, bytes: usize) -> anyhow::Result<Process> {
     let program = std::env::current_exe()?;
     let arguments = ["bare".to_owned(), address.to_string(), bytes.to_string()];
-    Process::start(&program, &arguments, None)
+    Process::start(&program, &arguments, None)?.listening(address)
 }
 
 /// The process's main.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::dynamo;
+use super::{dynamo, percentile};
 
 /// Items that requests choose from: enough that writers rarely meet, few enough to stay cached.
 pub(crate) const KEYS: u64 = 10_000;
@@ -25,17 +25,20 @@ pub(crate) enum Kind {
     Put,
     /// `UpdateItem` of any, which adds to a number.
     Add,
+    /// `Query` of any partition of the table with sort keys.
+    Query,
     /// A plain GET.
     Plain,
     /// A plain GET on a connection of its own.
     Close,
 }
 
-const KINDS: [(&str, Kind); 6] = [
+const KINDS: [(&str, Kind); 7] = [
     ("fill", Kind::Fill),
     ("get", Kind::Get),
     ("put", Kind::Put),
     ("add", Kind::Add),
+    ("query", Kind::Query),
     ("plain", Kind::Plain),
     ("close", Kind::Close),
 ];
@@ -47,24 +50,40 @@ pub(crate) struct Measured {
     pub(crate) per_s: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) worst_ms: f64,
 }
 
-/// Runs the generator as another process of this program.
-pub(crate) fn run(
-    kind: Kind,
-    address: SocketAddr,
-    connections: usize,
-    seconds: f64,
-) -> anyhow::Result<Measured> {
-    let name = KINDS.iter().find(|known| known.1 == kind).map_or("", |known| known.0);
-    let output = Command::new(std::env::current_exe()?)
-        .args(["load", name, &address.to_string()])
-        .args([connections.to_string(), seconds.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    anyhow::ensure!(output.status.success(), "the load on {address} failed");
-    Measured::parse(&String::from_utf8(output.stdout)?)
+/// Requests from a process of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    /// Not for [`Kind::Fill`], which ends by itself.
+    pub(crate) seconds: f64,
+}
+
+impl Load {
+    /// Sends them until the time is over.
+    pub(crate) fn run(self) -> anyhow::Result<Measured> {
+        let Self { kind, address, connections, seconds } = self;
+        let name = KINDS.iter().find(|known| known.1 == kind).map_or("", |known| known.0);
+        let output = Command::new(std::env::current_exe()?)
+            .args(["load", name, &address.to_string()])
+            .args([connections.to_string(), seconds.to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
+        anyhow::ensure!(output.status.success(), "the load on {address} failed");
+        Measured::parse(&String::from_utf8(output.stdout)?)
+    }
+}
+
+/// Writes every item of the load once.
+pub(crate) fn fill(address: SocketAddr) -> anyhow::Result<()> {
+    let connections = super::region::CONNECTIONS;
+    Load { kind: Kind::Fill, address, connections, seconds: 0.0 }.run().map(drop)
 }
 
 /// The process's main.
@@ -114,12 +133,13 @@ impl Keys {
             self.next += self.step;
             return (at < KEYS).then_some(at);
         }
+        let keys = if self.kind == Kind::Query { dynamo::PARTITIONS } else { KEYS };
         // Constants of Knuth's MMIX; the high bits are the good ones.
         self.seed = self
             .seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        Some((self.seed >> 33) % KEYS)
+        Some((self.seed >> 33) % keys)
     }
 }
 
@@ -186,9 +206,33 @@ fn template(kind: Kind) -> (Vec<u8>, Option<usize>) {
         Kind::Get => dynamo::get(&key),
         Kind::Put | Kind::Fill => dynamo::put(&key, 1),
         Kind::Add => dynamo::add(&key),
+        Kind::Query => dynamo::query(&format!("part-{DIGITS}")),
         Kind::Plain => "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         Kind::Close => "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
     };
     let place = request.find(DIGITS);
     (request.into_bytes(), place)
+}
+
+impl Measured {
+    /// Says what was measured to the process that started this one.
+    pub(crate) fn print(times_us: &mut [u32], took: Duration) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut of = |per_mille| percentile(times_us, per_mille);
+        let [p50, p99, p999, worst] = [500, 990, 999, 1000].map(&mut of);
+        let took = took.as_secs_f64();
+        let count = times_us.len();
+        writeln!(std::io::stdout(), "{count} {took} {p50} {p99} {p999} {worst}")?;
+        Ok(())
+    }
+
+    /// What [`Measured::print`] said.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let values: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [requests, seconds, times @ ..] = &values[..] else { anyhow::bail!("said {text}") };
+        let times: Vec<f64> = times.iter().map(|us| us / 1000.0).collect();
+        let [p50_ms, p99_ms, p999_ms, worst_ms] = times[..] else { anyhow::bail!("said {text}") };
+        let per_s = requests / seconds;
+        Ok(Self { requests: *requests, per_s, p50_ms, p99_ms, p999_ms, worst_ms })
+    }
 }

@@ -6,8 +6,10 @@
 #![allow(dead_code, reason = "each benchmark uses its part of this")]
 
 pub(crate) mod bare;
+pub(crate) mod contest;
 pub(crate) mod dynamo;
 pub(crate) mod load;
+pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod region;
 pub(crate) mod writes;
@@ -57,6 +59,7 @@ impl Directory {
     pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
         let base = program.parent().unwrap_or_else(|| Path::new("."));
+        forget_dead(base, name);
         let path = base.join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -71,6 +74,33 @@ impl Drop for Directory {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
     }
+}
+
+/// Removes what runs that were killed have left: directories whose process is gone.
+fn forget_dead(base: &Path, name: &str) {
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+    for entry in entries {
+        let file_name = entry.file_name();
+        let file_name = file_name.to_string_lossy();
+        let process = file_name.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let is_dead = |process: &str| {
+            process.parse::<u32>().is_ok_and(|id| !Path::new(&format!("/proc/{id}")).exists())
+        };
+        if process.is_some_and(is_dead) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Bytes of the files in a directory and in those below it.
+pub(crate) fn bytes_below(directory: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
 }
 
 /// The main of a benchmark; `load`, `writes` and `bare` are the processes that it starts of itself.

@@ -12,9 +12,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The kernel tells CPU time in hundredths of a second, whatever its own clock (`man 5 proc`).
 const TICK_US: f64 = 10_000.0;
 
+/// Last lines of a log that a complaint shows.
+const LOG_LINES: usize = 12;
+
 /// A process that ends with the value.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    log: Option<PathBuf>,
+}
 
 impl Process {
     /// Starts a program; its log goes to a file if one is named, else nowhere.
@@ -30,12 +37,43 @@ impl Process {
             None => command.stderr(Stdio::inherit()),
         };
         let child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
-        Ok(Self(child))
+        let file = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+        let name = format!("{file} {}", arguments.join(" "));
+        Ok(Self { child, name, log: log.map(Path::to_owned) })
+    }
+
+    /// Returns once it listens.
+    ///
+    /// Fails with the end of its log if it ends before, or does not for too long.
+    pub(crate) fn listening(mut self, address: SocketAddr) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            let (name, ended) = (&self.name, self.child.try_wait()?);
+            let late = began.elapsed() > PATIENCE;
+            if let Some(status) = ended {
+                anyhow::bail!(
+                    "`{name}` ended ({status}) before it listened: {}",
+                    self.last_words()
+                );
+            }
+            anyhow::ensure!(!late, "`{name}` does not listen on {address}: {}", self.last_words());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(self)
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        let text = self.log.as_ref().and_then(|log| std::fs::read_to_string(log).ok());
+        let text = text.unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let lines = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        if lines.is_empty() { "it said nothing".to_owned() } else { lines.join("\n") }
     }
 
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// CPU time of all its threads so far, user and system, microseconds.
@@ -48,40 +86,61 @@ impl Process {
         anyhow::ensure!(ticks.len() == 2, "/proc/{}/stat has too few fields", self.id());
         Ok(ticks.iter().sum::<f64>() * TICK_US)
     }
-}
 
-impl Process {
     /// Memory of it that is in RAM and is no file's, MB: what it allocated.
     pub(crate) fn memory_mb(&self) -> anyhow::Result<f64> {
+        self.status_mb("RssAnon:")
+    }
+
+    /// The most memory that it had in RAM since it began, or since [`Process::forget_peak`], MB.
+    pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
+        self.status_mb("VmHWM:")
+    }
+
+    /// The peak begins anew (`man 5 proc_pid_clear_refs`).
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5")?)
+    }
+
+    fn status_mb(&self, name: &str) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kb = line.and_then(|line| line.split_whitespace().next()).context("RssAnon")?;
-        Ok(kb.parse::<f64>()? / 1024.0)
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kb = line.and_then(|line| line.split_whitespace().next());
+        Ok(kb.with_context(|| name.to_owned())?.parse::<f64>()? / 1024.0)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
-}
-
-/// Returns once something listens.
-pub(crate) fn wait_for(address: SocketAddr) -> anyhow::Result<()> {
-    wait_until(&format!("nothing listens on {address}"), || {
-        TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
-    })
 }
 
 /// Returns once it is so.
-pub(crate) fn wait_until(complaint: &str, mut good: impl FnMut() -> bool) -> anyhow::Result<()> {
+pub(crate) fn wait_until(complaint: &str, good: impl FnMut() -> bool) -> anyhow::Result<()> {
+    wait_within(PATIENCE, complaint, good)
+}
+
+/// The same, with a patience of its own.
+pub(crate) fn wait_within(
+    patience: Duration,
+    complaint: &str,
+    mut good: impl FnMut() -> bool,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     while !good() {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "{complaint} after {PATIENCE:?}");
+        anyhow::ensure!(began.elapsed() < patience, "{complaint} after {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// A process and where it serves.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
 }
 
 /// The `pangea` to measure: `--pangea PATH`, else the one built beside this program.

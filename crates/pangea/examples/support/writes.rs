@@ -11,7 +11,11 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::load::{Client, Measured};
-use super::{dynamo, percentile};
+use super::{dynamo, percentile, progress};
+
+/// Parts of a run whose course is told, and how long a run is that has one.
+const SLICES: u128 = 10;
+const LONG: Duration = Duration::from_secs(20);
 
 /// What to write.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Writes {
     pub(crate) rate: f64,
     /// Keys to choose from at random; 0: one for each write, in order.
     pub(crate) keys: u64,
+    /// The first of the keys.
+    pub(crate) first: u64,
     /// Bytes of noise in an item.
     pub(crate) bytes: usize,
 }
@@ -33,10 +39,11 @@ pub(crate) struct Writes {
 impl Writes {
     /// Starts them; they go on until [`finish`].
     pub(crate) fn start(&self) -> anyhow::Result<Child> {
-        let Self { address, connections, seconds, count, rate, keys, bytes } = self;
+        let Self { address, connections, seconds, count, rate, keys, first, bytes } = self;
         Ok(Command::new(std::env::current_exe()?)
             .args(["writes", &address.to_string(), &connections.to_string(), &seconds.to_string()])
-            .args([count.to_string(), rate.to_string(), keys.to_string(), bytes.to_string()])
+            .args([count.to_string(), rate.to_string(), keys.to_string()])
+            .args([first.to_string(), bytes.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -58,8 +65,8 @@ pub(crate) fn finish(child: Child) -> anyhow::Result<Measured> {
 
 /// The process's main.
 pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
-    let [address, connections, seconds, count, rate, keys, bytes] = arguments else {
-        anyhow::bail!("writes ADDRESS CONNECTIONS SECONDS COUNT RATE KEYS BYTES")
+    let [address, connections, seconds, count, rate, keys, first, bytes] = arguments else {
+        anyhow::bail!("writes ADDRESS CONNECTIONS SECONDS COUNT RATE KEYS FIRST BYTES")
     };
     let writes = Writes {
         address: address.parse()?,
@@ -68,14 +75,40 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
         count: count.parse()?,
         rate: rate.parse()?,
         keys: keys.parse()?,
+        first: first.parse()?,
         bytes: bytes.parse()?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut times, took) = runtime.block_on(all(writes))?;
+    let (times, took) = runtime.block_on(all(writes))?;
+    course(&times, took);
+    let mut times: Vec<u32> = times.into_iter().map(|(_, us)| us).collect();
     Measured::print(&mut times, took)
 }
 
-async fn all(writes: Writes) -> anyhow::Result<(Vec<u32>, Duration)> {
+/// When each write was answered, ms after the beginning, and how long it took, us.
+type Times = Vec<(u32, u32)>;
+
+/// Tells how a long run went: whether it slowed down, and when its stalls were.
+fn course(times: &Times, took: Duration) {
+    let slice_ms = u32::try_from(took.as_millis() / SLICES).unwrap_or(u32::MAX).max(1);
+    if took < LONG {
+        return;
+    }
+    for slice in 0..u32::try_from(SLICES).unwrap_or(0) {
+        let within = times.iter().filter(|(at_ms, _)| at_ms / slice_ms == slice);
+        let mut within: Vec<u32> = within.map(|(_, us)| *us).collect();
+        let per_s = within.len() * 1000 / usize::try_from(slice_ms).unwrap_or(1);
+        let ms = |us: u32| f64::from(us) / 1000.0;
+        let [p50, p999, worst] = [500, 999, 1000].map(|at| ms(percentile(&mut within, at)));
+        let at_s = ms(slice * slice_ms);
+        progress(&format!(
+            "from {at_s:.0} s: {per_s} writes/s, p50 {p50:.1} ms, p99.9 {p999:.1} ms, \
+             worst {worst:.1} ms"
+        ));
+    }
+}
+
+async fn all(writes: Writes) -> anyhow::Result<(Times, Duration)> {
     let mut writers = JoinSet::new();
     let began = Instant::now();
     for number in 0..writes.connections {
@@ -89,7 +122,7 @@ async fn all(writes: Writes) -> anyhow::Result<(Vec<u32>, Duration)> {
 }
 
 /// One connection's share: every `connections`-th write.
-async fn one(writes: Writes, number: u64, began: Instant) -> anyhow::Result<Vec<u32>> {
+async fn one(writes: Writes, number: u64, began: Instant) -> anyhow::Result<Times> {
     let mut client = Client::new(writes.address);
     let mut template = Template::new(writes.bytes)?;
     let mut random = Random(number * 7919 + 1);
@@ -101,14 +134,15 @@ async fn one(writes: Writes, number: u64, began: Instant) -> anyhow::Result<Vec<
             #[expect(clippy::cast_precision_loss, reason = "a few million writes")]
             let at = Duration::try_from_secs_f64(write as f64 / writes.rate)?;
             due = began + at;
-            tokio::time::sleep_until(due.into()).await;
         }
         if due >= end {
             break;
         }
+        tokio::time::sleep_until(due.into()).await;
         let key = if writes.keys > 0 { random.next() % writes.keys } else { write };
-        client.exchange(template.fill(key, &mut random)).await?;
-        times.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
+        client.exchange(template.fill(writes.first + key, &mut random)).await?;
+        let fit = |time: u128| u32::try_from(time).unwrap_or(u32::MAX);
+        times.push((fit(began.elapsed().as_millis()), fit(due.elapsed().as_micros())));
     }
     Ok(times)
 }
@@ -142,7 +176,7 @@ impl Template {
         const DIGITS: &str = "########";
         let noise = "~".repeat(bytes.next_multiple_of(16));
         let item = format!(r#"{{"pk":{{"S":"item-{DIGITS}"}},"noise":{{"S":"{noise}"}}}}"#);
-        let table = dynamo::TABLE;
+        let table = dynamo::TABLE.name;
         let body = format!(r#"{{"TableName":"{table}","Item":{item}}}"#);
         let request = dynamo::request("PutItem", &body);
         let key = request.find(DIGITS).context("a key")?;
@@ -160,24 +194,5 @@ impl Template {
             }
         }
         &self.request
-    }
-}
-
-impl Measured {
-    /// Says what was measured to the process that started this one.
-    pub(crate) fn print(times_us: &mut [u32], took: Duration) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let (p50, p99) = (percentile(times_us, 500), percentile(times_us, 990));
-        let took = took.as_secs_f64();
-        writeln!(std::io::stdout(), "{} {took} {p50} {p99}", times_us.len())?;
-        Ok(())
-    }
-
-    /// What [`Measured::print`] said.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let values: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [requests, seconds, p50_us, p99_us] = values[..] else { anyhow::bail!("said {text}") };
-        let (p50_ms, p99_ms) = (p50_us / 1000.0, p99_us / 1000.0);
-        Ok(Self { requests, per_s: requests / seconds, p50_ms, p99_ms })
     }
 }

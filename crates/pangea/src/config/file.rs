@@ -103,6 +103,7 @@ pub(super) struct Replication {
 #[serde(deny_unknown_fields)]
 pub(super) struct Streams {
     pub(super) shard_s: Option<Whole>,
+    pub(super) kept_s: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,6 +16,7 @@ mod file;
 mod network;
 mod problem;
 mod replication;
+mod streams;
 mod topology;
 
 #[cfg(test)]
@@ -27,9 +28,10 @@ pub use credential::{Allow, Credential};
 pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use replication::{Compression, Replication};
+pub use streams::Streams;
 pub use topology::{
     Clock, Edge, Expiry, Faults, Health, Ledger, Link, Network, Objectives, Record, Region,
-    Restart, Routing, Service, Storage, Streams, Table, Topology, Zone,
+    Restart, Routing, Service, Storage, Table, Topology, Zone,
 };
 
 /// The document behind `pangea up` without a file.

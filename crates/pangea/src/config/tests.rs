@@ -132,6 +132,21 @@ fn links_are_as_the_topology_says_or_otherwise() {
 }
 
 #[test]
+fn streams_are_kept_as_the_topology_says() {
+    let keep = |text: &str| {
+        let text = format!("{text}\n[[region]]\nname = 'a'");
+        let topology = parse("t", &text, &["/srv".into()]).expect("a valid document");
+        let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
+        assert_eq!(topology, again);
+        topology.streams.keep()
+    };
+    let usual = pangea_core::journal::Keep::default();
+    assert_eq!(keep(""), usual);
+    assert_eq!(keep("[streams]\nkept_s = 20").streamed_ms, 20_000);
+    assert_eq!(keep("[streams]\nkept_s = 20").history_ms, usual.history_ms);
+}
+
+#[test]
 fn an_engine_that_is_not_built_in_is_refused_with_what_builds_it() {
     let text = "[[region]]\nname = 'a'\nstorage.engine = 'rocksdb'";
     let parsed = parse("t", text, &["/srv".into()]);

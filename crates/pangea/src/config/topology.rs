@@ -7,11 +7,10 @@ use std::path::PathBuf;
 
 use pangea_core::catalog::{PREFIX, Tags};
 use pangea_core::id::RegionSlot;
-use pangea_core::journal::SHARD_MS;
 use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
-use super::{Cidr, Credential, Replication};
+use super::{Cidr, Credential, Replication, Streams};
 use crate::storage::{EngineKind, EngineOptions};
 
 /// A whole deployment. See the [module](super) for what is always true of one.
@@ -252,26 +251,6 @@ impl Ledger {
             age_ms: self.retention_days.saturating_mul(day_ms),
             bytes: self.size_mb_max.saturating_mul(1024 * 1024),
         }
-    }
-}
-
-/// How change streams are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Streams {
-    /// How long a shard takes records, in seconds. It tells the names of shards: readers that
-    /// remember them begin anew when it is changed. Default: 14,400.
-    pub shard_s: u64,
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        Self { shard_s: SHARD_MS / 1000 }
-    }
-}
-
-impl Streams {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
     }
 }
 

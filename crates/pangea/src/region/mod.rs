@@ -245,6 +245,7 @@ fn node_of(
 ) -> Config {
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
+    node.journal = topology.streams.keep();
     node.collect = Some(Collect {
         cold_after_ms: topology.replication.cold_after_s.saturating_mul(1000),
         ..Collect::default()

@@ -20,9 +20,9 @@ use super::file::{self, Document, Text};
 use super::problem::{self, Problem, Source};
 use super::topology::{
     Clock, Edge, Expiry, Faults, Health, Ledger, Link, Network, Objectives, Record, Region,
-    Restart, Routing, Storage, Streams, Table, Topology, Zone,
+    Restart, Routing, Storage, Table, Topology, Zone,
 };
-use super::{Cidr, Error};
+use super::{Cidr, Error, Streams};
 use crate::storage::EngineKind;
 pub(super) use services::placeholders;
 use values::UNBOUNDED;
@@ -380,7 +380,10 @@ impl<'a> Checker<'a> {
 
     fn streams(&mut self, streams: &file::Streams) -> Streams {
         let default = Streams::default();
-        Streams { shard_s: self.number(streams.shard_s.as_ref(), default.shard_s, 1..=86_400) }
+        Streams {
+            shard_s: self.number(streams.shard_s.as_ref(), default.shard_s, 1..=86_400),
+            kept_s: self.number(streams.kept_s.as_ref(), default.kept_s, 1..=86_400),
+        }
     }
 
     fn expiry(&mut self, ttl: &file::Expiry) -> Expiry {

@@ -17,7 +17,7 @@ use pangea_codec::dynamo::streams::{
 use pangea_codec::dynamo::table::stream_label;
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::item::item_size;
-use pangea_core::journal::{Record, STREAM_KEPT_MS, Shard, Stream, moment_of, sequence_at};
+use pangea_core::journal::{Record, Shard, Stream, moment_of, sequence_at};
 
 use super::store_fault;
 use crate::region::Region;
@@ -109,6 +109,11 @@ fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, Ap
     Ok(streams::iterator(&iterator))
 }
 
+/// The first sequence that is still kept at a moment.
+fn kept_from(region: &Region, now_ms: u64) -> u64 {
+    sequence_at(now_ms.saturating_sub(region.topology.streams.kept_ms()))
+}
+
 /// The sequence, if it is one of the shard and still kept.
 fn placed(
     region: &Region,
@@ -119,7 +124,7 @@ fn placed(
         return Err(ApiError::validation("Invalid SequenceNumber"));
     }
     // A shard's own beginning stands for the oldest record that is left.
-    if sequence != from && streams::is_gone(sequence, region.clock.now().wall_ms) {
+    if sequence != from && sequence < kept_from(region, region.clock.now().wall_ms) {
         return Err(streams::trimmed());
     }
     Ok(sequence)
@@ -152,10 +157,10 @@ fn records(region: &Region, get: &GetRecords) -> Result<Vec<u8>, ApiError> {
     let shard = shards.find(|shard| shard.from_ms == position.from_ms);
     let shard = shard.ok_or_else(streams::trimmed)?;
     let (from, until) = shard.sequences(&known.stream);
-    if position.next > from && streams::is_gone(position.next, now_ms) {
+    let kept = kept_from(region, now_ms);
+    if position.next > from && position.next < kept {
         return Err(streams::trimmed());
     }
-    let kept = sequence_at(now_ms.saturating_sub(STREAM_KEPT_MS));
     let start = position.next.max(from).max(kept);
     let page = page(&known, &view, (start, until), get.limit);
     let page = page.map_err(|fault| store_fault(region, fault))?;
@@ -237,7 +242,8 @@ fn shards(
     let journaled = view.journaled().map_err(|fault| store_fault(region, fault))?;
     let reached_ms = moment_of(journaled).max(now_ms.saturating_sub(GRACE_MS));
     let span_ms = region.topology.streams.shard_s.saturating_mul(1000);
-    Ok(stream.shards(span_ms, reached_ms, now_ms.saturating_sub(STREAM_KEPT_MS)))
+    let kept_ms = region.topology.streams.kept_ms();
+    Ok(stream.shards(span_ms, reached_ms, now_ms.saturating_sub(kept_ms)))
 }
 
 fn snapshot(region: &Region) -> Result<StoreView, ApiError> {
