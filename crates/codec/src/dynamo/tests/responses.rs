@@ -147,7 +147,8 @@ fn a_row_is_shown_as_the_item_in_it() {
         let rest = plain.attributes.expect("it is live");
         for capacity in [ReturnCapacity::None, ReturnCapacity::Total] {
             let detail = capacity;
-            let consumed = Consumed { table: "t".into(), units: 0.5, indexes: Vec::new(), detail };
+            let (table, indexes, kind) = ("t".into(), Vec::new(), UnitKind::Unnamed);
+            let consumed = Consumed { table, units: 0.5, indexes, detail, kind };
             let wanted = text(response::get_item(Some(&item), Some(&consumed)));
             for image in [Image::Row(rest), Image::Item(item.clone())] {
                 let shown = response::show(image, row.len()).expect("it is well formed");
