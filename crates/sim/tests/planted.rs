@@ -43,6 +43,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::CopiedWhileOthersLeave
         | Bug::LevelWithLostLog
         | Bug::LostLogTakesRows
+        | Bug::OverPassesOn
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
@@ -153,8 +154,8 @@ fn the_word_of_a_region_that_lost_its_log_is_found() {
 }
 
 #[test]
-fn a_region_without_its_log_that_takes_rows_is_found() {
-    check_from(4_801, Bug::LostLogTakesRows, 100, &[Invariant::NothingVanishes]);
+fn a_life_that_is_over_and_passes_rows_on_is_found() {
+    check_from(15_781, Bug::OverPassesOn, 10, &[Invariant::Convergence]);
 }
 
 #[test]
@@ -344,6 +345,7 @@ fn survey() {
         Bug::CopiedWhileOthersLeave,
         Bug::LevelWithLostLog,
         Bug::LostLogTakesRows,
+        Bug::OverPassesOn,
         Bug::EmptyingIndexReady,
         Bug::JournalNotOnApply,
     ];

@@ -15,6 +15,8 @@ pub enum Bug {
     UnclaimedWaitsForEver,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
+    /// A region whose life is over passes on rows before its next life begins.
+    OverPassesOn,
     /// A region takes what the old life of an evicted one goes on to send.
     FenceForgotten,
     /// A region that comes back takes a life that it had before.

@@ -265,6 +265,16 @@ impl Feed {
         version.filter(|version| !has(version.stamp.origin))
     }
 
+    /// Whether this life of the region is over: it has nothing to pass on that others could tell
+    /// from what they have levelled, and its rows go when the next life begins.
+    fn is_over(&self, progress: &Progress) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(crate::node::Bug::OverPassesOn) {
+            return false;
+        }
+        !progress.catalog.membership().admits(self.me)
+    }
+
     /// One chunk of the table whose turn it is.
     ///
     /// The catalog that says that the peer holds the table is at least as old as `store`, and rows
@@ -281,7 +291,9 @@ impl Feed {
         // Of a table that it took over, the home is copying itself.
         let copying =
             held.is_some_and(|entry| everything && !progress.catalog.is_serving(entry, me));
-        if copying || (held.is_none() && !table.is_system()) {
+        // Of a life that is over others have levelled what they had, and ask for no older row.
+        let over = self.is_over(progress) && !table.is_system();
+        if copying || over || (held.is_none() && !table.is_system()) {
             let (rows, next, collected) = (Vec::new(), None, VersionVector::default());
             let ready = false;
             return Some(Frame::Copied(Copied {

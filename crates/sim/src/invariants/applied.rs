@@ -3,7 +3,8 @@
 //!
 //! Source: DESIGN.md, invariant 3; data-plane.md 2.10 and 3.3, 4. At every commit: every durable
 //! version of the origin up to the new place, of a table that the region holds whole, has been
-//! absorbed here, as it was or in the past of another, or has lost, which a ledger tells.
+//! absorbed here, as it was or in the past of another, or has lost, which a ledger tells. What was
+//! on a lost disk alone is nowhere to be had: a feed that withheld it has passed by.
 
 use pangea_core::id::{Origin, TableId};
 use pangea_core::time::Hlc;
@@ -84,6 +85,10 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         return Ok(());
     }
     let agree = over || agree(&sites[region], &sites[issued.region], key.table);
+    let id = oracle.items[issued.key].versions[issued.nth];
+    if oracle.perished.contains(&id) {
+        return Ok(());
+    }
     if !issued.durable || !agree || !sites[region].is_whole(key.table) {
         return Ok(());
     }

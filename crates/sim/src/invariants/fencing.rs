@@ -34,5 +34,7 @@ fn has(site: &Site, stamp: Stamp) -> Hlc {
     let voice = site.catalog.voices().get(&site.slot);
     let claimed = voice.and_then(|voice| voice.claims.get(&origin)).map(|claim| claim.newest);
     let named = durable.newest(origin).max(site.disk.visible.newest(origin));
-    durable.applied_of(origin).max(claimed.unwrap_or_default()).max(named)
+    // What it sent before its disk was lost may be on the way.
+    let sent = site.had.get(&origin).copied().unwrap_or_default();
+    durable.applied_of(origin).max(claimed.unwrap_or_default()).max(named).max(sent)
 }

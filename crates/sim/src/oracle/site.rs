@@ -21,6 +21,8 @@ pub(crate) struct Site {
     pub(crate) former: Vec<Origin>,
     pub(crate) lost: Vec<Origin>,
     pub(crate) disk: Disk,
+    /// The newest of each origin that lost disks had.
+    pub(crate) had: BTreeMap<Origin, Hlc>,
     /// The catalog as the durable rows have it.
     pub(crate) catalog: Catalog,
     /// Per item, what the durable ledger keeps: losers and what they had overwritten.
@@ -60,6 +62,7 @@ impl Site {
             former: Vec::new(),
             lost: Vec::new(),
             disk: Disk::new(origin),
+            had: BTreeMap::new(),
             catalog,
             ledgered: BTreeMap::new(),
             orphaned: BTreeMap::new(),
@@ -85,6 +88,11 @@ impl Site {
     /// The disk is gone; the process will begin on an empty one, in a life that it draws.
     pub(crate) fn lose_disk(&mut self, incarnation: u16, regions: usize) {
         self.lost.extend(self.former.iter().copied().chain([self.origin]));
+        let durable = &self.disk.durable;
+        for &origin in durable.applied.keys() {
+            let had = self.had.entry(origin).or_default();
+            *had = (*had).max(durable.applied_of(origin)).max(durable.newest(origin));
+        }
         self.disk = Disk::new(Origin::new(self.slot, incarnation));
         self.catalog = self.nothing_known(regions);
         (self.ledgered, self.orphaned) = (BTreeMap::new(), BTreeMap::new());

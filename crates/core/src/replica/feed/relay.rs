@@ -16,6 +16,9 @@ impl Feed {
     /// that a table's copy brought before their time; nothing is covered there.
     pub(super) fn relay(&mut self, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
         let (origin, (after, ask)) = self.relays.pop_first()?;
+        if self.is_over(progress) {
+            return None;
+        }
         let applied = progress.applied.get(&origin).copied().unwrap_or_default();
         let all = store.newest(origin).max(applied).max(after);
         let settled = after < applied;
