@@ -25,7 +25,7 @@ from botocore.serialize import RpcV2CBORSerializer
 from botocore.session import get_session
 
 from cluster import schema
-from support import REGIONS
+from support import REGIONS, eventually
 
 HOME, SECOND = REGIONS[:2]
 JSON = "application/x-amz-json-1.0"
@@ -417,6 +417,32 @@ def test_http2_is_spoken_to_those_who_begin_with_it(port):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
         stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         assert stream.recv(9, socket.MSG_WAITALL)[3] == 4
+
+
+def test_bodies_under_way_are_bounded(own_pangea):
+    """More than 32 clients that never end their bodies of 16 MB: memory does not follow."""
+    region, size = REGIONS[2], 16 << 20
+    port, pid = own_pangea.dynamodb[region], own_pangea.region(region)["pid"]
+    head = (f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {JSON}\r\n"
+            f"Content-Length: {size}\r\n\r\n").encode()
+
+    def peak():
+        status = open(f"/proc/{pid}/status", encoding="ascii").read()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) >> 10
+
+    before, held = peak(), []
+    for _ in range(36):
+        stream = socket.create_connection(("127.0.0.1", port), timeout=30)
+        stream.sendall(head)
+        stream.sendall(bytes(size - 1))
+        held.append(stream)
+    throttled = eventually(lambda: [answer for answer in [call(port, "ListTables", {})]
+                                    if answer.status == 400], "a refusal")[0]
+    assert throttled.json()["__type"].endswith("ThrottlingException")
+    assert peak() - before < 1024
+    for stream in held:
+        stream.close()
+    eventually(lambda: call(port, "ListTables", {}).status == 200, "room")
 
 
 # --- a defect ---------------------------------------------------------------------------------
