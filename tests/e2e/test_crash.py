@@ -59,7 +59,8 @@ def test_a_restore_goes_on_after_a_kill(own_pangea, table_name):
     with pangea.resource(home).Table(table_name).batch_writer() as batch:
         for key in range(1500):
             batch.put_item({"pk": str(key), "v": "x" * 500})
-    arn = client.create_backup(TableName=table_name, BackupName="kept")["BackupDetails"]["BackupArn"]
+    made = client.create_backup(TableName=table_name, BackupName="kept")
+    arn = made["BackupDetails"]["BackupArn"]
     eventually(lambda: client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
                ["BackupStatus"] == "AVAILABLE", "the backup")
     client.restore_table_from_backup(TargetTableName=target, BackupArn=arn)

@@ -1,9 +1,8 @@
 """Everything between the socket and the operation: raw HTTP as any client could send it."""
 
 import datetime
-import hashlib
-import hmac
 import gzip
+import hashlib
 import http.client
 import json
 import re
@@ -25,12 +24,11 @@ from botocore.serialize import RpcV2CBORSerializer
 from botocore.session import get_session
 
 from cluster import schema
-from support import REGIONS
+from support import REGIONS, eventually
+from wire import JSON, Answer, call, chunked, send, signed
 
 HOME, SECOND = REGIONS[:2]
-JSON = "application/x-amz-json-1.0"
 CORAL = "com.amazon.coral.service#"
-STREAMING = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 CBOR_1_1 = "application/x-amz-cbor-1.1"
 
 # A cluster of its own knows the key that all other tests use, and one that may do little.
@@ -49,54 +47,6 @@ access_key = "former"
 secret = "sesame"
 expires = "20200101T000000Z"
 """]}
-
-
-class Answer:
-    """A response, as its bytes are."""
-
-    def __init__(self, response):
-        self.status, self.headers = response.status, response.headers
-        self.body = response.read()
-
-    def json(self):
-        return json.loads(self.body)
-
-    def error(self):
-        body = self.json()
-        return body["__type"], body.get("message", body.get("Message"))
-
-
-def send(port, method="POST", path="/", headers=None, body=b""):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
-    finally:
-        connection.close()
-
-
-def signed(port, operation, body, key=("pangea", "pangea"), at=None, headers=None, query=False):
-    """Path and headers of a request as botocore signs it, at another time than now if asked to."""
-    headers = {"X-Amz-Target": f"DynamoDB_20120810.{operation}", "Content-Type": JSON,
-               **(headers or {})}
-    request = AWSRequest("POST", f"http://127.0.0.1:{port}/", headers, body)
-    auth = (SigV4QueryAuth if query else SigV4Auth)(Credentials(*key), "dynamodb", HOME)
-    auth.add_auth(request)
-    if at:
-        request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
-        request.headers.replace_header("X-Amz-Date", request.context["timestamp"])
-        del request.headers["Authorization"]
-        text = auth.string_to_sign(request, auth.canonical_request(request))
-        auth._inject_signature_to_request(request, auth.signature(text, request))
-    path = request.url.split(f":{port}", 1)[1]
-    return path, dict(request.headers)
-
-
-def call(port, operation, body, **options):
-    extra = options.pop("unsigned", {})
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    path, headers = signed(port, operation, data, **options)
-    return send(port, "POST", path, {**headers, **extra}, data)
 
 
 @pytest.fixture
@@ -324,32 +274,6 @@ def test_requests_may_be_compressed(port):
         assert ask(data, encoding) == 500, (data, encoding)
 
 
-def chunked(port, operation, body, broken=False):
-    """A request whose body is signed chunk by chunk."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{now[:8]}/{HOME}/dynamodb/aws4_request"
-    named = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": STREAMING, "x-amz-date": now,
-             "x-amz-decoded-content-length": str(len(body)),
-             "x-amz-target": f"DynamoDB_20120810.{operation}"}
-    key, names = b"AWS4pangea", ";".join(sorted(named))
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    digest = lambda data: hashlib.sha256(data).hexdigest()
-    sign = lambda *lines: hmac.new(key, "\n".join(lines).encode(), "sha256").hexdigest()
-    lines = [f"{name}:{value}" for name, value in sorted(named.items())]
-    canonical = "\n".join(["POST", "/", "", *lines, "", names, STREAMING])
-    last = sign("AWS4-HMAC-SHA256", now, scope, digest(canonical.encode()))
-    authorization = (f"AWS4-HMAC-SHA256 Credential=pangea/{scope}, SignedHeaders={names}, "
-                     f"Signature={last}")
-    sent = b""
-    for piece in (body[:5], body[5:], b""):
-        last = sign("AWS4-HMAC-SHA256-PAYLOAD", now, scope, last, digest(b""), digest(piece))
-        sent += b"%x;chunk-signature=%s\r\n%s\r\n" % (len(piece), last.encode(), piece)
-    headers = {**named, "Authorization": authorization, "Content-Type": JSON,
-               "Content-Encoding": "aws-chunked"}
-    return send(port, headers=headers, body=sent.replace(b"1", b"2") if broken else sent)
-
-
 @pytest.mark.strict
 def test_requests_may_come_in_signed_chunks(port):
     assert chunked(port, "ListTables", b'{"Limit":1}').status == 200
@@ -417,6 +341,32 @@ def test_http2_is_spoken_to_those_who_begin_with_it(port):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
         stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         assert stream.recv(9, socket.MSG_WAITALL)[3] == 4
+
+
+def test_bodies_under_way_are_bounded(own_pangea):
+    """More than 32 clients that never end their bodies of 16 MB: memory does not follow."""
+    region, size = REGIONS[2], 16 << 20
+    port, pid = own_pangea.dynamodb[region], own_pangea.region(region)["pid"]
+    head = (f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {JSON}\r\n"
+            f"Content-Length: {size}\r\n\r\n").encode()
+
+    def peak():
+        status = open(f"/proc/{pid}/status", encoding="ascii").read()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) >> 10
+
+    before, held = peak(), []
+    for _ in range(36):
+        stream = socket.create_connection(("127.0.0.1", port), timeout=30)
+        stream.sendall(head)
+        stream.sendall(bytes(size - 1))
+        held.append(stream)
+    throttled = eventually(lambda: [answer for answer in [call(port, "ListTables", {})]
+                                    if answer.status == 400], "a refusal")[0]
+    assert throttled.json()["__type"].endswith("ThrottlingException")
+    assert peak() - before < 1024
+    for stream in held:
+        stream.close()
+    eventually(lambda: call(port, "ListTables", {}).status == 200, "room")
 
 
 # --- a defect ---------------------------------------------------------------------------------

@@ -343,3 +343,21 @@ fn unread(region: &Region, error: &BodyError) -> Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_is_bounded_and_given_back() {
+        let load = Load::default();
+        let enter = || load.enter().expect("there is room");
+        let mut all: Vec<Share<'_>> = (0..REQUESTS_MAX).map(|_| enter()).collect();
+        assert!(load.enter().is_none());
+        assert!(all[0].take(BODY_BYTES_MAX) && !all[1].take(1));
+        all.truncate(1);
+        assert!(!enter().take(1) && all[0].grow(BODY_BYTES_MAX), "what it holds is no more");
+        all.clear();
+        assert!(enter().take(BODY_BYTES_MAX));
+    }
+}
