@@ -22,7 +22,7 @@ pub const BATCH_STATEMENTS_MAX: usize = 25;
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Bytes of all values of one request's expressions together (DynamoDB: 2 MB).
 pub const EXPRESSION_VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Bytes of a placeholder in `ExpressionAttributeNames` or `Values`, its sign among them (DynamoDB).
+/// Bytes of a placeholder in `ExpressionAttributeNames` or `Values`, with its sign (DynamoDB).
 pub const PLACEHOLDER_BYTES_MAX: usize = 255;
 /// Bytes of the name of an attribute, at any depth (DynamoDB).
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 65_535;

@@ -15,8 +15,8 @@ use crate::membership::Membership;
 /// the entry anew, and serves by the state of its replica as before; being home means that it alone
 /// changes the entry. Where no holder is left, those count that still have rows (`left`): they were
 /// leaving, and what they wrote last may be nowhere else; so does each of them where placement
-/// keeps some items from all holders that are whole. A table that nobody else has keeps its home: its rows are
-/// there alone.
+/// keeps some items from all holders that are whole. A table that nobody else has keeps its home:
+/// its rows are there alone.
 pub(super) fn masked(
     entry: &TableEntry,
     membership: &Membership,

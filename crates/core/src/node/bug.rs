@@ -11,7 +11,7 @@ pub enum Bug {
     RelayTrusted,
     /// Tombstones are dropped before the regions have levelled what they have of one that is gone.
     CollectedBeforeLevelling,
-    /// What rows have seen of a life that is over, beyond what anyone has of it, waits to be stable.
+    /// What rows have seen of a life that is over, and nobody has of it, waits to be stable.
     UnclaimedWaitsForEver,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
