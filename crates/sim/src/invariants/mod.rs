@@ -45,8 +45,8 @@ pub enum Invariant {
     Merged,
     /// 8 of the data plane's: a session reads its own writes and never goes back.
     Session,
-    /// 8 and 9 of the data plane's: of tables in groups, nobody sees an effect without what it rests
-    /// on, or a part of a transaction.
+    /// 8 and 9 of the data plane's: of tables in groups, nobody sees an effect without what it
+    /// rests on, or a part of a transaction.
     Group,
     /// A write is in as many regions as its client was told.
     Durability,
