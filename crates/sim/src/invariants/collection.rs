@@ -3,8 +3,8 @@
 //!
 //! Source: data-plane.md 2.1 (prune VVs), 2.7 and 3.3, 12 and 19. When a region drops a tombstone,
 //! or forgets what a row has seen, no version is on its way to it, or will be, whose writer had not
-//! seen it; one that was on a lost disk alone will not be. At rest, where the seed collects, no replica has tombstones, and rows of one version
-//! that are cold know its stamp alone.
+//! seen it; one that was on a lost disk alone will not be. At rest, where the seed collects, no
+//! replica has tombstones, and rows of one version that are cold know its stamp alone.
 
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;

@@ -44,8 +44,8 @@ pub(super) async fn change(
 pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiError> {
     let catalog = region.catalog();
     let Some(entry) = catalog.find(region.slot, &resource.table) else {
-        // What a table looks like that is not there or another's. (The service tells its own account
-        // `ResourceNotFoundException`; clients that make up an account make up this one.)
+        // What a table looks like that is not there or another's. (The service tells its own
+        // account `ResourceNotFoundException`; clients that make up an account make up this one.)
         let text = format!(
             "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
              dynamodb:ListTagsOfResource on resource: {}",
