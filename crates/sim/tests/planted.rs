@@ -289,7 +289,7 @@ fn an_acknowledgement_that_nobody_gave_is_found() {
 
 #[test]
 fn a_withheld_displaced_version_is_found() {
-    check(Bug::DisplacedWithheld, 200, &[Invariant::Applied, Invariant::Durability]);
+    check(Bug::DisplacedWithheld, 2000, &[Invariant::Applied, Invariant::Durability]);
 }
 
 #[test]
