@@ -6,11 +6,10 @@ mod cuts;
 mod expire;
 mod journal;
 mod relay;
-mod stage;
 mod transact;
 
 use std::boxed::Box;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::vec;
 
 use super::*;
@@ -182,15 +181,6 @@ impl Region {
     }
 
     fn create_as(&mut self, ms: u64, name: &str, stream: Option<StreamView>) -> TableId {
-        self.create_with(ms, (name, stream), BTreeMap::new())
-    }
-
-    fn create_with(
-        &mut self,
-        ms: u64,
-        (name, stream): (&str, Option<StreamView>),
-        tags: BTreeMap<String, String>,
-    ) -> TableId {
         let schema = Schema {
             partition: KeyAttribute { name: "id".to_string(), kind: KeyKind::S },
             sort: None,
@@ -203,7 +193,7 @@ impl Region {
             stream,
             on_demand: true,
             deletion_protection: false,
-            tags,
+            tags: BTreeMap::new(),
             module: None,
         };
         let change = Box::new(Change::Create(new));
