@@ -3,6 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
+from cluster import Cluster
 from support import REGIONS, eventually
 
 HOME, SECOND, _ = REGIONS
@@ -183,3 +184,33 @@ def test_iterators_begin_where_they_are_told(own_pangea):
     assert refused(streams.get_records, ShardIterator="x" * 60) == "ValidationException"
     assert refused(streams.describe_stream, StreamArn=arn.replace("begun", "gone")) \
         == "ResourceNotFoundException"
+
+
+def test_records_go_when_their_time_is_over(tmp_path):
+    cluster = Cluster(tmp_path, shop=False, extra=["[streams]", "shard_s = 1", "kept_s = 5"])
+    try:
+        cluster.start()
+        arn, streams = create(cluster, "short"), cluster.client(HOME, service="dynamodbstreams")
+        put(cluster, HOME, "short", "old", "1")
+        first = shards(streams, arn)[0]["ShardId"]
+        written = iter(range(10 ** 6))
+
+        def gone():
+            put(cluster, HOME, "short", "new", str(next(written)))
+            try:
+                keys = {key for _, key, _, _ in told(walk(streams, arn))}
+            except ClientError as error:
+                # A shard went between two calls.
+                assert error.response["Error"]["Code"] in {
+                    "ResourceNotFoundException", "TrimmedDataAccessException"}
+                return None
+            return "old" not in keys and keys
+
+        assert eventually(gone, "the end of the record", pause=0.5) == {"new"}
+        # It had room for a second more.
+        listed = lambda: [one["ShardId"] for one in shards(streams, arn, page=100)]
+        eventually(lambda: first not in listed(), "the end of its shard")
+        assert refused(streams.get_shard_iterator, StreamArn=arn, ShardId=first,
+                       ShardIteratorType="TRIM_HORIZON") == "ResourceNotFoundException"
+    finally:
+        cluster.stop()

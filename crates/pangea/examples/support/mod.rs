@@ -34,7 +34,9 @@ pub(crate) fn progress(text: &str) {
 /// The middle one, because one of three rounds may be disturbed by the machine's other work.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
+    // Of an even number, between the two in the middle: neither is nearer than the other.
+    f64::midpoint(values[last / 2], values[values.len() / 2])
 }
 
 /// The value below which a share of all lies; sorts them.
