@@ -22,6 +22,7 @@ fn main() -> std::io::Result<()> {
         Some("collection") => Some(Focus::Collection),
         Some("joining") => Some(Focus::Joining),
         Some("repair") => Some(Focus::Repair),
+        Some("groups") => Some(Focus::Groups),
         Some("lifecycle") => Some(Focus::Lifecycle),
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! What a run is told, and what its seed decides: every seed has its own mix of faults, because a
 //! run with all of them at once hides what a few of them alone would show (swarm testing).
 
-use pangea_core::limits::FEED_ROWS_MAX;
+use pangea_core::limits::{FEED_ROWS_MAX, STAGE_BYTES_MAX};
 use pangea_core::node::Collect;
 
 use crate::rng::Rng;
@@ -33,6 +33,8 @@ pub enum Focus {
     Joining,
     /// Anti-entropy runs all the time, and rows rot; else in one seed of five or four.
     Repair,
+    /// Tables are in groups, and transactions are many; else in one seed of five.
+    Groups,
     /// Deletes are collected, regions die for good, and operators give them up and take them back;
     /// without this none does.
     Lifecycle,
@@ -112,6 +114,10 @@ pub(crate) struct Swarm {
     pub(crate) doom: Option<u64>,
     /// Regions that operators give up, alive or dead, one after the other or at once.
     pub(crate) evictions: u64,
+    /// Tables that are made before the faults start are in one group.
+    pub(crate) grouped: bool,
+    /// Bytes that may wait to be shown.
+    pub(crate) stage_bytes_max: usize,
     /// Two of the regions cannot reach each other until the faults end.
     pub(crate) severed: bool,
 }
@@ -184,6 +190,8 @@ impl Swarm {
             doom: None,
             evictions: 0,
             severed: rng.chance(100) && regions > 2,
+            grouped: false,
+            stage_bytes_max: STAGE_BYTES_MAX,
             collect: None,
             collects_late: None,
             deletes: 200,
@@ -231,6 +239,7 @@ impl Swarm {
         let repairs = options.focus == Some(Focus::Repair);
         self.repair_gap_us = (rng.chance(200) | repairs).then(|| rng.pick(&[10_000, 60_000]));
         self.rots = rng.chance(250) | repairs;
+        self.draw_groups(&mut rng.fork("groups"), options);
         if rng.fork("functions").chance(80) {
             self.policy = "wasm".to_string();
         }
@@ -238,6 +247,23 @@ impl Swarm {
         if let Some(pangea_core::node::Bug::Crdt(bug)) = options.bug {
             // Clients of sessions only put.
             (self.policy, self.sessions) = (format!("crdt bug={bug:?}"), 0);
+        }
+    }
+
+    fn draw_groups(&mut self, rng: &mut Rng, options: &Options) {
+        let groups = options.focus == Some(Focus::Groups);
+        // While a log is lost and nobody has decided about it, what had seen more of it than
+        // others waits: that is no rest.
+        self.grouped = options.focus != Some(Focus::Lifecycle) && (rng.chance(200) | groups);
+        if !self.grouped {
+            return;
+        }
+        self.stage_bytes_max = rng.pick(&[STAGE_BYTES_MAX, STAGE_BYTES_MAX, 1_000]);
+        if groups {
+            self.tables = self.tables.max(2);
+            self.transactions = self.transactions.max(rng.pick(&[200, 400]));
+            self.keys = self.keys.max(3);
+            self.frame_rows = rng.pick(&[2, 3, self.frame_rows]);
         }
     }
 

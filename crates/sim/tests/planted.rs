@@ -48,6 +48,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly => Some(Focus::Groups),
         _ => None,
     };
     Options { focus, ..Options::default() }
@@ -296,6 +297,21 @@ fn peers_rows_that_are_not_in_the_journal_are_found() {
     check(Bug::JournalNotOnApply, 20, &[Invariant::Journal]);
 }
 
+#[test]
+fn rows_of_groups_that_are_shown_as_they_come_are_found() {
+    check(Bug::ExposedEarly, 50, &[Invariant::Group]);
+}
+
+#[test]
+fn cuts_that_are_shown_without_what_they_rest_on_are_found() {
+    check(Bug::NeedsIgnored, 200, &[Invariant::Group]);
+}
+
+#[test]
+fn tables_of_groups_that_are_served_too_early_are_found() {
+    check(Bug::ServedEarly, 500, &[Invariant::Group]);
+}
+
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
 #[ignore = "a survey for people, not a check"]
@@ -348,6 +364,9 @@ fn survey() {
         Bug::OverPassesOn,
         Bug::EmptyingIndexReady,
         Bug::JournalNotOnApply,
+        Bug::ExposedEarly,
+        Bug::NeedsIgnored,
+        Bug::ServedEarly,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

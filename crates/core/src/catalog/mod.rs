@@ -21,7 +21,7 @@ mod streams;
 pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, status_key};
 pub use settings::{
-    Crdt, DURABILITY, Foreign, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
+    Crdt, DURABILITY, Foreign, GROUP, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
 };
 
 use alloc::collections::BTreeMap;
@@ -150,6 +150,9 @@ pub enum ReplicaState {
         /// Regions whose rows are still to be copied.
         pending: Vec<RegionSlot>,
     },
+    /// Not serving for now: of a table of a group more was written elsewhere than this region can
+    /// take in at once, and readers would see it in parts.
+    Behind,
     /// Cannot be created.
     Failed {
         /// For the operator.
@@ -167,7 +170,7 @@ pub enum ReplicaState {
 impl ReplicaState {
     /// Whether the rows that the region ever had are there.
     const fn has_rows(&self) -> bool {
-        matches!(self, Self::Creating | Self::Active { .. } | Self::Leaving)
+        matches!(self, Self::Creating | Self::Active { .. } | Self::Behind | Self::Leaving)
     }
 }
 
@@ -207,6 +210,8 @@ pub struct Catalog {
     pub directory: Arc<Directory>,
     voices: Voices,
     membership: Membership,
+    /// Some table is, or was, in a group.
+    grouped: bool,
 }
 
 impl Catalog {
@@ -241,6 +246,7 @@ impl Catalog {
         match row::decode(key, attributes) {
             Some(row::Row::Entry(mut entry)) => {
                 entry.settings.bind(&self.directory);
+                self.grouped |= entry.settings.group.is_some();
                 let id = entry.id;
                 self.tables.insert(id, entry);
                 self.mask(id);
@@ -336,8 +342,29 @@ impl Catalog {
                 let state = self.state(entry, slot);
                 !entry.deleted && matches!(state, Some(ReplicaState::Active { .. }))
             }
-            None => entry.is_held_by(slot),
+            None => entry.is_held_by(slot) && !self.is_behind(entry, slot),
         }
+    }
+
+    /// Whether any table is, or was, in a group.
+    #[must_use]
+    pub const fn is_grouped(&self) -> bool {
+        self.grouped
+    }
+
+    /// The tables of groups that `slot` holds.
+    pub fn grouped_at(&self, slot: RegionSlot) -> impl Iterator<Item = &TableEntry> {
+        let tables = self.grouped.then(|| self.tables()).into_iter().flatten();
+        tables.filter(move |entry| entry.settings.group.is_some() && entry.is_held_by(slot))
+    }
+
+    /// Whether `slot` has interrupted its service of the table. A home that is no replica says so
+    /// in a status of no replica's life.
+    #[must_use]
+    pub fn is_behind(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        let since = entry.replica(slot).map_or(Hlc::ZERO, |replica| replica.since);
+        let status = self.status(entry.id, slot);
+        status.is_some_and(|it| it.since == since && it.state == ReplicaState::Behind)
     }
 
     /// Whether nothing of the table is missing at `slot`, as far as it has applied its peers' rows:
@@ -350,7 +377,8 @@ impl Catalog {
             }
             _ => false,
         };
-        entry.is_held_by(slot) && (entry.replica(slot).is_none() || nothing_pending)
+        let home = entry.replica(slot).is_none() && !self.is_behind(entry, slot);
+        entry.is_held_by(slot) && (home || nothing_pending)
     }
 
     /// The tables of which `slot` has everything that it has applied of region `writer`: not those
@@ -359,6 +387,7 @@ impl Catalog {
     pub fn whole_of(&self, slot: RegionSlot, writer: RegionSlot) -> Vec<TableId> {
         let whole = |entry: &&TableEntry| match self.state(entry, slot) {
             Some(ReplicaState::Active { pending }) => !pending.contains(&writer),
+            Some(ReplicaState::Behind) => true,
             Some(_) => false,
             None => entry.home == slot && entry.replica(slot).is_none(),
         };
@@ -440,7 +469,9 @@ impl Catalog {
     pub fn replicas(&self, entry: &TableEntry) -> Vec<(RegionSlot, ReplicaView)> {
         let mut views = Vec::new();
         if entry.replica(entry.home).is_none() {
-            views.push((entry.home, ReplicaView::Active));
+            let behind = self.is_behind(entry, entry.home);
+            let view = if behind { ReplicaView::Creating } else { ReplicaView::Active };
+            views.push((entry.home, view));
         }
         for spec in &entry.replicas {
             let view = (spec.slot, view_of(self.state(entry, spec.slot)));
@@ -514,7 +545,7 @@ pub fn entry_in(store: &impl Snapshot, table: TableId) -> Option<TableEntry> {
 
 fn view_of(state: Option<&ReplicaState>) -> ReplicaView {
     match state {
-        None | Some(ReplicaState::Creating) => ReplicaView::Creating,
+        None | Some(ReplicaState::Creating | ReplicaState::Behind) => ReplicaView::Creating,
         Some(ReplicaState::Active { .. }) => ReplicaView::Active,
         Some(ReplicaState::Failed { reason }) => ReplicaView::Failed(reason.clone()),
         Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {

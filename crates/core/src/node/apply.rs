@@ -152,7 +152,7 @@ impl Node {
         &mut self,
         now: Now,
         from: RegionSlot,
-        frame: Rows,
+        mut frame: Rows,
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
@@ -169,7 +169,8 @@ impl Node {
         }
         link.held_until_ms = None;
         let mut txn = Txn::new(store);
-        let Rows { origin, through, end, mut rows, applied, sent_wall_ms, .. } = frame;
+        let (origin, through, end) = (frame.origin, frame.through, frame.end);
+        let mut rows = core::mem::take(&mut frame.rows);
         let (cut, is_last) = (self.places.cut(origin), through == end);
         if through <= cut {
             // All of it is here; what stands for other versions may have been collected since.
@@ -182,13 +183,23 @@ impl Node {
         // Up to the cut all is here; behind it a row of a newer state does not make up for an
         // older one, so that what was reached is no reason to leave a row out.
         for row in rows.into_iter().filter(|row| !(row.is_of(origin) && row.hlc() <= cut)) {
-            self.merge_row(now, &mut txn, row, effects);
+            if self.is_staged(&row) {
+                self.stage_row(origin, row);
+            } else {
+                self.merge_row(now, &mut txn, row, effects);
+            }
         }
         if blocked {
             self.wait_for_catalog(from, effects);
             self.places.reach(origin, reached.unwrap_or_default(), end);
             return self.persist_rows(txn, effects);
         }
+        if self.stages(origin) {
+            self.receive_staged(now, from, &frame, &mut txn, effects);
+            self.persist_rows(txn, effects);
+            return self.tell_exposed(effects);
+        }
+        let Rows { applied, sent_wall_ms, .. } = frame;
         if let Some(cut) = self.reach_through(origin, through, end) {
             txn.batch.applied.insert(origin, cut);
         }
@@ -270,7 +281,7 @@ impl Node {
         }
     }
 
-    fn note_acknowledged(
+    pub(super) fn note_acknowledged(
         &mut self,
         from: RegionSlot,
         origin: Origin,
@@ -305,7 +316,12 @@ impl Node {
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_out_of_band(&self, _from: RegionSlot, _frame: &Rows) {}
     /// What a frame told counts when all that came with it and before is durable.
-    fn tell_when_settled(&mut self, peer: RegionSlot, visible_ms: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn tell_when_settled(
+        &mut self,
+        peer: RegionSlot,
+        visible_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let link = self.links.get(&peer);
         let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
         #[cfg(feature = "planted-bugs")]
@@ -507,7 +523,7 @@ impl Node {
     /// that was durable when this node began, and older than all that it issued since.
     ///
     /// A life that is over by decision, because this one came after it, is no surprise.
-    fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+    pub(super) fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
         let Some(link) = self.links.get(&from).filter(|_| self.lost.is_none()) else { return };
         let (durable, first) = self.began;
         let membership = self.catalog.membership();

@@ -91,4 +91,10 @@ pub enum Bug {
     EmptyingIndexReady,
     /// Peers' rows are not in the journal.
     JournalNotOnApply,
+    /// Rows of tables in groups are shown as they come.
+    ExposedEarly,
+    /// Cuts are shown without what they rest on.
+    NeedsIgnored,
+    /// Tables of groups are served before all of them is of one state.
+    ServedEarly,
 }

@@ -124,7 +124,7 @@ impl Node {
                 let all_there = pending.iter().all(|donor| donors.contains(donor));
                 self.copy_from(entry.id, if all_there { pending } else { donors });
             }
-            Some(ReplicaState::Failed { .. }) => {}
+            Some(ReplicaState::Failed { .. } | ReplicaState::Behind) => {}
             // Rows were not kept in the meantime.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
@@ -215,7 +215,7 @@ impl Node {
         held.find(|other| other.id != entry.id && other.name == entry.name).map(|other| other.id)
     }
 
-    fn put_status<S: Snapshot>(
+    pub(super) fn put_status<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
@@ -298,6 +298,7 @@ impl Node {
         let mut txn = Txn::new(store);
         for row in frame.rows {
             if !self.is_beyond_cut(from, row.version.stamp) {
+                self.note_ahead(&row);
                 self.merge_row(now, &mut txn, row, effects);
             }
         }
@@ -335,8 +336,13 @@ impl Node {
         found.map(|(&(of, _), copy)| (of, copy))
     }
 
+    /// Whether copies of the table are under way, or wait to be counted.
+    pub(super) fn has_copies(&self, table: TableId) -> bool {
+        self.copies.keys().any(|(of, _)| *of == table)
+    }
+
     /// Starts serving when everything reachable is here; shortens the list of what is not.
-    fn conclude_copies<S: Snapshot>(
+    pub(super) fn conclude_copies<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
@@ -351,13 +357,14 @@ impl Node {
             self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done)
         {
             let up = self.links.get(&donor).is_some_and(|link| link.up);
-            waits |= up || donor == entry.home;
+            waits |= up || donor == entry.home || entry.settings.group.is_some();
             pending.push(donor);
         }
+        waits |= entry.settings.group.is_some() && !self.is_clear(txn.store);
         let state = self.catalog.state(&entry, me).cloned();
         let next = ReplicaState::Active { pending };
         let serving = matches!(state, Some(ReplicaState::Active { .. }));
-        let failed = matches!(state, Some(ReplicaState::Failed { .. }));
+        let failed = matches!(state, Some(ReplicaState::Failed { .. } | ReplicaState::Behind));
         if failed || (waits && !serving) || state.as_ref() == Some(&next) {
             return;
         }

@@ -74,6 +74,9 @@ fn best(sites: &[Site], origin: Origin) -> Hlc {
 
 /// Why a table's replicas are not yet as they shall be.
 fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
+    if site.catalog.is_behind(entry, entry.home) {
+        return Some(format!("{} sees {} not served at its home", site.slot, entry.id));
+    }
     for spec in &entry.replicas {
         match site.catalog.state(entry, spec.slot) {
             Some(ReplicaState::Failed { .. }) => {}

@@ -19,7 +19,7 @@ impl World {
     pub(super) fn found(&mut self) -> Checked {
         for table in 0..self.swarm.tables {
             let region = self.gaps.index(self.regions.len());
-            let change = create(format!("w{table}"), &self.swarm.policy);
+            let change = create(format!("w{table}"), &self.swarm.policy, self.swarm.grouped);
             self.define(region, change)?;
         }
         let warm_us = if self.swarm.warm { WARM_US } else { self.gaps.range(0, WARM_US / 2) };

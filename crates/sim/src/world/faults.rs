@@ -4,7 +4,7 @@ use pangea_core::node::Directive;
 use pangea_core::replica::Acked;
 
 use super::{Event, Phase, World};
-use crate::invariants::{Checked, durable_ack};
+use crate::invariants::{Checked, durable_ack, group};
 use crate::options::Focus;
 use crate::workload::slot;
 
@@ -236,6 +236,9 @@ impl World {
         // What it starts with is durable, so all of it may be told; what was told before stays
         // told.
         self.sites[region].live(node.origin());
+        if self.swarm.grouped {
+            self.sites[region].shown = group::recalled(&self.oracle, &self.sites[region]);
+        }
         let closed = node.progress().closed;
         self.sites[region].closed = self.sites[region].closed.max(closed);
         here.published = Some(node.progress());
