@@ -158,8 +158,8 @@ pub enum ReplicaState {
         /// For the operator.
         reason: String,
     },
-    /// The wish for it is gone: rows are not kept any more, and dropped when others have them. If
-    /// it is wished for again before its region knew, it begins anew.
+    /// The wish for it is gone: rows are dropped when others have what was here by then, and kept
+    /// as they come until that. If it is wished for again before its region knew, it begins anew.
     Leaving,
     /// Others have all that was here, and rows are being dropped: there is no way back.
     Dropping,
@@ -509,7 +509,7 @@ impl Catalog {
         entry.is_held_by(origin.slot()) && self.membership.admits(origin)
     }
 
-    /// Whether a region that receives a row of the table shall keep it.
+    /// Whether a region shall have a row of the table that it receives.
     #[must_use]
     pub fn may_receive(
         &self,
@@ -518,17 +518,39 @@ impl Catalog {
         key: &PrimaryKey,
         place: Place,
     ) -> bool {
-        let held = |id| {
-            self.get(id).is_some_and(|entry| {
-                let placement = &entry.settings.placement;
-                entry.is_held_by(to) && placement.allows(&self.directory, place, to)
-            })
+        let held = |entry: &TableEntry| entry.is_held_by(to);
+        self.is_row_of(to, (table, key, place), held)
+    }
+
+    /// Whether a region keeps a row of the table that it receives: it shall have it, or it is
+    /// leaving the table and has not begun to drop what it has.
+    ///
+    /// Until its region has said in band that a replica is leaving, others count on what it
+    /// acknowledges; and where all others are given up before that, it holds the table again.
+    #[must_use]
+    pub fn keeps(&self, at: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
+        let left = |entry: &TableEntry| {
+            let status = self.status(entry.id, at);
+            !entry.deleted && status.is_some_and(|status| status.state.has_rows())
         };
-        match table {
-            TableId::CATALOG => true,
-            TableId::LEDGER => ledger::table_of(key).is_some_and(held),
-            other => held(other),
-        }
+        let kept = |entry: &TableEntry| entry.is_held_by(at) || left(entry);
+        self.is_row_of(at, (table, key, place), kept)
+    }
+
+    /// Whether a row is one of the catalog, or of a table like that which the region may have.
+    fn is_row_of(
+        &self,
+        slot: RegionSlot,
+        (table, key, place): (TableId, &PrimaryKey, Place),
+        is_like: impl Fn(&TableEntry) -> bool,
+    ) -> bool {
+        let table = match table {
+            TableId::CATALOG => return true,
+            TableId::LEDGER => ledger::table_of(key),
+            other => Some(other),
+        };
+        let entry = table.and_then(|table| self.get(table)).filter(|entry| is_like(entry));
+        entry.is_some_and(|it| it.settings.placement.allows(&self.directory, place, slot))
     }
 }
 

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
-use crate::id::{Origin, RegionSlot, TableId};
+use crate::id::{Origin, Place, RegionSlot, TableId};
+use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::membership::{self, Voice};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
@@ -56,7 +57,8 @@ impl Node {
         if self.heard {
             self.drive_membership(now, store, effects);
         }
-        // What this region does not hold any more, it says before it leaves a row of it out.
+        // What this region does not hold any more, it says before it takes in more of it, so that
+        // nobody counts on what it will drop.
         if !self.over && !self.reconciled {
             self.reconcile(now, store, effects);
         }
@@ -384,7 +386,7 @@ impl Node {
         }
         // A table that this region does not know to hold is copied whole once it does.
         let place = version.origins.place;
-        if !self.catalog.may_receive(self.config.slot, key.table, &key.primary, place) {
+        if !self.keeps(&key, place) {
             return;
         }
         let settings = self.settings_of(key.table);
@@ -447,6 +449,16 @@ impl Node {
             return false;
         }
         self.lost.is_some()
+    }
+
+    /// Whether this region keeps the row.
+    fn keeps(&self, key: &ItemKey, place: Place) -> bool {
+        let me = self.config.slot;
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LeavesRowsOut) {
+            return self.catalog.may_receive(me, key.table, &key.primary, place);
+        }
+        self.catalog.keeps(me, key.table, &key.primary, place)
     }
 
     /// The pairs that readers do not see resolved: none unless the merge function has no result.

@@ -59,6 +59,8 @@ pub enum Bug {
     LostLogTakesRows,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
+    /// A region leaves out rows of a table from when it hears that it shall leave it.
+    LeavesRowsOut,
     /// Replicas that are leaving need not have acknowledged what is collected.
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.

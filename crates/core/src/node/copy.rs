@@ -39,8 +39,8 @@ pub(super) struct Copy {
 /// A table whose rows this region is about to drop.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// What the holders must have applied first: all that this region may have of anyone's rows,
-    /// because another that wrote some may be gone.
+    /// What the holders must have applied first: all that this region had of anyone's rows when it
+    /// said that it leaves, because another that wrote some may be gone.
     cut: Applied,
 }
 
@@ -125,7 +125,7 @@ impl Node {
                 self.copy_from(entry.id, if all_there { pending } else { donors });
             }
             Some(ReplicaState::Failed { .. } | ReplicaState::Behind) => {}
-            // Rows were not kept in the meantime.
+            // What others wrote since it began to leave was not all meant for it.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
                     Some(id) => {
@@ -192,8 +192,8 @@ impl Node {
         inherited.any(|entry| self.catalog.is_whole(entry, self.config.slot)) && self.has_levelled()
     }
 
-    /// In the batch after the one by which this region heard of it: in band, that is before any
-    /// acknowledgement of a row that it did not take in any more.
+    /// In the batch after the one by which this region heard of it: in band, so that others count
+    /// on no more than what the cut has.
     fn say_leaving<S: Snapshot>(
         &mut self,
         now: Now,
@@ -430,7 +430,10 @@ impl Node {
         // One whose log was lost acknowledges what its present life was sent, and has dropped.
         let level = |slot| {
             let speaks = !self.has_two_lives(slot) || self.planted_belief();
-            speaks && cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc))
+            let claims = self.claims.iter().map(|(origin, claim)| (origin, &claim.newest));
+            // Rows of a life that is over come from this region now, whenever they came to it.
+            let over = claims.filter(|(of, _)| self.catalog.may_have_rows_of(entry, **of));
+            speaks && cut.iter().chain(over).all(|(&origin, &hlc)| has(slot, origin, hlc))
         };
         entry.deleted || entry.holders().all(level)
     }

@@ -224,9 +224,10 @@ impl Node {
         self.stage.pass((peer, origin), row);
     }
 
-    /// Whether any table of this region is in a group.
+    /// Whether any table of this region is in a group, or was when rows came that wait.
     pub(super) fn shows_groups(&self) -> bool {
-        self.catalog.grouped_at(self.config.slot).next().is_some()
+        let waits = !self.stage.feeds.is_empty() || !self.stage.passed.is_empty();
+        waits || self.catalog.grouped_at(self.config.slot).next().is_some()
     }
 
     /// Whether the place in the origin's feed moves by what is shown, and not by what comes.
