@@ -264,6 +264,11 @@ impl Swarm {
             self.transactions = self.transactions.max(rng.pick(&[200, 400]));
             self.keys = self.keys.max(3);
             self.frame_rows = rng.pick(&[2, 3, self.frame_rows]);
+            if rng.chance(250) {
+                // Replicas are taken away whose regions' word counts, while rows wait in them.
+                (self.churn, self.wide, self.one_replica) = (250, 1_000, false);
+                self.severed = self.regions > 2;
+            }
         }
     }
 

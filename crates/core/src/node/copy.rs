@@ -425,7 +425,7 @@ impl Node {
         let has = |slot: RegionSlot, origin: Origin, hlc: Hlc| {
             let own = origin.slot() == slot && membership.admits(origin);
             let applied = self.links.get(&slot).and_then(|link| link.applied.get(&origin));
-            own || applied.is_some_and(|applied| *applied >= hlc)
+            own || applied.copied().unwrap_or_default() >= hlc
         };
         // One whose log was lost acknowledges what its present life was sent, and has dropped.
         let level = |slot| {

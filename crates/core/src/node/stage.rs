@@ -266,46 +266,48 @@ impl Node {
     }
 
     /// Whether all that readers would see of the tables is whole: nothing was merged ahead of what
-    /// was shown, and nobody's life is being levelled.
+    /// was shown, what was shown while it named no table in a group rests on nothing that is
+    /// missing, and nobody's life is being levelled.
     pub(super) fn is_clear(&mut self, store: &impl Snapshot) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::ServedEarly) {
             return true;
         }
-        if !self.recall_owed(store) || !self.has_levelled() {
+        if !self.has_heard_all() || !self.has_levelled() {
             return false;
         }
+        self.recall_owed(store);
         let membership = self.catalog.membership();
-        let owed = self.stage.owed.iter().filter(|(origin, _)| **origin != self.me);
-        let mut owed = owed.filter(|(origin, _)| membership.admits(**origin));
-        owed.all(|(&origin, &hlc)| self.place_of(origin) >= hlc)
+        let rests_on = self.links.values().flat_map(|link| &link.applied);
+        let mut needed = self.stage.owed.iter().chain(rests_on);
+        needed.all(|(&origin, &hlc)| {
+            origin == self.me || !membership.admits(origin) || self.place_of(origin) >= hlc
+        })
+    }
+
+    /// Whether every other member has acknowledged since this process began: of whom there may be
+    /// rows is known then, and what those that are here rest on.
+    fn has_heard_all(&self) -> bool {
+        let (me, membership) = (self.config.slot, self.catalog.membership());
+        let holders = self.catalog.grouped_at(me).flat_map(TableEntry::holders);
+        let mut others = membership.members().chain(holders);
+        others.all(|slot| {
+            let link = self.links.get(&slot);
+            let acknowledges = link.is_some_and(|it| it.life.is_some() && it.life == it.speaks);
+            slot == me || membership.is_gone(slot) || acknowledges
+        })
     }
 
     /// What was merged ahead of its cut before this process began is among what the indexes name.
-    /// Of whom there may be rows is known when every member has spoken.
-    fn recall_owed(&mut self, store: &impl Snapshot) -> bool {
-        if self.stage.sure {
-            return true;
-        }
-        let (me, membership) = (self.config.slot, self.catalog.membership());
-        let speaks = |slot| self.links.get(&slot).and_then(|link| link.speaks);
-        let others: BTreeSet<RegionSlot> = {
-            let holders = self.catalog.grouped_at(me).flat_map(TableEntry::holders);
-            let all = membership.members().chain(holders);
-            all.filter(|&slot| slot != me && !membership.is_gone(slot)).collect()
-        };
-        let spoken: Vec<Origin> = others.iter().filter_map(|&slot| speaks(slot)).collect();
-        if spoken.len() < others.len() {
-            return false;
+    fn recall_owed(&mut self, store: &impl Snapshot) {
+        if core::mem::replace(&mut self.stage.sure, true) {
+            return;
         }
         let told = self.links.values().flat_map(|link| link.applied.keys());
-        let known = told.chain(self.places.cuts().keys()).chain(&spoken);
-        let known: BTreeSet<Origin> = known.copied().collect();
+        let known: BTreeSet<Origin> = told.chain(self.places.cuts().keys()).copied().collect();
         for origin in known {
             super::advance(&mut self.stage.owed, origin, store.newest(origin));
         }
-        self.stage.sure = true;
-        true
     }
 
     /// Shows what lacks nothing.
