@@ -44,11 +44,14 @@ fn fitting(bug: Bug) -> Options {
         | Bug::LevelWithLostLog
         | Bug::LostLogTakesRows
         | Bug::OverPassesOn
+        | Bug::LeavesRowsOut
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
-        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly => Some(Focus::Groups),
+        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly | Bug::PlaceTrusted => {
+            Some(Focus::Groups)
+        }
         _ => None,
     };
     Options { focus, ..Options::default() }
@@ -162,6 +165,12 @@ fn a_life_that_is_over_and_passes_rows_on_is_found() {
 #[test]
 fn an_index_that_is_being_emptied_is_found() {
     check_from(3_001, Bug::EmptyingIndexReady, 100, &[Invariant::Index]);
+}
+
+#[test]
+fn rows_that_a_leaving_replica_leaves_out_are_found() {
+    check_from(18_011, Bug::LeavesRowsOut, 10, &[Invariant::Applied]);
+    check_from(18_921, Bug::LeavesRowsOut, 10, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -312,6 +321,11 @@ fn tables_of_groups_that_are_served_too_early_are_found() {
     check(Bug::ServedEarly, 500, &[Invariant::Group]);
 }
 
+#[test]
+fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
+    check_from(301, Bug::PlaceTrusted, 10, &[Invariant::Group]);
+}
+
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
 #[ignore = "a survey for people, not a check"]
@@ -362,11 +376,13 @@ fn survey() {
         Bug::LevelWithLostLog,
         Bug::LostLogTakesRows,
         Bug::OverPassesOn,
+        Bug::LeavesRowsOut,
         Bug::EmptyingIndexReady,
         Bug::JournalNotOnApply,
         Bug::ExposedEarly,
         Bug::NeedsIgnored,
         Bug::ServedEarly,
+        Bug::PlaceTrusted,
     ];
     for bug in bugs {
         let options = Options { bug: Some(bug), ..fitting(bug) };

@@ -99,4 +99,6 @@ pub enum Bug {
     NeedsIgnored,
     /// Tables of groups are served before all of them is of one state.
     ServedEarly,
+    /// What a place rests on that moved while it named no table in a group is forgotten.
+    PlaceTrusted,
 }
