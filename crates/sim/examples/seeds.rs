@@ -24,6 +24,7 @@ fn main() -> std::io::Result<()> {
         Some("repair") => Some(Focus::Repair),
         Some("groups") => Some(Focus::Groups),
         Some("lifecycle") => Some(Focus::Lifecycle),
+        Some("evictions") => Some(Focus::Evictions),
         _ => None,
     };
     let options =

@@ -36,8 +36,17 @@ pub enum Focus {
     /// Tables are in groups, and transactions are many; else in one seed of five.
     Groups,
     /// Deletes are collected, regions die for good, and operators give them up and take them back;
-    /// without this none does.
+    /// without this or the next none does.
     Lifecycle,
+    /// The same, of tables in groups.
+    Evictions,
+}
+
+impl Options {
+    /// Whether regions come and go.
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions))
+    }
 }
 
 /// What a seed decides before the run.
@@ -201,7 +210,7 @@ impl Swarm {
             rots: false,
         };
         swarm.draw_parts(rng, options);
-        if options.focus == Some(Focus::Lifecycle) {
+        if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
             (swarm.sessions, swarm.wide) = (0, 0);
@@ -213,7 +222,7 @@ impl Swarm {
     /// Which parts of the machines a seed is about.
     fn draw_parts(&mut self, rng: &mut Rng, options: &Options) {
         self.heartbeats = (self.clock_steps || self.skew_us > 0) && rng.chance(300);
-        if options.focus == Some(Focus::Lifecycle) && self.regions > 2 {
+        if options.has_lifecycle() && self.regions > 2 {
             self.evictions = if rng.chance(600) { rng.range(1, 3) } else { 0 };
             self.doom = rng.chance(100).then(|| rng.range(0, 600));
         }
@@ -223,8 +232,8 @@ impl Swarm {
             (self.operations, self.gap_us) = (36, 10_000);
             (self.doom, self.severed) = (None, false);
         }
-        let collects =
-            matches!(options.focus, Some(Focus::Collection | Focus::Joining | Focus::Lifecycle));
+        let collects = options.has_lifecycle()
+            || matches!(options.focus, Some(Focus::Collection | Focus::Joining));
         if rng.chance(250) | collects {
             self.collect = Some(Collect {
                 interval_us: rng.pick(&[1_000, 5_000, 20_000]),
@@ -252,9 +261,12 @@ impl Swarm {
 
     fn draw_groups(&mut self, rng: &mut Rng, options: &Options) {
         let groups = options.focus == Some(Focus::Groups);
-        // While a log is lost and nobody has decided about it, what had seen more of it than
-        // others waits: that is no rest.
-        self.grouped = options.focus != Some(Focus::Lifecycle) && (rng.chance(200) | groups);
+        let chosen = rng.chance(200);
+        self.grouped = match options.focus {
+            Some(Focus::Lifecycle) => false,
+            Some(Focus::Groups | Focus::Evictions) => true,
+            _ => chosen,
+        };
         if !self.grouped {
             return;
         }

@@ -45,10 +45,13 @@ fn fitting(bug: Bug) -> Options {
         | Bug::LostLogTakesRows
         | Bug::OverPassesOn
         | Bug::LeavesRowsOut
+        | Bug::JoiningUnasked
+        | Bug::LostLogPassesOn
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::ServedWhenOver => Some(Focus::Evictions),
         Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly | Bug::PlaceTrusted => {
             Some(Focus::Groups)
         }
@@ -171,6 +174,21 @@ fn an_index_that_is_being_emptied_is_found() {
 fn rows_that_a_leaving_replica_leaves_out_are_found() {
     check_from(18_011, Bug::LeavesRowsOut, 10, &[Invariant::Applied]);
     check_from(18_921, Bug::LeavesRowsOut, 10, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn what_only_a_joining_region_has_is_found() {
+    check_from(12_861, Bug::JoiningUnasked, 10, &[Invariant::Convergence]);
+}
+
+#[test]
+fn what_a_region_that_lost_its_log_passes_on_is_found() {
+    check_from(19_491, Bug::LostLogPassesOn, 10, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_life_that_is_over_and_begins_to_serve_is_found() {
+    check_from(711, Bug::ServedWhenOver, 10, &[Invariant::Applied]);
 }
 
 #[test]
@@ -326,65 +344,69 @@ fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
     check_from(301, Bug::PlaceTrusted, 10, &[Invariant::Group]);
 }
 
+const SURVEYED: &[Bug] = &[
+    Bug::ReplyBeforeDurable,
+    Bug::NoRegionTieBreak,
+    Bug::AppliedAheadOfRows,
+    Bug::LedgerNotInBatch,
+    Bug::ContextForgotten,
+    Bug::ClockForgotten,
+    Bug::LedgerSkipped,
+    Bug::EpochIgnored,
+    Bug::FloodDropped,
+    Bug::LedgerUnplaced,
+    Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
+    Bug::Crdt(crdt::Bug::SetWithoutBase),
+    Bug::Crdt(crdt::Bug::AdditiveMerge),
+    Bug::Crdt(crdt::Bug::ReAddWithoutDot),
+    Bug::CollectedByAge,
+    Bug::AcknowledgedOutOfBand,
+    Bug::CollectedForgotten,
+    Bug::CollectedDuringCopy,
+    Bug::CollectedWithoutLeaving,
+    Bug::ShortenedEarly,
+    Bug::SkewBelieved,
+    Bug::ForemostBelieved,
+    Bug::TrapUnrecorded,
+    Bug::AckBeforeDurable,
+    Bug::CutWithinState,
+    Bug::DisplacedWithheld,
+    Bug::TokenNotJoined,
+    Bug::AckAssumed,
+    Bug::FingerprintNotOnApply,
+    Bug::FingerprintOfTombstones,
+    Bug::RepairOverwrites,
+    Bug::IndexNotOnApply,
+    Bug::RelayAcknowledges,
+    Bug::RelayTrusted,
+    Bug::FenceForgotten,
+    Bug::VotesTwice,
+    Bug::LifeReused,
+    Bug::LevellingForgotten,
+    Bug::CollectedBeforeLevelling,
+    Bug::UnclaimedWaitsForEver,
+    Bug::RelayOutlivesLife,
+    Bug::CopiedWhileOthersLeave,
+    Bug::LevelWithLostLog,
+    Bug::LostLogTakesRows,
+    Bug::OverPassesOn,
+    Bug::LeavesRowsOut,
+    Bug::JoiningUnasked,
+    Bug::LostLogPassesOn,
+    Bug::ServedWhenOver,
+    Bug::EmptyingIndexReady,
+    Bug::JournalNotOnApply,
+    Bug::ExposedEarly,
+    Bug::NeedsIgnored,
+    Bug::ServedEarly,
+    Bug::PlaceTrusted,
+];
+
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
 #[ignore = "a survey for people, not a check"]
 fn survey() {
-    let bugs = [
-        Bug::ReplyBeforeDurable,
-        Bug::NoRegionTieBreak,
-        Bug::AppliedAheadOfRows,
-        Bug::LedgerNotInBatch,
-        Bug::ContextForgotten,
-        Bug::ClockForgotten,
-        Bug::LedgerSkipped,
-        Bug::EpochIgnored,
-        Bug::FloodDropped,
-        Bug::LedgerUnplaced,
-        Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
-        Bug::Crdt(crdt::Bug::SetWithoutBase),
-        Bug::Crdt(crdt::Bug::AdditiveMerge),
-        Bug::Crdt(crdt::Bug::ReAddWithoutDot),
-        Bug::CollectedByAge,
-        Bug::AcknowledgedOutOfBand,
-        Bug::CollectedForgotten,
-        Bug::CollectedDuringCopy,
-        Bug::CollectedWithoutLeaving,
-        Bug::ShortenedEarly,
-        Bug::SkewBelieved,
-        Bug::ForemostBelieved,
-        Bug::TrapUnrecorded,
-        Bug::AckBeforeDurable,
-        Bug::CutWithinState,
-        Bug::DisplacedWithheld,
-        Bug::TokenNotJoined,
-        Bug::AckAssumed,
-        Bug::FingerprintNotOnApply,
-        Bug::FingerprintOfTombstones,
-        Bug::RepairOverwrites,
-        Bug::IndexNotOnApply,
-        Bug::RelayAcknowledges,
-        Bug::RelayTrusted,
-        Bug::FenceForgotten,
-        Bug::VotesTwice,
-        Bug::LifeReused,
-        Bug::LevellingForgotten,
-        Bug::CollectedBeforeLevelling,
-        Bug::UnclaimedWaitsForEver,
-        Bug::RelayOutlivesLife,
-        Bug::CopiedWhileOthersLeave,
-        Bug::LevelWithLostLog,
-        Bug::LostLogTakesRows,
-        Bug::OverPassesOn,
-        Bug::LeavesRowsOut,
-        Bug::EmptyingIndexReady,
-        Bug::JournalNotOnApply,
-        Bug::ExposedEarly,
-        Bug::NeedsIgnored,
-        Bug::ServedEarly,
-        Bug::PlaceTrusted,
-    ];
-    for bug in bugs {
+    for &bug in SURVEYED {
         let options = Options { bug: Some(bug), ..fitting(bug) };
         let (mut first, mut by) = (None, BTreeSet::new());
         let summary = run_many(1, 1000, &options, |report| {

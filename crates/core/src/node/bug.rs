@@ -59,6 +59,12 @@ pub enum Bug {
     LostLogTakesRows,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
+    /// What a region that is joining has of a life that is over counts, and is not asked for.
+    JoiningUnasked,
+    /// What a region that has lost its log passes on counts for all that it had.
+    LostLogPassesOn,
+    /// A region whose life is over begins to serve a table that it was copying.
+    ServedWhenOver,
     /// A region leaves out rows of a table from when it hears that it shall leave it.
     LeavesRowsOut,
     /// Replicas that are leaving need not have acknowledged what is collected.

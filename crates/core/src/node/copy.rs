@@ -160,6 +160,17 @@ impl Node {
     }
 
     #[cfg(feature = "planted-bugs")]
+    fn planted_afterlife(&self) -> bool {
+        self.has_bug(super::Bug::ServedWhenOver)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_afterlife(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
     fn planted_belief(&self) -> bool {
         self.has_bug(super::Bug::LevelWithLostLog)
     }
@@ -351,7 +362,9 @@ impl Node {
     ) {
         let me = self.config.slot;
         let Some(entry) = self.catalog.get(table).cloned() else { return };
-        let Some(spec) = entry.replica(me) else { return };
+        // What is here when the next life begins may go.
+        let over = self.is_out() && !self.planted_afterlife();
+        let Some(spec) = entry.replica(me).filter(|_| !over) else { return };
         let (mut waits, mut pending) = (false, Vec::new());
         for (&(_, donor), _) in
             self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done)

@@ -484,11 +484,25 @@ impl Node {
 
     pub(super) fn is_levelled(&self, origin: Origin, soon: &Applied) -> bool {
         let membership = self.catalog.membership();
-        let mut others = membership.voters().filter(|&slot| slot != self.config.slot);
+        let mut others = membership.members().filter(|&slot| slot != self.config.slot);
         others.all(|slot| {
-            let heard = self.catalog.voices().get(&slot);
-            heard.is_some_and(|voice| !voice.membership.admits(origin))
-                && self.has_all_of(slot, origin, soon)
+            let voice = self.catalog.voices().get(&slot);
+            let heard = voice.is_some_and(|voice| !voice.membership.admits(origin));
+            // One that does not vote may have some of it all the same.
+            let joining = !membership.votes(slot);
+            (joining && self.planted_deafness())
+                || ((heard || joining) && self.has_all_of(slot, origin, soon))
         })
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_deafness(&self) -> bool {
+        self.has_bug(super::Bug::JoiningUnasked)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_deafness(&self) -> bool {
+        false
     }
 }

@@ -304,10 +304,25 @@ impl Node {
         false
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn planted_memory(&self) -> bool {
+        self.has_bug(super::Bug::LostLogPassesOn)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_memory(&self) -> bool {
+        false
+    }
+
     /// Whether every table of this region in which the origin may have written is among `covers`.
     fn covers_mine(&self, from: RegionSlot, origin: Origin, covers: &[TableId]) -> bool {
         if self.planted_trust() {
             return true;
+        }
+        // One whose log was lost has what its present life was sent, and kept none of it.
+        if self.has_two_lives(from) && !self.planted_memory() {
+            return false;
         }
         let me = self.config.slot;
         let mut mine = self.catalog.tables().filter(|entry| entry.is_held_by(me));

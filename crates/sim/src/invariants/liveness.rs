@@ -40,12 +40,16 @@ pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
     None
 }
 
-/// Whether a region that votes is dead, or says nothing because its disk is lost, while some life
-/// is over: that is levelled among all who vote, and nothing is collected, taken over or joined
-/// before.
+/// Whether a region that votes, or has some of a life that is over, is dead, or says nothing
+/// because its disk is lost, while some life is over: that is levelled among all of them, and
+/// nothing is collected, taken over or joined before.
 pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
     let membership = site.catalog.membership();
-    let mute = |it: &Site| it.gone && membership.votes(it.slot);
+    let claims = |it: &Site| {
+        let voice = site.catalog.voices().get(&it.slot).filter(|_| !membership.is_gone(it.slot));
+        voice.is_some_and(|voice| !voice.claims.is_empty())
+    };
+    let mute = |it: &Site| it.gone && (membership.votes(it.slot) || claims(it));
     let over = |it: &Site| it.lives().any(|life| !membership.admits(life));
     sites.iter().any(mute) && sites.iter().any(over)
 }

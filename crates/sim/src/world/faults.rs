@@ -5,7 +5,6 @@ use pangea_core::replica::Acked;
 
 use super::{Event, Phase, World};
 use crate::invariants::{Checked, durable_ack, group};
-use crate::options::Focus;
 use crate::workload::slot;
 
 /// Time within which a peer notices that a process died or a link is cut.
@@ -182,7 +181,7 @@ impl World {
         let region = self.faults.index(self.regions.len());
         self.crash(region)?;
         self.sites[region].dead = true;
-        if self.options.focus == Some(Focus::Lifecycle) && self.faults.chance(700) {
+        if self.options.has_lifecycle() && self.faults.chance(700) {
             let soon_us = self.faults.range(0, 4 * NOTICE_US_MAX);
             self.hire(Directive::Evict(slot(region)), region, self.now_us + soon_us);
         }
