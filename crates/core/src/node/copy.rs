@@ -109,13 +109,12 @@ impl Node {
         status: Option<ReplicaStatus>,
         effects: &mut Vec<Effect>,
     ) {
-        let me = self.config.slot;
         // It copies anew when the other has handed over.
         let waits = self.catalog.hands_over(entry).is_some() && !self.planted_impatience();
         if waits {
             self.copies.retain(|(table, _), _| *table != entry.id);
         }
-        let donors = if waits { Vec::new() } else { donors(entry, me) };
+        let donors = if waits { Vec::new() } else { self.donors(entry) };
         let alone = donors.is_empty() && !waits;
         match status.filter(|status| status.since == since).map(|status| status.state) {
             Some(ReplicaState::Creating) => self.copy_from(entry.id, donors),
@@ -237,6 +236,17 @@ impl Node {
         let joined = self.catalog.membership().since(self.config.slot);
         let row = ReplicaStatus { since, joined, state }.to_attributes();
         self.put_system(now, txn, status_key(table, self.config.slot), row);
+    }
+
+    /// Who is asked for rows of the table: every other holder, but for one whose replica could not
+    /// be made, which never has any.
+    fn donors(&self, entry: &TableEntry) -> Vec<RegionSlot> {
+        let others = entry.holders().filter(|&slot| slot != self.config.slot);
+        others.filter(|&slot| !self.is_failed(entry, slot)).collect()
+    }
+
+    fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        matches!(self.catalog.state(entry, slot), Some(ReplicaState::Failed { .. }))
     }
 
     /// Begins copies, and anew those of a table that was being copied from a region which is gone.
@@ -366,9 +376,8 @@ impl Node {
         let over = self.is_out() && !self.planted_afterlife();
         let Some(spec) = entry.replica(me).filter(|_| !over) else { return };
         let (mut waits, mut pending) = (false, Vec::new());
-        for (&(_, donor), _) in
-            self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done)
-        {
+        let open = self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done);
+        for (&(_, donor), _) in open.filter(|((_, donor), _)| !self.is_failed(&entry, *donor)) {
             let up = self.links.get(&donor).is_some_and(|link| link.up);
             waits |= up || donor == entry.home || entry.settings.group.is_some();
             pending.push(donor);
@@ -450,8 +459,4 @@ impl Node {
         };
         entry.deleted || entry.holders().all(level)
     }
-}
-
-fn donors(entry: &TableEntry, me: RegionSlot) -> Vec<RegionSlot> {
-    entry.holders().filter(|&slot| slot != me).collect()
 }
