@@ -45,6 +45,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::LostLogTakesRows
         | Bug::OverPassesOn
         | Bug::LeavesRowsOut
+        | Bug::UnheldPassed
         | Bug::JoiningUnasked
         | Bug::LostLogPassesOn
         | Bug::EmptyingIndexReady
@@ -174,6 +175,11 @@ fn an_index_that_is_being_emptied_is_found() {
 fn rows_that_a_leaving_replica_leaves_out_are_found() {
     check_from(18_011, Bug::LeavesRowsOut, 10, &[Invariant::Applied]);
     check_from(18_921, Bug::LeavesRowsOut, 10, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn cold_rows_that_were_passed_while_their_table_was_not_held_are_found() {
+    check_from(18_261, Bug::UnheldPassed, 10, &[Invariant::Liveness]);
 }
 
 #[test]
@@ -391,6 +397,7 @@ const SURVEYED: &[Bug] = &[
     Bug::LostLogTakesRows,
     Bug::OverPassesOn,
     Bug::LeavesRowsOut,
+    Bug::UnheldPassed,
     Bug::JoiningUnasked,
     Bug::LostLogPassesOn,
     Bug::ServedWhenOver,

@@ -71,6 +71,8 @@ pub enum Bug {
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.
     ShortenedEarly,
+    /// Rows of a table that is not held, or not heard of yet, are passed as short.
+    UnheldPassed,
     /// A wall clock that is ahead of all peers is believed.
     SkewBelieved,
     /// Of two peers the one that is ahead is believed.
