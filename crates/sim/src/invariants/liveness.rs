@@ -81,8 +81,8 @@ fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
     if site.catalog.is_behind(entry, entry.home) {
         return Some(format!("{} sees {} not served at its home", site.slot, entry.id));
     }
-    // The heir of a table whose home is gone writes its name into the entry; one whose replica could
-    // not be made never has all of it.
+    // The heir of a table whose home is gone writes its name into the entry; one whose replica
+    // could not be made never has all of it.
     let failed = matches!(site.catalog.state(entry, entry.home), Some(ReplicaState::Failed { .. }));
     let written = site.catalog.written(entry.id).map(|written| (written.home, written.home_since));
     if !entry.deleted && !failed && written != Some((entry.home, entry.home_since)) {
