@@ -99,7 +99,7 @@ fn what_botocore_signs_is_accepted() {
     let case = Case { body: b"{}", ..case };
     case.passes("dynamodb", Some("tok/en+1="));
     let strange = "UnrecognizedClientException: The security token included in the request is \
-                   invalid.";
+                   invalid";
     assert_eq!(case.refused(), strange, "a token for a key that has none");
     let signature = "e3f9b2870e72fdce3d1a51d7e57ea37fed7455523482470022ace6a12a474966";
     let mut case = Case::new("POST", "127.0.0.1:8101", "host;x-amz-date", signature);
@@ -225,11 +225,11 @@ fn scopes_and_keys_are_judged_in_order() {
     let text = "IncompleteSignatureException: Credential must have exactly 5 slash-delimited \
                 elements, e.g. keyid/date/region/service/term, got 'a/b/c/d'";
     assert_eq!(at("a/b/c/d", "HOST"), text);
-    let text = "InvalidSignatureException: Credential should be scoped to a valid region, not \
-                'c'. Credential should be scoped to correct service: 'dynamodb'. Credential \
+    let text = "InvalidSignatureException: Credential should be scoped to a valid region. \
+                Credential should be scoped to correct service: 'dynamodb'. Credential \
                 should be scoped with a valid terminator: 'aws4_request', not 'e'. Date in \
                 Credential scope does not match YYYYMMDD from ISO-8601 version of date from \
-                HTTP: 'b' != '20150830', from '20150830T123600Z'.";
+                HTTP: 'b' != '20150830', from '20150830T123600Z'. ";
     assert_eq!(at("a/b/c/d/e", "host"), text);
     let text = format!("UnrecognizedClientException: {UNKNOWN}");
     assert_eq!(at("a/20150830/us-east-1/dynamodb/aws4_request", "host"), text);
