@@ -218,9 +218,11 @@ impl ValueSeed<'_> {
                 }
                 AttributeValue::Null
             }),
-            Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<String>>>()? {
+            Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<Option<String>>>>()? {
                 Some(texts) => {
-                    let set = set(tag, texts, sink.narrow.get());
+                    let texts: Option<Vec<String>> = texts.into_iter().collect();
+                    let set = texts.ok_or_else(|| null_in(tag));
+                    let set = set.and_then(|texts| self::set(tag, texts, sink.narrow.get()));
                     Some(sink.settle(set, nothing)?)
                 }
                 None => None,
@@ -327,6 +329,19 @@ fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
     BASE64
         .decode(text.as_bytes())
         .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))
+}
+
+/// The refusal of a set that has null as a member.
+fn null_in(tag: Tag) -> ApiError {
+    let (of, what) = match tag {
+        Tag::Ns => ("number", "number"),
+        Tag::Bs => ("binary", "binary"),
+        _ => ("string", "string"),
+    };
+    ApiError::validation(format!(
+        "One or more parameter values were invalid: An {of} set may not have a null {what} as a \
+         member"
+    ))
 }
 
 fn set(tag: Tag, texts: Vec<String>, narrow: bool) -> Result<AttributeValue, ApiError> {

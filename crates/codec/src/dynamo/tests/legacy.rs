@@ -158,6 +158,12 @@ fn wrong_requests_are_refused_in_dynamodb_words() {
             "ConditionalOperator cannot be used without Filter or Expected",
         ),
         (
+            r#"null,"ConditionalOperator":"OR","ConditionExpression":"a = b""#.to_owned(),
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {ConditionalOperator} Expression parameters: \
+             {ConditionExpression}",
+        ),
+        (
             format!(r#"{{"a":{one}}},"ConditionExpression":"a = b""#),
             "Can not use both expression and non-expression parameters in the same request: \
              Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}",
