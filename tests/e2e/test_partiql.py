@@ -141,3 +141,7 @@ def test_what_is_refused(client):
     ]:
         found = refused(client, statement)
         assert found[0] == code and message in (None, found[1]), statement
+    where = f"SELECT * FROM {TABLE} WHERE pk = ?"
+    for number in ("1e2147483648", "1e-2147483648", "1.5e-2147483647"):
+        message = f"The parameter cannot be converted to a numeric value: {number}"
+        assert refused(client, where, {"N": number}) == ("ValidationException", message)

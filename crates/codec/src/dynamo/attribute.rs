@@ -301,11 +301,16 @@ enum Tag {
     Unknown,
 }
 
-/// The power of ten of a text that is a number, where it does not fit 32 bits as it must.
+/// What is wrong with a number whose power of ten, or whose scale, must fit 32 bits.
 fn narrowed(text: &str) -> Option<NumberError> {
-    let (_, power) = text.split_once(['e', 'E'])?;
+    let (digits, power) = text.split_once(['e', 'E'])?;
+    let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let fits = |power: i64| {
+        let scale = i64::try_from(fraction).ok()?.checked_sub(power)?;
+        i32::try_from(power).and_then(|_| i32::try_from(scale)).ok()
+    };
     match power.parse::<i64>() {
-        Ok(power) if i32::try_from(power).is_err() => Some(NumberError::Malformed),
+        Ok(power) if fits(power).is_none() => Some(NumberError::Malformed),
         // The magnitude is precision less scale, in 32 bits that wrap.
         Ok(power) if power > i64::from(i32::MAX) - 64 => Some(NumberError::Underflow),
         Ok(_) => None,

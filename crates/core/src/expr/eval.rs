@@ -62,8 +62,8 @@ fn resolve<'a>(operand: &'a Operand, item: &'a Attributes) -> Option<Cow<'a, Att
     }
 }
 
-/// What `size()` counts: units of UTF-16, as measured at the service, bytes, or elements. Other types
-/// have no size.
+/// What `size()` counts: units of UTF-16, as measured at the service, bytes, or elements. Other
+/// types have no size.
 fn size(value: &AttributeValue) -> Option<usize> {
     Some(match value {
         AttributeValue::S(text) => text.encode_utf16().count(),

@@ -233,6 +233,9 @@ impl Parser {
             self.advance();
             let end = self.span();
             let Some(index) = self.name() else { return malformed("Invalid path dot component") };
+            if index.is_empty() {
+                return refuse("Path component cannot be an empty string");
+            }
             target = Target { index: Some(index), span: start.to(end), ..target };
         }
         if self.is_symbol(".") || self.is_symbol("[") {

@@ -312,6 +312,10 @@ fn statements_of_right_syntax_are_refused_in_dynamodb_words() {
         ("DELETE FROM T WHERE x = 1", no_key.to_string()),
         ("SELECT * FROM T WHERE attribute_exists()", format!("{operands}: 0")),
         ("SELECT * FROM T WHERE attribute_exists(a, b)", format!("{operands}: 2")),
+        (
+            "SELECT * FROM T.\"\" WHERE pk = 'p'",
+            "Path component cannot be an empty string".to_string(),
+        ),
         ("SELECT COUNT(*) FROM T", "Unexpected path component at 1:8:5".to_string()),
         ("SELECT * FROM T WHERE EXISTS(a)", "Unrecognized function: exists at 1:23:6".to_string()),
         (

@@ -177,8 +177,8 @@ impl UpdateItem {
         let table = constraints.table_name(body)?;
         let collection_metrics = return_metrics(body, &mut constraints)?;
         let return_values = return_values(body, &mut constraints)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
         let expected = Expected::take(body, &mut constraints)?;
+        let key = required_item(body, &mut constraints, "Key", "key")?;
         let updates = legacy::Updates::take(body, &mut constraints)?;
         let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         constraints.finish()?;

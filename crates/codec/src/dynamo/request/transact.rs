@@ -27,8 +27,8 @@ const NOT_OF_ACTIONS: [&str; 8] = [
     "ReturnItemCollectionMetrics",
     "ReturnValues",
 ];
-/// What names and values in expressions, where a part of a transaction has no expression: the service
-/// does not look at it then.
+/// The names and values of expressions, which the service does not look at where a part of a
+/// transaction has no expression.
 const PLACEHOLDERS: [&str; 2] = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
 const ONE_ITEM_TWICE: &str = "Transaction request cannot include multiple operations on one item";
 

@@ -196,3 +196,13 @@ fn updated_parts_are_those_that_the_update_names() {
     assert_eq!(update.updated_parts(&Attributes::new()), map([]));
     assert!(update.changes("doc") && !update.changes("a"));
 }
+
+#[test]
+fn an_update_that_is_too_long_is_refused_without_its_size() {
+    let text = format!("SET a = {}", "b".repeat(4096));
+    let error = Update::parse(&text, &mut Placeholders::default()).expect_err("it is too long");
+    assert_eq!(
+        error.to_string(),
+        "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;"
+    );
+}
