@@ -137,6 +137,9 @@ def test_what_is_refused(client):
         ("SELECT * FROM nothere", "ResourceNotFoundException", "Requested resource not found"),
         (f"SELECT * FROM {TABLE}.nothere", "ValidationException",
          "The table does not have the specified index"),
+        ("SELECT * FROM nothere WHERE x < TRUE", "ValidationException",
+         "Incorrect operand type for operator or function; operator or function: <, operand type: "
+         "BOOL"),
         ("SELECT * FROM t WHERE " + "(" * 4000, "ValidationException", None),
     ]:
         found = refused(client, statement)

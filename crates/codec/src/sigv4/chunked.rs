@@ -62,8 +62,8 @@ struct Chunked<'b> {
 /// The body without its framing; `None` if the request does not say that it has one.
 ///
 /// # Errors
-/// `SerializationException` where the body is not in chunks, not as long as the request says, or not
-/// what a checksum in a trailer is of.
+/// `SerializationException` where the body is not in chunks, not as long as the request says, or
+/// not what a checksum in a trailer is of.
 pub fn unchunked(header: &Lookup<'_>, body: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
     if Streaming::of(header).is_none() {
         return Ok(None);
