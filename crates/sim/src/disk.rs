@@ -96,8 +96,9 @@ pub(crate) struct Write {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    pub(crate) visible: Image,
-    pub(crate) durable: Image,
+    /// Shared with whoever keeps it as it is: a write then goes to a copy.
+    pub(crate) visible: Rc<Image>,
+    pub(crate) durable: Rc<Image>,
     pub(crate) queue: VecDeque<Write>,
     /// Up to where the sync under way reaches.
     pub(crate) syncing: Option<Token>,
@@ -106,13 +107,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// An empty disk of the region that lives `me`.
     pub(crate) fn new(me: Origin) -> Self {
-        let (visible, durable) = (Image::new(me), Image::new(me));
+        let durable = Rc::new(Image::new(me));
+        let visible = Rc::clone(&durable);
         Self { visible, durable, queue: VecDeque::new(), syncing: None }
     }
 
     /// The node's batch: visible from now on.
     pub(crate) fn write(&mut self, write: Write) {
-        self.visible.apply(&write);
+        Rc::make_mut(&mut self.visible).apply(&write);
         self.queue.push_back(write);
     }
 
@@ -125,7 +127,7 @@ impl Disk {
     /// The process died: what was not synced is gone, and is returned.
     pub(crate) fn crash(&mut self) -> VecDeque<Write> {
         self.syncing = None;
-        self.visible = self.durable.clone();
+        self.visible = Rc::clone(&self.durable);
         std::mem::take(&mut self.queue)
     }
 }
