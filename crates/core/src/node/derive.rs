@@ -128,8 +128,12 @@ impl Node {
         if !core::mem::take(&mut self.indexes.due) {
             return;
         }
+        let (gone, unfilled) = (self.gone_index(), self.unfilled_index());
+        if gone.is_none() && unfilled.is_none() {
+            return;
+        }
         let mut txn = Txn::new(store);
-        if let Some(gone) = self.gone_index() {
+        if let Some(gone) = gone {
             if store.has_entries(gone.0, gone.1) {
                 txn.batch.unindexed.insert(gone);
                 // It may be wanted again before it is empty.
@@ -141,7 +145,7 @@ impl Node {
                 self.note_fill(&mut txn.batch, gone, None);
             }
             self.indexes.due = true;
-        } else if let Some((entry, index)) = self.unfilled_index() {
+        } else if let Some((entry, index)) = unfilled {
             self.fill(&mut txn, &entry, &index);
             self.indexes.due = true;
         }

@@ -497,12 +497,12 @@ impl Node {
         replies: Vec<(RequestId, Outcome)>,
         effects: &mut Vec<Effect>,
     ) {
-        self.derive(&mut txn);
-        let mut batch = txn.batch;
-        if batch.is_empty() {
+        if txn.batch.is_empty() {
             self.reply_when_settled(replies, effects);
             return;
         }
+        self.derive(&mut txn);
+        let mut batch = txn.batch;
         batch.last = Some(self.last);
         let token = Token(self.next_token);
         self.next_token += 1;

@@ -59,21 +59,21 @@ pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checke
         let Some(entry) = catalog.get(key.table).filter(|entry| !entry.indexes.is_empty()) else {
             continue;
         };
-        let wanted = match held {
+        let mut wanted = match held {
             Some(_) => entries_of(entry, image, key),
-            None => BTreeSet::new(),
+            None => Vec::new(),
         };
         let is_wanted = |it: &&IndexEntry| entry.indexes.iter().any(|index| index.id == it.index);
         let of_item = image.index.iter().filter(|it| it.table == key.table);
         let of_item = of_item.filter(|it| it.primary == key.primary).filter(is_wanted);
-        let found: BTreeSet<IndexEntry> = of_item.cloned().collect();
+        let found: Vec<&IndexEntry> = of_item.collect();
         // One that is being filled may lack an item until it is; it never has a wrong entry.
-        let is_ready = |it: &IndexEntry| {
-            image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(it)
-        };
-        let wanted: BTreeSet<IndexEntry> = wanted.into_iter().filter(is_ready).collect();
-        let scarred = image.scarred.contains(key) && found.is_superset(&wanted);
-        demand(BROKEN, found == wanted || scarred, || {
+        wanted.retain(|it| {
+            image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(&it)
+        });
+        let scarred = || image.scarred.contains(key) && wanted.iter().all(|it| found.contains(&it));
+        let right = found.iter().copied().eq(&wanted);
+        demand(BROKEN, right || scarred(), || {
             format!("secondary indexes have {found:?} of {key:?}, instead of {wanted:?}")
         })?;
     }
@@ -111,14 +111,17 @@ pub(crate) fn at_rest(site: &Site) -> Checked {
     })
 }
 
-fn entries_of(entry: &TableEntry, image: &Image, key: &ItemKey) -> BTreeSet<IndexEntry> {
+/// The entries that an item shall have, in their order.
+fn entries_of(entry: &TableEntry, image: &Image, key: &ItemKey) -> Vec<IndexEntry> {
     let held = image.rows.get(key);
     let Some(item) = held.and_then(|held| view(&entry.settings.policy, &held.stored)) else {
-        return BTreeSet::new();
+        return Vec::new();
     };
     let entries = entry.indexes.iter().filter_map(|index| {
         let (table, index, at) = (entry.id, index.id, index.key_of(&item)?);
         Some(IndexEntry { table, index, key: at, primary: key.primary.clone() })
     });
-    entries.collect()
+    let mut entries: Vec<IndexEntry> = entries.collect();
+    entries.sort_unstable();
+    entries
 }

@@ -84,9 +84,8 @@ fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
             }
         }
     }
-    let everyone = (0..).map_while(pangea_core::id::RegionSlot::new);
-    let gone = |slot| site.catalog.membership().is_gone(slot);
-    for slot in everyone.filter(|&slot| !entry.is_held_by(slot) && !gone(slot)) {
+    let mut members = site.catalog.membership().members();
+    for slot in members.by_ref().filter(|&slot| !entry.is_held_by(slot)) {
         let status = site.catalog.status(entry.id, slot);
         let leaves = status.is_some_and(|status| status.state != ReplicaState::Removed);
         if leaves || (status.is_none() && slot == entry.home) {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::clock;
+use pangea_core::id::Origin;
 use pangea_core::membership::Membership;
 use pangea_core::node::{Collect, Config, Effect, Node};
 use pangea_core::replica::{Acked, Durable, Progress};
@@ -46,6 +47,8 @@ const REST_US_MAX: u64 = 30_000_000;
 const LATE_COLLECT_US: u64 = 200_000;
 /// What can still be passed on of a dead region's rows has been so long after healing.
 const SETTLED_US: u64 = 4_000_000;
+/// The incarnation of every region at first.
+const FIRST_LIFE: u16 = 1;
 /// How often to look whether everything is at rest.
 const LOOK_US: u64 = 15_000;
 
@@ -155,7 +158,7 @@ impl World {
             swarm,
         };
         for region in 0..world.swarm.regions {
-            let origin = world.birth(region).origin();
+            let origin = Origin::new(slot(region), FIRST_LIFE);
             let (regions, directory) = (world.swarm.regions, Arc::clone(&world.directory));
             world.sites.push(Site::new(slot(region), origin, regions, directory));
         }
@@ -270,7 +273,7 @@ impl World {
                 journaled: site.disk.durable.journaled,
             },
             None => Durable {
-                incarnation: 1,
+                incarnation: FIRST_LIFE,
                 reborn: false,
                 last: Default::default(),
                 applied: Default::default(),
