@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use pangea_core::catalog::TableEntry;
-use pangea_core::item::Attributes;
+use pangea_core::item::{Attributes, ItemKey};
 use pangea_core::merge::Stored;
 use pangea_core::view::view;
 
@@ -27,7 +27,9 @@ pub(crate) struct Before {
 
 /// Before the batch is committed to `image`.
 pub(crate) fn before(image: &Image, write: &Write) -> Before {
-    let rows = write.items.iter().map(|(key, _)| image.rows.get(key).map(Rc::clone));
+    let user = |key: &ItemKey| !key.table.is_system();
+    let row = |key: &Rc<ItemKey>| image.rows.get(key).filter(|_| user(key)).map(Rc::clone);
+    let rows = write.items.iter().map(|(key, _)| row(key));
     Before { rows: rows.collect(), journaled: image.journaled }
 }
 
