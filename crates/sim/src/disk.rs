@@ -96,7 +96,7 @@ pub(crate) struct Write {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Disk {
     /// Shared with whoever keeps it as it is: a write then goes to a copy.
     pub(crate) visible: Rc<Image>,

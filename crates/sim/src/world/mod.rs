@@ -14,6 +14,7 @@ mod queue;
 mod repair;
 mod rest;
 mod sessions;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,6 +118,10 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_timeline: bool) -> Self {
         let root = Rng::new(seed);
         let swarm = Swarm::draw(&mut root.fork("swarm"), options);
+        Self::of(swarm, &root, options, keep_timeline)
+    }
+
+    fn of(swarm: Swarm, root: &Rng, options: &Options, keep_timeline: bool) -> Self {
         let mut clocks = root.fork("clocks");
         let regions = (0..swarm.regions).map(|_| Region {
             node: None,
@@ -167,10 +172,14 @@ impl World {
 
     /// Runs to rest, or to the first invariant that does not hold.
     pub(crate) fn run(&mut self) -> Checked {
-        for region in 0..self.regions.len() {
-            self.start(region);
+        let warm = self.begin_warm();
+        (0..self.regions.len()).for_each(|region| self.start(region));
+        if !warm {
+            let regions = self.regions.len();
+            let homes = (0..self.swarm.tables).map(|_| self.gaps.index(regions));
+            let homes: Vec<usize> = homes.collect();
+            self.found(homes.into_iter())?;
         }
-        self.found()?;
         while let Some((at_us, event)) = self.queue.pop() {
             assert!(at_us >= self.now_us, "time does not go back");
             self.now_us = at_us;
