@@ -139,7 +139,7 @@ impl World {
             now_us: 0,
             phase: Phase::Warm,
             healed_us: 0,
-            queue: Queue::default(),
+            queue: Queue::new(),
             regions: regions.collect(),
             sites: Vec::new(),
             net: Net::new(swarm.regions, root.fork("net")),

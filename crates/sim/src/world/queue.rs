@@ -63,7 +63,7 @@ pub(crate) enum Event {
 type Queued = Reverse<(u64, u64, usize)>;
 
 /// See the module. The heap moves what it orders about, so events are kept beside it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Queued>,
     seq: u64,
@@ -72,7 +72,15 @@ pub(crate) struct Queue {
     free: Vec<usize>,
 }
 
+/// As many events as most worlds have under way.
+const EVENTS: usize = 64;
+
 impl Queue {
+    pub(crate) fn new() -> Self {
+        let (heap, events) = (BinaryHeap::with_capacity(EVENTS), Vec::with_capacity(EVENTS));
+        Self { heap, seq: 0, events, free: Vec::new() }
+    }
+
     pub(crate) fn push(&mut self, at_us: u64, event: Event) {
         self.seq += 1;
         let place = match self.free.pop() {
