@@ -10,7 +10,6 @@
 //! are. Only what an unreadable row was indexed under cannot be told, and stays: readers look at
 //! items.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pangea_core::catalog::{Catalog, TableEntry};
@@ -18,7 +17,7 @@ use pangea_core::index::{Fill, IndexEntry};
 use pangea_core::item::ItemKey;
 use pangea_core::view::view;
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, because, demand};
 use crate::disk::{Image, Write};
 use crate::oracle::Site;
 
@@ -81,14 +80,15 @@ pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checke
 }
 
 /// What of the region's indexes is still to be filled or emptied.
-pub(crate) fn unrest(site: &Site) -> Option<String> {
+pub(crate) fn unrest(site: &Site, told: bool) -> Option<String> {
     let (fills, held) = (&site.disk.durable.fills, site.catalog.held_by(site.slot));
     let wanted = held.flat_map(|it| it.indexes.iter().map(move |index| (it.id, index.id)));
-    let wanted: BTreeSet<_> = wanted.collect();
-    let unfilled = wanted.iter().find(|index| fills.get(*index) != Some(&Fill::Ready));
-    let unfilled = unfilled.map(|index| format!("{} has not filled {index:?}", site.slot));
-    let left = fills.keys().find(|index| !wanted.contains(*index));
-    unfilled.or_else(|| left.map(|index| format!("{} has not emptied {index:?}", site.slot)))
+    let wanted: Vec<_> = wanted.collect();
+    if let Some(index) = wanted.iter().find(|index| fills.get(*index) != Some(&Fill::Ready)) {
+        return because(told, || format!("{} has not filled {index:?}", site.slot));
+    }
+    let left = fills.keys().find(|index| !wanted.contains(*index))?;
+    because(told, || format!("{} has not emptied {left:?}", site.slot))
 }
 
 /// Everything is at rest.

@@ -114,8 +114,8 @@ fn warm_up(kind: &Kind, options: &Options) -> Option<Warm> {
         }
         world.happen(event).ok()?;
     }
-    let restless = liveness::unrest(&world.sites, false)
-        .or_else(|| world.sites.iter().find_map(index::unrest))
+    let restless = liveness::unrest(&world.sites, false, false)
+        .or_else(|| world.sites.iter().find_map(|site| index::unrest(site, false)))
         .is_some();
     if restless || world.now_us < WARM_US {
         return None;
