@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::oracle::KeyId;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) slot: RegionSlot,
     pub(crate) origin: Origin,
