@@ -99,13 +99,17 @@ def test_a_backup_is_a_consistent_copy_that_can_be_restored(pangea, table_name):
     # A backup outlives its table.
     again = f"{table_name}-again"
     client.restore_table_from_backup(
-        TargetTableName=again, BackupArn=other["BackupArn"], GlobalSecondaryIndexOverride=[
+        TargetTableName=again, BackupArn=other["BackupArn"],
+        SSESpecificationOverride={"Enabled": True},
+        OnDemandThroughputOverride={"MaxReadRequestUnits": 7}, GlobalSecondaryIndexOverride=[
             {"IndexName": "keys", "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
              "Projection": {"ProjectionType": "KEYS_ONLY"}}])
     wait(client, again)
     assert contents(client, again) == {**wanted, "k0": "later"}
     table = client.describe_table(TableName=again)["Table"]
     assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["keys"]
+    assert table["OnDemandThroughput"] == {"MaxReadRequestUnits": 7}
+    assert table["SSEDescription"]["SSEType"] == "KMS"
     assert refused(client.create_backup, TableName=table_name, BackupName="late") \
         == ("TableNotFoundException", f"Table not found: {table_name}")
 

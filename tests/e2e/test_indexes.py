@@ -160,3 +160,19 @@ def test_values_that_can_be_no_index_key_are_refused(pangea, table):
             "pk": {"S": "bad"}, "sk": {"S": "0"}, "state": {"S": ""}})
     assert "Item" not in client.get_item(
         TableName=table, Key={"pk": {"S": "bad"}, "sk": {"S": "0"}})
+
+
+def test_a_query_may_filter_by_what_the_index_has(pangea, table):
+    client = pangea.plain(HOME)
+    values = {":pk": {"S": "c1"}, ":x": {"S": "x"}}
+    by_total = {"TableName": table, "IndexName": "by-total", "FilterExpression": "note = :x"}
+    keyed = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": values}
+    statement = f'SELECT pk FROM "{table}"."by-total" WHERE note = \'x\''
+    for ask in (lambda: client.query(**by_total, **keyed),
+                lambda: client.execute_statement(Statement=f"{statement} AND pk = 'c1'")):
+        with pytest.raises(ClientError, match="Secondary index by-total does not project one or "
+                                              r"more filter attributes: \[note\]"):
+            ask()
+    scanned = client.scan(**by_total, ExpressionAttributeValues={":x": {"S": "x"}})
+    assert scanned["Count"] == 0 and scanned["ScannedCount"] > 0
+    assert client.execute_statement(Statement=statement)["Items"] == []

@@ -137,7 +137,14 @@ def test_what_is_refused(client):
         ("SELECT * FROM nothere", "ResourceNotFoundException", "Requested resource not found"),
         (f"SELECT * FROM {TABLE}.nothere", "ValidationException",
          "The table does not have the specified index"),
+        ("SELECT * FROM nothere WHERE x < TRUE", "ValidationException",
+         "Incorrect operand type for operator or function; operator or function: <, operand type: "
+         "BOOL"),
         ("SELECT * FROM t WHERE " + "(" * 4000, "ValidationException", None),
     ]:
         found = refused(client, statement)
         assert found[0] == code and message in (None, found[1]), statement
+    where = f"SELECT * FROM {TABLE} WHERE pk = ?"
+    for number in ("1e2147483648", "1e-2147483648", "1.5e-2147483647"):
+        message = f"The parameter cannot be converted to a numeric value: {number}"
+        assert refused(client, where, {"N": number}) == ("ValidationException", message)

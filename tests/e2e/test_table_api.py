@@ -1,5 +1,7 @@
 """What the API says of tables: indexes, updates, tags, expiry and what is only kept and shown."""
 
+import uuid
+
 import boto3
 import pytest
 from botocore.config import Config
@@ -68,6 +70,7 @@ def test_a_table_shows_what_it_was_made_with(client, table):
     assert [one["AttributeName"] for one in now["AttributeDefinitions"]] == ["by", "pk", "sk"]
     assert by["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a", "z"]}
     assert by["IndexArn"] == f"{arn}/index/by-by"
+    assert uuid.UUID(now["TableId"]).version == 4
     assert now["LocalSecondaryIndexes"][0]["KeySchema"] == LOCAL["KeySchema"]
     assert now["ProvisionedThroughput"]["ReadCapacityUnits"] == 0
     assert now["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
@@ -120,6 +123,10 @@ def test_a_batch_with_an_item_that_fits_no_index_is_not_begun(client, table):
     code, message = refused(client.batch_write_item, RequestItems={
         table: [put("right", {"S": "x"}), put("wrong", {"N": "1"})]})
     assert code == "ValidationException" and "Type mismatch for Index Key by" in message
+    empty = {"pk": {"S": "a"}, "sk": {"N": "1"}, "by": {"S": ""}}
+    code, message = refused(client.transact_write_items,
+                            TransactItems=[{"Put": {"TableName": table, "Item": empty}}])
+    assert code == "ValidationException" and message.endswith("IndexName: by-by, IndexKey: by")
     assert client.scan(TableName=table)["Count"] == 0
 
 
@@ -130,6 +137,10 @@ def test_tags_and_expiry(client, table):
     assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "1"}]
     code, _ = refused(client.tag_resource, ResourceArn=arn + "x", Tags=[{"Key": "a", "Value": ""}])
     assert code == "ResourceNotFoundException"
+    for nobodys, error in (("arn:aws:s3:::bucket", "AccessDeniedException"),
+                           (arn.replace(HOME, "mars-north-1"), "ValidationException")):
+        tagged = {"ResourceArn": nobodys, "Tags": [{"Key": "a", "Value": ""}]}
+        assert refused(client.tag_resource, **tagged)[0] == error
     many = [{"Key": str(n), "Value": ""} for n in range(50)]
     code, message = refused(client.tag_resource, ResourceArn=arn, Tags=many)
     assert message == "Number of Tags exceed the current limit for the provided ResourceArn"
@@ -149,6 +160,9 @@ def test_what_is_only_kept_is_shown(client, table):
     arn = shown(client, table)["TableArn"]
     assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
     policy = '{"Version":"2012-10-17","Statement":[]}'
+    _, message = refused(client.create_table, TableName=f"{table}-2", **KEYS, ResourcePolicy="{",
+                         BillingMode="PAY_PER_REQUEST", LocalSecondaryIndexes=[LOCAL])
+    assert message.endswith("Invalid policy document: This policy contains invalid Json")
     revision = client.put_resource_policy(ResourceArn=arn, Policy=policy)["RevisionId"]
     assert client.get_resource_policy(ResourceArn=arn)["RevisionId"] == revision
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
@@ -159,8 +173,13 @@ def test_what_is_only_kept_is_shown(client, table):
                                        ContributorInsightsAction="ENABLE")
     status = client.describe_contributor_insights(TableName=table, IndexName="by-by")
     assert status["ContributorInsightsStatus"] == "ENABLED"
-    listed = client.list_contributor_insights()["ContributorInsightsSummaries"]
-    assert (table, "by-by") in [(one["TableName"], one.get("IndexName")) for one in listed]
+    client.update_contributor_insights(TableName=table, ContributorInsightsAction="ENABLE")
+    listed, more = [], {}
+    while more is not None:
+        page = client.list_contributor_insights(TableName=table, MaxResults=1, **more)
+        listed += [one.get("IndexName") for one in page["ContributorInsightsSummaries"]]
+        more = {"NextToken": page["NextToken"]} if "NextToken" in page else None
+    assert listed == [None, "by-by"]
 
     stream = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
     client.enable_kinesis_streaming_destination(TableName=table, StreamArn=stream)

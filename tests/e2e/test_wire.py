@@ -217,8 +217,9 @@ def test_what_is_too_large_is_refused_and_told(port):
     for more, status in ((100, 200), (16 << 10, 400)):
         answer = send(port, headers={**headers, "Extra": "x" * more}, body=b"{}")
         assert answer.status == status
-    long = send(port, path="/" + "x" * (17 << 10), headers=headers, body=b"{}")
-    assert long.status == 400 and b"Signature" not in long.body
+    for path, more in (("/" + "x" * (17 << 10), {}), ("/", {"Host": "one", "host": "other"})):
+        answer = send(port, path=path, headers={**headers, **more}, body=b"{}")
+        assert answer.status == 400 and b"Signature" not in answer.body
 
 
 def test_slow_and_broken_clients_harm_nobody(port):

@@ -123,6 +123,20 @@ fn low(both: u128) -> u64 {
     both as u64
 }
 
+/// Fewer than 8 bytes as the low ones of a word. Most of what is hashed is short names, for which
+/// a copy into a buffer would be a call.
+fn short(bytes: &[u8]) -> u64 {
+    let at = |at: usize| u64::from(bytes[at]) << (8 * at);
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u64::from(first) | (u64::from(last) << (8 * (bytes.len() - 4)))
+        }
+        _ if bytes.is_empty() => 0,
+        _ => at(0) | at(bytes.len() / 2) | at(bytes.len() - 1),
+    }
+}
+
 impl Hasher for Mixer {
     fn finish(&self) -> u64 {
         self.lanes[0]
@@ -131,12 +145,15 @@ impl Hasher for Mixer {
     fn write(&mut self, bytes: &[u8]) {
         let (chunks, rest) = bytes.as_chunks::<16>();
         chunks.iter().map(halves).for_each(|(a, b)| self.pair(a, b));
-        let mut last = [0; 16];
-        last[..rest.len()].copy_from_slice(rest);
-        let (a, b) = halves(&last);
-        if rest.len() > 8 {
-            self.word(b);
-        }
+        let a = match rest.split_first_chunk::<8>() {
+            Some((first, more)) => {
+                if !more.is_empty() {
+                    self.word(short(more));
+                }
+                u64::from_le_bytes(*first)
+            }
+            None => short(rest),
+        };
         self.pair(a, bytes.len() as u64);
     }
 

@@ -264,6 +264,19 @@ impl Index {
     }
 }
 
+/// What `check` refuses of indexes: of several refusals that of the first index by name, as the
+/// service names it.
+///
+/// # Errors
+/// As `check`.
+pub fn check_each(
+    indexes: &[Index],
+    check: impl Fn(&Index) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let refused = indexes.iter().filter_map(|index| Some((&index.name, check(index).err()?)));
+    refused.min_by_key(|(name, _)| *name).map_or(Ok(()), |(_, refusal)| Err(refusal))
+}
+
 /// Refuses paths below key attributes of indexes, as [`Schema::check_paths`] does of a table's own.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ pub fn view<'a>(policy: &Policy, stored: &'a Stored) -> Option<Cow<'a, Attribute
         },
         Policy::Crdt(crdt) => match (&stored.greatest().body, stored.versions.len()) {
             (Body::Live(attributes), 1) => Some(Cow::Borrowed(attributes)),
+            (_, 1) => state_of(crdt, stored.greatest()).view().map(Cow::Owned),
             _ => joined(crdt, stored).view().map(Cow::Owned),
         },
     }

@@ -46,6 +46,7 @@ fn main() -> std::io::Result<()> {
             None => writeln!(out, "{report}")?,
         }
     }
-    let rate = summary.seeds as f64 / seconds;
-    writeln!(out, "{seeds} seeds, {} failed, {rate:.0} seeds per second", summary.failed)
+    let (rate, digest) = (summary.seeds as f64 / seconds, summary.digest);
+    let failed = summary.failed;
+    writeln!(out, "{seeds} seeds, {failed} failed, {rate:.0} seeds per second, digest {digest:x}")
 }

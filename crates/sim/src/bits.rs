@@ -35,7 +35,15 @@ impl Bits {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
-        (0..VERSIONS_MAX).filter(move |&nth| self.has(nth))
+        self.0.into_iter().enumerate().flat_map(|(at, word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as usize;
+                // Takes the lowest one away.
+                left &= left.checked_sub(1)?;
+                Some(64 * at + bit)
+            })
+        })
     }
 
     pub(crate) fn is_empty(self) -> bool {

@@ -35,6 +35,8 @@ pub(crate) struct Held {
 pub(crate) struct Image {
     /// Whose it is, in the life that the region lives.
     pub(crate) me: Origin,
+    /// Not after any key: where a range of any index begins.
+    least: Rc<ItemKey>,
     pub(crate) rows: BTreeMap<Rc<ItemKey>, Rc<Held>>,
     pub(crate) changelog: BTreeSet<(Origin, Hlc, Rc<ItemKey>)>,
     /// Index entries that all rows shall have.
@@ -94,10 +96,11 @@ pub(crate) struct Write {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    pub(crate) visible: Image,
-    pub(crate) durable: Image,
+    /// Shared with whoever keeps it as it is: a write then goes to a copy.
+    pub(crate) visible: Rc<Image>,
+    pub(crate) durable: Rc<Image>,
     pub(crate) queue: VecDeque<Write>,
     /// Up to where the sync under way reaches.
     pub(crate) syncing: Option<Token>,
@@ -106,13 +109,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// An empty disk of the region that lives `me`.
     pub(crate) fn new(me: Origin) -> Self {
-        let (visible, durable) = (Image::new(me), Image::new(me));
+        let durable = Rc::new(Image::new(me));
+        let visible = Rc::clone(&durable);
         Self { visible, durable, queue: VecDeque::new(), syncing: None }
     }
 
     /// The node's batch: visible from now on.
     pub(crate) fn write(&mut self, write: Write) {
-        self.visible.apply(&write);
+        Rc::make_mut(&mut self.visible).apply(&write);
         self.queue.push_back(write);
     }
 
@@ -125,7 +129,7 @@ impl Disk {
     /// The process died: what was not synced is gone, and is returned.
     pub(crate) fn crash(&mut self) -> VecDeque<Write> {
         self.syncing = None;
-        self.visible = self.durable.clone();
+        self.visible = Rc::clone(&self.durable);
         std::mem::take(&mut self.queue)
     }
 }
@@ -134,6 +138,7 @@ impl Image {
     fn new(me: Origin) -> Self {
         Self {
             me,
+            least: Rc::new(first_key(TableId::CATALOG)),
             rows: BTreeMap::new(),
             changelog: BTreeSet::new(),
             entries: 0,
@@ -289,14 +294,14 @@ impl Image {
 
     /// The rows of one table, in key order.
     pub(crate) fn table(&self, table: TableId) -> impl Iterator<Item = (&ItemKey, &Held)> {
-        let start = Included(first_key(table));
-        let rows = self.rows.range((start, Unbounded)).map(|(key, held)| (&**key, &**held));
+        let rows = self.rows.range::<ItemKey, _>(first_key(table)..);
+        let rows = rows.map(|(key, held)| (&**key, &**held));
         rows.take_while(move |(key, _)| key.table == table)
     }
 
     /// The newest reading of the origin among the versions that are kept.
     pub(crate) fn newest(&self, origin: Origin) -> Hlc {
-        let after = |origin: Origin| (origin, Hlc::MAX, first_key(TableId::CATALOG));
+        let after = |origin: Origin| (origin, Hlc::MAX, Rc::clone(&self.least));
         let entries = self.changelog.range((Unbounded, Excluded(after(origin))));
         let last = entries.last().filter(|entry| entry.0 == origin);
         last.map(|entry| entry.1).unwrap_or_default()
@@ -312,9 +317,9 @@ fn next_origin(origin: Origin) -> Option<Origin> {
 }
 
 /// Not after any key of the table.
-fn first_key(table: TableId) -> Rc<ItemKey> {
+fn first_key(table: TableId) -> ItemKey {
     let primary = PrimaryKey { partition: KeyValue::S(String::new()), sort: None };
-    Rc::new(ItemKey { table, primary })
+    ItemKey { table, primary }
 }
 
 impl Snapshot for Image {
@@ -323,7 +328,7 @@ impl Snapshot for Image {
     }
 
     fn changes(&self, origin: Origin, after: Hlc, to: Hlc, limit: usize) -> Vec<Entry> {
-        let at = |hlc: Hlc| (origin, hlc.next(), first_key(TableId::CATALOG));
+        let at = |hlc: Hlc| (origin, hlc.next(), Rc::clone(&self.least));
         let entries = self.changelog.range(at(after)..at(to.max(after))).take(limit);
         let change = |(_, hlc, key): &(Origin, Hlc, Rc<ItemKey>)| {
             let held = self.rows.get(key);
@@ -359,7 +364,7 @@ impl Snapshot for Image {
             None => (Some(Origin::from_bits(0)), Hlc::ZERO),
         };
         let Some(origin) = origin else { return Vec::new() };
-        let entries = self.tombstones.range((table, origin, hlc, first_key(TableId::CATALOG))..);
+        let entries = self.tombstones.range((table, origin, hlc, Rc::clone(&self.least))..);
         let of_table = entries.take_while(|entry| entry.0 == table).take(limit);
         let entry = |(_, origin, hlc, key): &(TableId, Origin, Hlc, Rc<ItemKey>)| {
             (Stamp { hlc: *hlc, origin: *origin }, ItemKey::clone(key))
@@ -368,7 +373,7 @@ impl Snapshot for Image {
     }
 
     fn newest(&self, origin: Origin) -> Hlc {
-        let first = |hlc| (origin, hlc, first_key(TableId::CATALOG));
+        let first = |hlc| (origin, hlc, Rc::clone(&self.least));
         let entries = self.changelog.range(first(Hlc::ZERO)..=first(Hlc::MAX));
         entries.last().map(|entry| entry.1).unwrap_or_default()
     }
@@ -380,10 +385,11 @@ impl Snapshot for Image {
         limit: usize,
     ) -> Vec<(ItemKey, Stored)> {
         let start = match after {
-            Some(primary) => Excluded(Rc::new(ItemKey { table, primary: primary.clone() })),
+            Some(primary) => Excluded(ItemKey { table, primary: primary.clone() }),
             None => Included(first_key(table)),
         };
-        let rows = self.rows.range((start, Unbounded)).take_while(|(key, _)| key.table == table);
+        let rows = self.rows.range::<ItemKey, _>((start, Unbounded));
+        let rows = rows.take_while(|(key, _)| key.table == table);
         rows.take(limit).map(|(key, held)| (ItemKey::clone(key), held.stored.clone())).collect()
     }
 

@@ -24,6 +24,21 @@ pub struct Options {
     pub bug: Option<pangea_core::node::Bug>,
 }
 
+impl Options {
+    /// The bug that is planted; empty for none.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn bug_name(&self) -> String {
+        self.bug.map(|bug| format!("{bug:?}")).unwrap_or_default()
+    }
+
+    /// The twin with planted bugs reads the options.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the options")]
+    pub(crate) fn bug_name(&self) -> String {
+        String::new()
+    }
+}
+
 /// See [`Options::focus`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
@@ -62,6 +77,8 @@ pub(crate) struct Swarm {
     pub(crate) frame_rows: usize,
     /// Whether tables have their replicas before the faults start.
     pub(crate) warm: bool,
+    /// Whether these were made before, in regions that were then restarted.
+    pub(crate) warmed: bool,
     /// Client operations, and the mean time between them.
     pub(crate) operations: u64,
     pub(crate) gap_us: u64,
@@ -168,6 +185,7 @@ impl Swarm {
             bulk: if rng.chance(1) { rng.range(500, 1100) } else { 0 },
             frame_rows: more.pick(&[FEED_ROWS_MAX, FEED_ROWS_MAX, FEED_ROWS_MAX, 3]),
             warm: rng.chance(800),
+            warmed: rng.fork("warmed").chance(800),
             operations: rng.range(6, 36),
             gap_us: rng.pick(&[500, 2_000, 5_000, 15_000]),
             burst: rng.pick(&[0, 100, 400]),
@@ -281,6 +299,28 @@ impl Swarm {
                 (self.churn, self.wide, self.one_replica) = (250, 1_000, false);
                 self.severed = self.regions > 2;
             }
+        }
+    }
+
+    /// Nothing breaks, all clocks are right, and nothing goes on beside the making of tables.
+    pub(crate) fn quiet(options: &Options) -> Self {
+        let drawn = Self::draw(&mut Rng::new(0), options);
+        Self {
+            bulk: 0,
+            frame_rows: FEED_ROWS_MAX,
+            sync_us: 1_000,
+            timer_late_us: 0,
+            skew_us: 0,
+            heartbeats: false,
+            sessions: 0,
+            wide: 0,
+            collect: None,
+            collects_late: None,
+            ledger_per_minute: 60,
+            grouped: false,
+            stage_bytes_max: STAGE_BYTES_MAX,
+            relay_after_ms: 1_000,
+            ..drawn
         }
     }
 

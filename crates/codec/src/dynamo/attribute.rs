@@ -218,9 +218,11 @@ impl ValueSeed<'_> {
                 }
                 AttributeValue::Null
             }),
-            Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<String>>>()? {
+            Tag::Ss | Tag::Ns | Tag::Bs => match map.next_value::<Option<Vec<Option<String>>>>()? {
                 Some(texts) => {
-                    let set = set(tag, texts, sink.narrow.get());
+                    let texts: Option<Vec<String>> = texts.into_iter().collect();
+                    let set = texts.ok_or_else(|| null_in(tag));
+                    let set = set.and_then(|texts| self::set(tag, texts, sink.narrow.get()));
                     Some(sink.settle(set, nothing)?)
                 }
                 None => None,
@@ -299,11 +301,16 @@ enum Tag {
     Unknown,
 }
 
-/// The power of ten of a text that is a number, where it does not fit 32 bits as it must.
+/// What is wrong with a number whose power of ten, or whose scale, must fit 32 bits.
 fn narrowed(text: &str) -> Option<NumberError> {
-    let (_, power) = text.split_once(['e', 'E'])?;
+    let (digits, power) = text.split_once(['e', 'E'])?;
+    let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let fits = |power: i64| {
+        let scale = i64::try_from(fraction).ok()?.checked_sub(power)?;
+        i32::try_from(power).and_then(|_| i32::try_from(scale)).ok()
+    };
     match power.parse::<i64>() {
-        Ok(power) if i32::try_from(power).is_err() => Some(NumberError::Malformed),
+        Ok(power) if fits(power).is_none() => Some(NumberError::Malformed),
         // The magnitude is precision less scale, in 32 bits that wrap.
         Ok(power) if power > i64::from(i32::MAX) - 64 => Some(NumberError::Underflow),
         Ok(_) => None,
@@ -327,6 +334,19 @@ fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
     BASE64
         .decode(text.as_bytes())
         .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))
+}
+
+/// The refusal of a set that has null as a member.
+fn null_in(tag: Tag) -> ApiError {
+    let (of, what) = match tag {
+        Tag::Ns => ("number", "number"),
+        Tag::Bs => ("binary", "binary"),
+        _ => ("string", "string"),
+    };
+    ApiError::validation(format!(
+        "One or more parameter values were invalid: An {of} set may not have a null {what} as a \
+         member"
+    ))
 }
 
 fn set(tag: Tag, texts: Vec<String>, narrow: bool) -> Result<AttributeValue, ApiError> {

@@ -175,11 +175,19 @@ impl From<ApiError> for CancellationReason {
     }
 }
 
+/// How the messages begin that refuse an empty value of a key attribute, of a table or an index.
+const EMPTY_KEY: &str = "One or more parameter values are not valid. ";
+
 /// A `TransactionCanceledException`, from what each item is refused for, in the order of the
-/// request.
+/// request. That a key is empty the service sees before there is a transaction, and refuses that
+/// alone.
 pub fn cancelled(reasons: impl IntoIterator<Item = Option<CancellationReason>>) -> ApiError {
     let reasons = reasons.into_iter().map(|reason| reason.unwrap_or_else(CancellationReason::none));
     let reasons: Vec<CancellationReason> = reasons.collect();
+    let mut messages = reasons.iter().filter_map(|reason| reason.message.as_deref());
+    if let Some(message) = messages.find(|message| message.starts_with(EMPTY_KEY)) {
+        return ApiError::validation(message);
+    }
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.code.as_str()).collect();
     let message = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",

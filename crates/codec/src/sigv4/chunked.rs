@@ -7,6 +7,9 @@
 //! exchanged or added. Source: "Signature calculations for the authorization header: transferring
 //! payload in multiple chunks" (Amazon S3, where the encoding comes from).
 
+use data_encoding::BASE64;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+
 use super::sign::{Scope, SigningKey, hash};
 use super::{ALGORITHM, Lookup, MISMATCH, Signed, date::Date};
 use crate::dynamo::{ApiError, ErrorKind};
@@ -15,6 +18,7 @@ const HEADER: &str = "x-amz-content-sha256";
 const LENGTH: &str = "x-amz-decoded-content-length";
 const CHUNK_SIGNATURE: &str = "chunk-signature=";
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
+const CHECKSUM: &str = "x-amz-checksum-";
 
 /// What of such a body is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +62,34 @@ struct Chunked<'b> {
 /// The body without its framing; `None` if the request does not say that it has one.
 ///
 /// # Errors
-/// `SerializationException` where the body is not in chunks, or not as long as the request says.
+/// `SerializationException` where the body is not in chunks, not as long as the request says, or
+/// not what a checksum in a trailer is of.
 pub fn unchunked(header: &Lookup<'_>, body: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
     if Streaming::of(header).is_none() {
         return Ok(None);
     }
-    let chunks = parse(body)?.chunks.into_iter();
-    let whole = chunks.flat_map(|(bytes, _)| bytes).copied().collect::<Vec<u8>>();
+    let Chunked { chunks, trailers, .. } = parse(body)?;
+    let whole = chunks.into_iter().flat_map(|(bytes, _)| bytes).copied().collect::<Vec<u8>>();
+    if trailers.lines().any(|trailer| is_belied(trailer, &whole)) {
+        return Err(malformed());
+    }
     match header(LENGTH).map(|length| length.trim().parse::<usize>()) {
         Some(length) if length != Ok(whole.len()) => Err(malformed()),
         _ => Ok(Some(whole)),
     }
+}
+
+/// Whether a trailer is a checksum of another body, by one of the algorithms that are known here.
+fn is_belied(trailer: &str, body: &[u8]) -> bool {
+    let checksum = trailer.strip_prefix(CHECKSUM).and_then(|trailer| trailer.split_once(':'));
+    let Some((algorithm, told)) = checksum else { return false };
+    let found = match algorithm {
+        "crc32" => BASE64.encode(&crc32fast::hash(body).to_be_bytes()),
+        "sha1" => BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, body).as_ref()),
+        "sha256" => BASE64.encode(digest(&SHA256, body).as_ref()),
+        _ => return false,
+    };
+    found != told
 }
 
 /// Verifies the signatures in a body, where it has any; `seed` is that of the request.

@@ -141,7 +141,9 @@ pub fn verify<'k>(
     chunked::verify(request, (&presented.date, &scope), &key, &presented.signature)?;
     // A token that is not signed could have been put in by anyone, but only the right one is taken.
     if secret.token != presented.token.as_deref() {
-        return Err(ApiError::new(ErrorKind::UnrecognizedClient, UNKNOWN));
+        // Without the full stop, as measured at the service.
+        let text = UNKNOWN.trim_end_matches('.');
+        return Err(ApiError::new(ErrorKind::UnrecognizedClient, text));
     }
     if secret.expires.is_some_and(|expires| now >= expires) {
         return Err(ApiError::new(ErrorKind::ExpiredToken, EXPIRED));

@@ -39,16 +39,15 @@ impl Scope<'_> {
     pub(super) fn check(&self, date: &Date, demand: &Demand<'_>) -> Result<(), ApiError> {
         let mut wrong = Vec::new();
         if !demand.regions.iter().any(|region| region == self.region) {
-            let region = self.region;
-            wrong.push(format!("Credential should be scoped to a valid region, not '{region}'."));
+            wrong.push("Credential should be scoped to a valid region. ".to_owned());
         }
         if self.service != demand.service {
             let service = demand.service;
-            wrong.push(format!("Credential should be scoped to correct service: '{service}'."));
+            wrong.push(format!("Credential should be scoped to correct service: '{service}'. "));
         }
         if self.terminator != TERMINATOR {
             wrong.push(format!(
-                "Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{}'.",
+                "Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{}'. ",
                 self.terminator
             ));
         }
@@ -56,13 +55,13 @@ impl Scope<'_> {
         if self.date != day {
             wrong.push(format!(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date \
-                 from HTTP: '{}' != '{day}', from '{date}'.",
+                 from HTTP: '{}' != '{day}', from '{date}'. ",
                 self.date
             ));
         }
         match wrong.is_empty() {
             true => Ok(()),
-            false => Err(ApiError::new(ErrorKind::InvalidSignature, wrong.join(" "))),
+            false => Err(ApiError::new(ErrorKind::InvalidSignature, wrong.concat())),
         }
     }
 }

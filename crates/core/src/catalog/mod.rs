@@ -201,10 +201,10 @@ pub enum ReplicaView {
 /// All tables that a region has heard of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// As their homes wrote them.
-    tables: BTreeMap<TableId, TableEntry>,
+    /// As their homes wrote them; shared with whoever was shown them.
+    tables: BTreeMap<TableId, Arc<TableEntry>>,
     /// As they are without the regions that are gone; empty while none ever was.
-    masked: BTreeMap<TableId, TableEntry>,
+    masked: BTreeMap<TableId, Arc<TableEntry>>,
     statuses: BTreeMap<(TableId, RegionSlot), ReplicaStatus>,
     /// The regions, as rules name them: from the topology, not from rows.
     pub directory: Arc<Directory>,
@@ -231,7 +231,7 @@ impl Catalog {
     pub fn adopt(&mut self, directory: Arc<Directory>) {
         self.directory = directory;
         let tables = self.tables.values_mut().chain(self.masked.values_mut());
-        tables.for_each(|entry| entry.settings.bind(&self.directory));
+        tables.for_each(|entry| Arc::make_mut(entry).settings.bind(&self.directory));
         let tables: Vec<TableId> = self.tables.keys().copied().collect();
         tables.into_iter().for_each(|id| self.mask(id));
     }
@@ -248,7 +248,7 @@ impl Catalog {
                 entry.settings.bind(&self.directory);
                 self.grouped |= entry.settings.group.is_some();
                 let id = entry.id;
-                self.tables.insert(id, entry);
+                self.tables.insert(id, Arc::new(entry));
                 self.mask(id);
                 true
             }
@@ -285,7 +285,7 @@ impl Catalog {
                 left.map(|((_, slot), status)| ReplicaSpec { slot: *slot, since: status.since });
             let whole = |entry: &TableEntry, slot| self.is_whole(entry, slot);
             let masked = mask::masked(entry, &self.membership, &self.directory, left, whole);
-            self.masked.insert(id, masked);
+            self.masked.insert(id, Arc::new(masked));
         }
     }
 
@@ -304,13 +304,19 @@ impl Catalog {
     /// The table of this identity, deleted or not, without the regions that are gone.
     #[must_use]
     pub fn get(&self, id: TableId) -> Option<&TableEntry> {
+        self.shared(id).map(|entry| &**entry)
+    }
+
+    /// The same, for whoever keeps it while the catalog changes.
+    #[must_use]
+    pub fn shared(&self, id: TableId) -> Option<&Arc<TableEntry>> {
         self.masked.get(&id).or_else(|| self.tables.get(&id))
     }
 
     /// The same as its home wrote it: what a change of it begins with.
     #[must_use]
     pub fn written(&self, id: TableId) -> Option<&TableEntry> {
-        self.tables.get(&id)
+        self.tables.get(&id).map(|entry| &**entry)
     }
 
     /// The table that region `slot` knows by `name`: held there, and neither deleted nor failed.
@@ -329,6 +335,11 @@ impl Catalog {
 
     /// Every table, deleted ones included, without the regions that are gone.
     pub fn tables(&self) -> impl Iterator<Item = &TableEntry> {
+        self.shared_tables().map(|entry| &**entry)
+    }
+
+    /// The same, for whoever keeps them while the catalog changes.
+    pub fn shared_tables(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
         let tables = if self.masked.is_empty() { &self.tables } else { &self.masked };
         tables.values()
     }

@@ -143,7 +143,7 @@ fn a_replica_that_was_taken_away_stays_until_one_that_may_have_its_items_is_whol
     row.replicas = [ReplicaSpec { slot: slot(2), since }].into();
     let mut catalog = Catalog::new((0..3).map(slot));
     catalog.adopt(Arc::new(Directory::new(known)));
-    catalog.tables.insert(row.id, row.clone());
+    catalog.tables.insert(row.id, Arc::new(row.clone()));
     let at = |slot: RegionSlot, state, joined| {
         (status_key(row.id, slot).primary, ReplicaStatus { since, joined, state }.to_attributes())
     };

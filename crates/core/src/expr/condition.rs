@@ -1,6 +1,7 @@
 //! Condition, filter and key condition expressions: the tree and its parser.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -128,38 +129,58 @@ impl Condition {
     /// Whether any path of the condition starts at the attribute `name`.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {
-        any_path(&self.root, &|path| path.root == name)
+        let mut found = false;
+        each_path(&self.root, &mut |path| found |= path.root == name);
+        found
     }
 
     /// Whether any path of the condition goes below the attribute `name`.
     #[must_use]
     pub fn goes_below(&self, name: &str) -> bool {
-        any_path(&self.root, &|path| path.root == name && !path.steps.is_empty())
+        let mut goes = false;
+        each_path(&self.root, &mut |path| goes |= path.root == name && !path.steps.is_empty());
+        goes
+    }
+
+    /// The attributes that its paths start at.
+    #[must_use]
+    pub fn roots(&self) -> BTreeSet<&str> {
+        let mut roots = BTreeSet::new();
+        each_path(&self.root, &mut |path| {
+            roots.insert(path.root.as_str());
+        });
+        roots
     }
 }
 
-/// Whether one of the paths of a condition is as asked.
-fn any_path(node: &Node, test: &dyn Fn(&Path) -> bool) -> bool {
-    let in_operand = |operand: &Operand| any_path_of(operand, test);
+/// Shows every path of a condition.
+fn each_path<'n>(node: &'n Node, see: &mut dyn FnMut(&'n Path)) {
     match node {
-        Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| any_path(node, test)),
-        Node::Not(node) => any_path(node, test),
-        Node::Compare { left, right, .. } => in_operand(left) || in_operand(right),
-        Node::Between { operand, low, high } => [operand, low, high].into_iter().any(in_operand),
-        Node::In { operand, list } => in_operand(operand) || list.iter().any(in_operand),
-        Node::Exists(path) | Node::NotExists(path) => test(path),
-        Node::Type(operand, _) => in_operand(operand),
-        Node::BeginsWith(left, right) | Node::Contains(left, right) => {
-            in_operand(left) || in_operand(right)
+        Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| each_path(node, see)),
+        Node::Not(node) => each_path(node, see),
+        Node::Between { operand, low, high } => {
+            [operand, low, high].into_iter().for_each(|operand| path_of(operand, see));
+        }
+        Node::In { operand, list } => {
+            path_of(operand, see);
+            list.iter().for_each(|operand| path_of(operand, see));
+        }
+        Node::Exists(path) | Node::NotExists(path) => see(path),
+        Node::Type(operand, _) => path_of(operand, see),
+        Node::Compare { left, right, .. }
+        | Node::BeginsWith(left, right)
+        | Node::Contains(left, right) => {
+            path_of(left, see);
+            path_of(right, see);
         }
     }
 }
 
-fn any_path_of(operand: &Operand, test: &dyn Fn(&Path) -> bool) -> bool {
+fn path_of<'n>(operand: &'n Operand, see: &mut dyn FnMut(&'n Path)) {
     match operand {
-        Operand::Path(path) => test(path),
-        Operand::Value(_) => false,
-        Operand::Size(inner) => any_path_of(inner, test),
+        Operand::Path(path) => see(path),
+        Operand::Value(_) => {}
+        Operand::Size(inner) => path_of(inner, see),
     }
 }
 

@@ -62,10 +62,11 @@ fn resolve<'a>(operand: &'a Operand, item: &'a Attributes) -> Option<Cow<'a, Att
     }
 }
 
-/// What `size()` counts: bytes of UTF-8 or binary, or elements. Other types have no size.
+/// What `size()` counts: units of UTF-16, as measured at the service, bytes, or elements. Other
+/// types have no size.
 fn size(value: &AttributeValue) -> Option<usize> {
     Some(match value {
-        AttributeValue::S(text) => text.len(),
+        AttributeValue::S(text) => text.encode_utf16().count(),
         AttributeValue::B(bytes) => bytes.len(),
         AttributeValue::Ss(set) => set.len(),
         AttributeValue::Ns(set) => set.len(),

@@ -214,16 +214,11 @@ impl KeyCondition {
     ///
     /// [`ExprError::Refused`] where the condition does not fit the table's key.
     pub fn resolve(&self, schema: &Schema) -> Result<KeyRange, ExprError> {
-        if self.parts.len() > 2 {
-            return refuse("Conditions can be of length 1 or 2 only");
-        }
+        self.check_count(1 + usize::from(schema.sort.is_some()))?;
         let missed = |name: &str| {
             Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
         };
         let find = |name: &str| self.parts.iter().find(|(other, _)| other == name);
-        if schema.sort.is_none() && self.parts.len() > 1 {
-            return refuse("Query key condition not supported");
-        }
         let Some((_, partition)) = find(&schema.partition.name) else {
             return missed(&schema.partition.name);
         };
@@ -237,6 +232,20 @@ impl KeyCondition {
         };
         let Some((_, sort)) = find(&attribute.name) else { return missed(&attribute.name) };
         Ok(KeyRange { partition, sort: sort.checked(attribute)?.clone() })
+    }
+}
+
+impl KeyCondition {
+    /// Checks that no more is asked than a key of so many attributes answers.
+    fn check_count(&self, attributes: usize) -> Result<(), ExprError> {
+        let count = self.parts.len();
+        if count <= attributes {
+            return Ok(());
+        }
+        Err(ExprError::Refused(format!(
+            "The number of query conditions ({count}) exceeds the number of key attributes \
+             defined in the schema ({attributes})"
+        )))
     }
 }
 
@@ -271,12 +280,7 @@ impl KeyCondition {
         let missed = |name: &str| {
             Err(ExprError::Refused(format!("Query condition missed key schema element: {name}")))
         };
-        if self.parts.len() > 2.max(index.attributes().count()) {
-            return refuse("Conditions can be of length 1 or 2 only");
-        }
-        if index.sort.is_empty() && self.parts.len() > index.partition.len() {
-            return refuse("Query key condition not supported");
-        }
+        self.check_count(index.attributes().count())?;
         let mut partition = Vec::new();
         for attribute in &index.partition {
             let Some(part) = find(&attribute.name) else { return missed(&attribute.name) };

@@ -62,9 +62,12 @@ impl<'a> Parser<'a> {
     ) -> Result<Self, ExprError> {
         let invalid = |reason: String| Err(ExprError::Invalid { kind, reason });
         if text.len() > EXPRESSION_BYTES_MAX {
+            let size = match kind {
+                Kind::Update => String::new(),
+                _ => format!(" expression size: {}", text.len()),
+            };
             return invalid(format!(
-                "Expression size has exceeded the maximum allowed size; expression size: {}",
-                text.len()
+                "Expression size has exceeded the maximum allowed size;{size}"
             ));
         }
         let tokens = tokens(text);

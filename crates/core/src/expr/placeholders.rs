@@ -98,9 +98,12 @@ fn collect<T>(
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if let Some(key) = map.keys().find(|key| key.len() > PLACEHOLDER_BYTES_MAX) {
+        // Only of names does the service tell how long.
+        let size =
+            if sigil == '#' { format!(" size of key: {}", key.len()) } else { String::new() };
         return Err(ExprError::Refused(format!(
             "{parameter} contains invalid key: The expression attribute map contains a key that \
-             is too long; key: \"{key}\""
+             is too long;{size}"
         )));
     }
     if let Some(key) = map.keys().find(|key| !key.strip_prefix(sigil).is_some_and(is_word)) {

@@ -78,6 +78,21 @@ fn values_that_can_be_no_key_are_refused() {
 }
 
 #[test]
+fn of_several_indexes_the_first_by_name_refuses() {
+    let indexes = ["z", "by-mail", "c"].map(|name| Index { name: name.into(), ..by_mail() });
+    let check = |values: &[(&str, AttributeValue)]| {
+        let item = item(values);
+        check_each(&indexes, |index| index.check(&item))
+    };
+    assert_eq!(check(&[("mail", text("a"))]), Ok(()));
+    let refused = check(&[("mail", number("1"))]);
+    assert!(
+        matches!(&refused, Err(Refusal::Validation(it)) if it.ends_with("IndexName: by-mail")),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn an_update_is_refused_for_what_it_changes_alone() {
     let index = by_mail();
     let odd = item(&[("mail", number("1")), ("age", text("")), ("name", text("x"))]);

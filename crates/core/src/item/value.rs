@@ -106,6 +106,7 @@ impl PrimaryKey {
 impl KeyValue {
     fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut tagged = |tag: u8, bytes: &[u8]| {
+            out.reserve(1 + size_of::<u64>() + bytes.len());
             out.push(tag);
             out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
             out.extend_from_slice(bytes);

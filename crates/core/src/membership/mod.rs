@@ -196,7 +196,7 @@ pub enum Inapplicable {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// Which one; only ever grows.
+    /// Which one; only ever grows. In generation 0 every region is a founder, as it was.
     pub generation: u32,
     /// The change that made it.
     pub last: Option<Change>,
@@ -220,12 +220,15 @@ impl Membership {
     /// Whether nothing waits for the region any more.
     #[must_use]
     pub fn is_gone(&self, slot: RegionSlot) -> bool {
-        self.state(slot).is_some_and(RegionState::is_gone)
+        self.generation > 0 && self.state(slot).is_some_and(RegionState::is_gone)
     }
 
     /// Whether what this life of a region writes is taken.
     #[must_use]
     pub fn admits(&self, origin: Origin) -> bool {
+        if self.generation == 0 {
+            return true;
+        }
         let Some(region) = self.regions.get(&origin.slot()) else { return true };
         let life = region.life.is_none_or(|life| life == origin.incarnation());
         life && !region.state.is_gone()
@@ -234,7 +237,10 @@ impl Membership {
     /// The generation in which the region's present life joined.
     #[must_use]
     pub fn since(&self, slot: RegionSlot) -> u32 {
-        self.regions.get(&slot).map_or(0, |region| region.since)
+        match self.generation {
+            0 => 0,
+            _ => self.regions.get(&slot).map_or(0, |region| region.since),
+        }
     }
 
     /// Who votes on what comes next.

@@ -1,6 +1,7 @@
 //! Peers' rows: check, merge, keep the losers, advance the place in the feed, in one batch.
 
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
@@ -389,7 +390,9 @@ impl Node {
         if !self.keeps(&key, place) {
             return;
         }
-        let settings = self.settings_of(key.table);
+        let entry = self.catalog.shared(key.table).map(Arc::clone);
+        let nothing = Settings::default();
+        let settings = entry.as_ref().map_or(&nothing, |entry| &entry.settings);
         // A row of the catalog has one writer at a time: who takes over has seen what was written
         // before, but for what nobody had when the one before was given up.
         let rule = if key.table.is_system() { Rule::InsertOnly } else { settings.rule() };
@@ -473,10 +476,6 @@ impl Node {
         let winner = stored.greatest();
         let others = stored.versions.iter().filter(|version| version.stamp != winner.stamp);
         others.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
-    }
-
-    fn settings_of(&self, table: TableId) -> Settings {
-        self.catalog.get(table).map(|entry| entry.settings.clone()).unwrap_or_default()
     }
 
     /// Neither applied (it would win for as long as the skew) nor dropped (it was acknowledged):

@@ -221,21 +221,24 @@ impl Node {
 
     /// Whatever of each origin is durably applied here.
     pub(super) fn places(&self) -> VersionVector {
-        let mut places = self.applied_durable.clone();
-        places.insert(self.me, self.closed);
-        VersionVector::from_entries(places)
+        let others = self.applied_durable.iter().filter(|(origin, _)| **origin != self.me);
+        let others = others.map(|(&origin, &hlc)| (origin, hlc));
+        VersionVector::from_entries(others.chain([(self.me, self.closed)]))
     }
 
     fn renew_cuts(&mut self) {
         let here = self.places();
-        let told = || self.links.iter().map(|(&peer, link)| (peer, link.applied.clone())).collect();
-        let homes: Vec<RegionSlot> =
-            self.catalog.held_by(self.config.slot).map(|entry| entry.home).collect();
-        for home in homes {
-            let cut = self.collector.cuts.entry(home).or_default();
-            let mut known = cut.told.values().flatten().filter(|(of, _)| of.slot() == home);
+        for entry in self.catalog.held_by(self.config.slot) {
+            let cut = self.collector.cuts.entry(entry.home).or_default();
+            let mut known = cut.told.values().flatten().filter(|(of, _)| of.slot() == entry.home);
             if known.all(|(&of, &hlc)| here.get(of) >= hlc) {
-                cut.counts = core::mem::replace(&mut cut.told, told());
+                core::mem::swap(&mut cut.counts, &mut cut.told);
+                // Mostly nobody has told anything since.
+                for (&peer, link) in &self.links {
+                    if cut.told.get(&peer) != Some(&link.applied) {
+                        cut.told.insert(peer, link.applied.clone());
+                    }
+                }
             }
         }
     }

@@ -11,6 +11,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Trace, Txn};
@@ -52,7 +53,7 @@ impl Node {
             return;
         }
         let mut txn = Txn::new(store);
-        let entries: Vec<TableEntry> = self.catalog.tables().cloned().collect();
+        let entries: Vec<Arc<TableEntry>> = self.catalog.shared_tables().map(Arc::clone).collect();
         for entry in &entries {
             self.reconcile_table(now, &mut txn, entry, effects);
         }
@@ -371,7 +372,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let me = self.config.slot;
-        let Some(entry) = self.catalog.get(table).cloned() else { return };
+        let Some(entry) = self.catalog.shared(table).map(Arc::clone) else { return };
         // What is here when the next life begins may go.
         let over = self.is_out() && !self.planted_afterlife();
         let Some(spec) = entry.replica(me).filter(|_| !over) else { return };

@@ -5,6 +5,9 @@
 //! came after the table is filled by [`Node::fill_indexes`], some rows at a time, while writes
 //! already keep it; that of an index which is gone is emptied.
 
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
@@ -28,6 +31,13 @@ pub(super) struct Filling {
     after: Option<PrimaryKey>,
 }
 
+/// What follows from the items of one batch.
+#[derive(Default)]
+struct Derived {
+    index: BTreeMap<IndexEntry, bool>,
+    journal: Vec<Record>,
+}
+
 /// How far indexes are, and which is being filled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Indexes {
@@ -46,7 +56,7 @@ impl Indexes {
 impl Node {
     /// Adds to a batch what follows from the items in it.
     pub(super) fn derive<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>) {
-        let mut derived = Batch::default();
+        let mut derived = Derived::default();
         for (key, stored) in &txn.batch.items {
             let entry = self.catalog.get(key.table);
             let Some(entry) = entry.filter(|it| !it.indexes.is_empty() || it.is_journaled()) else {
@@ -58,7 +68,7 @@ impl Node {
                 continue;
             }
             if !self.planted_index_forgotten(stored.as_ref()) {
-                derive_index(&mut derived, entry, key, before.as_ref(), after.as_ref());
+                derive_index(&mut derived, entry, key, before.as_deref(), after.as_deref());
             }
             let newest = stored.as_ref().map(|it| it.greatest().stamp);
             // What a replica copies or drops is no change that its readers see.
@@ -67,7 +77,8 @@ impl Node {
                 && self.catalog.is_serving(entry, self.config.slot)
                 && !self.planted_unjournaled(stamp)
             {
-                let record = self.change_of(entry, (key, stored), stamp, (before, after));
+                let images = (before.map(Cow::into_owned), after.map(Cow::into_owned));
+                let record = self.change_of(entry, (key, stored), stamp, images);
                 self.journaled = record.sequence;
                 derived.journal.push(record);
             }
@@ -79,7 +90,11 @@ impl Node {
                 self.note_fill(&mut txn.batch, index, Some(Fill::Filling));
             }
         }
-        txn.batch.index.extend(derived.index);
+        if txn.batch.index.is_empty() {
+            txn.batch.index = derived.index;
+        } else {
+            txn.batch.index.extend(derived.index);
+        }
         txn.batch.journal.extend(derived.journal);
     }
 
@@ -113,8 +128,12 @@ impl Node {
         if !core::mem::take(&mut self.indexes.due) {
             return;
         }
+        let (gone, unfilled) = (self.gone_index(), self.unfilled_index());
+        if gone.is_none() && unfilled.is_none() {
+            return;
+        }
         let mut txn = Txn::new(store);
-        if let Some(gone) = self.gone_index() {
+        if let Some(gone) = gone {
             if store.has_entries(gone.0, gone.1) {
                 txn.batch.unindexed.insert(gone);
                 // It may be wanted again before it is empty.
@@ -126,7 +145,7 @@ impl Node {
                 self.note_fill(&mut txn.batch, gone, None);
             }
             self.indexes.due = true;
-        } else if let Some((entry, index)) = self.unfilled_index() {
+        } else if let Some((entry, index)) = unfilled {
             self.fill(&mut txn, &entry, &index);
             self.indexes.due = true;
         }
@@ -145,8 +164,7 @@ impl Node {
         let more = rows.len() >= FILL_ROWS_MAX;
         for (key, stored) in rows {
             let item = shown(entry, Some(&stored));
-            let item = item.as_ref();
-            if let Some(at) = item.and_then(|item| index.key_of(item)) {
+            if let Some(at) = item.and_then(|item| index.key_of(&item)) {
                 let primary = key.primary;
                 let entry = IndexEntry { table: entry.id, index: index.id, key: at, primary };
                 txn.batch.index.insert(entry, true);
@@ -177,12 +195,12 @@ impl Node {
         self.indexes.fills.keys().find(|index| !wanted(index)).copied()
     }
 
-    fn unfilled_index(&self) -> Option<(TableEntry, Index)> {
+    fn unfilled_index(&self) -> Option<(Arc<TableEntry>, Index)> {
         let held = self.catalog.held_by(self.config.slot);
         let mut indexes = held.flat_map(|it| it.indexes.iter().map(move |index| (it, index)));
         let is_ready = |table, id| self.indexes.fills.get(&(table, id)) == Some(&Fill::Ready);
         let (entry, index) = indexes.find(|(entry, index)| !is_ready(entry.id, index.id))?;
-        Some((entry.clone(), index.clone()))
+        Some((Arc::clone(self.catalog.shared(entry.id)?), index.clone()))
     }
 
     #[cfg(not(feature = "planted-bugs"))]
@@ -229,12 +247,12 @@ fn is_erased<S: Snapshot>(txn: &Txn<'_, S>, key: &ItemKey) -> bool {
 }
 
 /// What readers see of an item.
-fn shown(entry: &TableEntry, stored: Option<&Stored>) -> Option<Attributes> {
-    Some(view(&entry.settings.policy, stored?)?.into_owned())
+fn shown<'a>(entry: &TableEntry, stored: Option<&'a Stored>) -> Option<Cow<'a, Attributes>> {
+    view(&entry.settings.policy, stored?)
 }
 
 fn derive_index(
-    derived: &mut Batch,
+    derived: &mut Derived,
     entry: &TableEntry,
     key: &ItemKey,
     before: Option<&Attributes>,

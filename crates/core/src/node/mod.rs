@@ -325,7 +325,9 @@ impl Node {
         }
         let now = self.read_clock(now, effects);
         self.wall_ms = now.wall_ms;
-        let Some(event) = self.fit_for(event, effects) else { return };
+        if self.refuses(&event, effects) {
+            return;
+        }
         let past = self.knows_its_past();
         if past && !self.past {
             (self.heard, self.reconciled) = (true, false);
@@ -430,19 +432,19 @@ impl Node {
         now
     }
 
-    /// The event, unless it would issue stamps and the clock is not fit for that.
-    fn fit_for(&self, event: Event, effects: &mut Vec<Effect>) -> Option<Event> {
-        let request = match &event {
+    /// Whether the event would issue stamps and the clock is not fit for that.
+    fn refuses(&self, event: &Event, effects: &mut Vec<Effect>) -> bool {
+        let request = match event {
             Event::Write { request, .. }
             | Event::Transact { request, .. }
             | Event::Resolve { request, .. }
             | Event::Expire { request, .. }
             | Event::Define { request, .. } => *request,
-            _ => return Some(event),
+            _ => return false,
         };
-        let Verdict::Off { ms, refuses: true, .. } = self.verdict() else { return Some(event) };
+        let Verdict::Off { ms, refuses: true, .. } = self.verdict() else { return false };
         effects.push(Effect::Reply { request, outcome: Outcome::Skewed { ms } });
-        None
+        true
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -505,12 +507,12 @@ impl Node {
         replies: Vec<(RequestId, Outcome)>,
         effects: &mut Vec<Effect>,
     ) {
-        self.derive(&mut txn);
-        let mut batch = txn.batch;
-        if batch.is_empty() {
+        if txn.batch.is_empty() {
             self.reply_when_settled(replies, effects);
             return;
         }
+        self.derive(&mut txn);
+        let mut batch = txn.batch;
         batch.last = Some(self.last);
         let token = Token(self.next_token);
         self.next_token += 1;

@@ -87,6 +87,9 @@ impl Node {
 
     /// The origins that this region or a peer has heard of and that are out of reach.
     fn unreachable(&self, now: Now) -> BTreeSet<Origin> {
+        if self.is_out() {
+            return BTreeSet::new();
+        }
         let up = self.links.values().filter(|link| link.up);
         let told = up.flat_map(|link| link.applied.keys()).chain(self.had.keys());
         let known = told.chain(self.places.cuts().keys());
@@ -125,9 +128,10 @@ impl Node {
         voice.claims.get(&origin).copied().filter(|_| !self.catalog.membership().admits(origin))
     }
 
-    /// Whether rows of `origin` do not come from where they were written, and did not for a while.
+    /// Whether rows of `origin` do not come from where they were written, and did not for a while,
+    /// to a region that is a member.
     fn is_unreachable(&self, now: Now, origin: Origin) -> bool {
-        if origin == self.me || self.is_out() {
+        if origin == self.me {
             return false;
         }
         if !self.catalog.membership().admits(origin) {

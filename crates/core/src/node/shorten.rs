@@ -64,9 +64,13 @@ impl Node {
         let mut stables = BTreeMap::new();
         let (mut bytes, mut rows) = (0, 0);
         for (origin, here) in self.places().iter() {
+            let through = here.min(cold);
+            let idle = |it: &Cursor| it.blocked.is_empty() && (it.at >= through || rows > 0);
+            if self.collector.cursors.get(&origin).is_some_and(idle) {
+                continue;
+            }
             let mut cursor = self.collector.cursors.remove(&origin).unwrap_or_default();
             self.resume(now, &mut cursor, &mut stables);
-            let through = here.min(cold);
             if cursor.at < through && rows == 0 {
                 let entries = self.some_changes(txn.store, origin, cursor.at, through);
                 cursor.at = entries.last().map_or(through, |entry| entry.hlc);

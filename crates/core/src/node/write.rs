@@ -8,7 +8,7 @@ use super::{Effect, Elsewhere, Node, Outcome, Txn};
 use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
-use crate::index::{Index, IndexUnits};
+use crate::index::{Index, IndexUnits, check_each};
 use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
@@ -163,7 +163,7 @@ impl Node {
                 Action::Update(_) => index.check_change(shown.as_deref(), next),
                 Action::Delete | Action::Check => Ok(()),
             };
-            entry.indexes.iter().try_for_each(check).map_err(Unplanned::Refused)?;
+            check_each(&entry.indexes, check).map_err(Unplanned::Refused)?;
         }
         let indexed = index_units(entry, shown.as_deref(), &applied);
         drop(shown);

@@ -6,6 +6,7 @@ use alloc::{format, vec};
 
 use super::ast::{Change, Clause, Expr, Insert, Returning, Select, Statement, Target};
 use super::lexer::{Span, Token, is_keyword, tokens};
+use super::lower;
 use super::{DEPTH_MAX, Error, TOO_DEEP, malformed, refuse};
 use crate::expr::{Path, Step};
 use crate::item::AttributeValue;
@@ -35,7 +36,13 @@ pub fn parse(text: &str, parameters: Vec<AttributeValue>) -> Result<Statement, E
     match parser.deferred {
         Some(error) => Err(error),
         None if parser.parameters.next().is_some() => refuse(PARAMETERS),
-        None => Ok(statement),
+        None => {
+            // Whether its table is there is told after that.
+            if let Statement::Select(Select { filter: Some(filter), .. }) = &statement {
+                lower::condition(filter)?;
+            }
+            Ok(statement)
+        }
     }
 }
 
@@ -234,6 +241,9 @@ impl Parser {
             let end = self.span();
             let Some(index) = self.name() else { return malformed("Invalid path dot component") };
             target = Target { index: Some(index), span: start.to(end), ..target };
+        }
+        if target.table.is_empty() || target.index.as_ref().is_some_and(String::is_empty) {
+            return refuse("Path component cannot be an empty string");
         }
         if self.is_symbol(".") || self.is_symbol("[") {
             return refuse("A path may contain at most 2 components in the FROM clause");

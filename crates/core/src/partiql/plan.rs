@@ -19,6 +19,8 @@ const RANGES_MAX: usize = 1000;
 pub struct Read {
     /// The stretches to read, one after the other; `None` is everything.
     pub ranges: Option<Vec<KeyRange>>,
+    /// Whether everything that the `WHERE` asks for is of one key condition, as a Query has it.
+    pub is_query: bool,
     /// Which items of them to return: the whole `WHERE`.
     pub filter: Option<Condition>,
     /// What of them to return.
@@ -80,7 +82,8 @@ impl Select {
             None => None,
         };
         let forward = self.order(schema, &mut ranges)?;
-        Ok(Read { ranges, filter, output: Output::of(self), forward })
+        let is_query = ranges.is_some() && !matches!(self.filter, Some(Expr::Or(_)));
+        Ok(Read { ranges, is_query, filter, output: Output::of(self), forward })
     }
 
     /// Whether the sort keys are wanted in ascending order.

@@ -279,6 +279,14 @@ fn wrong_statements_are_refused_in_dynamodb_words() {
 
 /// As the texts above.
 #[test]
+fn names_are_not_empty() {
+    for table in ["\"\"", "T.\"\"", "\"\".i"] {
+        let found = message(&format!("SELECT * FROM {table} WHERE pk = 'p'"));
+        assert_eq!(found, "Path component cannot be an empty string", "{table}");
+    }
+}
+
+#[test]
 fn statements_of_right_syntax_are_refused_in_dynamodb_words() {
     let operands = "Incorrect number of operands for operator or function; operator or function: \
                     attribute_exists, number of operands";

@@ -168,11 +168,15 @@ impl Repair {
         if matches!(input, Input::Answered(_)) {
             self.vain = 0;
         }
+        let input = match (&self.phase, input) {
+            // Bucket after bucket: nothing but its number changes.
+            (&Phase::Verifying { table, bucket }, Input::Verified(verified)) => {
+                return self.verified(table, bucket, verified);
+            }
+            (_, input) => input,
+        };
         match (core::mem::replace(&mut self.phase, Phase::Done), input) {
             (Phase::Idle, Input::Begin) => self.next_table(),
-            (Phase::Verifying { table, bucket }, Input::Verified(verified)) => {
-                self.verified(table, bucket, verified)
-            }
             (Phase::Healing(healing), input) => self.heal(healing, input, here.store),
             (Phase::Comparing(comparing), input) => self.compare(comparing, input, then, here),
             (phase, input) => panic!("{input:?} does not answer {phase:?}"),

@@ -190,7 +190,8 @@ impl Feed {
         let applied = if whole { applied_of(progress, store) } else { Vec::new() };
         if whole {
             let of_peer = applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
-            self.told = of_peer.copied().collect();
+            self.told.clear();
+            self.told.extend(of_peer);
             self.owes = false;
         }
         let sent_wall_ms = now.wall_ms;

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 
 use super::Schema;
 use crate::expr::{Condition, Update, UpdateError};
-use crate::index::{Index, check_paths};
+use crate::index::{Index, check_each, check_paths};
 use crate::item::{Attributes, ItemError, PrimaryKey, validate};
 use crate::merge::VersionVector;
 
@@ -206,7 +206,7 @@ fn returned(
 /// [`Refusal::Validation`].
 pub fn check_update(update: &Update, schema: &Schema, indexes: &[Index]) -> Result<(), Refusal> {
     refuse_key_update(update, schema)?;
-    indexes.iter().try_for_each(|index| index.check_types(|name| update.type_given(name)))?;
+    check_each(indexes, |index| index.check_types(|name| update.type_given(name)))?;
     let goes_below = |name: &str| update.goes_below(name);
     schema.check_paths(goes_below)?;
     check_paths(indexes, goes_below)

@@ -92,7 +92,8 @@ pub fn region_of(cert: &CertificateDer<'_>, cluster: &str) -> Result<Option<Stri
 /// [`PkiError::Parse`] if it is no certificate.
 pub fn expiry(cert: &CertificateDer<'_>) -> Result<i64, PkiError> {
     let end = parse(cert)?.not_after;
-    Ok(end.saturating_sub(i64::try_from(unix_s()).unwrap_or(i64::MAX)))
+    let [end, now] = [end, unix_s()].map(|second| i64::try_from(second).unwrap_or(i64::MAX));
+    Ok(end.saturating_sub(now))
 }
 
 /// The common name of who a certificate is about.
@@ -100,8 +101,7 @@ pub fn expiry(cert: &CertificateDer<'_>) -> Result<i64, PkiError> {
 /// # Errors
 /// [`PkiError::Parse`] if it is no certificate, or has none.
 pub fn common_name(cert: &CertificateDer<'_>) -> Result<String, PkiError> {
-    let name = parse(cert)?.common_name.ok_or(PkiError::Parse("it has no common name"))?;
-    Ok(name.to_owned())
+    parse(cert)?.common_name.ok_or(PkiError::Parse("it has no common name"))
 }
 
 /// Makes the development authority under `<dir>/pki/`, unless it is there.
@@ -188,8 +188,8 @@ fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn parse<'a>(cert: &'a CertificateDer<'_>) -> Result<Certificate<'a>, PkiError> {
-    Certificate::parse(cert).ok_or(PkiError::Parse("it is not X.509 in DER"))
+fn parse(cert: &CertificateDer<'_>) -> Result<Certificate, PkiError> {
+    Certificate::parse(cert).map_err(|_| PkiError::Parse("it is not X.509 in DER"))
 }
 
 /// The directory, locked against other processes until dropped.

@@ -11,7 +11,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::node::Collect;
 
-use super::{Checked, Invariant, demand, liveness};
+use super::{Checked, Invariant, because, demand, liveness};
 use crate::oracle::{Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Collection;
@@ -53,7 +53,7 @@ pub(crate) fn is_same(issued: &Version, shown: &Version) -> bool {
 }
 
 /// What is left to collect where replicas are whole; `None` if nothing is.
-pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>) -> Option<String> {
+pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>, told: bool) -> Option<String> {
     let collect = collect?;
     // What waits for a dead region, waits.
     let waits = |site: &Site, table: TableId| {
@@ -74,7 +74,9 @@ pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>) -> Option<String>
         let waits = image.tombstones.iter().find(|(table, ..)| whole(site, *table));
         if let Some((_, origin, hlc, key)) = waits {
             let slot = site.slot;
-            return Some(format!("{slot} keeps the tombstone {hlc}@{origin} of {:?}", key.primary));
+            return because(told, || {
+                format!("{slot} keeps the tombstone {hlc}@{origin} of {:?}", key.primary)
+            });
         }
         if collect.cold_after_ms > 0 {
             continue;
@@ -89,7 +91,9 @@ pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>) -> Option<String>
         });
         if let Some((key, held)) = long {
             let (slot, seen) = (site.slot, &held.stored.seen);
-            return Some(format!("{slot} knows of {:?} that it has seen {seen:?}", key.primary));
+            return because(told, || {
+                format!("{slot} knows of {:?} that it has seen {seen:?}", key.primary)
+            });
         }
     }
     None

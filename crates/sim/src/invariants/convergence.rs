@@ -28,17 +28,14 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     for site in &alive[1..] {
         same_catalog(first, site)?;
     }
-    let alive: Vec<&Site> = sites.iter().filter(|site| !site.gone).collect();
-    let Some(first) = alive.first() else { return Ok(()) };
-    for site in &alive[1..] {
-        same_catalog(first, site)?;
-    }
     for entry in alive[0].catalog.tables() {
         let whole: Vec<&Site> =
             alive.iter().copied().filter(|site| site.is_whole(entry.id)).collect();
         for site in &whole {
             holds(oracle, sites, site, entry.id)?;
-            same_ledger(whole[0], site, entry.id)?;
+        }
+        for pair in whole.windows(2) {
+            same_ledger(pair[0], pair[1], entry.id)?;
         }
         for site in alive.iter().filter(|site| !entry.is_held_by(site.slot)) {
             // A region that leaves waits for every holder; one that is gone will not answer.
@@ -117,33 +114,31 @@ fn expected(oracle: &Oracle, id: KeyId, durable: Bits, rule: Rule) -> Vec<&Versi
 }
 
 fn same_catalog(one: &Site, other: &Site) -> Checked {
-    let rows = |site: &Site| -> Vec<(ItemKey, Version)> {
-        let rows = site.disk.durable.table(TableId::CATALOG);
-        rows.map(|(key, held)| (key.clone(), held.stored.greatest().clone())).collect()
-    };
-    demand(BROKEN, rows(one) == rows(other), || {
+    demand(BROKEN, catalog_of(one).eq(catalog_of(other)), || {
         format!("the catalogs of {} and {} differ", one.slot, other.slot)
     })
 }
 
+fn catalog_of(site: &Site) -> impl Iterator<Item = (&ItemKey, &Version)> {
+    let rows = site.disk.durable.table(TableId::CATALOG);
+    rows.map(|(key, held)| (key, held.stored.greatest()))
+}
+
 fn same_ledger(other: &Site, site: &Site, table: TableId) -> Checked {
-    let (here, there) =
-        (ledger_of(&site.disk.durable, table), ledger_of(&other.disk.durable, table));
-    demand(BROKEN, here == there, || {
-        let only: Vec<_> = here.symmetric_difference(&there).map(|(_, pair)| pair).collect();
+    let (here, there) = (&site.disk.durable, &other.disk.durable);
+    demand(BROKEN, ledger_of(here, table).eq(ledger_of(there, table)), || {
+        let [here, there] = [here, there].map(|it| ledger_of(it, table).collect::<BTreeSet<_>>());
+        let only = here.symmetric_difference(&there).map(|key| ledger::stamps_of(&key.primary));
+        let only: Vec<_> = only.collect();
         format!("the ledgers of {} and {} differ in {only:?}", site.slot, other.slot)
     })
 }
 
-type Pair = Option<(pangea_core::time::Stamp, pangea_core::time::Stamp)>;
-
-/// The ledger's entries of one table.
-fn ledger_of(image: &Image, table: TableId) -> BTreeSet<(&ItemKey, Pair)> {
+/// The ledger's entries of one table, in their order.
+fn ledger_of(image: &Image, table: TableId) -> impl Iterator<Item = &ItemKey> {
     let rows = image.table(TableId::LEDGER);
     // Not every holder may have those of restricted items.
     let open = |held: &Held| held.stored.greatest().origins.place == Place::ANYWHERE;
-    let of_table =
-        rows.filter(|(key, held)| ledger::table_of(&key.primary) == Some(table) && open(held));
-    let of_table = of_table.map(|(key, _)| key);
-    of_table.map(|key| (key, ledger::stamps_of(&key.primary))).collect()
+    let of_table = move |key: &ItemKey| ledger::table_of(&key.primary) == Some(table);
+    rows.filter(move |(key, held)| of_table(key) && open(held)).map(|(key, _)| key)
 }

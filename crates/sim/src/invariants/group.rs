@@ -93,7 +93,7 @@ pub(crate) fn is_grouped(site: &Site, table: TableId) -> bool {
 /// is not durable yet: those behind it are read with it.
 fn served(site: &Site) -> BTreeSet<TableId> {
     let stays = |entry: &&TableEntry| {
-        let next = catalog::entry_in(&site.disk.visible, entry.id);
+        let next = catalog::entry_in(&*site.disk.visible, entry.id);
         next.is_some_and(|next| {
             let held = next.is_held_by(site.slot);
             held && next.replica(site.slot) == entry.replica(site.slot)

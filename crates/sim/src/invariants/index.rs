@@ -10,7 +10,6 @@
 //! are. Only what an unreadable row was indexed under cannot be told, and stays: readers look at
 //! items.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pangea_core::catalog::{Catalog, TableEntry};
@@ -18,7 +17,7 @@ use pangea_core::index::{Fill, IndexEntry};
 use pangea_core::item::ItemKey;
 use pangea_core::view::view;
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, because, demand};
 use crate::disk::{Image, Write};
 use crate::oracle::Site;
 
@@ -59,21 +58,21 @@ pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checke
         let Some(entry) = catalog.get(key.table).filter(|entry| !entry.indexes.is_empty()) else {
             continue;
         };
-        let wanted = match held {
+        let mut wanted = match held {
             Some(_) => entries_of(entry, image, key),
-            None => BTreeSet::new(),
+            None => Vec::new(),
         };
         let is_wanted = |it: &&IndexEntry| entry.indexes.iter().any(|index| index.id == it.index);
         let of_item = image.index.iter().filter(|it| it.table == key.table);
         let of_item = of_item.filter(|it| it.primary == key.primary).filter(is_wanted);
-        let found: BTreeSet<IndexEntry> = of_item.cloned().collect();
+        let found: Vec<&IndexEntry> = of_item.collect();
         // One that is being filled may lack an item until it is; it never has a wrong entry.
-        let is_ready = |it: &IndexEntry| {
-            image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(it)
-        };
-        let wanted: BTreeSet<IndexEntry> = wanted.into_iter().filter(is_ready).collect();
-        let scarred = image.scarred.contains(key) && found.is_superset(&wanted);
-        demand(BROKEN, found == wanted || scarred, || {
+        wanted.retain(|it| {
+            image.fills.get(&(it.table, it.index)) == Some(&Fill::Ready) || found.contains(&it)
+        });
+        let scarred = || image.scarred.contains(key) && wanted.iter().all(|it| found.contains(&it));
+        let right = found.iter().copied().eq(&wanted);
+        demand(BROKEN, right || scarred(), || {
             format!("secondary indexes have {found:?} of {key:?}, instead of {wanted:?}")
         })?;
     }
@@ -81,44 +80,52 @@ pub(crate) fn derived(catalog: &Catalog, image: &Image, write: &Write) -> Checke
 }
 
 /// What of the region's indexes is still to be filled or emptied.
-pub(crate) fn unrest(site: &Site) -> Option<String> {
+pub(crate) fn unrest(site: &Site, told: bool) -> Option<String> {
     let (fills, held) = (&site.disk.durable.fills, site.catalog.held_by(site.slot));
     let wanted = held.flat_map(|it| it.indexes.iter().map(move |index| (it.id, index.id)));
-    let wanted: BTreeSet<_> = wanted.collect();
-    let unfilled = wanted.iter().find(|index| fills.get(*index) != Some(&Fill::Ready));
-    let unfilled = unfilled.map(|index| format!("{} has not filled {index:?}", site.slot));
-    let left = fills.keys().find(|index| !wanted.contains(*index));
-    unfilled.or_else(|| left.map(|index| format!("{} has not emptied {index:?}", site.slot)))
+    let wanted: Vec<_> = wanted.collect();
+    if let Some(index) = wanted.iter().find(|index| fills.get(*index) != Some(&Fill::Ready)) {
+        return because(told, || format!("{} has not filled {index:?}", site.slot));
+    }
+    let left = fills.keys().find(|index| !wanted.contains(*index))?;
+    because(told, || format!("{} has not emptied {left:?}", site.slot))
 }
 
 /// Everything is at rest.
 pub(crate) fn at_rest(site: &Site) -> Checked {
     let image = &site.disk.durable;
-    let mut wanted = BTreeSet::new();
+    let mut wanted = Vec::new();
     for entry in site.catalog.held_by(site.slot) {
         for (key, _) in image.table(entry.id) {
             wanted.extend(entries_of(entry, image, key));
         }
     }
+    wanted.sort_unstable();
     let is_told = |entry: &&IndexEntry| {
-        let key = ItemKey { table: entry.table, primary: entry.primary.clone() };
-        wanted.contains(*entry) || !image.scarred.contains(&key)
+        let key = || ItemKey { table: entry.table, primary: entry.primary.clone() };
+        image.scarred.is_empty()
+            || wanted.binary_search(entry).is_ok()
+            || !image.scarred.contains(&key())
     };
-    let found: BTreeSet<IndexEntry> = image.index.iter().filter(is_told).cloned().collect();
-    let (missing, more) = (wanted.difference(&found).next(), found.difference(&wanted).next());
-    demand(BROKEN, found == wanted, || {
+    let found: Vec<&IndexEntry> = image.index.iter().filter(is_told).collect();
+    demand(BROKEN, found.iter().copied().eq(&wanted), || {
+        let missing = wanted.iter().find(|it| found.binary_search(it).is_err());
+        let more = found.iter().find(|it| wanted.binary_search(it).is_err());
         format!("secondary indexes of {} lack {missing:?} and have {more:?}", site.slot)
     })
 }
 
-fn entries_of(entry: &TableEntry, image: &Image, key: &ItemKey) -> BTreeSet<IndexEntry> {
+/// The entries that an item shall have, in their order.
+fn entries_of(entry: &TableEntry, image: &Image, key: &ItemKey) -> Vec<IndexEntry> {
     let held = image.rows.get(key);
     let Some(item) = held.and_then(|held| view(&entry.settings.policy, &held.stored)) else {
-        return BTreeSet::new();
+        return Vec::new();
     };
     let entries = entry.indexes.iter().filter_map(|index| {
         let (table, index, at) = (entry.id, index.id, index.key_of(&item)?);
         Some(IndexEntry { table, index, key: at, primary: key.primary.clone() })
     });
-    entries.collect()
+    let mut entries: Vec<IndexEntry> = entries.collect();
+    entries.sort_unstable();
+    entries
 }

@@ -5,10 +5,11 @@
 //! Both images are held against the rows themselves, so that a record's image before is what the
 //! record of the item before it left, unless the replica was copied anew between them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use pangea_core::catalog::TableEntry;
-use pangea_core::item::Attributes;
+use pangea_core::item::{Attributes, ItemKey};
 use pangea_core::merge::Stored;
 use pangea_core::view::view;
 
@@ -26,7 +27,9 @@ pub(crate) struct Before {
 
 /// Before the batch is committed to `image`.
 pub(crate) fn before(image: &Image, write: &Write) -> Before {
-    let rows = write.items.iter().map(|(key, _)| image.rows.get(key).map(Rc::clone));
+    let user = |key: &ItemKey| !key.table.is_system();
+    let row = |key: &Rc<ItemKey>| image.rows.get(key).filter(|_| user(key)).map(Rc::clone);
+    let rows = write.items.iter().map(|(key, _)| row(key));
     Before { rows: rows.collect(), journaled: image.journaled }
 }
 
@@ -54,13 +57,13 @@ pub(crate) fn committed(site: &Site, write: &Write, before: &Before) -> Checked 
         let was = shown(entry, was.as_ref().map(|held| &held.stored));
         let is = shown(entry, stored);
         let changed = stored.is_some() && was != is;
-        let images = record.map(|record| (&record.before, &record.after));
-        let right = images == changed.then_some((&was, &is));
+        let images = record.map(|record| (record.before.as_ref(), record.after.as_ref()));
+        let right = images == changed.then_some((was.as_deref(), is.as_deref()));
         demand(BROKEN, right, || format!("{key:?}: {was:?} became {is:?}, told {images:?}"))?;
     }
     demand(BROKEN, left == 0, || format!("{left} records of items that the batch does not have"))
 }
 
-fn shown(entry: &TableEntry, stored: Option<&Stored>) -> Option<Attributes> {
-    Some(view(&entry.settings.policy, stored?)?.into_owned())
+fn shown<'a>(entry: &TableEntry, stored: Option<&'a Stored>) -> Option<Cow<'a, Attributes>> {
+    view(&entry.settings.policy, stored?)
 }

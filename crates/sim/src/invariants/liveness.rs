@@ -10,15 +10,17 @@ use pangea_core::id::Origin;
 use pangea_core::membership::RegionState;
 use pangea_core::time::Hlc;
 
+use super::because;
 use crate::oracle::Site;
 
 /// Why the regions are not at rest; `None` if they are. `settled` is long after healing.
-pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
+pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String> {
     for site in sites.iter().filter(|site| !site.gone) {
         if !site.disk.queue.is_empty() {
-            return Some(format!("{} still writes", site.slot));
+            return because(told, || format!("{} still writes", site.slot));
         }
-        if let Some(why) = sites.iter().find_map(|there| behind(sites, site, there, settled)) {
+        let behind = |there| behind(sites, site, there, settled, told);
+        if let Some(why) = sites.iter().find_map(behind) {
             return Some(why);
         }
         if cannot_level(sites, site) {
@@ -26,14 +28,14 @@ pub(crate) fn unrest(sites: &[Site], settled: bool) -> Option<String> {
         }
         let joining = site.catalog.membership().state(site.slot);
         if joining == Some(RegionState::Joining) {
-            return Some(format!("{} is still joining", site.slot));
+            return because(told, || format!("{} is still joining", site.slot));
         }
         let mut tables = site.catalog.tables().filter(|entry| {
             let membership = site.catalog.membership();
             let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
             !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
         });
-        if let Some(why) = tables.find_map(|entry| unfinished(site, entry)) {
+        if let Some(why) = tables.find_map(|entry| unfinished(site, entry, told)) {
             return Some(why);
         }
     }
@@ -55,7 +57,7 @@ pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
 }
 
 /// Why `site` does not have all that it can have of `there`.
-fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool) -> Option<String> {
+fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool, told: bool) -> Option<String> {
     for origin in there.lives().filter(|&origin| origin != site.origin) {
         let applied = site.disk.durable.applied_of(origin);
         let over = !site.catalog.membership().admits(origin);
@@ -64,7 +66,10 @@ fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool) -> Option<St
         let wanted = if lives { there.closed } else { best(sites, origin) };
         // What a dead region wrote counts as applied only where all of it is covered.
         if applied < wanted && (over || lives || !settled) {
-            return Some(format!("{} has applied {applied} of {origin}, not {wanted}", site.slot));
+            let slot = site.slot;
+            return because(told, || {
+                format!("{slot} has applied {applied} of {origin}, not {wanted}")
+            });
         }
     }
     None
@@ -77,16 +82,17 @@ fn best(sites: &[Site], origin: Origin) -> Hlc {
 }
 
 /// Why a table's replicas are not yet as they shall be.
-fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
-    if site.catalog.is_behind(entry, entry.home) {
-        return Some(format!("{} sees {} not served at its home", site.slot, entry.id));
+fn unfinished(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
+    let (here, table, home) = (site.slot, entry.id, entry.home);
+    if site.catalog.is_behind(entry, home) {
+        return because(told, || format!("{here} sees {table} not served at its home"));
     }
     // The heir of a table whose home is gone writes its name into the entry; one whose replica
     // could not be made never has all of it.
-    let failed = matches!(site.catalog.state(entry, entry.home), Some(ReplicaState::Failed { .. }));
-    let written = site.catalog.written(entry.id).map(|written| (written.home, written.home_since));
-    if !entry.deleted && !failed && written != Some((entry.home, entry.home_since)) {
-        return Some(format!("{} sees {} not taken over by {}", site.slot, entry.id, entry.home));
+    let failed = matches!(site.catalog.state(entry, home), Some(ReplicaState::Failed { .. }));
+    let written = site.catalog.written(table).map(|written| (written.home, written.home_since));
+    if !entry.deleted && !failed && written != Some((home, entry.home_since)) {
+        return because(told, || format!("{here} sees {table} not taken over by {home}"));
     }
     for spec in &entry.replicas {
         match site.catalog.state(entry, spec.slot) {
@@ -94,18 +100,21 @@ fn unfinished(site: &Site, entry: &TableEntry) -> Option<String> {
             Some(ReplicaState::Active { pending }) if pending.is_empty() => {}
             state => {
                 let (here, there) = (site.slot, spec.slot);
-                return Some(format!("{here} sees {} at {there} as {state:?}", entry.id));
+                return because(told, || {
+                    format!("{here} sees {} at {there} as {state:?}", entry.id)
+                });
             }
         }
     }
-    let everyone = (0..).map_while(pangea_core::id::RegionSlot::new);
-    let gone = |slot| site.catalog.membership().is_gone(slot);
-    for slot in everyone.filter(|&slot| !entry.is_held_by(slot) && !gone(slot)) {
+    let mut members = site.catalog.membership().members();
+    for slot in members.by_ref().filter(|&slot| !entry.is_held_by(slot)) {
         let status = site.catalog.status(entry.id, slot);
         let leaves = status.is_some_and(|status| status.state != ReplicaState::Removed);
         if leaves || (status.is_none() && slot == entry.home) {
             let (here, table) = (site.slot, entry.id);
-            return Some(format!("{here} sees {table} still leaving {slot}: {status:?}"));
+            return because(told, || {
+                format!("{here} sees {table} still leaving {slot}: {status:?}")
+            });
         }
     }
     None

@@ -120,6 +120,11 @@ impl Broken {
 
 pub(crate) type Checked<T = ()> = Result<T, Broken>;
 
+/// Why something is not at rest: in words only if they are `told`, because it is looked often.
+pub(crate) fn because(told: bool, text: impl FnOnce() -> String) -> Option<String> {
+    Some(if told { text() } else { String::new() })
+}
+
 /// `Ok` if `holds`; `text` is only made if not.
 pub(crate) fn demand(invariant: Invariant, holds: bool, text: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Broken::new(invariant, text())) }

@@ -3,9 +3,8 @@
 //! Source: DESIGN.md, invariant 2; data-plane.md 3.3, 3. A catalog row has one writer too: its
 //! home region, or the region whose replica it describes.
 
-use pangea_core::catalog::Catalog;
 use pangea_core::id::{Origin, RegionSlot, TableId};
-use pangea_core::item::{ItemKey, KeyValue};
+use pangea_core::item::{AttributeValue, ItemKey, KeyValue};
 use pangea_core::membership;
 use pangea_core::merge::Stored;
 use pangea_core::time::Stamp;
@@ -28,7 +27,7 @@ pub(crate) fn owns_catalog_row(region: usize, key: &ItemKey, stored: &Stored) ->
     let owner = match (&key.primary.sort, &key.primary.partition) {
         (Some(KeyValue::S(sort)), KeyValue::B(_)) => match sort.strip_prefix("replica/") {
             Some(slot) => slot.parse().ok(),
-            None => home(key, stored),
+            None => home(stored),
         },
         _ => membership::slot_of(&key.primary).map(RegionSlot::index),
     };
@@ -36,8 +35,9 @@ pub(crate) fn owns_catalog_row(region: usize, key: &ItemKey, stored: &Stored) ->
 }
 
 /// The home that a table's row names.
-fn home(key: &ItemKey, stored: &Stored) -> Option<usize> {
-    let mut catalog = Catalog::default();
-    catalog.observe(&key.primary, stored.greatest().body.attributes());
-    catalog.tables().next().map(|entry| entry.home.index())
+fn home(stored: &Stored) -> Option<usize> {
+    match stored.greatest().body.attributes()?.get("home")? {
+        AttributeValue::B(bytes) => bytes.first().copied().map(usize::from),
+        _ => None,
+    }
 }

@@ -9,6 +9,7 @@ mod site;
 pub(crate) use site::Site;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use pangea_core::id::{Origin, TableId};
@@ -99,7 +100,7 @@ pub(crate) struct Source<'a> {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Oracle {
     pub(crate) versions: Vec<Issued>,
     pub(crate) items: Vec<Item>,
@@ -359,7 +360,7 @@ impl Oracle {
         write: &mut Write,
     ) -> Checked {
         let stamp = stored.greatest().stamp;
-        let name = key_digest(key);
+        let name = name_of(key);
         let known = self.dots.get(&stamp) == Some(&Dot::System(name));
         if known && (stamp.hlc <= floor || stamp.origin != source.me) {
             return Ok(());
@@ -510,6 +511,13 @@ fn of_key(received: &[(KeyId, VersionId)], key: KeyId) -> &[(KeyId, VersionId)] 
     let start = received.partition_point(|entry| entry.0 < key);
     let end = received.partition_point(|entry| entry.0 <= key);
     &received[start..end]
+}
+
+/// A name of the key, the same in one run.
+fn name_of(key: &ItemKey) -> u64 {
+    let mut digest = Digest::default();
+    key.hash(&mut digest);
+    digest.finish()
 }
 
 pub(crate) fn key_digest(key: &ItemKey) -> u64 {

@@ -14,7 +14,7 @@ use crate::invariants::group::Shown;
 use crate::oracle::KeyId;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) slot: RegionSlot,
     pub(crate) origin: Origin,

@@ -15,10 +15,9 @@ use crate::workload::{Known, Operation, create, item_key, replicate};
 const PAUSE_US: u64 = 150_000;
 
 impl World {
-    /// The first tables; their replicas follow when they exist.
-    pub(super) fn found(&mut self) -> Checked {
-        for table in 0..self.swarm.tables {
-            let region = self.gaps.index(self.regions.len());
+    /// The first tables, each in its home; their replicas follow when they exist.
+    pub(super) fn found(&mut self, homes: impl Iterator<Item = usize>) -> Checked {
+        for (table, region) in (0..self.swarm.tables).zip(homes) {
             let change = create(format!("w{table}"), &self.swarm.policy, self.swarm.grouped);
             self.define(region, change)?;
         }

@@ -39,7 +39,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
-        node.handle(now, event, &self.sites[region].disk.visible, &mut effects);
+        node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
         if brings.is_some_and(|frame| self.is_ignored(region, frame)) {
             received.rows.clear();
         }
@@ -233,7 +233,7 @@ impl World {
     /// Applies the batch, and what its system rows mean, to the durable side.
     fn absorb(&mut self, region: usize, write: &Write) -> Checked {
         let site = &mut self.sites[region];
-        site.disk.durable.apply(write);
+        Rc::make_mut(&mut site.disk.durable).apply(write);
         let applied = write.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
         site.acks.extend(applied.map(|(origin, hlc)| (origin, hlc, site.issued_durable)));
         let newest = write.stamps.iter().map(|stamp| stamp.hlc).max().unwrap_or_default();

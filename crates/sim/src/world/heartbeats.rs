@@ -12,6 +12,8 @@ use crate::workload::slot;
 const ROUND_TRIP_US_MAX: u64 = 10_000;
 /// A clock that was not heard for so long bounds nothing here; a node believes it a little longer.
 const HEARD_US_MAX: u64 = 10_000_000;
+/// Regions of a world, so that every event of each need not allocate.
+const REGIONS_MAX: usize = 5;
 /// Milliseconds are rounded, and clocks drift between heartbeats.
 const SLACK_US: i64 = 3_000;
 
@@ -43,7 +45,12 @@ impl World {
         let here = &mut self.regions[region];
         here.furthest_us = here.furthest_us.max(here.clock.offset_us(self.now_us));
         let fresh = here.heard.values().filter(|(at_us, _)| at_us + HEARD_US_MAX >= self.now_us);
-        let mut fresh: Vec<i64> = fresh.map(|(_, offset_us)| *offset_us).collect();
+        let (mut offsets, mut count) = ([0; REGIONS_MAX], 0);
+        for (_, offset_us) in fresh {
+            offsets[count] = *offset_us;
+            count += 1;
+        }
+        let fresh = &mut offsets[..count];
         fresh.sort_unstable();
         let last = fresh.len().saturating_sub(1);
         let bound_us = (CLOCK_SKEW_MS_MAX * 1000) as i64 + SLACK_US;

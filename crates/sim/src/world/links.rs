@@ -136,7 +136,7 @@ impl World {
         let progress = region.published.as_ref()?;
         let feed = self.net.conns[conn].feed.as_mut()?;
         let now = region.clock.now(self.now_us);
-        let frame = feed.next(now, progress, &self.sites[feeder].disk.durable);
+        let frame = feed.next(now, progress, &*self.sites[feeder].disk.durable);
         if frame.is_none() {
             let deadline = feed.deadline()?;
             let due_us = region.clock.when(self.now_us, deadline).max(self.now_us + 1);

@@ -14,12 +14,14 @@ mod queue;
 mod repair;
 mod rest;
 mod sessions;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::clock;
+use pangea_core::id::Origin;
 use pangea_core::membership::Membership;
 use pangea_core::node::{Collect, Config, Effect, Node};
 use pangea_core::replica::{Acked, Durable, Progress};
@@ -46,6 +48,8 @@ const REST_US_MAX: u64 = 30_000_000;
 const LATE_COLLECT_US: u64 = 200_000;
 /// What can still be passed on of a dead region's rows has been so long after healing.
 const SETTLED_US: u64 = 4_000_000;
+/// The incarnation of every region at first.
+const FIRST_LIFE: u16 = 1;
 /// How often to look whether everything is at rest.
 const LOOK_US: u64 = 15_000;
 
@@ -114,6 +118,10 @@ impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_timeline: bool) -> Self {
         let root = Rng::new(seed);
         let swarm = Swarm::draw(&mut root.fork("swarm"), options);
+        Self::of(swarm, &root, options, keep_timeline)
+    }
+
+    fn of(swarm: Swarm, root: &Rng, options: &Options, keep_timeline: bool) -> Self {
         let mut clocks = root.fork("clocks");
         let regions = (0..swarm.regions).map(|_| Region {
             node: None,
@@ -131,7 +139,7 @@ impl World {
             now_us: 0,
             phase: Phase::Warm,
             healed_us: 0,
-            queue: Queue::default(),
+            queue: Queue::new(),
             regions: regions.collect(),
             sites: Vec::new(),
             net: Net::new(swarm.regions, root.fork("net")),
@@ -155,7 +163,7 @@ impl World {
             swarm,
         };
         for region in 0..world.swarm.regions {
-            let origin = world.birth(region).origin();
+            let origin = Origin::new(slot(region), FIRST_LIFE);
             let (regions, directory) = (world.swarm.regions, Arc::clone(&world.directory));
             world.sites.push(Site::new(slot(region), origin, regions, directory));
         }
@@ -164,10 +172,14 @@ impl World {
 
     /// Runs to rest, or to the first invariant that does not hold.
     pub(crate) fn run(&mut self) -> Checked {
-        for region in 0..self.regions.len() {
-            self.start(region);
+        let warm = self.begin_warm();
+        (0..self.regions.len()).for_each(|region| self.start(region));
+        if !warm {
+            let regions = self.regions.len();
+            let homes = (0..self.swarm.tables).map(|_| self.gaps.index(regions));
+            let homes: Vec<usize> = homes.collect();
+            self.found(homes.into_iter())?;
         }
-        self.found()?;
         while let Some((at_us, event)) = self.queue.pop() {
             assert!(at_us >= self.now_us, "time does not go back");
             self.now_us = at_us;
@@ -271,7 +283,7 @@ impl World {
                 journaled: site.disk.durable.journaled,
             },
             None => Durable {
-                incarnation: 1,
+                incarnation: FIRST_LIFE,
                 reborn: false,
                 last: Default::default(),
                 applied: Default::default(),

@@ -1,6 +1,6 @@
 //! What is going to happen, in the order of `(time, sequence)`.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use pangea_core::node::Token;
@@ -59,48 +59,47 @@ pub(crate) enum Event {
     Healed { region: usize, request: u64, done: bool },
 }
 
+/// When it happens, in which order, and where in [`Queue::events`] it is.
+type Queued = Reverse<(u64, u64, usize)>;
+
+/// See the module. The heap moves what it orders about, so events are kept beside it.
 #[derive(Debug)]
-struct Queued {
-    at_us: u64,
-    seq: u64,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.seq == other.seq
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    /// The heap gives its greatest first: the earliest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_us, other.seq).cmp(&(self.at_us, self.seq))
-    }
-}
-
-/// See the module.
-#[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Queued>,
     seq: u64,
+    events: Vec<Option<Event>>,
+    /// Where there is none in [`Queue::events`].
+    free: Vec<usize>,
 }
 
+/// As many events as most worlds have under way.
+const EVENTS: usize = 64;
+
 impl Queue {
+    pub(crate) fn new() -> Self {
+        let (heap, events) = (BinaryHeap::with_capacity(EVENTS), Vec::with_capacity(EVENTS));
+        Self { heap, seq: 0, events, free: Vec::new() }
+    }
+
     pub(crate) fn push(&mut self, at_us: u64, event: Event) {
         self.seq += 1;
-        self.heap.push(Queued { at_us, seq: self.seq, event });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place] = Some(event);
+                place
+            }
+            None => {
+                self.events.push(Some(event));
+                self.events.len() - 1
+            }
+        };
+        self.heap.push(Reverse((at_us, self.seq, place)));
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
-        self.heap.pop().map(|queued| (queued.at_us, queued.event))
+        let Reverse((at_us, _, place)) = self.heap.pop()?;
+        self.free.push(place);
+        let event = self.events[place].take();
+        Some((at_us, event.expect("what is in the heap has its event")))
     }
 }

@@ -27,7 +27,7 @@ const HEALED_US_MAX: u64 = 10_000_000;
 /// The runs under way, and what rotted.
 #[derive(Debug)]
 pub(super) struct Repairs {
-    runs: Vec<Option<Run>>,
+    runs: Vec<Option<Box<Run>>>,
     rng: Rng,
     number: u64,
     /// What rots once everything is at rest; then, where and what it is.
@@ -47,7 +47,7 @@ struct Run {
     asked: Option<(usize, Ask)>,
     healing: Option<u64>,
     /// What was durable and applied before the question.
-    then: Option<Box<(VersionVector, Image)>>,
+    then: Option<(VersionVector, Rc<Image>)>,
     verified: Option<(pangea_core::id::TableId, Vec<(u64, u128)>)>,
 }
 
@@ -101,7 +101,8 @@ impl World {
         };
         let machine = Repair::new(scope);
         let (asked, healing, then, verified) = (None, None, None, None);
-        self.repairs.runs[region] = Some(Run { machine, asked, healing, then, verified });
+        let run = Run { machine, asked, healing, then, verified };
+        self.repairs.runs[region] = Some(Box::new(run));
         self.counts.repairs += 1;
         self.note(region, || "begins to repair".to_string());
         self.repair_step(region, Input::Begin)
@@ -110,14 +111,12 @@ impl World {
     fn repair_step(&mut self, region: usize, mut input: Input) -> Checked {
         loop {
             let Some(mut run) = self.repairs.runs[region].take() else { return Ok(()) };
-            let here = &self.sites[region].disk.durable;
+            let here = &*self.sites[region].disk.durable;
             let nothing = VersionVector::EMPTY;
-            let then = run.then.as_deref();
-            let then =
-                then.map_or(Moment { applied: &nothing, store: here }, |(applied, store)| Moment {
-                    applied,
-                    store,
-                });
+            let then = match &run.then {
+                Some((applied, store)) => Moment { applied, store: &**store },
+                None => Moment { applied: &nothing, store: here },
+            };
             let Some(progress) = &self.regions[region].published else { return Ok(()) };
             let now = Here { catalog: &progress.catalog, store: here };
             let effect = run.machine.step(input, &then, &now);
@@ -141,7 +140,7 @@ impl World {
                     let event = node::Event::Heal { request, heal: Box::new(heal) };
                     return self.deliver(region, event);
                 }
-                Effect::Done => return self.repaired(region, run),
+                Effect::Done => return self.repaired(region, &run),
             }
         }
     }
@@ -179,13 +178,13 @@ impl World {
         Verified { rows, excess, damaged: damaged.collect() }
     }
 
-    fn ask_peer(&mut self, region: usize, mut run: Run, peer: usize, ask: Ask) {
+    fn ask_peer(&mut self, region: usize, mut run: Box<Run>, peer: usize, ask: Ask) {
         let Some(progress) = &self.regions[region].published else { return };
         let own = (self.sites[region].origin, progress.closed);
         let applied = progress.applied.iter().map(|(&of, &hlc)| (of, hlc)).chain([own]);
         let applied = VersionVector::from_entries(applied);
-        let image = self.sites[region].disk.durable.clone();
-        (run.then, run.verified) = (Some(Box::new((applied, image))), None);
+        let image = Rc::clone(&self.sites[region].disk.durable);
+        (run.then, run.verified) = (Some((applied, image)), None);
         run.asked = Some((peer, ask.clone()));
         let number = ask.number;
         self.repairs.runs[region] = Some(run);
@@ -219,7 +218,7 @@ impl World {
         self.repair_step(region, Input::Healed(done))
     }
 
-    fn repaired(&mut self, region: usize, run: Run) -> Checked {
+    fn repaired(&mut self, region: usize, run: &Run) -> Checked {
         let report = run.machine.report();
         self.note(region, || format!("has repaired: {report:?}"));
         self.counts.compared += report.equal + report.versions;
@@ -252,8 +251,8 @@ impl World {
         let unreadable = self.repairs.rng.chance(500);
         self.oracle.rotted.extend(self.oracle.key_id(&key));
         let disk = &mut self.sites[region].disk;
-        disk.visible.rot(&key, unreadable);
-        disk.durable.rot(&key, unreadable);
+        Rc::make_mut(&mut disk.visible).rot(&key, unreadable);
+        Rc::make_mut(&mut disk.durable).rot(&key, unreadable);
         self.note(region, || format!("ROT: {key:?}, unreadable {unreadable}"));
         self.repairs.rot = Rot::Rotten(region, Rc::clone(&key));
         // Others would find that what they have is not where it was written.

@@ -36,15 +36,17 @@ impl World {
     pub(super) fn look(&mut self) -> Checked<bool> {
         self.note_gone();
         let settled = self.now_us > self.healed_us + SETTLED_US;
-        let unrest = liveness::unrest(&self.sites, settled)
-            .or_else(|| collection::unrest(&self.sites, self.swarm.collect))
-            .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(index::unrest));
+        let late = self.now_us > self.healed_us + REST_US_MAX;
+        let indexes = |site| index::unrest(site, late);
+        let unrest = liveness::unrest(&self.sites, settled, late)
+            .or_else(|| collection::unrest(&self.sites, self.swarm.collect, late))
+            .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(indexes));
         let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
         if let Some(why) = unrest.or_else(asks) {
             if settled && self.waits_for_decision() {
                 return Ok(true);
             }
-            if self.now_us > self.healed_us + REST_US_MAX {
+            if late {
                 let ms = REST_US_MAX / 1000;
                 let text = format!("not at rest {ms} ms after healing: {why}");
                 return Err(Broken::new(Invariant::Liveness, text));

@@ -1,7 +1,9 @@
 //! Requests about backups and restores.
 
 use super::streams::{millis, sized};
-use super::table::{CAPACITY_NEEDED, NO_CAPACITY, invalid};
+use super::table::{
+    CAPACITY_NEEDED, Encryption, NO_CAPACITY, Sse, Units, invalid, limits_of, sse_of,
+};
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
@@ -81,6 +83,10 @@ pub struct Overrides {
     pub on_demand: Option<bool>,
     /// Read and write units per second.
     pub throughput: Option<(i64, i64)>,
+    /// Its encryption.
+    pub encryption: Option<Encryption>,
+    /// Limits on demand.
+    pub limits: Option<Units>,
     /// The names of the global indexes to keep.
     pub global: Option<Vec<String>>,
     /// The names of the local indexes to keep.
@@ -261,9 +267,13 @@ impl Overrides {
             }
             None => None,
         };
+        let sse = body.object("SSESpecificationOverride")?;
+        let sse = sse_of(sse, constraints, "sSESpecificationOverride")?;
         Ok(Self {
             on_demand: mode.map(|mode| mode == "PAY_PER_REQUEST"),
             throughput,
+            encryption: sse.map(Sse::meaning).transpose()?,
+            limits: limits_of(body.object("OnDemandThroughputOverride")?)?,
             global: index_names(body, "GlobalSecondaryIndexOverride")?,
             local: index_names(body, "LocalSecondaryIndexOverride")?,
         })

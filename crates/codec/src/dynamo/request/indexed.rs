@@ -74,6 +74,30 @@ impl<'t> Indexed<'t> {
         self.refused.clone().map_or(Ok(()), |text| Err(ApiError::validation(text)))
     }
 
+    /// Refuses a filter of a query that looks at what the index does not have.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException` that names all of that.
+    pub fn check_filter(
+        index: &Index,
+        schema: &Schema,
+        filter: Option<&Condition>,
+    ) -> Result<(), ApiError> {
+        let roots = filter.map(Condition::roots).unwrap_or_default();
+        let hidden: Vec<&str> =
+            roots.into_iter().filter(|name| !shows(index, schema, name)).collect();
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::validation(format!(
+            "One or more parameter values were invalid: Secondary index {} does not project one or \
+             more filter attributes: [{}]",
+            index.name,
+            hidden.join(", ")
+        )))
+    }
+
     /// Refuses a start key that has other attributes than the keys of table and index, or of the
     /// index of other types.
     fn check_start(&self, schema: &Schema, start: &Attributes) -> Result<(), ApiError> {
@@ -188,6 +212,7 @@ impl Query {
                 self.filter_name
             )));
         }
+        Indexed::check_filter(index, &table.schema, self.filter.as_ref())?;
         indexed.check()?;
         Ok((range, start))
     }

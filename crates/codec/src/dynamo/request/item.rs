@@ -14,6 +14,9 @@ use super::{Constraints, Members};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
 
+/// The parameters from before expressions of operations that replace or delete.
+const EXPECTATIONS: [&str; 2] = ["Expected", "ConditionalOperator"];
+
 /// `PutItem`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PutItem {
@@ -35,7 +38,7 @@ pub struct PutItem {
 
 impl PutItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
+        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &EXPECTATIONS);
         let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
@@ -99,7 +102,7 @@ pub struct DeleteItem {
 
 impl DeleteItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &["Expected"]);
+        let parameters = legacy::check_parameters(body, &["ConditionExpression"], &EXPECTATIONS);
         let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
@@ -167,15 +170,15 @@ impl UpdateItem {
         let parameters = legacy::check_parameters(
             body,
             &["UpdateExpression", "ConditionExpression"],
-            &["AttributeUpdates", "Expected"],
+            &["AttributeUpdates", "Expected", "ConditionalOperator"],
         );
         let mut constraints = Constraints::of(body);
         let capacity = return_capacity(body, &mut constraints)?;
         let table = constraints.table_name(body)?;
         let collection_metrics = return_metrics(body, &mut constraints)?;
         let return_values = return_values(body, &mut constraints)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
         let expected = Expected::take(body, &mut constraints)?;
+        let key = required_item(body, &mut constraints, "Key", "key")?;
         let updates = legacy::Updates::take(body, &mut constraints)?;
         let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
         constraints.finish()?;

@@ -21,7 +21,7 @@ pub use backup::{
     RestoreTableToPointInTime,
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
-pub use control::{Control, ControlOperation, Resource, Sending, resource_of};
+pub use control::{Control, ControlOperation, Resource, Sending, resource_of, unauthorized};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};

@@ -27,9 +27,9 @@ const NOT_OF_ACTIONS: [&str; 8] = [
     "ReturnItemCollectionMetrics",
     "ReturnValues",
 ];
-/// How the message begins that refuses an empty value of a key attribute.
-const EMPTY_KEY: &str = "One or more parameter values are not valid. The AttributeValue for a key \
-                         attribute cannot contain an empty";
+/// The names and values of expressions, which the service does not look at where a part of a
+/// transaction has no expression.
+const PLACEHOLDERS: [&str; 2] = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
 const ONE_ITEM_TWICE: &str = "Transaction request cannot include multiple operations on one item";
 
 /// `TransactWriteItems`.
@@ -130,6 +130,9 @@ impl TransactWrite {
         let path = format!("transactItems.{at}.member.{}{rest}.", first.to_ascii_lowercase());
         let action = &mut entry.object(name)?.unwrap_or_default().at(path);
         action.forget(&NOT_OF_ACTIONS);
+        if matches!(name, "Put" | "Delete") && !action.has("ConditionExpression") {
+            action.forget(&PLACEHOLDERS);
+        }
         Ok(match name {
             "Put" => Self::Put(PutItem::decode(action)?),
             "Delete" => Self::Delete(DeleteItem::decode(action)?),
@@ -205,6 +208,9 @@ impl TransactGetItems {
             let get = action.object("Get")?.unwrap_or_default();
             let mut get = get.at(format!("transactItems.{}.member.get.", at + 1));
             get.forget(&NOT_OF_ACTIONS);
+            if !get.has("ProjectionExpression") {
+                get.forget(&PLACEHOLDERS);
+            }
             GetItem::decode(&mut get)
         };
         let gets = actions.into_iter().enumerate().map(get).collect::<Result<_, _>>()?;
@@ -273,12 +279,6 @@ pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
 fn all_or_reasons<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
     if all.iter().all(Result::is_ok) {
         return Ok(all.into_iter().flatten().collect());
-    }
-    // That a key is empty is seen before there is a transaction.
-    let is_empty_key = |error: &ApiError| error.message.starts_with(EMPTY_KEY);
-    let mut errors = all.iter().filter_map(|one| one.as_ref().err());
-    if let Some(error) = errors.find(|error| is_empty_key(error)) {
-        return Err(error.clone());
     }
     Err(cancelled(all.into_iter().map(|one| one.err().map(Into::into))))
 }

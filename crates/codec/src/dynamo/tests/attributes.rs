@@ -67,6 +67,10 @@ fn wrong_values_are_refused_in_dynamodb_words() {
             ),
         ),
         (
+            r#"{"SS":["a",null]}"#,
+            format!("{invalid}An string set may not have a null string as a member"),
+        ),
+        (
             r#"{"NS":["1","1.0"]}"#,
             "ValidationException: Input collection contains duplicates".to_owned(),
         ),

@@ -2,7 +2,7 @@
 
 use crate::dynamo::backup::BackupArn;
 use crate::dynamo::request::{
-    BackupOperation, BackupRequest, Operation, Overrides, Request, decode,
+    BackupOperation, BackupRequest, Encryption, Operation, Overrides, Request, Units, decode,
 };
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -78,6 +78,8 @@ fn restores_say_when_and_what_is_different() {
     let body = r#"{"SourceTableName":"table","TargetTableName":"other","RestoreDateTime":1.5,
         "BillingModeOverride":"PROVISIONED",
         "ProvisionedThroughputOverride":{"ReadCapacityUnits":5,"WriteCapacityUnits":6},
+        "SSESpecificationOverride":{"Enabled":true},
+        "OnDemandThroughputOverride":{"MaxReadRequestUnits":7},
         "GlobalSecondaryIndexOverride":[{"IndexName":"g"}],"LocalSecondaryIndexOverride":[]}"#;
     let Ok(BackupRequest::RestoreTableToPointInTime(restore)) =
         read(BackupOperation::RestoreTableToPointInTime, body)
@@ -88,6 +90,8 @@ fn restores_say_when_and_what_is_different() {
     let overrides = Overrides {
         on_demand: Some(false),
         throughput: Some((5, 6)),
+        encryption: Some(Encryption::Kms(String::new())),
+        limits: Some(Units { read: Some(7), write: None }),
         global: Some(vec!["g".to_string()]),
         local: Some(Vec::new()),
     };

@@ -44,6 +44,13 @@ fn wrong_tags_are_refused_in_dynamodb_words() {
             "Atleast one Tag needs to be provided as Input.".to_owned(),
         ),
         (
+            Op::TagResource,
+            r#""ResourceArn":"arn:aws:s3:::bucket","Tags":[]"#.to_owned(),
+            "User: arn:aws:iam::000000000000:root is not authorized to perform: \
+             dynamodb:TagResource on resource: arn:aws:s3:::bucket"
+                .to_owned(),
+        ),
+        (
             Op::ListTagsOfResource,
             format!(r#""ResourceArn":"{arn}/index/one""#),
             format!(

@@ -158,6 +158,12 @@ fn wrong_requests_are_refused_in_dynamodb_words() {
             "ConditionalOperator cannot be used without Filter or Expected",
         ),
         (
+            r#"null,"ConditionalOperator":"OR","ConditionExpression":"a = b""#.to_owned(),
+            "Can not use both expression and non-expression parameters in the same request: \
+             Non-expression parameters: {ConditionalOperator} Expression parameters: \
+             {ConditionExpression}",
+        ),
+        (
             format!(r#"{{"a":{one}}},"ConditionExpression":"a = b""#),
             "Can not use both expression and non-expression parameters in the same request: \
              Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}",
@@ -307,4 +313,16 @@ fn wrong_queries_are_refused_in_dynamodb_words() {
     ] {
         assert_eq!(refused(&members), message, "{members}");
     }
+}
+
+#[test]
+fn a_conditional_operator_is_named_before_a_key_that_is_missing() {
+    let members = r#""TableName":"music","ConditionalOperator":"XOR""#;
+    let error = request(Operation::UpdateItem, members).expect_err("neither is right");
+    assert_eq!(
+        error,
+        "2 validation errors detected: Value 'XOR' at 'conditionalOperator' failed to satisfy \
+         constraint: Member must satisfy enum value set: [OR, AND]; Value null at 'key' failed to \
+         satisfy constraint: Member must not be null"
+    );
 }

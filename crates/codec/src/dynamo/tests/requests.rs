@@ -90,6 +90,7 @@ fn update_get_and_delete_item_are_read() {
 #[test]
 fn item_requests_are_refused_in_dynamodb_words() {
     let put = r#""TableName":"music","Item":{}"#;
+    let long = format!("#{}", "a".repeat(255));
     for (members, message) in [
         (
             "",
@@ -141,6 +142,13 @@ fn item_requests_are_refused_in_dynamodb_words() {
                     "ExpressionAttributeValues":{{":a":{{"N":"1"}},":x":{{"N":"1"}}}}"#
             ),
             "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
+        ),
+        (
+            &format!(
+                r#"{put},"ConditionExpression":"a = b","ExpressionAttributeNames":{{"{long}":"a"}}"#
+            ),
+            "ExpressionAttributeNames contains invalid key: The expression attribute map contains \
+             a key that is too long; size of key: 256",
         ),
         (r#""TableName":5,"Item":{}"#, "NUMBER_VALUE cannot be converted to String"),
         (r#""TableName":["x"],"Item":{}"#, "Unrecognized collection type class java.lang.String"),

@@ -97,6 +97,32 @@ fn a_wrong_key_is_the_reason_of_its_item() {
 }
 
 #[test]
+fn placeholders_without_an_expression_are_not_looked_at() {
+    let put = r##"{"Put":{"TableName":"music","Item":{"id":{"S":"a"}},
+        "ExpressionAttributeNames":{"#a":"b"}}}"##;
+    let delete = r#"{"Delete":{"TableName":"music","Key":{"id":{"S":"b"}},
+        "ExpressionAttributeValues":{":a":{"S":"b"}}}}"#;
+    assert!(transaction(&[put, delete].join(",")).is_ok());
+    let get = r##"{"TransactItems":[{"Get":{"TableName":"music","Key":{"id":{"S":"a"}},
+        "ExpressionAttributeNames":{"#a":"b"}}}]}"##;
+    assert!(decode(Operation::TransactGetItems, get.as_bytes()).is_ok());
+    let unused = r##"{"Put":{"TableName":"music","Item":{"id":{"S":"a"}},
+        "ConditionExpression":"attribute_not_exists(id)",
+        "ExpressionAttributeNames":{"#a":"b"}}}"##;
+    let text = "Value provided in ExpressionAttributeNames unused in expressions: keys: {#a}";
+    assert_eq!(error(unused).message, text);
+}
+
+#[test]
+fn an_empty_key_is_refused_before_there_is_a_transaction() {
+    let empty = "One or more parameter values are not valid. The update expression attempted to \
+                 update a secondary index key to a value that is not supported.";
+    let reasons = [ApiError::validation("another"), ApiError::validation(empty)];
+    let error = cancelled(reasons.map(|reason| Some(reason.into())));
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Validation, empty));
+}
+
+#[test]
 fn a_cancelled_transaction_lists_reasons_in_order() {
     let item = decode_attributes(br#"{"id":{"S":"b"}}"#).expect("an item");
     let failed = ApiError::from(Refusal::ConditionFailed { item: Some(item) });

@@ -39,6 +39,10 @@ const CONDITIONS: &[(&str, bool)] = &[
     ("contains(arr, :n5)", false),
     ("contains(:hello, :he)", true),
     ("size(#t) = :n5", true),
+    // Units of UTF-16: one and two.
+    ("size(wide) BETWEEN :n1 AND :n5 AND NOT size(wide) IN (:n1, :n5)", true),
+    ("size(wide) >= :n5", false),
+    ("size(n5) <> :n1", true),
     ("size(tags) > :n1 and size(bin) > :n1", true),
     ("size(n5) > :n1", false),
     ("n5 BETWEEN :n1 AND :n9", true),

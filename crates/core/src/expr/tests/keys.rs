@@ -73,7 +73,11 @@ fn wrong_key_conditions_are_refused() {
         ),
         ("atx = :n1", "Query condition missed key schema element: id"),
         ("id = :p AND elsewhere = :n1", "Query condition missed key schema element: atx"),
-        ("id = :p AND elsewhere = :n1 AND atx = :n1", "Conditions can be of length 1 or 2 only"),
+        (
+            "id = :p AND elsewhere = :n1 AND atx = :n1",
+            "The number of query conditions (3) exceeds the number of key attributes defined in \
+                the schema (2)",
+        ),
         ("id < :p", "Query key condition not supported"),
         ("id = :n1", kind),
         ("id = :b", kind),

@@ -39,6 +39,7 @@ fn item() -> Attributes {
         ("n5", n(5)),
         ("n7", n(7)),
         ("text", s("hello")),
+        ("wide", s("é𝄞")),
         ("bin", AttributeValue::B(vec![1, 2, 3])),
         ("yes", AttributeValue::Bool(true)),
         ("nil", AttributeValue::Null),

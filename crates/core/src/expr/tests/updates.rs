@@ -60,7 +60,9 @@ fn updates_change_items_as_in_dynamodb() {
     for (text, (name, value)) in cases {
         assert_eq!(differences(text), Ok(Vec::from([(name.to_string(), value)])), "{text}");
     }
-    for text in ["REMOVE gone", "REMOVE arr[9]", "REMOVE doc.x", "DELETE gone :ss"] {
+    for text in
+        ["REMOVE gone", "REMOVE arr[9]", "REMOVE doc.x", "DELETE gone :ss", "DELETE doc.x :ss"]
+    {
         assert_eq!(differences(text), Ok(Vec::new()), "{text}");
     }
 }
@@ -87,6 +89,9 @@ fn updates_that_do_not_fit_the_item_are_refused() {
         ("REMOVE gone.x", path),
         ("REMOVE n5[0]", path),
         ("ADD gone.x :n1", path),
+        ("DELETE gone.x :ss", path),
+        ("DELETE n5.x :ss", path),
+        ("DELETE doc[0] :ss", path),
         ("SET a = #t + :n1", operand),
         ("SET a = list_append(n5, :list)", operand),
         ("ADD #t :n1", operand),
@@ -190,4 +195,14 @@ fn updated_parts_are_those_that_the_update_names() {
     assert_eq!(update.updated_parts(&after), new);
     assert_eq!(update.updated_parts(&Attributes::new()), map([]));
     assert!(update.changes("doc") && !update.changes("a"));
+}
+
+#[test]
+fn an_update_that_is_too_long_is_refused_without_its_size() {
+    let text = format!("SET a = {}", "b".repeat(4096));
+    let error = Update::parse(&text, &mut Placeholders::default()).expect_err("it is too long");
+    assert_eq!(
+        error.to_string(),
+        "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;"
+    );
 }

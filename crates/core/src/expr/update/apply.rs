@@ -119,8 +119,8 @@ impl Update {
         }
         for (path, operand) in &self.delete {
             let effect = match before.read(path) {
-                None => Effect::Nothing,
                 Some(current) => delete(&current, operand)?.map_or(Effect::Remove, Effect::Put),
+                None => parent_fits(path, before).map(|()| Effect::Nothing)?,
             };
             effects.push((Target { path, change: Change::Delete(operand) }, effect));
         }
@@ -232,11 +232,16 @@ fn is_removal(path: &Path, before: &impl Item) -> Result<bool, UpdateError> {
     if before.read(path).is_some() {
         return Ok(true);
     }
-    let Some((last, parents)) = path.steps.split_last() else { return Ok(false) };
+    parent_fits(path, before).map(|()| false)
+}
+
+/// The parent of a path where nothing stands has to be there, and of the right type.
+fn parent_fits(path: &Path, before: &impl Item) -> Result<(), UpdateError> {
+    let Some((last, parents)) = path.steps.split_last() else { return Ok(()) };
     let parent = Path { root: path.root.clone(), steps: parents.to_vec() };
     match (before.read(&parent).as_deref(), last) {
         (Some(AttributeValue::M(_)), Step::Name(_))
-        | (Some(AttributeValue::L(_)), Step::Index(_)) => Ok(false),
+        | (Some(AttributeValue::L(_)), Step::Index(_)) => Ok(()),
         _ => Err(UpdateError::InvalidPath),
     }
 }

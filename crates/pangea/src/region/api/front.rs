@@ -128,7 +128,9 @@ async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) ->
     let (head, body) = request.into_parts();
     let pairs = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let line = head.uri.path_and_query().map_or(0, |line| line.as_str().len());
-    if line + pairs.sum::<usize>() > HEAD_BYTES_MAX {
+    // Two hosts would let those in front of the region and the region see two requests in one.
+    let hosts = head.headers.get_all(HOST).into_iter().count();
+    if hosts > 1 || line + pairs.sum::<usize>() > HEAD_BYTES_MAX {
         return http::reply(StatusCode::BAD_REQUEST, "text/plain", "Bad Request\n");
     }
     match (&head.method, head.uri.path()) {

@@ -13,7 +13,7 @@ use pangea_codec::dynamo::request::{
 use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Catalog, Policy, TableEntry};
 use pangea_core::id::{Place, RegionSlot};
-use pangea_core::index::IndexId;
+use pangea_core::index::{IndexId, check_each};
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
@@ -363,7 +363,7 @@ pub(super) async fn batch_write(
         for op in BatchWrite::into_ops(writes, &entry.schema)? {
             // One item that can be in no index keeps the whole batch from being begun.
             if let Action::Put(item) = &op.action {
-                entry.indexes.iter().try_for_each(|index| index.check(item))?;
+                check_each(&entry.indexes, |index| index.check(item))?;
             }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
             if !plans.contains_key(&of) {

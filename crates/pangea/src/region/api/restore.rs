@@ -11,7 +11,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pangea_codec::dynamo::backup::BackupArn;
-use pangea_codec::dynamo::request::{Overrides, RestoreTableFromBackup, RestoreTableToPointInTime};
+use pangea_codec::dynamo::request::{
+    Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime,
+};
 use pangea_codec::dynamo::table::{TableStatus, options, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::TableEntry;
@@ -129,16 +131,7 @@ fn new_table(
         indexes.retain(|index| index.local != local || wanted.contains(&index.name));
     }
     let on_demand = overrides.on_demand(like.on_demand)?;
-    let kept = [options::SSE_KEY, options::CLASS, options::READ, options::WRITE];
-    let kept = if on_demand { &kept[..2] } else { &kept };
-    let mut shown: Attributes = like.options.clone();
-    shown.retain(|name, _| kept.contains(&name.as_str()));
-    if let Some((read, write)) = overrides.throughput {
-        for (name, units) in [(options::READ, read), (options::WRITE, write)] {
-            let units = options::of_number(units.max(0).unsigned_abs());
-            shown.insert(name.to_string(), units);
-        }
-    }
+    let mut shown = shown(like, overrides, on_demand);
     shown.insert(options::RESTORED.to_string(), AttributeValue::M(restored));
     shown.insert(options::RESTORING.to_string(), AttributeValue::Bool(true));
     Ok(NewTable {
@@ -152,6 +145,35 @@ fn new_table(
         indexes,
         options: shown,
     })
+}
+
+/// What is only shown of a restored table.
+fn shown(like: &TableEntry, overrides: &Overrides, on_demand: bool) -> Attributes {
+    let kept = [options::SSE_KEY, options::CLASS, options::READ, options::WRITE];
+    let kept = if on_demand { &kept[..2] } else { &kept };
+    let mut shown: Attributes = like.options.clone();
+    shown.retain(|name, _| kept.contains(&name.as_str()));
+    let (read, write) = overrides.throughput.unzip();
+    let limits = overrides.limits.filter(|_| on_demand).unwrap_or_default();
+    let units = [
+        (options::READ, read),
+        (options::WRITE, write),
+        (options::MAX_READ, limits.read),
+        (options::MAX_WRITE, limits.write),
+    ];
+    for (name, units) in units {
+        if let Some(units) = units.and_then(|units| u64::try_from(units).ok()) {
+            shown.insert(name.to_string(), options::of_number(units));
+        }
+    }
+    match &overrides.encryption {
+        None => {}
+        Some(Encryption::Default) => drop(shown.remove(options::SSE_KEY)),
+        Some(Encryption::Kms(key)) => {
+            shown.insert(options::SSE_KEY.to_string(), options::of_text(key));
+        }
+    }
+    shown
 }
 
 /// Goes on with what an earlier process has begun.

@@ -2,16 +2,16 @@
 
 use pangea_core::item::Attributes;
 
-use super::{Control, ControlOperation as Op, Resource, Sending, resource_of};
+use super::{Control, ControlOperation as Op, Resource, Sending, resource_of, unauthorized};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::table::{self, TAGS_MAX, too_many_tags};
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
 
-/// Largest resource policy in bytes (DynamoDB).
-const POLICY_BYTES_MAX: usize = 20_480;
 /// Shortest and longest ARN of a stream, an export or an import (DynamoDB).
 const ARN_BYTES: (usize, usize) = (37, 1024);
+/// Tables and indexes of one ListContributorInsights page (DynamoDB).
+const INSIGHTS_PAGE_MAX: i64 = 100;
 /// What contributor insights look at where a request does not say.
 const INSIGHTS_MODE: &str = "ACCESSED_AND_THROTTLED_KEYS";
 
@@ -21,7 +21,7 @@ pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiEr
         Op::DescribeEndpoints => Ok(Control::Endpoints),
         Op::TagResource => tag(body),
         Op::UntagResource => untag(body),
-        Op::ListTagsOfResource => Ok(Control::ListTags(tagged(body)?)),
+        Op::ListTagsOfResource => Ok(Control::ListTags(tagged(operation, body)?)),
         Op::UpdateTimeToLive => expire(body),
         Op::DescribeTimeToLive => named(body, Control::Expiry),
         Op::UpdateContinuousBackups => keep_history(body),
@@ -70,9 +70,14 @@ fn named(body: &mut Members, make: fn(String) -> Control) -> Result<Control, Api
 }
 
 /// The `ResourceArn` of the operations on tags, which refuse a missing one in words of their own.
-fn tagged(body: &mut Members) -> Result<Resource, ApiError> {
+fn tagged(operation: Op, body: &mut Members) -> Result<Resource, ApiError> {
     let arn = body.text("ResourceArn")?;
-    resource_of(&arn.ok_or_else(|| ApiError::validation("Invalid TableArn"))?)
+    let arn = arn.ok_or_else(|| ApiError::validation("Invalid TableArn"))?;
+    let service = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1));
+    match service {
+        Some(service) if service != "dynamodb" => Err(unauthorized(operation.name(), &arn)),
+        _ => resource_of(&arn),
+    }
 }
 
 /// The `ResourceArn` of the operations on policies.
@@ -89,7 +94,7 @@ fn tag(body: &mut Members) -> Result<Control, ApiError> {
     let has_arn = body.has("ResourceArn");
     let tags = if has_arn { constraints.required(tags, "tags") } else { Vec::new() };
     constraints.finish()?;
-    let resource = tagged(body)?;
+    let resource = tagged(Op::TagResource, body)?;
     if tags.is_empty() {
         return Err(ApiError::validation("Atleast one Tag needs to be provided as Input."));
     }
@@ -103,7 +108,7 @@ fn untag(body: &mut Members) -> Result<Control, ApiError> {
     let has_arn = body.has("ResourceArn");
     let keys = if has_arn { constraints.required(keys, "tagKeys") } else { Vec::new() };
     constraints.finish()?;
-    let resource = tagged(body)?;
+    let resource = tagged(Op::UntagResource, body)?;
     if keys.is_empty() {
         return Err(ApiError::validation("Atleast one Tag Key needs to be provided as Input."));
     }
@@ -183,19 +188,7 @@ fn put_policy(body: &mut Members) -> Result<Control, ApiError> {
     constraints.finish()?;
     let expected = revision(body)?;
     let resource = resource(body)?;
-    if policy.len() > POLICY_BYTES_MAX {
-        let text = format!("Maximum policy size of {POLICY_BYTES_MAX} bytes exceeded");
-        return Err(table::invalid(&text));
-    }
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&policy);
-    let why = match parsed {
-        Ok(serde_json::Value::Object(members)) if members.contains_key("Statement") => None,
-        Ok(serde_json::Value::Object(_)) => Some("Missing required field Statement"),
-        _ => Some("This policy contains invalid Json"),
-    };
-    if let Some(why) = why {
-        return Err(table::invalid(&format!("Invalid policy document: {why}")));
-    }
+    table::check_policy(&policy)?;
     Ok(Control::SetPolicy { resource, policy: Some(policy), expected })
 }
 
@@ -229,12 +222,17 @@ fn watch(body: &mut Members) -> Result<Control, ApiError> {
 fn list_insights(body: &mut Members) -> Result<Control, ApiError> {
     let mut constraints = Constraints::default();
     let table = if body.has("TableName") { Some(constraints.named_table(body)?) } else { None };
-    if let Some(count) = body.integer("MaxResults")?.filter(|count| *count > 100) {
-        let constraint = "have value less than or equal to 100";
-        constraints.violated(format_args!("'{count}'"), "maxResults", constraint);
+    let count = body.integer("MaxResults")?;
+    if let Some(count) = count.filter(|count| *count > INSIGHTS_PAGE_MAX) {
+        let constraint = format!("have value less than or equal to {INSIGHTS_PAGE_MAX}");
+        constraints.violated(format_args!("'{count}'"), "maxResults", &constraint);
     }
+    let after = body.text("NextToken")?;
     constraints.finish()?;
-    Ok(Control::ListInsights(table))
+    // The model bounds it above alone: what is less than one counts as left out.
+    let count = count.filter(|count| *count > 0).unwrap_or(INSIGHTS_PAGE_MAX);
+    let limit = usize::try_from(count).unwrap_or_default();
+    Ok(Control::ListInsights { table, limit, after })
 }
 
 fn send(operation: Op, body: &mut Members) -> Result<Control, ApiError> {

@@ -9,7 +9,7 @@ use pangea_core::item::Attributes;
 use super::Members;
 use crate::dynamo::ApiError;
 
-pub use resource::{Resource, resource_of};
+pub use resource::{Resource, resource_of, unauthorized};
 
 /// Which of these operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +189,15 @@ pub enum Control {
     },
     /// `DescribeContributorInsights`: table and index.
     Insights(String, Option<String>),
-    /// `ListContributorInsights`: of one table, or of all.
-    ListInsights(Option<String>),
+    /// `ListContributorInsights`.
+    ListInsights {
+        /// Of this table alone.
+        table: Option<String>,
+        /// At most so many.
+        limit: usize,
+        /// Behind the one that this names, which the page before gave.
+        after: Option<String>,
+    },
     /// `Enable`, `Disable` and `UpdateKinesisStreamingDestination`.
     Send {
         /// Whose changes.
@@ -271,7 +278,7 @@ impl Control {
         match self {
             Self::Limits
             | Self::Endpoints
-            | Self::ListInsights(None)
+            | Self::ListInsights { table: None, .. }
             | Self::ListGlobal { .. }
             | Self::Exported(_)
             | Self::ListExports
@@ -288,7 +295,7 @@ impl Control {
             | Self::History(table)
             | Self::Watch { table, .. }
             | Self::Insights(table, _)
-            | Self::ListInsights(Some(table))
+            | Self::ListInsights { table: Some(table), .. }
             | Self::Send { table, .. }
             | Self::Destinations(table)
             | Self::Scale(table)

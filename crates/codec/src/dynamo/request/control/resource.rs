@@ -1,6 +1,7 @@
 //! What an ARN names.
 
-use crate::dynamo::ApiError;
+use crate::dynamo::table::ACCOUNT;
+use crate::dynamo::{ApiError, ErrorKind};
 
 const INVALID: &str = "One or more parameter values were invalid";
 
@@ -49,4 +50,14 @@ pub fn resource_of(arn: &str) -> Result<Resource, ApiError> {
         Some(_) => return refuse("Provided Arn is not a DynamoDB resource arn: "),
     };
     Ok(Resource { arn: arn.to_owned(), table: table.to_owned(), is_stream })
+}
+
+/// The refusal of an operation on what is not there, or another's, without saying which.
+#[must_use]
+pub fn unauthorized(operation: &str, arn: &str) -> ApiError {
+    let text = format!(
+        "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: dynamodb:{operation} on \
+         resource: {arn}"
+    );
+    ApiError::new(ErrorKind::AccessDenied, text)
 }

@@ -66,6 +66,7 @@ impl CreateTable {
         index::check_warm(warm, on_demand, throughput, "for table")?;
         let sse = sse.map(features::Sse::meaning).transpose()?;
         let tags = features::checked_tags(tags)?;
+        policy.as_deref().map_or(Ok(()), features::check_policy)?;
         let shown = Shown { throughput, limits, warm, class, sse, policy };
         let options = shown.options();
         Ok(Self { table, schema, on_demand, indexes, stream, deletion_protection, tags, options })

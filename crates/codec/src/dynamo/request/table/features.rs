@@ -10,6 +10,8 @@ use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
 
+/// Largest resource policy in bytes (DynamoDB).
+const POLICY_BYTES_MAX: usize = 20_480;
 /// Most capacity units that a request may name (DynamoDB).
 const UNITS_MAX: i64 = 1_000_000_000_000;
 /// What on-demand tables are prepared for at once (DynamoDB): reads and writes a second.
@@ -113,7 +115,14 @@ pub(super) fn throughput(
 
 /// `OnDemandThroughput`.
 pub(super) fn on_demand_limits(body: &mut Members) -> Result<Option<Units>, ApiError> {
-    let Some(mut given) = body.object("OnDemandThroughput")? else { return Ok(None) };
+    limits_of(body.object("OnDemandThroughput")?)
+}
+
+/// Limits on demand, wherever they stand.
+pub(in crate::dynamo::request) fn limits_of(
+    given: Option<Members>,
+) -> Result<Option<Units>, ApiError> {
+    let Some(mut given) = given else { return Ok(None) };
     let read = given.integer("MaxReadRequestUnits")?;
     let write = given.integer("MaxWriteRequestUnits")?;
     Ok(Some(Units { read, write }))
@@ -188,16 +197,25 @@ pub(super) fn encryption(
     body: &mut Members,
     constraints: &mut Constraints,
 ) -> Result<Option<Sse>, ApiError> {
-    let Some(mut given) = body.object("SSESpecification")? else { return Ok(None) };
-    let path = "sSESpecification.sSEType";
-    let kind = constraints.one_of(given.text("SSEType")?, &["AES256", "KMS"], path);
+    sse_of(body.object("SSESpecification")?, constraints, "sSESpecification")
+}
+
+/// An `SSESpecification`, wherever it stands.
+pub(in crate::dynamo::request) fn sse_of(
+    given: Option<Members>,
+    constraints: &mut Constraints,
+    path: &str,
+) -> Result<Option<Sse>, ApiError> {
+    let Some(mut given) = given else { return Ok(None) };
+    let path = format!("{path}.sSEType");
+    let kind = constraints.one_of(given.text("SSEType")?, &["AES256", "KMS"], &path);
     let key = given.text("KMSMasterKeyId")?;
     Ok(Some(Sse { enabled: given.boolean("Enabled")?, kind, key }))
 }
 
 /// `SSESpecification` as it stands there.
 #[derive(Debug)]
-pub(super) struct Sse {
+pub(in crate::dynamo::request) struct Sse {
     enabled: Option<bool>,
     kind: Option<String>,
     key: Option<String>,
@@ -205,7 +223,7 @@ pub(super) struct Sse {
 
 impl Sse {
     /// What it asks for; naming a type or a key enables it as well.
-    pub(super) fn meaning(self) -> Result<Encryption, ApiError> {
+    pub(in crate::dynamo::request) fn meaning(self) -> Result<Encryption, ApiError> {
         let Self { enabled, kind, key } = self;
         if enabled == Some(false) {
             for (name, is_there) in [("SSEType", kind.is_some()), ("KMSMasterKeyId", key.is_some())]
@@ -229,6 +247,20 @@ impl Sse {
             None => Ok(Encryption::Default),
         }
     }
+}
+
+/// Refuses a resource policy that is none.
+pub(in crate::dynamo::request) fn check_policy(policy: &str) -> Result<(), ApiError> {
+    if policy.len() > POLICY_BYTES_MAX {
+        let text = format!("Maximum policy size of {POLICY_BYTES_MAX} bytes exceeded");
+        return Err(invalid(&text));
+    }
+    let why = match serde_json::from_str(policy) {
+        Ok(serde_json::Value::Object(members)) if members.contains_key("Statement") => None,
+        Ok(serde_json::Value::Object(_)) => Some("Missing required field Statement"),
+        _ => Some("This policy contains invalid Json"),
+    };
+    why.map_or(Ok(()), |why| Err(invalid(&format!("Invalid policy document: {why}"))))
 }
 
 /// Refuses a table class that is none.

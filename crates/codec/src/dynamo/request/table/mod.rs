@@ -15,7 +15,9 @@ pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 
 pub(crate) use features::WARM;
-pub(super) use features::{check_tag_key, checked_tags, tags};
+pub(super) use features::{
+    Sse, check_policy, check_tag_key, checked_tags, limits_of, sse_of, tags,
+};
 pub(crate) use keys::of_entry as key_attributes;
 
 use super::{Constraints, Members};

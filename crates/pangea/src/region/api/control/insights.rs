@@ -71,23 +71,44 @@ pub(super) fn describe(region: &Region, name: &str, index: Option<&str>) -> Resu
     Ok(shown)
 }
 
-pub(super) fn list(region: &Region, name: Option<&str>) -> Result<Value, Trouble> {
+pub(super) fn list(
+    region: &Region,
+    name: Option<&str>,
+    limit: usize,
+    after: Option<&str>,
+) -> Result<Value, Trouble> {
     let catalog = region.catalog();
     if let Some(name) = name {
         table(region, name)?;
     }
     let wanted = |entry: &&TableEntry| name.is_none_or(|name| entry.name == name);
-    let mut summaries = Vec::new();
+    let mut found: Vec<(String, Value)> = Vec::new();
     for entry in catalog.held_by(region.slot).filter(wanted) {
         let of_indexes =
             entry.indexes.iter().map(|index| (Some(index.name.as_str()), &index.options));
         for (index, of_it) in std::iter::once((None, &entry.options)).chain(of_indexes) {
             if of_it.contains_key(options::INSIGHTS) {
-                summaries.push(summary(entry, index, of_it));
+                found.push((token(entry, index), summary(entry, index, of_it)));
             }
         }
     }
-    Ok(json!({ "ContributorInsightsSummaries": summaries }))
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.retain(|(token, _)| after.is_none_or(|after| token.as_str() > after));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(token, _)| token.clone());
+    let summaries: Vec<Value> = found.into_iter().map(|(_, summary)| summary).collect();
+    let mut body = json!({ "ContributorInsightsSummaries": summaries });
+    if let Some(next) = next {
+        body["NextToken"] = json!(next);
+    }
+    Ok(body)
+}
+
+/// The place of a table or an index in the list: a table stands before its indexes. No name has a
+/// slash.
+fn token(entry: &TableEntry, index: Option<&str>) -> String {
+    format!("{}/{}", entry.name, index.unwrap_or_default())
 }
 
 fn summary(entry: &TableEntry, index: Option<&str>, of_it: &Attributes) -> Value {

@@ -48,7 +48,9 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
             insights::watch(region, &table, index, mode).await?
         }
         Control::Insights(table, index) => insights::describe(region, &table, index.as_deref())?,
-        Control::ListInsights(table) => insights::list(region, table.as_deref())?,
+        Control::ListInsights { table, limit, after } => {
+            insights::list(region, table.as_deref(), limit, after.as_deref())?
+        }
         Control::Send { table, stream, action } => {
             kinesis::send(region, &table, &stream, action).await?
         }

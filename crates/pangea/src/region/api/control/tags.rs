@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use pangea_codec::dynamo::request::{Resource, TAGS_MAX, too_many_tags};
-use pangea_codec::dynamo::table::ACCOUNT;
+use pangea_codec::dynamo::request::{Resource, TAGS_MAX, too_many_tags, unauthorized};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::node::TableUpdate;
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ pub(super) async fn change(
     resource: &Resource,
     tags: Vec<(String, Option<String>)>,
 ) -> Result<Vec<u8>, Trouble> {
+    check_region(region, resource)?;
     let catalog = region.catalog();
     let Some(entry) = catalog.find(region.slot, &resource.table) else {
         // The spelling is the service's own.
@@ -40,18 +40,25 @@ pub(super) async fn change(
     Ok(Vec::new())
 }
 
+/// Refuses the ARN of a region that there is not; one of another region may be a request's that was
+/// sent on.
+fn check_region(region: &Region, resource: &Resource) -> Result<(), ApiError> {
+    let named = resource.arn.split(':').nth(3).unwrap_or_default();
+    if region.slot_of(named).is_some() {
+        return Ok(());
+    }
+    let text = format!("Invalid TableArn: Invalid ResourceArn provided as input {}", resource.arn);
+    Err(ApiError::validation(text))
+}
+
 /// All tags: a table has at most as many as one page.
 pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiError> {
+    check_region(region, resource)?;
     let catalog = region.catalog();
     let Some(entry) = catalog.find(region.slot, &resource.table) else {
         // What a table looks like that is not there or another's. (The service tells its own
         // account `ResourceNotFoundException`; clients that make up an account make up this one.)
-        let text = format!(
-            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
-             dynamodb:ListTagsOfResource on resource: {}",
-            resource.arn
-        );
-        return Err(ApiError::new(ErrorKind::AccessDenied, text));
+        return Err(unauthorized("ListTagsOfResource", &resource.arn));
     };
     let tags = entry.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
     Ok(json!({ "Tags": tags.collect::<Vec<Value>>() }))

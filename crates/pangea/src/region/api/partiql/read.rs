@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use pangea_codec::dynamo::capacity::{Consumed, read_units};
-use pangea_codec::dynamo::request::ExecuteStatement;
+use pangea_codec::dynamo::request::{ExecuteStatement, Indexed};
 use pangea_codec::dynamo::{ApiError, attributes_to_json, decode_attributes, response};
 use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{IndexRange, KeyRange};
@@ -58,6 +58,9 @@ pub(super) fn page(
         Some(index) => is_whole(entry, index, &read.output)?,
         None => false,
     };
+    if let Some(index) = index.filter(|_| read.is_query) {
+        Indexed::check_filter(index, &entry.schema, read.filter.as_ref())?;
+    }
     let print = fingerprint(request);
     let start = request.next_token.as_ref().map(|token| place_of(token, &print));
     let start = start.transpose()?.unwrap_or_default();

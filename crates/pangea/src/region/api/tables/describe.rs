@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use pangea_codec::dynamo::response;
 use pangea_codec::dynamo::table::{
     IndexView, ReplicaStatus, ReplicaView as Replica, TableStatus, TableView, options,
@@ -95,10 +96,14 @@ pub(in crate::region::api) fn is_filling(region: &Region, entry: &TableEntry) ->
     !entry.indexes.iter().all(ready)
 }
 
-/// The table's identity in the form that clients expect.
+/// The table's identity in the form that clients expect: a UUID that looks like a random one, the
+/// same in all regions.
 pub(in crate::region::api) fn table_uuid(entry: &TableEntry) -> String {
-    let digits = format_stamp(entry.id.0);
-    let hex = format!("{digits:0>32}");
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&blake3::hash(format_stamp(entry.id.0).as_bytes()).as_bytes()[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = HEXLOWER.encode(&bytes);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

@@ -124,8 +124,18 @@ pub(super) async fn delete(
         }
         return Err(Trouble::Replica(Box::new(entry.clone())));
     }
+    if catalog.find(region.slot, &name).is_some_and(is_restoring) {
+        let text = format!(
+            "Attempt to change a resource which is still in use: Table is being created: {name}"
+        );
+        return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
+    }
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
+}
+
+fn is_restoring(entry: &TableEntry) -> bool {
+    options::flag(&entry.options, options::RESTORING)
 }
 
 /// Deletes this region's replica of a table of another region, which is what `DeleteTable` asks for
