@@ -4,8 +4,8 @@
 //! the work of a seed, and much the same in all of them. So most seeds begin with what the disks of
 //! such regions have, as if all of them had just been restarted. What decides a warm-up is in its
 //! [`Kind`] and nothing else is, so that a seed's run does not depend on the seeds before it. Other
-//! seeds warm up by themselves, with clocks that are wrong or tables in groups, or make their tables
-//! while things break.
+//! seeds warm up by themselves, with clocks that are wrong or with tables in groups, or make their
+//! tables while things break.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
