@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -124,6 +125,31 @@ fn item(key: &ItemKey) -> Attributes {
     .into()
 }
 
+/// What a sync of some pages costs by where they are: what a log would save.
+fn pages(directory: &Path) -> anyhow::Result<()> {
+    const PAGES: u64 = 80;
+    const FILE_PAGES: u64 = 10_000;
+    let file = std::fs::File::create(directory.join("pages"))?;
+    let page = [1; 4096];
+    (0..FILE_PAGES).try_for_each(|at| file.write_all_at(&page, at * 4096))?;
+    file.sync_all()?;
+    for (how, step, expected) in [("in a row", 1, "0.3"), ("in as many places", 7919, "0.8")] {
+        let mut synced = Vec::new();
+        for round in 0..200_u64 {
+            for number in 0..PAGES {
+                let at = (round * PAGES + number * step) % FILE_PAGES;
+                file.write_all_at(&page, at * 4096)?;
+            }
+            let begin = Instant::now();
+            file.sync_data()?;
+            synced.push(u32::try_from(begin.elapsed().as_micros())?);
+        }
+        let median = f64::from(percentile(&mut synced, 500)) / 1000.0;
+        figure(&format!("sync of {PAGES} pages {how}"), median, "ms", expected);
+    }
+    Ok(())
+}
+
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     let slot = RegionSlot::new(0).expect("a small slot");
     let (cluster, region) = ("bench".to_owned(), "here".to_owned());
@@ -142,6 +168,8 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
         let options = EngineOptions { kind, ..EngineOptions::default() };
         Ok(Store::open(path, options, identity.clone())?.0)
     };
+    let beside = Directory::new("bench-storage-pages")?;
+    pages(beside.path())?;
     let store = open(path)?;
     let mut bench = Bench { store, origin: Origin::new(slot, 1), next_ms: 1, seed: 7 };
     for keys in [10_000, 100_000] {
