@@ -2,7 +2,7 @@
 //!
 //! A seed decides everything: how many regions, which faults, who writes what when. The same node,
 //! merge and replication that the binary ships run here over a simulated network, disk and clock,
-//! a thousand schedules a second, and every step is held against the design's invariants by an
+//! hundreds of schedules a second, and every step is held against the design's invariants by an
 //! oracle that knows the true causal history. A run has two phases: things break, then everything
 //! is healed and must come to rest in the one state that the history allows.
 //!
