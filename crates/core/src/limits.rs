@@ -70,6 +70,10 @@ pub const LEDGER_ROWS_PER_MINUTE_MAX: u32 = 60;
 pub const LEDGER_PAIRS_MAX: usize = 64;
 /// Items whose conflicts are counted at a time: a few hundred bytes each.
 pub const LEDGER_HOT_ITEMS_MAX: usize = 4096;
+/// Bytes of rows of tables in groups that wait to be shown whole: 256 frames, of a region that was
+/// away for a minute while a few MB a second were written. Above, the tables are not served until
+/// the region has caught up.
+pub const STAGE_BYTES_MAX: usize = 256 * FEED_BYTES_MAX;
 /// A region that is out of reach for so long has its rows asked for elsewhere, ms: the time after
 /// which a link is dead, so that a stream that is merely opened again costs nothing.
 pub const RELAY_AFTER_MS: u64 = LINK_TIMEOUT_MS;

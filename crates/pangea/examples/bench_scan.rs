@@ -8,8 +8,8 @@
 //!
 //! Hypothesis, 2 cores: a row of 3.5 KB, one to a page, takes its CRC-32 and decoding (4 us) and
 //! its spelling as JSON (3 us), and comes from the kernel's cache or the disk at 1 GB/s (4 us):
-//! 300 MB/s of items. The process holds the cache, the changes of one group, and a page or two for
-//! each reader: 64 MB of cache make 200 MB.
+//! 300 MB/s of items. The process holds the cache, the changes of one group, and a page or two
+//! for each reader: 64 MB of cache make 200 MB.
 //!
 //! Options: `--mb N` of items (10000 for a table of 10 GB, which takes twice that on the disk),
 //! `--item-bytes N`, `--cache-mb N`, `--segments N`, `--engine NAME`.

@@ -22,7 +22,9 @@ fn main() -> std::io::Result<()> {
         Some("collection") => Some(Focus::Collection),
         Some("joining") => Some(Focus::Joining),
         Some("repair") => Some(Focus::Repair),
+        Some("groups") => Some(Focus::Groups),
         Some("lifecycle") => Some(Focus::Lifecycle),
+        Some("evictions") => Some(Focus::Evictions),
         _ => None,
     };
     let options =

@@ -338,6 +338,10 @@ impl Snapshot for Image {
         entries.filter_map(change).collect()
     }
 
+    fn applied(&self) -> Option<Applied> {
+        (!self.reborn).then(|| self.applied.clone())
+    }
+
     fn has_entries(&self, table: TableId, index: IndexId) -> bool {
         self.index.iter().any(|entry| (entry.table, entry.index) == (table, index))
     }

@@ -1,7 +1,7 @@
 //! What a run is told, and what its seed decides: every seed has its own mix of faults, because a
 //! run with all of them at once hides what a few of them alone would show (swarm testing).
 
-use pangea_core::limits::FEED_ROWS_MAX;
+use pangea_core::limits::{FEED_ROWS_MAX, STAGE_BYTES_MAX};
 use pangea_core::node::Collect;
 
 use crate::rng::Rng;
@@ -48,9 +48,20 @@ pub enum Focus {
     Joining,
     /// Anti-entropy runs all the time, and rows rot; else in one seed of five or four.
     Repair,
+    /// Tables are in groups, and transactions are many; else in one seed of five.
+    Groups,
     /// Deletes are collected, regions die for good, and operators give them up and take them back;
-    /// without this none does.
+    /// without this or the next none does.
     Lifecycle,
+    /// The same, of tables in groups.
+    Evictions,
+}
+
+impl Options {
+    /// Whether regions come and go.
+    pub(crate) fn has_lifecycle(&self) -> bool {
+        matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions))
+    }
 }
 
 /// What a seed decides before the run.
@@ -129,6 +140,10 @@ pub(crate) struct Swarm {
     pub(crate) doom: Option<u64>,
     /// Regions that operators give up, alive or dead, one after the other or at once.
     pub(crate) evictions: u64,
+    /// Tables that are made before the faults start are in one group.
+    pub(crate) grouped: bool,
+    /// Bytes that may wait to be shown.
+    pub(crate) stage_bytes_max: usize,
     /// Two of the regions cannot reach each other until the faults end.
     pub(crate) severed: bool,
 }
@@ -202,6 +217,8 @@ impl Swarm {
             doom: None,
             evictions: 0,
             severed: rng.chance(100) && regions > 2,
+            grouped: false,
+            stage_bytes_max: STAGE_BYTES_MAX,
             collect: None,
             collects_late: None,
             deletes: 200,
@@ -211,7 +228,7 @@ impl Swarm {
             rots: false,
         };
         swarm.draw_parts(rng, options);
-        if options.focus == Some(Focus::Lifecycle) {
+        if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
             (swarm.sessions, swarm.wide) = (0, 0);
@@ -223,7 +240,7 @@ impl Swarm {
     /// Which parts of the machines a seed is about.
     fn draw_parts(&mut self, rng: &mut Rng, options: &Options) {
         self.heartbeats = (self.clock_steps || self.skew_us > 0) && rng.chance(300);
-        if options.focus == Some(Focus::Lifecycle) && self.regions > 2 {
+        if options.has_lifecycle() && self.regions > 2 {
             self.evictions = if rng.chance(600) { rng.range(1, 3) } else { 0 };
             self.doom = rng.chance(100).then(|| rng.range(0, 600));
         }
@@ -233,8 +250,8 @@ impl Swarm {
             (self.operations, self.gap_us) = (36, 10_000);
             (self.doom, self.severed) = (None, false);
         }
-        let collects =
-            matches!(options.focus, Some(Focus::Collection | Focus::Joining | Focus::Lifecycle));
+        let collects = options.has_lifecycle()
+            || matches!(options.focus, Some(Focus::Collection | Focus::Joining));
         if rng.chance(250) | collects {
             self.collect = Some(Collect {
                 interval_us: rng.pick(&[1_000, 5_000, 20_000]),
@@ -249,6 +266,7 @@ impl Swarm {
         let repairs = options.focus == Some(Focus::Repair);
         self.repair_gap_us = (rng.chance(200) | repairs).then(|| rng.pick(&[10_000, 60_000]));
         self.rots = rng.chance(250) | repairs;
+        self.draw_groups(&mut rng.fork("groups"), options);
         if rng.fork("functions").chance(80) {
             self.policy = "wasm".to_string();
         }
@@ -256,6 +274,31 @@ impl Swarm {
         if let Some(pangea_core::node::Bug::Crdt(bug)) = options.bug {
             // Clients of sessions only put.
             (self.policy, self.sessions) = (format!("crdt bug={bug:?}"), 0);
+        }
+    }
+
+    fn draw_groups(&mut self, rng: &mut Rng, options: &Options) {
+        let groups = options.focus == Some(Focus::Groups);
+        let chosen = rng.chance(200);
+        self.grouped = match options.focus {
+            Some(Focus::Lifecycle) => false,
+            Some(Focus::Groups | Focus::Evictions) => true,
+            _ => chosen,
+        };
+        if !self.grouped {
+            return;
+        }
+        self.stage_bytes_max = rng.pick(&[STAGE_BYTES_MAX, STAGE_BYTES_MAX, 1_000]);
+        if groups {
+            self.tables = self.tables.max(2);
+            self.transactions = self.transactions.max(rng.pick(&[200, 400]));
+            self.keys = self.keys.max(3);
+            self.frame_rows = rng.pick(&[2, 3, self.frame_rows]);
+            if rng.chance(250) {
+                // Replicas are taken away whose regions' word counts, while rows wait in them.
+                (self.churn, self.wide, self.one_replica) = (250, 1_000, false);
+                self.severed = self.regions > 2;
+            }
         }
     }
 
@@ -274,6 +317,8 @@ impl Swarm {
             collect: None,
             collects_late: None,
             ledger_per_minute: 60,
+            grouped: false,
+            stage_bytes_max: STAGE_BYTES_MAX,
             relay_after_ms: 1_000,
             ..drawn
         }

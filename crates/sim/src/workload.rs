@@ -3,7 +3,7 @@
 //! State: the tables that clients know of, and how many operations are left. Values are unique, so
 //! that no two versions can be taken for each other.
 
-use pangea_core::catalog::{MERGE, Tags};
+use pangea_core::catalog::{GROUP, MERGE, Tags};
 use pangea_core::expr::{Condition, Kind, Placeholders};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::index::{Index, IndexId, Projected};
@@ -77,7 +77,8 @@ impl Workload {
             return vec![Operation::Define { region, change: self.create("t0".to_string()) }];
         }
         if self.rng.chance(self.swarm.switches) {
-            return vec![self.switch()];
+            let leaves = self.swarm.grouped && self.rng.chance(50);
+            return vec![if leaves { self.leave_group() } else { self.switch() }];
         }
         if self.rng.chance(self.swarm.indexes) {
             return vec![self.reindex()];
@@ -183,6 +184,14 @@ impl Workload {
         Operation::Define { region: table.home, change: Change::Update(update) }
     }
 
+    /// A table leaves its group where it is at home: it cannot join one again.
+    fn leave_group(&mut self) -> Operation {
+        let table = self.tables[self.rng.index(self.tables.len())].clone();
+        let tags = [(GROUP.to_string(), None)].into();
+        let update = TableUpdate { name: table.name, tags, ..TableUpdate::default() };
+        Operation::Define { region: table.home, change: Change::Update(update) }
+    }
+
     /// A table's merge policy changes where it is at home; from siblings it does not go back.
     fn switch(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
@@ -195,7 +204,7 @@ impl Workload {
     }
 
     fn create(&self, name: String) -> Change {
-        create(name, &self.swarm.policy)
+        create(name, &self.swarm.policy, self.swarm.grouped)
     }
 
     pub(crate) fn put(&mut self, key: u64) -> WriteOp {
@@ -252,7 +261,8 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
     number.and_then(RegionSlot::new).expect("a world has at most five regions")
 }
 
-pub(crate) fn create(name: String, policy: &str) -> Change {
+pub(crate) fn create(name: String, policy: &str, grouped: bool) -> Change {
+    let group = grouped.then(|| (GROUP.to_string(), "all".to_string()));
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
         indexes: vec![by_value()],
@@ -267,7 +277,10 @@ pub(crate) fn create(name: String, policy: &str) -> Change {
             // Not the whole mark: the rule itself is everywhere.
             ("pangea:placement".to_string(), "restricted=near".to_string()),
             ("pangea:owner".to_string(), "k1=r1 k2=r0".to_string()),
-        ]),
+        ])
+        .into_iter()
+        .chain(group)
+        .collect(),
         module: Some(module()),
     })
 }

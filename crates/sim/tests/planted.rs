@@ -44,10 +44,18 @@ fn fitting(bug: Bug) -> Options {
         | Bug::LevelWithLostLog
         | Bug::LostLogTakesRows
         | Bug::OverPassesOn
+        | Bug::LeavesRowsOut
+        | Bug::UnheldPassed
+        | Bug::JoiningUnasked
+        | Bug::LostLogPassesOn
         | Bug::EmptyingIndexReady
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::ServedWhenOver => Some(Focus::Evictions),
+        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly | Bug::PlaceTrusted => {
+            Some(Focus::Groups)
+        }
         _ => None,
     };
     Options { focus, ..Options::default() }
@@ -161,6 +169,32 @@ fn a_life_that_is_over_and_passes_rows_on_is_found() {
 #[test]
 fn an_index_that_is_being_emptied_is_found() {
     check_from(3_001, Bug::EmptyingIndexReady, 100, &[Invariant::Index]);
+}
+
+#[test]
+fn rows_that_a_leaving_replica_leaves_out_are_found() {
+    check_from(18_011, Bug::LeavesRowsOut, 10, &[Invariant::Applied]);
+    check_from(13_581, Bug::LeavesRowsOut, 10, &[Invariant::Convergence]);
+}
+
+#[test]
+fn cold_rows_that_were_passed_while_their_table_was_not_held_are_found() {
+    check_from(18_261, Bug::UnheldPassed, 10, &[Invariant::Liveness]);
+}
+
+#[test]
+fn what_only_a_joining_region_has_is_found() {
+    check_from(12_861, Bug::JoiningUnasked, 10, &[Invariant::Convergence]);
+}
+
+#[test]
+fn what_a_region_that_lost_its_log_passes_on_is_found() {
+    check_from(19_491, Bug::LostLogPassesOn, 10, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_life_that_is_over_and_begins_to_serve_is_found() {
+    check_from(711, Bug::ServedWhenOver, 10, &[Invariant::Applied]);
 }
 
 #[test]
@@ -296,60 +330,90 @@ fn peers_rows_that_are_not_in_the_journal_are_found() {
     check(Bug::JournalNotOnApply, 20, &[Invariant::Journal]);
 }
 
+#[test]
+fn rows_of_groups_that_are_shown_as_they_come_are_found() {
+    check(Bug::ExposedEarly, 50, &[Invariant::Group]);
+}
+
+#[test]
+fn cuts_that_are_shown_without_what_they_rest_on_are_found() {
+    check(Bug::NeedsIgnored, 200, &[Invariant::Group]);
+}
+
+#[test]
+fn tables_of_groups_that_are_served_too_early_are_found() {
+    check(Bug::ServedEarly, 500, &[Invariant::Group]);
+}
+
+#[test]
+fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
+    check_from(301, Bug::PlaceTrusted, 10, &[Invariant::Group]);
+}
+
+const SURVEYED: &[Bug] = &[
+    Bug::ReplyBeforeDurable,
+    Bug::NoRegionTieBreak,
+    Bug::AppliedAheadOfRows,
+    Bug::LedgerNotInBatch,
+    Bug::ContextForgotten,
+    Bug::ClockForgotten,
+    Bug::LedgerSkipped,
+    Bug::EpochIgnored,
+    Bug::FloodDropped,
+    Bug::LedgerUnplaced,
+    Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
+    Bug::Crdt(crdt::Bug::SetWithoutBase),
+    Bug::Crdt(crdt::Bug::AdditiveMerge),
+    Bug::Crdt(crdt::Bug::ReAddWithoutDot),
+    Bug::CollectedByAge,
+    Bug::AcknowledgedOutOfBand,
+    Bug::CollectedForgotten,
+    Bug::CollectedDuringCopy,
+    Bug::CollectedWithoutLeaving,
+    Bug::ShortenedEarly,
+    Bug::SkewBelieved,
+    Bug::ForemostBelieved,
+    Bug::TrapUnrecorded,
+    Bug::AckBeforeDurable,
+    Bug::CutWithinState,
+    Bug::DisplacedWithheld,
+    Bug::TokenNotJoined,
+    Bug::AckAssumed,
+    Bug::FingerprintNotOnApply,
+    Bug::FingerprintOfTombstones,
+    Bug::RepairOverwrites,
+    Bug::IndexNotOnApply,
+    Bug::RelayAcknowledges,
+    Bug::RelayTrusted,
+    Bug::FenceForgotten,
+    Bug::VotesTwice,
+    Bug::LifeReused,
+    Bug::LevellingForgotten,
+    Bug::CollectedBeforeLevelling,
+    Bug::UnclaimedWaitsForEver,
+    Bug::RelayOutlivesLife,
+    Bug::CopiedWhileOthersLeave,
+    Bug::LevelWithLostLog,
+    Bug::LostLogTakesRows,
+    Bug::OverPassesOn,
+    Bug::LeavesRowsOut,
+    Bug::UnheldPassed,
+    Bug::JoiningUnasked,
+    Bug::LostLogPassesOn,
+    Bug::ServedWhenOver,
+    Bug::EmptyingIndexReady,
+    Bug::JournalNotOnApply,
+    Bug::ExposedEarly,
+    Bug::NeedsIgnored,
+    Bug::ServedEarly,
+    Bug::PlaceTrusted,
+];
+
 /// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
 #[ignore = "a survey for people, not a check"]
 fn survey() {
-    let bugs = [
-        Bug::ReplyBeforeDurable,
-        Bug::NoRegionTieBreak,
-        Bug::AppliedAheadOfRows,
-        Bug::LedgerNotInBatch,
-        Bug::ContextForgotten,
-        Bug::ClockForgotten,
-        Bug::LedgerSkipped,
-        Bug::EpochIgnored,
-        Bug::FloodDropped,
-        Bug::LedgerUnplaced,
-        Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
-        Bug::Crdt(crdt::Bug::SetWithoutBase),
-        Bug::Crdt(crdt::Bug::AdditiveMerge),
-        Bug::Crdt(crdt::Bug::ReAddWithoutDot),
-        Bug::CollectedByAge,
-        Bug::AcknowledgedOutOfBand,
-        Bug::CollectedForgotten,
-        Bug::CollectedDuringCopy,
-        Bug::CollectedWithoutLeaving,
-        Bug::ShortenedEarly,
-        Bug::SkewBelieved,
-        Bug::ForemostBelieved,
-        Bug::TrapUnrecorded,
-        Bug::AckBeforeDurable,
-        Bug::CutWithinState,
-        Bug::DisplacedWithheld,
-        Bug::TokenNotJoined,
-        Bug::AckAssumed,
-        Bug::FingerprintNotOnApply,
-        Bug::FingerprintOfTombstones,
-        Bug::RepairOverwrites,
-        Bug::IndexNotOnApply,
-        Bug::RelayAcknowledges,
-        Bug::RelayTrusted,
-        Bug::FenceForgotten,
-        Bug::VotesTwice,
-        Bug::LifeReused,
-        Bug::LevellingForgotten,
-        Bug::CollectedBeforeLevelling,
-        Bug::UnclaimedWaitsForEver,
-        Bug::RelayOutlivesLife,
-        Bug::CopiedWhileOthersLeave,
-        Bug::LevelWithLostLog,
-        Bug::LostLogTakesRows,
-        Bug::OverPassesOn,
-        Bug::EmptyingIndexReady,
-        Bug::JournalNotOnApply,
-    ];
-    for bug in bugs {
+    for &bug in SURVEYED {
         let options = Options { bug: Some(bug), ..fitting(bug) };
         let (mut first, mut by) = (None, BTreeSet::new());
         let summary = run_many(1, 1000, &options, |report| {

@@ -21,7 +21,7 @@ mod streams;
 pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, status_key};
 pub use settings::{
-    Crdt, DURABILITY, Foreign, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
+    Crdt, DURABILITY, Foreign, GROUP, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
 };
 
 use alloc::collections::BTreeMap;
@@ -150,13 +150,16 @@ pub enum ReplicaState {
         /// Regions whose rows are still to be copied.
         pending: Vec<RegionSlot>,
     },
+    /// Not serving for now: of a table of a group more was written elsewhere than this region can
+    /// take in at once, and readers would see it in parts.
+    Behind,
     /// Cannot be created.
     Failed {
         /// For the operator.
         reason: String,
     },
-    /// The wish for it is gone: rows are not kept any more, and dropped when others have them. If
-    /// it is wished for again before its region knew, it begins anew.
+    /// The wish for it is gone: rows are dropped when others have what was here by then, and kept
+    /// as they come until that. If it is wished for again before its region knew, it begins anew.
     Leaving,
     /// Others have all that was here, and rows are being dropped: there is no way back.
     Dropping,
@@ -167,7 +170,7 @@ pub enum ReplicaState {
 impl ReplicaState {
     /// Whether the rows that the region ever had are there.
     const fn has_rows(&self) -> bool {
-        matches!(self, Self::Creating | Self::Active { .. } | Self::Leaving)
+        matches!(self, Self::Creating | Self::Active { .. } | Self::Behind | Self::Leaving)
     }
 }
 
@@ -207,6 +210,8 @@ pub struct Catalog {
     pub directory: Arc<Directory>,
     voices: Voices,
     membership: Membership,
+    /// Some table is, or was, in a group.
+    grouped: bool,
 }
 
 impl Catalog {
@@ -241,6 +246,7 @@ impl Catalog {
         match row::decode(key, attributes) {
             Some(row::Row::Entry(mut entry)) => {
                 entry.settings.bind(&self.directory);
+                self.grouped |= entry.settings.group.is_some();
                 let id = entry.id;
                 self.tables.insert(id, Arc::new(entry));
                 self.mask(id);
@@ -347,8 +353,29 @@ impl Catalog {
                 let state = self.state(entry, slot);
                 !entry.deleted && matches!(state, Some(ReplicaState::Active { .. }))
             }
-            None => entry.is_held_by(slot),
+            None => entry.is_held_by(slot) && !self.is_behind(entry, slot),
         }
+    }
+
+    /// Whether any table is, or was, in a group.
+    #[must_use]
+    pub const fn is_grouped(&self) -> bool {
+        self.grouped
+    }
+
+    /// The tables of groups that `slot` holds.
+    pub fn grouped_at(&self, slot: RegionSlot) -> impl Iterator<Item = &TableEntry> {
+        let tables = self.grouped.then(|| self.tables()).into_iter().flatten();
+        tables.filter(move |entry| entry.settings.group.is_some() && entry.is_held_by(slot))
+    }
+
+    /// Whether `slot` has interrupted its service of the table. A home that is no replica says so
+    /// in a status of no replica's life.
+    #[must_use]
+    pub fn is_behind(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        let since = entry.replica(slot).map_or(Hlc::ZERO, |replica| replica.since);
+        let status = self.status(entry.id, slot);
+        status.is_some_and(|it| it.since == since && it.state == ReplicaState::Behind)
     }
 
     /// Whether nothing of the table is missing at `slot`, as far as it has applied its peers' rows:
@@ -361,7 +388,8 @@ impl Catalog {
             }
             _ => false,
         };
-        entry.is_held_by(slot) && (entry.replica(slot).is_none() || nothing_pending)
+        let home = entry.replica(slot).is_none() && !self.is_behind(entry, slot);
+        entry.is_held_by(slot) && (home || nothing_pending)
     }
 
     /// The tables of which `slot` has everything that it has applied of region `writer`: not those
@@ -370,6 +398,7 @@ impl Catalog {
     pub fn whole_of(&self, slot: RegionSlot, writer: RegionSlot) -> Vec<TableId> {
         let whole = |entry: &&TableEntry| match self.state(entry, slot) {
             Some(ReplicaState::Active { pending }) => !pending.contains(&writer),
+            Some(ReplicaState::Behind) => true,
             Some(_) => false,
             None => entry.home == slot && entry.replica(slot).is_none(),
         };
@@ -451,7 +480,9 @@ impl Catalog {
     pub fn replicas(&self, entry: &TableEntry) -> Vec<(RegionSlot, ReplicaView)> {
         let mut views = Vec::new();
         if entry.replica(entry.home).is_none() {
-            views.push((entry.home, ReplicaView::Active));
+            let behind = self.is_behind(entry, entry.home);
+            let view = if behind { ReplicaView::Creating } else { ReplicaView::Active };
+            views.push((entry.home, view));
         }
         for spec in &entry.replicas {
             let view = (spec.slot, view_of(self.state(entry, spec.slot)));
@@ -489,7 +520,7 @@ impl Catalog {
         entry.is_held_by(origin.slot()) && self.membership.admits(origin)
     }
 
-    /// Whether a region that receives a row of the table shall keep it.
+    /// Whether a region shall have a row of the table that it receives.
     #[must_use]
     pub fn may_receive(
         &self,
@@ -498,17 +529,39 @@ impl Catalog {
         key: &PrimaryKey,
         place: Place,
     ) -> bool {
-        let held = |id| {
-            self.get(id).is_some_and(|entry| {
-                let placement = &entry.settings.placement;
-                entry.is_held_by(to) && placement.allows(&self.directory, place, to)
-            })
+        let held = |entry: &TableEntry| entry.is_held_by(to);
+        self.is_row_of(to, (table, key, place), held)
+    }
+
+    /// Whether a region keeps a row of the table that it receives: it shall have it, or it is
+    /// leaving the table and has not begun to drop what it has.
+    ///
+    /// Until its region has said in band that a replica is leaving, others count on what it
+    /// acknowledges; and where all others are given up before that, it holds the table again.
+    #[must_use]
+    pub fn keeps(&self, at: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
+        let left = |entry: &TableEntry| {
+            let status = self.status(entry.id, at);
+            !entry.deleted && status.is_some_and(|status| status.state.has_rows())
         };
-        match table {
-            TableId::CATALOG => true,
-            TableId::LEDGER => ledger::table_of(key).is_some_and(held),
-            other => held(other),
-        }
+        let kept = |entry: &TableEntry| entry.is_held_by(at) || left(entry);
+        self.is_row_of(at, (table, key, place), kept)
+    }
+
+    /// Whether a row is one of the catalog, or of a table like that which the region may have.
+    fn is_row_of(
+        &self,
+        slot: RegionSlot,
+        (table, key, place): (TableId, &PrimaryKey, Place),
+        is_like: impl Fn(&TableEntry) -> bool,
+    ) -> bool {
+        let table = match table {
+            TableId::CATALOG => return true,
+            TableId::LEDGER => ledger::table_of(key),
+            other => Some(other),
+        };
+        let entry = table.and_then(|table| self.get(table)).filter(|entry| is_like(entry));
+        entry.is_some_and(|it| it.settings.placement.allows(&self.directory, place, slot))
     }
 }
 
@@ -525,7 +578,7 @@ pub fn entry_in(store: &impl Snapshot, table: TableId) -> Option<TableEntry> {
 
 fn view_of(state: Option<&ReplicaState>) -> ReplicaView {
     match state {
-        None | Some(ReplicaState::Creating) => ReplicaView::Creating,
+        None | Some(ReplicaState::Creating | ReplicaState::Behind) => ReplicaView::Creating,
         Some(ReplicaState::Active { .. }) => ReplicaView::Active,
         Some(ReplicaState::Failed { reason }) => ReplicaView::Failed(reason.clone()),
         Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {

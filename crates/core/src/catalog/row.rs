@@ -238,6 +238,7 @@ impl ReplicaStatus {
                 row.extend([named("pending", AttributeValue::L(pending))]);
                 "ACTIVE"
             }
+            ReplicaState::Behind => "BEHIND",
             ReplicaState::Failed { reason } => {
                 row.extend([named("reason", text(reason))]);
                 "FAILED"
@@ -260,6 +261,7 @@ fn decode_status(fields: &Fields<'_>) -> Option<ReplicaStatus> {
                 slots.map(|slot| RegionSlot::new(as_number(slot)?)).collect::<Option<_>>();
             ReplicaState::Active { pending: pending? }
         }
+        "BEHIND" => ReplicaState::Behind,
         "FAILED" => ReplicaState::Failed { reason: fields.text("reason")?.to_string() },
         "LEAVING" => ReplicaState::Leaving,
         "DROPPING" => ReplicaState::Dropping,

@@ -33,6 +33,10 @@ const PLACEMENT: &str = "pangea:placement";
 pub const SESSION: &str = "pangea:session";
 /// In how many regions writes are on disk before they are acknowledged.
 pub const DURABILITY: &str = "pangea:durability";
+/// The group of tables whose rows other regions show in whole transactions and causal order.
+pub const GROUP: &str = "pangea:group";
+/// Greatest length of a group's name, in bytes: as DynamoDB's of a table.
+const GROUP_BYTES_MAX: usize = 255;
 
 /// Tags by name.
 pub type Tags = BTreeMap<String, String>;
@@ -129,6 +133,9 @@ pub struct Settings {
     pub session: Option<session::Mode>,
     /// What every write gets at least.
     pub durability: Choice,
+    /// The group that the table belongs to: other regions show what was written to tables of
+    /// groups in whole transactions, and behind what it rests on.
+    pub group: Option<String>,
     /// Counts the changes of the settings.
     pub epoch: u16,
     /// The first epoch whose versions are all kept, where the policy keeps all.
@@ -140,8 +147,8 @@ pub struct Settings {
 pub enum SettingError {
     /// No such setting.
     #[error(
-        "there is no setting {0}; settings are {MERGE}, {OWNER}, {FOREIGN}, {PLACEMENT}, {SESSION} \
-         and {DURABILITY}"
+        "there is no setting {0}; settings are {MERGE}, {OWNER}, {FOREIGN}, {PLACEMENT}, \
+         {SESSION}, {DURABILITY} and {GROUP}"
     )]
     Unknown(String),
     /// The value is none of the setting's.
@@ -165,6 +172,13 @@ pub enum SettingError {
         "rules of {PLACEMENT} can only be added at the end: items keep the number of their rule"
     )]
     Placement,
+    /// A table with replicas shall join a group.
+    #[error(
+        "a table joins a group ({GROUP}) when it is made, or while it has no replicas: what others \
+         already show of it may be half of a transaction; take the replicas away first, or make a \
+         new table and copy"
+    )]
+    Group,
     /// A rule names what is not in the topology.
     #[error("{0} is neither a region nor a jurisdiction of the topology")]
     NoRegion(String),
@@ -218,6 +232,12 @@ impl Settings {
                 DURABILITY => {
                     let wrong = || wrong_value(DURABILITY, value, Choice::WANTED.to_string());
                     settings.durability = Choice::parse(value).ok_or_else(wrong)?;
+                }
+                GROUP => {
+                    let wanted = "it is a name of 1 to 255 letters, digits, and - _ .".to_string();
+                    let named = is_group(value).then(|| value.clone());
+                    let named = named.ok_or_else(|| wrong_value(GROUP, value, wanted))?;
+                    settings.group = Some(named);
                 }
                 other => return Err(SettingError::Unknown(other.to_string())),
             }
@@ -292,6 +312,11 @@ impl Settings {
     pub const fn rule(&self) -> Rule {
         if self.policy.keeps_all() { Rule::Maximal { since: self.since } } else { Rule::Greatest }
     }
+}
+
+fn is_group(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=GROUP_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
 }
 
 fn policy(value: &str, schema: &Schema) -> Result<Policy, SettingError> {

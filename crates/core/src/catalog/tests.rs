@@ -89,11 +89,19 @@ fn a_replica_that_was_taken_away_is_a_member_until_its_region_says_that_it_is_go
         let kept = catalog.may_receive(to, row.id, &primary, place);
         (catalog.is_sent(to, row.id, &primary, place), kept)
     };
+    let keeps = |catalog: &Catalog| {
+        catalog.keeps(slot(1), row.id, &status_key(row.id, slot(1)).primary, Place::ANYWHERE)
+    };
     // Not a word of it so far: it may be serving all the same.
     assert_eq!(members(&catalog), [slot(0), slot(1)]);
-    observed(&mut catalog, ReplicaState::Active { pending: Vec::new() });
-    assert_eq!(members(&catalog), [slot(0), slot(1)]);
-    assert_eq!(sent(&catalog), (true, false));
+    assert!(!keeps(&catalog), "there is nothing that anyone counts on");
+    for state in [ReplicaState::Active { pending: Vec::new() }, ReplicaState::Leaving] {
+        observed(&mut catalog, state);
+        assert_eq!(members(&catalog), [slot(0), slot(1)]);
+        assert_eq!((sent(&catalog), keeps(&catalog)), ((true, false), true));
+    }
+    observed(&mut catalog, ReplicaState::Dropping);
+    assert_eq!((sent(&catalog), keeps(&catalog)), ((true, false), false));
     observed(&mut catalog, ReplicaState::Removed);
     assert_eq!(members(&catalog), [slot(0)]);
     assert_eq!(sent(&catalog), (false, false));

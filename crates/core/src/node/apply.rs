@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
-use crate::id::{Origin, RegionSlot, TableId};
+use crate::id::{Origin, Place, RegionSlot, TableId};
+use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::membership::{self, Voice};
 use crate::merge::{Conflict, Merged, Rule, Stored, merge};
@@ -57,7 +58,8 @@ impl Node {
         if self.heard {
             self.drive_membership(now, store, effects);
         }
-        // What this region does not hold any more, it says before it leaves a row of it out.
+        // What this region does not hold any more, it says before it takes in more of it, so that
+        // nobody counts on what it will drop.
         if !self.over && !self.reconciled {
             self.reconcile(now, store, effects);
         }
@@ -153,7 +155,7 @@ impl Node {
         &mut self,
         now: Now,
         from: RegionSlot,
-        frame: Rows,
+        mut frame: Rows,
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
@@ -170,7 +172,8 @@ impl Node {
         }
         link.held_until_ms = None;
         let mut txn = Txn::new(store);
-        let Rows { origin, through, end, mut rows, applied, sent_wall_ms, .. } = frame;
+        let (origin, through, end) = (frame.origin, frame.through, frame.end);
+        let mut rows = core::mem::take(&mut frame.rows);
         let (cut, is_last) = (self.places.cut(origin), through == end);
         if through <= cut {
             // All of it is here; what stands for other versions may have been collected since.
@@ -183,13 +186,23 @@ impl Node {
         // Up to the cut all is here; behind it a row of a newer state does not make up for an
         // older one, so that what was reached is no reason to leave a row out.
         for row in rows.into_iter().filter(|row| !(row.is_of(origin) && row.hlc() <= cut)) {
-            self.merge_row(now, &mut txn, row, effects);
+            if self.is_staged(&row) {
+                self.stage_row(origin, row);
+            } else {
+                self.merge_row(now, &mut txn, row, effects);
+            }
         }
         if blocked {
             self.wait_for_catalog(from, effects);
             self.places.reach(origin, reached.unwrap_or_default(), end);
             return self.persist_rows(txn, effects);
         }
+        if self.stages(origin) {
+            self.receive_staged(now, from, &frame, &mut txn, effects);
+            self.persist_rows(txn, effects);
+            return self.tell_exposed(effects);
+        }
+        let Rows { applied, sent_wall_ms, .. } = frame;
         if let Some(cut) = self.reach_through(origin, through, end) {
             txn.batch.applied.insert(origin, cut);
         }
@@ -271,7 +284,7 @@ impl Node {
         }
     }
 
-    fn note_acknowledged(
+    pub(super) fn note_acknowledged(
         &mut self,
         from: RegionSlot,
         origin: Origin,
@@ -306,7 +319,12 @@ impl Node {
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_out_of_band(&self, _from: RegionSlot, _frame: &Rows) {}
     /// What a frame told counts when all that came with it and before is durable.
-    fn tell_when_settled(&mut self, peer: RegionSlot, visible_ms: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn tell_when_settled(
+        &mut self,
+        peer: RegionSlot,
+        visible_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let link = self.links.get(&peer);
         let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
         #[cfg(feature = "planted-bugs")]
@@ -369,7 +387,7 @@ impl Node {
         }
         // A table that this region does not know to hold is copied whole once it does.
         let place = version.origins.place;
-        if !self.catalog.may_receive(self.config.slot, key.table, &key.primary, place) {
+        if !self.keeps(&key, place) {
             return;
         }
         let entry = self.catalog.shared(key.table).map(Arc::clone);
@@ -434,6 +452,16 @@ impl Node {
             return false;
         }
         self.lost.is_some()
+    }
+
+    /// Whether this region keeps the row.
+    fn keeps(&self, key: &ItemKey, place: Place) -> bool {
+        let me = self.config.slot;
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LeavesRowsOut) {
+            return self.catalog.may_receive(me, key.table, &key.primary, place);
+        }
+        self.catalog.keeps(me, key.table, &key.primary, place)
     }
 
     /// The pairs that readers do not see resolved: none unless the merge function has no result.
@@ -506,7 +534,7 @@ impl Node {
     /// that was durable when this node began, and older than all that it issued since.
     ///
     /// A life that is over by decision, because this one came after it, is no surprise.
-    fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
+    pub(super) fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
         let Some(link) = self.links.get(&from).filter(|_| self.lost.is_none()) else { return };
         let (durable, first) = self.began;
         let membership = self.catalog.membership();

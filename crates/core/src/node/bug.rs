@@ -59,10 +59,20 @@ pub enum Bug {
     LostLogTakesRows,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
+    /// What a region that is joining has of a life that is over counts, and is not asked for.
+    JoiningUnasked,
+    /// What a region that has lost its log passes on counts for all that it had.
+    LostLogPassesOn,
+    /// A region whose life is over begins to serve a table that it was copying.
+    ServedWhenOver,
+    /// A region leaves out rows of a table from when it hears that it shall leave it.
+    LeavesRowsOut,
     /// Replicas that are leaving need not have acknowledged what is collected.
     CollectedWithoutLeaving,
     /// Cold rows are shortened before what they have seen is stable.
     ShortenedEarly,
+    /// Rows of a table that is not held, or not heard of yet, are passed as short.
+    UnheldPassed,
     /// A wall clock that is ahead of all peers is believed.
     SkewBelieved,
     /// Of two peers the one that is ahead is believed.
@@ -91,4 +101,12 @@ pub enum Bug {
     EmptyingIndexReady,
     /// Peers' rows are not in the journal.
     JournalNotOnApply,
+    /// Rows of tables in groups are shown as they come.
+    ExposedEarly,
+    /// Cuts are shown without what they rest on.
+    NeedsIgnored,
+    /// Tables of groups are served before all of them is of one state.
+    ServedEarly,
+    /// What a place rests on that moved while it named no table in a group is forgotten.
+    PlaceTrusted,
 }

@@ -290,7 +290,8 @@ impl Node {
     pub(super) fn has_two_lives(&self, slot: RegionSlot) -> bool {
         let membership = self.catalog.membership();
         let told = self.links.values().flat_map(|link| link.applied.keys());
-        let told = told.chain(self.places.cuts().keys()).copied();
+        let speaks = self.links.get(&slot).and_then(|link| link.speaks);
+        let told = told.chain(self.places.cuts().keys()).copied().chain(speaks);
         let mut lives = told.filter(|it| it.slot() == slot && membership.admits(*it));
         let first = lives.next();
         lives.any(|life| Some(life) != first)

@@ -40,8 +40,8 @@ pub(super) struct Copy {
 /// A table whose rows this region is about to drop.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// What the holders must have applied first: all that this region may have of anyone's rows,
-    /// because another that wrote some may be gone.
+    /// What the holders must have applied first: all that this region had of anyone's rows when it
+    /// said that it leaves, because another that wrote some may be gone.
     cut: Applied,
 }
 
@@ -110,13 +110,12 @@ impl Node {
         status: Option<ReplicaStatus>,
         effects: &mut Vec<Effect>,
     ) {
-        let me = self.config.slot;
         // It copies anew when the other has handed over.
         let waits = self.catalog.hands_over(entry).is_some() && !self.planted_impatience();
         if waits {
             self.copies.retain(|(table, _), _| *table != entry.id);
         }
-        let donors = if waits { Vec::new() } else { donors(entry, me) };
+        let donors = if waits { Vec::new() } else { self.donors(entry) };
         let alone = donors.is_empty() && !waits;
         match status.filter(|status| status.since == since).map(|status| status.state) {
             Some(ReplicaState::Creating) => self.copy_from(entry.id, donors),
@@ -125,8 +124,8 @@ impl Node {
                 let all_there = pending.iter().all(|donor| donors.contains(donor));
                 self.copy_from(entry.id, if all_there { pending } else { donors });
             }
-            Some(ReplicaState::Failed { .. }) => {}
-            // Rows were not kept in the meantime.
+            Some(ReplicaState::Failed { .. } | ReplicaState::Behind) => {}
+            // What others wrote since it began to leave was not all meant for it.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
                     Some(id) => {
@@ -157,6 +156,17 @@ impl Node {
     #[cfg(not(feature = "planted-bugs"))]
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_impatience(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_afterlife(&self) -> bool {
+        self.has_bug(super::Bug::ServedWhenOver)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_afterlife(&self) -> bool {
         false
     }
 
@@ -193,8 +203,8 @@ impl Node {
         inherited.any(|entry| self.catalog.is_whole(entry, self.config.slot)) && self.has_levelled()
     }
 
-    /// In the batch after the one by which this region heard of it: in band, that is before any
-    /// acknowledgement of a row that it did not take in any more.
+    /// In the batch after the one by which this region heard of it: in band, so that others count
+    /// on no more than what the cut has.
     fn say_leaving<S: Snapshot>(
         &mut self,
         now: Now,
@@ -216,7 +226,7 @@ impl Node {
         held.find(|other| other.id != entry.id && other.name == entry.name).map(|other| other.id)
     }
 
-    fn put_status<S: Snapshot>(
+    pub(super) fn put_status<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
@@ -227,6 +237,17 @@ impl Node {
         let joined = self.catalog.membership().since(self.config.slot);
         let row = ReplicaStatus { since, joined, state }.to_attributes();
         self.put_system(now, txn, status_key(table, self.config.slot), row);
+    }
+
+    /// Who is asked for rows of the table: every other holder, but for one whose replica could not
+    /// be made, which never has any.
+    fn donors(&self, entry: &TableEntry) -> Vec<RegionSlot> {
+        let others = entry.holders().filter(|&slot| slot != self.config.slot);
+        others.filter(|&slot| !self.is_failed(entry, slot)).collect()
+    }
+
+    fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        matches!(self.catalog.state(entry, slot), Some(ReplicaState::Failed { .. }))
     }
 
     /// Begins copies, and anew those of a table that was being copied from a region which is gone.
@@ -299,6 +320,7 @@ impl Node {
         let mut txn = Txn::new(store);
         for row in frame.rows {
             if !self.is_beyond_cut(from, row.version.stamp) {
+                self.note_ahead(&row);
                 self.merge_row(now, &mut txn, row, effects);
             }
         }
@@ -336,8 +358,13 @@ impl Node {
         found.map(|(&(of, _), copy)| (of, copy))
     }
 
+    /// Whether copies of the table are under way, or wait to be counted.
+    pub(super) fn has_copies(&self, table: TableId) -> bool {
+        self.copies.keys().any(|(of, _)| *of == table)
+    }
+
     /// Starts serving when everything reachable is here; shortens the list of what is not.
-    fn conclude_copies<S: Snapshot>(
+    pub(super) fn conclude_copies<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,
@@ -346,19 +373,21 @@ impl Node {
     ) {
         let me = self.config.slot;
         let Some(entry) = self.catalog.shared(table).map(Arc::clone) else { return };
-        let Some(spec) = entry.replica(me) else { return };
+        // What is here when the next life begins may go.
+        let over = self.is_out() && !self.planted_afterlife();
+        let Some(spec) = entry.replica(me).filter(|_| !over) else { return };
         let (mut waits, mut pending) = (false, Vec::new());
-        for (&(_, donor), _) in
-            self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done)
-        {
+        let open = self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done);
+        for (&(_, donor), _) in open.filter(|((_, donor), _)| !self.is_failed(&entry, *donor)) {
             let up = self.links.get(&donor).is_some_and(|link| link.up);
-            waits |= up || donor == entry.home;
+            waits |= up || donor == entry.home || entry.settings.group.is_some();
             pending.push(donor);
         }
+        waits |= entry.settings.group.is_some() && !self.is_clear(txn.store);
         let state = self.catalog.state(&entry, me).cloned();
         let next = ReplicaState::Active { pending };
         let serving = matches!(state, Some(ReplicaState::Active { .. }));
-        let failed = matches!(state, Some(ReplicaState::Failed { .. }));
+        let failed = matches!(state, Some(ReplicaState::Failed { .. } | ReplicaState::Behind));
         if failed || (waits && !serving) || state.as_ref() == Some(&next) {
             return;
         }
@@ -419,17 +448,16 @@ impl Node {
         let has = |slot: RegionSlot, origin: Origin, hlc: Hlc| {
             let own = origin.slot() == slot && membership.admits(origin);
             let applied = self.links.get(&slot).and_then(|link| link.applied.get(&origin));
-            own || applied.is_some_and(|applied| *applied >= hlc)
+            own || applied.copied().unwrap_or_default() >= hlc
         };
         // One whose log was lost acknowledges what its present life was sent, and has dropped.
         let level = |slot| {
             let speaks = !self.has_two_lives(slot) || self.planted_belief();
-            speaks && cut.iter().all(|(&origin, &hlc)| has(slot, origin, hlc))
+            let claims = self.claims.iter().map(|(origin, claim)| (origin, &claim.newest));
+            // Rows of a life that is over come from this region now, whenever they came to it.
+            let over = claims.filter(|(of, _)| self.catalog.may_have_rows_of(entry, **of));
+            speaks && cut.iter().chain(over).all(|(&origin, &hlc)| has(slot, origin, hlc))
         };
         entry.deleted || entry.holders().all(level)
     }
-}
-
-fn donors(entry: &TableEntry, me: RegionSlot) -> Vec<RegionSlot> {
-    entry.holders().filter(|&slot| slot != me).collect()
 }

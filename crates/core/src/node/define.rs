@@ -216,6 +216,8 @@ impl Node {
 
     fn update(&mut self, now: Now, update: &TableUpdate) -> Result<TableEntry, DefineRefusal> {
         let mut entry = self.owned(now, &update.name)?;
+        // Also while a replica that was taken away has not gone: it still writes.
+        let shared = self.catalog.members(&entry).any(|slot| slot != self.config.slot);
         for &slot in &update.remove {
             self.may_remove(&entry, slot)?;
             entry.former.extend(entry.replica(slot));
@@ -240,9 +242,12 @@ impl Node {
             };
         }
         let module = update.module.clone();
-        let policy = entry.settings.policy.clone();
+        let (policy, group) = (entry.settings.policy.clone(), entry.settings.group.clone());
         entry.settings = entry.settings.changed(&entry.tags, &entry.schema, module)?;
         entry.settings.check(&self.config.directory)?;
+        if entry.settings.group.is_some() && entry.settings.group != group && shared {
+            return Err(SettingError::Group.into());
+        }
         if entry.settings.policy != policy {
             renew_indexes(&mut entry);
         }

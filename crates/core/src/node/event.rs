@@ -237,6 +237,8 @@ pub enum Trace {
     Generation(u32),
     /// This region's replica of a table serves.
     ReplicaActive(TableId),
+    /// This region has stopped serving a table of a group until it has caught up.
+    ReplicaBehind(TableId),
     /// This region cannot hold a replica of a table.
     ReplicaFailed(TableId),
     /// This region dropped its rows of a table.

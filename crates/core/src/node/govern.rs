@@ -20,7 +20,7 @@ use crate::limits::{PROPOSAL_PATIENCE_MS, PROPOSAL_RETRY_MS, PROPOSAL_TURN_MS};
 use crate::membership::{
     self, Change, Claim, Inapplicable, Membership, RegionState, Voice, Voices, What,
 };
-use crate::replica::Snapshot;
+use crate::replica::{Applied, Snapshot};
 use crate::time::{Hlc, Now};
 
 /// What an operator asks for.
@@ -319,6 +319,7 @@ impl Node {
     /// What peers had applied in lives that are over says nothing of what they have.
     fn forget_earlier_lives(&mut self) {
         let membership = self.catalog.membership();
+        self.stage.forget(|origin| membership.admits(origin));
         let mut earlier = Vec::new();
         for (&slot, link) in &mut self.links {
             let joined = membership.since(slot);
@@ -447,14 +448,18 @@ impl Node {
     /// Counts all of a life that is over as applied when nobody has more of it: every voter has
     /// heard that it is over, and what any of them may have of it is here.
     pub(super) fn level<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>) {
-        let over: Vec<Origin> = self.had.keys().copied().collect();
-        for origin in over {
-            let all = self.all_claims(origin);
-            if all > self.place_of(origin) && self.is_levelled(origin) {
+        for (origin, all) in self.unlevelled() {
+            if self.is_levelled(origin, &Applied::new()) {
                 self.places.account(origin, all);
                 txn.batch.applied.insert(origin, all);
             }
         }
+    }
+
+    /// The lives that are over and of which someone has more, and how much.
+    pub(super) fn unlevelled(&self) -> Applied {
+        let all = self.had.keys().map(|&origin| (origin, self.all_claims(origin)));
+        all.filter(|(origin, all)| *all > self.place_of(*origin)).collect()
     }
 
     /// Whether nobody has more than this region of any life that is over, durably.
@@ -463,7 +468,7 @@ impl Node {
         over.all(|origin| {
             let place = self.applied_durable.get(&origin).copied().unwrap_or_default();
             self.had.contains_key(&origin)
-                && self.is_levelled(origin)
+                && self.is_levelled(origin, &Applied::new())
                 && place >= self.all_claims(origin)
         })
     }
@@ -477,13 +482,27 @@ impl Node {
         claims.chain(own).map(|claim| claim.newest).max().unwrap_or_default()
     }
 
-    fn is_levelled(&self, origin: Origin) -> bool {
+    pub(super) fn is_levelled(&self, origin: Origin, soon: &Applied) -> bool {
         let membership = self.catalog.membership();
-        let mut others = membership.voters().filter(|&slot| slot != self.config.slot);
+        let mut others = membership.members().filter(|&slot| slot != self.config.slot);
         others.all(|slot| {
-            let heard = self.catalog.voices().get(&slot);
-            heard.is_some_and(|voice| !voice.membership.admits(origin))
-                && self.has_all_of(slot, origin)
+            let voice = self.catalog.voices().get(&slot);
+            let heard = voice.is_some_and(|voice| !voice.membership.admits(origin));
+            // One that does not vote may have some of it all the same.
+            let joining = !membership.votes(slot);
+            (joining && self.planted_deafness())
+                || ((heard || joining) && self.has_all_of(slot, origin, soon))
         })
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_deafness(&self) -> bool {
+        self.has_bug(super::Bug::JoiningUnasked)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_deafness(&self) -> bool {
+        false
     }
 }

@@ -67,7 +67,8 @@ impl Node {
         self.persist(txn, vec![(request, Outcome::Healed { done: true })], effects);
     }
 
-    /// As of any peer's rows: none from the future, none under settings not heard of, none forged.
+    /// As of any peer's rows: none from the future, none under settings not heard of, none forged,
+    /// and of tables in groups none that is not shown yet.
     fn may_heal(&self, now: Now, heal: &Heal) -> bool {
         let latest = now.wall_ms.saturating_add(self.config.skew_ms_max);
         heal.rows.iter().all(|row| {
@@ -75,6 +76,7 @@ impl Node {
                 && row.version.stamp.hlc <= Hlc::from_parts(latest, u16::MAX)
                 && check_version(row).is_ok()
                 && self.may_apply(row)
+                && !self.is_ahead(row)
         })
     }
 

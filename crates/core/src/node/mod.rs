@@ -25,6 +25,7 @@ mod relay;
 mod resolve;
 mod retain;
 mod shorten;
+mod stage;
 mod trim;
 mod write;
 
@@ -38,6 +39,7 @@ pub use govern::{Closed, Directive, DirectiveRefusal};
 pub use heal::Heal;
 pub use resolve::Resolution;
 pub use retain::Retention;
+pub use stage::Staged;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -50,7 +52,7 @@ use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::item::ItemKey;
 use crate::journal::Keep;
 use crate::ledger::flood::Flood;
-use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS};
+use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS, STAGE_BYTES_MAX};
 use crate::membership::Claim;
 use crate::merge::{Order, Stored};
 use crate::replica::{Acked, Applied, Batch, Collected, Durable, Places, Progress, Snapshot};
@@ -84,6 +86,8 @@ pub struct Config {
     pub collect: Option<Collect>,
     /// How long the journal is kept.
     pub journal: Keep,
+    /// Bytes of rows that wait to be shown whole, of tables of groups.
+    pub stage_bytes_max: usize,
     /// How long a region must have been out of reach before others are asked for its rows, ms.
     pub relay_after_ms: u64,
     /// A bug to plant, for the simulator to find.
@@ -105,6 +109,7 @@ impl Config {
             founders: Vec::new(),
             collect: Some(Collect::default()),
             journal: Keep::default(),
+            stage_bytes_max: STAGE_BYTES_MAX,
             relay_after_ms: RELAY_AFTER_MS,
             #[cfg(feature = "planted-bugs")]
             bug: None,
@@ -167,6 +172,7 @@ pub struct Node {
     collected_published: Arc<Collected>,
     collector: collect::Collector,
     relays: relay::Relays,
+    stage: stage::Stage,
     /// Counts the requests of that kind.
     asks: u32,
     /// The change of the membership that this region wants.
@@ -269,6 +275,7 @@ impl Node {
             fingerprints: durable.fingerprints,
             collector,
             relays: BTreeMap::new(),
+            stage: stage::Stage::default(),
             asks: 0,
             wanted: None,
             heard: true,
@@ -462,7 +469,10 @@ impl Node {
             self.drive_copies(now, effects);
         }
         if token == self.next_token && core::mem::take(&mut self.upkeep_due) {
-            self.conclude_relays(store, effects);
+            self.conclude_relays(now, store, effects);
+            if token == self.next_token {
+                self.drive_stage(now, store, effects);
+            }
             if token == self.next_token {
                 self.drive_leaving(now, store, effects);
             }

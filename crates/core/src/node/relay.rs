@@ -161,13 +161,14 @@ impl Node {
         self.place_of(origin).max(collected.unwrap_or_default())
     }
 
-    /// Whether all that the peer has of a life that is over is here, and all that it rested on.
-    pub(super) fn has_all_of(&self, peer: RegionSlot, origin: Origin) -> bool {
+    /// Whether all that the peer has of a life that is over is here, and all that it rested on, or
+    /// is about to be (`soon`).
+    pub(super) fn has_all_of(&self, peer: RegionSlot, origin: Origin, soon: &Applied) -> bool {
         let Some(claim) = self.claim_of(peer, origin) else { return true };
         let relay = self.relays.get(&(peer, origin));
         relay.is_some_and(|relay| {
             relay.revision.is_some_and(|known| known >= claim.revision)
-                && self.has_needs(peer, &relay.needs)
+                && self.has_needs(peer, &relay.needs, soon)
         })
     }
 
@@ -196,7 +197,11 @@ impl Node {
         for row in frame.rows {
             let stamp = row.version.stamp;
             if place < stamp.hlc && stamp.hlc <= end {
-                self.merge_row(now, &mut txn, row, effects);
+                if self.is_staged(&row) {
+                    self.stage_passed(from, origin, row);
+                } else {
+                    self.merge_row(now, &mut txn, row, effects);
+                }
             }
         }
         let over = !self.catalog.membership().admits(origin);
@@ -224,8 +229,13 @@ impl Node {
             false => now.mono_us + RESUBSCRIBE_INTERVAL_MS * 1000,
         };
         self.planted_acknowledgement(from);
-        self.settle_relays(from, &mut txn);
+        if self.shows_groups() {
+            self.expose(now, &mut txn, effects);
+        } else {
+            self.settle_relays(from, &mut txn);
+        }
         self.persist(txn, Vec::new(), effects);
+        self.tell_exposed(effects);
     }
 
     /// A peer may pass on only what it was asked for; a late frame may find nobody who asked.
@@ -298,10 +308,25 @@ impl Node {
         false
     }
 
+    #[cfg(feature = "planted-bugs")]
+    fn planted_memory(&self) -> bool {
+        self.has_bug(super::Bug::LostLogPassesOn)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_memory(&self) -> bool {
+        false
+    }
+
     /// Whether every table of this region in which the origin may have written is among `covers`.
     fn covers_mine(&self, from: RegionSlot, origin: Origin, covers: &[TableId]) -> bool {
         if self.planted_trust() {
             return true;
+        }
+        // One whose log was lost has what its present life was sent, and kept none of it.
+        if self.has_two_lives(from) && !self.planted_memory() {
+            return false;
         }
         let me = self.config.slot;
         let mut mine = self.catalog.tables().filter(|entry| entry.is_held_by(me));
@@ -319,7 +344,7 @@ impl Node {
         let of_peer = self.relays.range((peer, Origin::MIN)..=(peer, Origin::MAX));
         let waiting: Vec<(Origin, Hlc)> = of_peer
             .filter(|((_, origin), relay)| relay.covered > self.place_of(*origin))
-            .filter(|(_, relay)| self.has_needs(peer, &relay.needs))
+            .filter(|(_, relay)| self.has_needs(peer, &relay.needs, &Applied::new()))
             .map(|((_, origin), relay)| (*origin, relay.covered))
             .collect();
         for (origin, hlc) in waiting {
@@ -328,21 +353,41 @@ impl Node {
         }
     }
 
-    fn has_needs(&self, peer: RegionSlot, needs: &Applied) -> bool {
+    fn has_needs(&self, peer: RegionSlot, needs: &Applied, soon: &Applied) -> bool {
         let mut others = needs.iter().filter(|(origin, _)| **origin != self.me);
-        others.all(|(&origin, &hlc)| self.reached(peer, origin) >= hlc)
+        others.all(|(&origin, &hlc)| {
+            let soon = soon.get(&origin).copied().unwrap_or_default();
+            self.reached(peer, origin).max(soon) >= hlc
+        })
+    }
+
+    /// How far others have passed on, without gaps, what comes from nowhere else, and what each
+    /// rests on: by who did and of whom.
+    pub(super) fn covered_by_relays(&self) -> Vec<((RegionSlot, Origin), Hlc, &Applied)> {
+        let covered = self.relays.iter().map(|(&key, relay)| (key, relay.covered, &relay.needs));
+        covered.filter(|((_, origin), through, _)| *through > self.place_of(*origin)).collect()
     }
 
     /// Looks again whether what relayed rows rested on is here by now.
-    pub(super) fn conclude_relays(&mut self, store: &impl Snapshot, effects: &mut Vec<Effect>) {
+    pub(super) fn conclude_relays(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.relays.is_empty() && self.had.is_empty() {
             return;
         }
         let mut peers: Vec<RegionSlot> = self.relays.keys().map(|&(peer, _)| peer).collect();
         peers.dedup();
         let mut txn = Txn::new(store);
-        peers.into_iter().for_each(|peer| self.settle_relays(peer, &mut txn));
-        self.level(&mut txn);
+        if self.shows_groups() {
+            self.expose(now, &mut txn, effects);
+        } else {
+            peers.into_iter().for_each(|peer| self.settle_relays(peer, &mut txn));
+            self.level(&mut txn);
+        }
         self.persist(txn, Vec::new(), effects);
+        self.tell_exposed(effects);
     }
 }

@@ -111,7 +111,14 @@ impl Node {
     ) {
         let table = entry.key.table;
         let held = |entry: &TableEntry| entry.is_held_by(self.config.slot);
-        if !is_long(&entry.stored) || !self.catalog.get(table).is_some_and(held) {
+        if !is_long(&entry.stored) || table.is_system() {
+            return;
+        }
+        if !self.catalog.get(table).is_some_and(held) {
+            // It may be held again, or heard of again, with this row in it.
+            if !self.planted_pass() {
+                cursor.block(table, entry.hlc, &entry.stored.seen);
+            }
             return;
         }
         // The index is durable, the row may have changed since.
@@ -127,6 +134,17 @@ impl Node {
         } else {
             cursor.block(table, entry.hlc, &stored.seen);
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_pass(&self) -> bool {
+        self.has_bug(super::Bug::UnheldPassed)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_pass(&self) -> bool {
+        false
     }
 
     /// Changes of an origin, no stamp parted, of about as many bytes as one round may read.

@@ -6,10 +6,11 @@ mod cuts;
 mod expire;
 mod journal;
 mod relay;
+mod stage;
 mod transact;
 
 use std::boxed::Box;
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::vec;
 
 use super::*;
@@ -181,6 +182,15 @@ impl Region {
     }
 
     fn create_as(&mut self, ms: u64, name: &str, stream: Option<StreamView>) -> TableId {
+        self.create_with(ms, (name, stream), BTreeMap::new())
+    }
+
+    fn create_with(
+        &mut self,
+        ms: u64,
+        (name, stream): (&str, Option<StreamView>),
+        tags: BTreeMap<String, String>,
+    ) -> TableId {
         let schema = Schema {
             partition: KeyAttribute { name: "id".to_string(), kind: KeyKind::S },
             sort: None,
@@ -193,7 +203,7 @@ impl Region {
             stream,
             on_demand: true,
             deletion_protection: false,
-            tags: BTreeMap::new(),
+            tags,
             module: None,
         };
         let change = Box::new(Change::Create(new));

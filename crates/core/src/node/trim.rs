@@ -1,10 +1,11 @@
 //! The journal's retention: records go when no stream and no restore can ask for them any more.
 //!
-//! State: whose turn it is, and the moment that a round goes by: what grows old meanwhile is the
-//! next round's, so that no table has the turn for ever. A step asks the store for the first record
-//! of some tables and lets the store remove a bounded number of one of them, so that it holds up
-//! client writes for some milliseconds. As long as there is something to remove, steps follow each
-//! other at every second tick: with a thousand records each, as many as are written.
+//! State: whose turn it is, and the moment that a round goes by: what grows old meanwhile is
+//! the next round's, so that no table has the turn for ever. A step asks the store for the
+//! first record of some tables and lets the store remove a bounded number of one of them, so
+//! that it holds up client writes for some milliseconds. As long as there is something to
+//! remove, steps follow each other at every second tick: with a thousand records each, as many
+//! as are written.
 
 use alloc::vec::Vec;
 

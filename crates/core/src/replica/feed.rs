@@ -187,7 +187,7 @@ impl Feed {
         self.cursor = Some(through);
         self.sent_us = Some(now.mono_us);
         // In band: only behind every row that was written before it.
-        let applied = if whole { applied_of(progress) } else { Vec::new() };
+        let applied = if whole { applied_of(progress, store) } else { Vec::new() };
         if whole {
             let of_peer = applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
             self.told.clear();
@@ -376,8 +376,16 @@ struct Span {
 /// one transaction must come, or the feed would not get on.
 const ENTRIES_MIN: usize = TRANSACTION_ITEMS_MAX + 1;
 
-fn applied_of(progress: &Progress) -> Vec<(Origin, Hlc)> {
-    progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect()
+/// What the rows of the state rest on, of tables of groups: all that the state itself says, and not
+/// only what was told so far.
+fn applied_of(progress: &Progress, store: &impl Snapshot) -> Vec<(Origin, Hlc)> {
+    let mut applied = progress.applied.clone();
+    let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
+    for (origin, hlc) in known.into_iter().flatten() {
+        let place = applied.entry(origin).or_default();
+        *place = hlc.max(*place);
+    }
+    applied.into_iter().collect()
 }
 
 fn version_bytes(version: &Version) -> usize {

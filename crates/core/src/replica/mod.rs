@@ -264,6 +264,12 @@ pub trait Snapshot {
     /// with the items that they name.
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry>;
 
+    /// The places in other origins' feeds that belong to these rows; `None` where nobody keeps
+    /// tables of groups, and while the past of a new life is put in order.
+    fn applied(&self) -> Option<Applied> {
+        None
+    }
+
     /// Up to `limit` entries of the index of tombstones behind a stamp: the versions of those items
     /// of `table` that are not there in any of them, by origin and then by reading.
     fn tombstones(

@@ -90,6 +90,19 @@ impl Places {
         self.reaches.insert(origin, reach);
         None
     }
+
+    /// The same, where what makes a cut is not shown yet: the place of the cut stays where it is
+    /// until it is accounted for. Returns whether everything up to `through` has come.
+    pub fn hold(&mut self, origin: Origin, through: Hlc, end: Hlc) -> bool {
+        if through <= self.cut(origin) {
+            // Late, it says nothing of what came behind it.
+            return through == end && through == self.reached(origin);
+        }
+        let newest = self.reaches.get(&origin).map(|reach| reach.end).unwrap_or_default();
+        let reach = Reach { through: through.max(self.reached(origin)), end: end.max(newest) };
+        self.reaches.insert(origin, reach);
+        through == end && end >= newest
+    }
 }
 
 #[cfg(test)]

@@ -231,6 +231,12 @@ fn metrics(region: &Region) -> String {
     let trimmed = "Ledger rows removed for their age or the ledger's size";
     let rows = plain(observed.counts.ledger_trimmed);
     scrape.counter("pangea_data_ledger_trimmed", trimmed, rows);
+    let waiting = "Rows of tables in groups that wait to be shown whole";
+    let rows = [(Vec::new(), observed.staged.rows as f64)];
+    scrape.gauge("pangea_replication_staged_rows", waiting, rows);
+    let waiting = "Bytes of rows of tables in groups that wait to be shown whole";
+    let bytes = [(Vec::new(), observed.staged.bytes as f64)];
+    scrape.gauge("pangea_replication_staged_bytes", waiting, bytes);
     let faults = "Commits that failed";
     scrape.counter("pangea_storage_faults", faults, plain(observed.counts.faults));
     let panics = "Requests that met a defect of the server, and ended there";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pangea_core::clock::{Offset, Verdict};
 use pangea_core::id::{Origin, RegionSlot};
-use pangea_core::node::{Closed, Collection, Link, Node, Trace};
+use pangea_core::node::{Closed, Collection, Link, Node, Staged, Trace};
 use pangea_core::time::Now;
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ pub(crate) struct Observed {
     pub refusing: Option<String>,
     /// What was collected, and what waits.
     pub collection: Collection,
+    /// What waits to be shown whole, of tables in groups.
+    pub staged: Staged,
     /// What is thought of this region's wall clock.
     pub clock: Verdict,
     /// How far the clocks of peers are from it.
@@ -121,6 +123,13 @@ impl Observer {
                 self.counts.ledger_trimmed += rows;
                 tracing::warn!(rows, bytes, "ledger rows removed: beyond its age or size");
             }
+            Trace::ReplicaBehind(table) => {
+                tracing::warn!(
+                    %table,
+                    "not serving until this region has caught up: more waits to be shown whole \
+                     than memory is for"
+                );
+            }
             Trace::ReplicaActive(table) => tracing::info!(%table, "replica is active"),
             Trace::ReplicaFailed(table) => {
                 tracing::warn!(%table, "replica refused: a table of this name exists here");
@@ -139,6 +148,7 @@ fn picture(node: &Node, now: Now, counts: Counts, refusing: Option<&str>) -> Obs
         refusing: refusing.map(str::to_string),
         collection: node.collection().clone(),
         closed: node.closed(),
+        staged: node.staged(),
         clock: node.verdict(),
         offsets: node.offsets(now),
     }

@@ -339,7 +339,7 @@ fn known<T>(name: &[u8], value: Result<T, RowError>) -> Result<T, Fault> {
     value.map_err(|error| Fault::Corrupt { place: Place::new(Space::Meta, name), error })
 }
 
-fn applied(view: &dyn View) -> Result<Applied, Fault> {
+pub(super) fn applied(view: &dyn View) -> Result<Applied, Fault> {
     facts(view, meta::APPLIED, |name, value| {
         Ok((meta::parse_applied(name)?, meta::parse_hlc(value)?))
     })

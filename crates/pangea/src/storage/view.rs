@@ -9,19 +9,20 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pangea_codec::binary::DecodeError;
-use pangea_codec::disk::{self, Image, RowError, key};
+use pangea_codec::disk::{self, Image, RowError, key, meta};
 use pangea_core::catalog::Policy;
 use pangea_core::expr::KeyRange;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::index::IndexId;
 use pangea_core::item::{Attributes, ItemKey, KeyValue, PrimaryKey, item_size};
 use pangea_core::merge::{Body, Stored, VersionVector};
-use pangea_core::replica::{Batch, Entry, Snapshot};
+use pangea_core::replica::{Applied, Batch, Entry, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use pangea_core::view::view;
 
 pub use index::IndexCheck;
 
+use super::store::applied;
 use super::{Fault, Place, Space, View};
 
 /// An unchanging state of a region's rows.
@@ -124,6 +125,12 @@ impl StoreView {
             self.rest_on(&stored.seen);
         }
         Ok(stored)
+    }
+
+    /// See [`Snapshot::applied`].
+    fn read_applied(&self) -> Result<Option<Applied>, Fault> {
+        let reborn = self.view.get(Space::Meta, meta::REBORN)?.is_some();
+        if reborn { Ok(None) } else { applied(self.view.as_ref()).map(Some) }
     }
 
     fn read_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
@@ -427,6 +434,10 @@ fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
 impl Snapshot for StoreView {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
         self.keep(self.read_stored(key))
+    }
+
+    fn applied(&self) -> Option<Applied> {
+        self.keep(self.read_applied())
     }
 
     fn has_entries(&self, table: TableId, index: IndexId) -> bool {

@@ -42,12 +42,16 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
     None
 }
 
-/// Whether a region that votes is dead, or says nothing because its disk is lost, while some life
-/// is over: that is levelled among all who vote, and nothing is collected, taken over or joined
-/// before.
+/// Whether a region that votes, or has some of a life that is over, is dead, or says nothing
+/// because its disk is lost, while some life is over: that is levelled among all of them, and
+/// nothing is collected, taken over or joined before.
 pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
     let membership = site.catalog.membership();
-    let mute = |it: &Site| it.gone && membership.votes(it.slot);
+    let claims = |it: &Site| {
+        let voice = site.catalog.voices().get(&it.slot).filter(|_| !membership.is_gone(it.slot));
+        voice.is_some_and(|voice| !voice.claims.is_empty())
+    };
+    let mute = |it: &Site| it.gone && (membership.votes(it.slot) || claims(it));
     let over = |it: &Site| it.lives().any(|life| !membership.admits(life));
     sites.iter().any(mute) && sites.iter().any(over)
 }
@@ -79,6 +83,17 @@ fn best(sites: &[Site], origin: Origin) -> Hlc {
 
 /// Why a table's replicas are not yet as they shall be.
 fn unfinished(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
+    let (here, table, home) = (site.slot, entry.id, entry.home);
+    if site.catalog.is_behind(entry, home) {
+        return because(told, || format!("{here} sees {table} not served at its home"));
+    }
+    // The heir of a table whose home is gone writes its name into the entry; one whose replica
+    // could not be made never has all of it.
+    let failed = matches!(site.catalog.state(entry, home), Some(ReplicaState::Failed { .. }));
+    let written = site.catalog.written(table).map(|written| (written.home, written.home_since));
+    if !entry.deleted && !failed && written != Some((home, entry.home_since)) {
+        return because(told, || format!("{here} sees {table} not taken over by {home}"));
+    }
     for spec in &entry.replicas {
         match site.catalog.state(entry, spec.slot) {
             Some(ReplicaState::Failed { .. }) => {}

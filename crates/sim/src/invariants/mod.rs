@@ -7,6 +7,7 @@ pub(crate) mod convergence;
 pub(crate) mod durability;
 pub(crate) mod durable_ack;
 pub(crate) mod fencing;
+pub(crate) mod group;
 pub(crate) mod identity;
 pub(crate) mod in_band;
 pub(crate) mod index;
@@ -44,6 +45,9 @@ pub enum Invariant {
     Merged,
     /// 8 of the data plane's: a session reads its own writes and never goes back.
     Session,
+    /// 8 and 9 of the data plane's: of tables in groups, nobody sees an effect without what it
+    /// rests on, or a part of a transaction.
+    Group,
     /// A write is in as many regions as its client was told.
     Durability,
     /// 9: the changelog index is a function of the rows, at every commit.
@@ -80,6 +84,7 @@ impl Invariant {
             Self::Convergence => "7-convergence",
             Self::Merged => "7-merged",
             Self::Session => "8-session",
+            Self::Group => "8-9-group",
             Self::Durability => "durability",
             Self::Index => "9-index",
             Self::Journal => "journal",

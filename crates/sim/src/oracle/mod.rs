@@ -24,6 +24,7 @@ use crate::bits::{Bits, VERSIONS_MAX};
 use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
+use crate::invariants::group::{self, Newest};
 use crate::invariants::{Checked, clock, collection, identity, nothing_vanishes, single_writer};
 
 /// A user version's place in the history of all.
@@ -40,6 +41,8 @@ pub(crate) struct Issued {
     pub(crate) region: usize,
     /// What it does.
     pub(crate) deed: Deed,
+    /// What its region showed of tables in groups when it was issued.
+    pub(crate) rests_on: Rc<Newest>,
     /// The row as its region wrote it.
     pub(crate) held: Rc<Held>,
     pub(crate) durable: bool,
@@ -113,6 +116,8 @@ pub(crate) struct Oracle {
     /// Per item, what deletes that were collected had overwritten: a region that comes back forgets
     /// that it knew, and perhaps nobody else ever did.
     buried: BTreeMap<KeyId, Bits>,
+    /// Items that rotted anywhere.
+    pub(crate) rotted: BTreeSet<KeyId>,
     /// Tombstones dropped, and rows shortened, each region counted.
     pub(crate) collected: u64,
     pub(crate) shortened: u64,
@@ -129,6 +134,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             deeds: Vec::new(),
             perished: BTreeSet::new(),
+            rotted: BTreeSet::new(),
             buried: BTreeMap::new(),
             collected: 0,
             shortened: 0,
@@ -334,7 +340,11 @@ impl Oracle {
         }
         let seen = self.newest(key, before);
         identity::exceeds_seen(stamp, seen)?;
-        let id = self.record(source.region, key, stored, before);
+        let rests_on = match group::is_grouped(site, key.table) {
+            true => Rc::new(site.shown.newest.clone()),
+            false => Rc::default(),
+        };
+        let id = self.record((source.region, rests_on), key, stored, before);
         site.issued = site.issued.max(stamp.hlc);
         write.issued.push(id);
         Ok(Rc::clone(&self.versions[id].held))
@@ -367,7 +377,7 @@ impl Oracle {
 
     fn record(
         &mut self,
-        region: usize,
+        (region, rests_on): (usize, Rc<Newest>),
         key: &Rc<ItemKey>,
         stored: Stored,
         before: Bits,
@@ -396,7 +406,17 @@ impl Oracle {
         let deed = self.deeds.iter().find(|(asked, _)| *asked == **key);
         let deed = deed.map_or(Deed::Delete, |(_, deed)| deed.clone());
         let (durable, acked, lost) = (false, false, false);
-        self.versions.push(Issued { key: key_id, nth, region, deed, held, durable, acked, lost });
+        self.versions.push(Issued {
+            key: key_id,
+            nth,
+            region,
+            deed,
+            rests_on,
+            held,
+            durable,
+            acked,
+            lost,
+        });
         id
     }
 

@@ -10,6 +10,7 @@ use pangea_core::time::Hlc;
 
 use crate::bits::Bits;
 use crate::disk::Disk;
+use crate::invariants::group::Shown;
 use crate::oracle::KeyId;
 
 /// See the module.
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     /// The newest reading issued, and the newest of them that is durable.
     pub(crate) issued: Hlc,
     pub(crate) issued_durable: Hlc,
+    /// What it shows of tables in groups.
+    pub(crate) shown: Shown,
     /// What the region has published: nothing up to here will change any more.
     pub(crate) closed: Hlc,
     /// The latest time that stamps may show, by the clocks of the peers that were heard; ms since
@@ -68,6 +71,7 @@ impl Site {
             orphaned: BTreeMap::new(),
             issued: Hlc::ZERO,
             issued_durable: Hlc::ZERO,
+            shown: Shown::default(),
             closed: Hlc::ZERO,
             time_limit_ms: None,
             dropped: false,

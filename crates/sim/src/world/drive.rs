@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pangea_core::id::Origin;
+use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::ItemKey;
 use pangea_core::merge::VersionVector;
 use pangea_core::node::{self, Effect, Outcome, Token, Trace};
@@ -13,8 +13,8 @@ use super::{Event, World};
 use crate::bits::Bits;
 use crate::disk::Write;
 use crate::invariants::{
-    Broken, Checked, Invariant, applied, durable_ack, fencing, in_band, index, journal, membership,
-    nothing_vanishes,
+    Broken, Checked, Invariant, applied, durable_ack, fencing, group, in_band, index, journal,
+    membership, nothing_vanishes,
 };
 use crate::oracle::{KeyId, Source, VersionId};
 
@@ -24,7 +24,15 @@ impl World {
         if self.regions[region].node.is_none() {
             return Ok(());
         }
-        let received = self.received(&event);
+        let mut received = self.received(&event);
+        let staged = self.staged(region);
+        let passes = matches!(&event, node::Event::Received { frame: Frame::Relayed(_), .. });
+        let brings = match &event {
+            node::Event::Received { from, frame: Frame::Rows(rows) } => {
+                Some((*from, rows.origin, rows.after))
+            }
+            _ => None,
+        };
         self.limit_time(region);
         let here = &mut self.regions[region];
         let relayed = relaying(&event);
@@ -32,6 +40,10 @@ impl World {
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
+        if brings.is_some_and(|frame| self.is_ignored(region, frame)) {
+            received.rows.clear();
+        }
+        received.wait(staged, self.staged(region), (brings.is_some(), passes));
         for effect in effects.drain(..) {
             self.effect(region, effect, &received)?;
         }
@@ -64,6 +76,19 @@ impl World {
             inherited.extend(of_table.map(|(key, bits)| (Rc::clone(key), *bits)));
         }
         Received { rows, inherited }
+    }
+
+    /// Whether a node has just left a frame alone: it did not follow, or the stream is held.
+    fn is_ignored(&self, region: usize, (from, origin, after): (RegionSlot, Origin, Hlc)) -> bool {
+        let Some(node) = &self.regions[region].node else { return false };
+        let held = node.links().get(&from).is_some_and(|link| link.held_until_ms.is_some());
+        held || !node.follows(origin, after)
+    }
+
+    /// What waits in a node to be shown whole: of feeds, and of what was passed on.
+    fn staged(&self, region: usize) -> [Vec<(KeyId, VersionId)>; 2] {
+        let Some(node) = &self.regions[region].node else { return Default::default() };
+        node.staged_rows().map(|rows| self.oracle.received(rows.into_iter()))
     }
 
     fn effect(&mut self, region: usize, effect: Effect, received: &Received) -> Checked {
@@ -118,8 +143,21 @@ impl World {
         }
         site.disk.write(write);
         index::committed(&site.disk.visible, &site.disk.queue[site.disk.queue.len() - 1])?;
+        self.show(region)?;
         self.note_write(region);
         self.begin_sync(region);
+        Ok(())
+    }
+
+    /// The newest batch is visible.
+    fn show(&mut self, region: usize) -> Checked {
+        if !self.swarm.grouped {
+            return Ok(());
+        }
+        let site = &self.sites[region];
+        let write = site.disk.queue.back().into_iter().flat_map(|write| &write.items);
+        let shown = group::shown(&self.oracle, site, write.map(|(key, _)| &**key))?;
+        self.sites[region].shown = shown;
         Ok(())
     }
 
@@ -226,6 +264,11 @@ impl World {
         if !catalog_changed {
             return Ok(());
         }
+        if self.swarm.grouped {
+            let site = &self.sites[region];
+            let shown = group::shown(&self.oracle, site, std::iter::empty())?;
+            self.sites[region].shown = shown;
+        }
         membership::known(&mut self.generations, generation, &self.sites[region])?;
         self.newly_whole(region)
     }
@@ -278,6 +321,7 @@ impl World {
             | Trace::Fenced { .. }
             | Trace::Generation(_)
             | Trace::ReplicaActive(_)
+            | Trace::ReplicaBehind(_)
             | Trace::ReplicaFailed(_)
             | Trace::ReplicaRemoved(_) => {}
         }
@@ -319,6 +363,47 @@ struct Received {
     rows: Vec<(KeyId, VersionId)>,
     /// See [`Source::inherited`].
     inherited: Vec<(Rc<ItemKey>, Bits)>,
+}
+
+impl Received {
+    /// Of what came, now or before, some may wait: only the rest is part of a batch.
+    fn wait(
+        &mut self,
+        [feeds, passed]: [Vec<(KeyId, VersionId)>; 2],
+        [feeds_now, passed_now]: [Vec<(KeyId, VersionId)>; 2],
+        (brings, passes): (bool, bool),
+    ) {
+        if feeds.is_empty() && passed.is_empty() && feeds_now.is_empty() && passed_now.is_empty() {
+            return;
+        }
+        let here = std::mem::take(&mut self.rows);
+        let (brought, relayed, mut rows) = match (brings, passes) {
+            (true, _) => (here, Vec::new(), Vec::new()),
+            (_, true) => (Vec::new(), here, Vec::new()),
+            _ => (Vec::new(), Vec::new(), here),
+        };
+        // A feed may bring a row more than once; what was passed on is known once.
+        rows.extend(less(feeds.into_iter().chain(brought).collect(), feeds_now));
+        let mut known: Vec<_> = passed.into_iter().chain(relayed).collect();
+        known.sort_unstable();
+        known.dedup();
+        rows.extend(less(known, passed_now));
+        rows.sort_unstable();
+        rows.dedup();
+        self.rows = rows;
+    }
+}
+
+/// The entries of `all` without those of `some`, each as often as it is there.
+fn less<T: Ord>(mut all: Vec<T>, mut some: Vec<T>) -> Vec<T> {
+    all.sort_unstable();
+    some.sort_unstable();
+    let mut some = some.into_iter().peekable();
+    all.retain(|it| {
+        while some.next_if(|other| other < it).is_some() {}
+        some.next_if(|other| other == it).is_none()
+    });
+    all
 }
 
 fn describe(write: &Write) -> String {

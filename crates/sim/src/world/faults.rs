@@ -4,8 +4,7 @@ use pangea_core::node::Directive;
 use pangea_core::replica::Acked;
 
 use super::{Event, Phase, World};
-use crate::invariants::{Checked, durable_ack};
-use crate::options::Focus;
+use crate::invariants::{Checked, durable_ack, group};
 use crate::workload::slot;
 
 /// Time within which a peer notices that a process died or a link is cut.
@@ -182,7 +181,7 @@ impl World {
         let region = self.faults.index(self.regions.len());
         self.crash(region)?;
         self.sites[region].dead = true;
-        if self.options.focus == Some(Focus::Lifecycle) && self.faults.chance(700) {
+        if self.options.has_lifecycle() && self.faults.chance(700) {
             let soon_us = self.faults.range(0, 4 * NOTICE_US_MAX);
             self.hire(Directive::Evict(slot(region)), region, self.now_us + soon_us);
         }
@@ -236,6 +235,9 @@ impl World {
         // What it starts with is durable, so all of it may be told; what was told before stays
         // told.
         self.sites[region].live(node.origin());
+        if self.swarm.grouped {
+            self.sites[region].shown = group::recalled(&self.oracle, &self.sites[region]);
+        }
         let closed = node.progress().closed;
         self.sites[region].closed = self.sites[region].closed.max(closed);
         here.published = Some(node.progress());

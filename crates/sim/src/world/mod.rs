@@ -265,6 +265,7 @@ impl World {
                 Collect { interval_us, ..collect }
             }),
             journal: pangea_core::journal::Keep { streamed_ms: 5_000, history_ms: 20_000 },
+            stage_bytes_max: self.swarm.stage_bytes_max,
             relay_after_ms: self.swarm.relay_after_ms,
             #[cfg(feature = "planted-bugs")]
             bug: self.options.bug,

@@ -249,6 +249,7 @@ impl World {
         self.repairs.rot = Rot::Over;
         let Some((region, key)) = self.draw_rot() else { return Ok(false) };
         let unreadable = self.repairs.rng.chance(500);
+        self.oracle.rotted.extend(self.oracle.key_id(&key));
         let disk = &mut self.sites[region].disk;
         Rc::make_mut(&mut disk.visible).rot(&key, unreadable);
         Rc::make_mut(&mut disk.durable).rot(&key, unreadable);

@@ -4,8 +4,8 @@
 //! the work of a seed, and much the same in all of them. So most seeds begin with what the disks of
 //! such regions have, as if all of them had just been restarted. What decides a warm-up is in its
 //! [`Kind`] and nothing else is, so that a seed's run does not depend on the seeds before it. Other
-//! seeds warm up by themselves, with clocks that are wrong, or make their tables while things
-//! break.
+//! seeds warm up by themselves, with clocks that are wrong or with tables in groups, or make their
+//! tables while things break.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use pangea_core::membership::Membership;
 
 use super::{Event, WARM_US, World};
 use crate::invariants::{index, liveness};
-use crate::options::{Focus, Options, Swarm};
+use crate::options::{Options, Swarm};
 use crate::oracle::{Oracle, Site};
 use crate::rng::Rng;
 use crate::shrink::Trim;
@@ -62,7 +62,7 @@ thread_local! {
 impl World {
     /// Begins with the disks of regions that are warm, if the seed is to; returns whether it does.
     pub(super) fn begin_warm(&mut self) -> bool {
-        let by_itself = self.options.focus == Some(Focus::Lifecycle) || self.swarm.bulk > 0;
+        let by_itself = self.options.has_lifecycle() || self.swarm.bulk > 0 || self.swarm.grouped;
         if !self.swarm.warm || !self.swarm.warmed || by_itself {
             return false;
         }

@@ -3,6 +3,7 @@
 use std::vec;
 
 use super::*;
+use crate::catalog::ReplicaState;
 
 fn put_key(region: &mut Region, ms: u64, table: TableId, key: &str) {
     let primary = PrimaryKey { partition: KeyValue::S(key.to_string()), sort: None };
@@ -129,7 +130,7 @@ fn those_who_wait_hear_of_acknowledgements_and_of_links() {
 }
 
 #[test]
-fn a_region_says_that_it_leaves_before_it_leaves_rows_out() {
+fn a_region_says_that_it_leaves_and_keeps_rows_until_it_drops_them() {
     let mut regions = [Region::new(0), Region::new(1)];
     let table = shared_table(&mut regions);
     let (home, me) = (regions[0].node.me, regions[1].node.me);
@@ -139,11 +140,12 @@ fn a_region_says_that_it_leaves_before_it_leaves_rows_out() {
     feed.receive(Request::Subscribe { after: home_closed });
     let frame = Frame::Rows(next(&mut feed, 2_001, &regions[0]).expect("the catalog's row"));
     regions[1].handle(2_002, Event::Received { from: slot(0), frame });
-    regions[0].put(2_003, table, "left out");
+    regions[0].put(2_003, table, "late");
     regions[0].sync(2_003);
     let frame = Frame::Rows(next(&mut feed, 2_004, &regions[0]).expect("the row"));
     regions[1].handle(2_005, Event::Received { from: slot(0), frame });
     regions[1].sync(2_006);
+    assert_eq!(regions[1].read(table), text("late"));
     // What acknowledges the row says that it does not count.
     let mut feed = Feed::new(me, slot(0));
     feed.receive(Request::Subscribe { after: closed });
@@ -152,7 +154,28 @@ fn a_region_says_that_it_leaves_before_it_leaves_rows_out() {
     assert!(told.applied.contains(&(home, closed)), "{told:?}");
     assert!(told.rows.iter().any(|row| row.key.table == TableId::CATALOG), "{told:?}");
     regions[0].handle(2_008, Event::Received { from: slot(1), frame: Frame::Rows(told) });
-    let catalog = &regions[0].node.catalog;
-    let status = catalog.status(table, slot(1)).map(|status| &status.state);
-    assert_eq!(status, Some(&crate::catalog::ReplicaState::Leaving));
+    regions[0].sync(2_008);
+    let said = |regions: &[Region; 2]| {
+        let status = regions[0].node.catalog.status(table, slot(1));
+        status.map(|status| status.state.clone())
+    };
+    assert_eq!(said(&regions), Some(ReplicaState::Leaving));
+    exchange(2_009, &mut regions);
+    assert_eq!(said(&regions), Some(ReplicaState::Removed));
+    assert_eq!(regions[1].read(table), None);
+}
+
+#[test]
+fn rows_that_come_with_the_wish_that_a_region_leave_are_kept() {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let table = shared_table(&mut regions);
+    let closed = regions[0].node.progress().closed;
+    regions[0].update(2_000, &[], &[1]);
+    regions[0].put(2_001, table, "with it");
+    regions[0].sync(2_001);
+    let mut feed = Feed::new(regions[0].node.me, slot(1));
+    feed.receive(Request::Subscribe { after: closed });
+    let frame = Frame::Rows(next(&mut feed, 2_002, &regions[0]).expect("both"));
+    regions[1].handle(2_003, Event::Received { from: slot(0), frame });
+    assert_eq!(regions[1].read(table), text("with it"));
 }

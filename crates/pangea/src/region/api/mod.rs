@@ -278,8 +278,16 @@ fn serving<'c>(
     catalog: &'c Catalog,
     name: &str,
 ) -> Result<&'c TableEntry, ApiError> {
-    let entry = catalog.find(region.slot, name);
-    entry.filter(|entry| catalog.is_serving(entry, region.slot)).ok_or_else(missing)
+    let entry = catalog.find(region.slot, name).ok_or_else(missing)?;
+    if catalog.is_behind(entry, region.slot) {
+        let text = format!(
+            "{} is catching up: more was written elsewhere to tables of groups than it can show \
+             whole at once; try again, or ask another region",
+            region.name
+        );
+        return Err(ApiError::new(ErrorKind::ServiceUnavailable, text));
+    }
+    Some(entry).filter(|entry| catalog.is_serving(entry, region.slot)).ok_or_else(missing)
 }
 
 fn missing() -> ApiError {

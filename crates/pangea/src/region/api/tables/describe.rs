@@ -55,11 +55,12 @@ pub(in crate::region::api) fn status_of(
     catalog: &Catalog,
     entry: &TableEntry,
 ) -> TableStatus {
+    let is_home = entry.home == region.slot && !catalog.is_behind(entry, region.slot);
     if entry.deleted {
         TableStatus::Deleting
     } else if options::flag(&entry.options, options::RESTORING) {
         TableStatus::Creating
-    } else if catalog.is_serving(entry, region.slot) || entry.home == region.slot {
+    } else if catalog.is_serving(entry, region.slot) || is_home {
         TableStatus::Active
     } else {
         TableStatus::Creating
