@@ -309,9 +309,11 @@ impl Node {
         &mut self,
         now: Now,
         event: Event,
-        store: &impl Snapshot,
+        store: &dyn Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        // Everything below is compiled once, in this crate, and not for each kind of store.
+        let store = &store;
         let token = self.next_token;
         if let (true, Event::Persisted { token }) = (self.over, &event) {
             return self.persisted(*token, effects);

@@ -112,7 +112,8 @@ impl Feed {
     /// The next frame, if there is one to send now.
     ///
     /// `store` must be at least as new as `progress` and durable.
-    pub fn next(&mut self, now: Now, progress: &Progress, store: &impl Snapshot) -> Option<Frame> {
+    pub fn next(&mut self, now: Now, progress: &Progress, store: &dyn Snapshot) -> Option<Frame> {
+        let store = &store;
         let rows_wait = self.cursor.is_some_and(|cursor| cursor < progress.closed);
         let rows_first = rows_wait && self.aside_last;
         if let Some(ask) = self.asks.pop_front_if(|_| !rows_first) {

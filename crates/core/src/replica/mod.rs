@@ -21,6 +21,7 @@
 //! ([`Relayed::needs`]); and it acknowledges nothing, because it does not travel behind the
 //! relaying region's own rows.
 
+mod erased;
 mod feed;
 mod places;
 
