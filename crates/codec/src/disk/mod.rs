@@ -19,6 +19,7 @@ pub mod backup;
 pub mod journal;
 pub mod key;
 pub mod meta;
+pub mod wal;
 
 #[cfg(test)]
 mod tests;

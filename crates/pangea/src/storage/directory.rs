@@ -144,6 +144,16 @@ impl Acknowledged {
         Err(Fault::Damaged { file: file.to_owned(), why })
     }
 
+    /// That many, known without a note.
+    pub(super) const fn at(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of the newest commit.
+    pub(super) const fn number(&self) -> u64 {
+        self.0
+    }
+
     /// The number of the next commit.
     pub(super) const fn next(&self) -> u64 {
         self.0 + 1

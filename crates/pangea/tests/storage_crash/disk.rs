@@ -13,21 +13,24 @@ use redb::StorageBackend;
 
 const SECTOR_BYTES: usize = 512;
 
+/// Which of the files: the database, or one of the two of its write-ahead log.
+type Which = usize;
+
 /// A call, as far as it changes the disk.
 #[derive(Clone, Debug)]
 enum Call {
-    Write(u64, Vec<u8>),
-    Resize(u64),
-    Sync,
+    Write(Which, u64, Vec<u8>),
+    Resize(Which, u64),
+    Sync(Which),
     Note(Vec<u8>),
     /// A read, or a call that failed.
     Nothing,
 }
 
-/// What there is of a file and the note beside it.
+/// What there is of the files and the note beside them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) files: [Vec<u8>; 3],
     pub(crate) note: Option<Vec<u8>>,
 }
 
@@ -68,14 +71,16 @@ impl<const QUICK: bool> Disk<QUICK> {
 impl State {
     /// What a power cut before call `at` leaves.
     fn cut(&self, at: usize, random: &mut Random) -> Image {
-        let mut synced = self.base.bytes.clone();
         let done = &self.calls[..at.min(self.calls.len())];
-        let covered = done.iter().rposition(|call| matches!(call, Call::Sync)).unwrap_or(0);
-        for call in &done[..covered] {
-            apply(&mut synced, call);
+        let mut files = self.base.files.clone();
+        for (which, file) in files.iter_mut().enumerate() {
+            let is_sync = |call: &Call| matches!(call, Call::Sync(file) if *file == which);
+            let covered = done.iter().rposition(is_sync).unwrap_or(0);
+            for call in &done[..covered] {
+                apply(file, which, call);
+            }
+            *file = survive(std::mem::take(file), which, &done[covered..], random);
         }
-        let unsynced = &done[covered..];
-        let bytes = survive(synced, unsynced, random);
         // The note is never synced: it may be any that was written, if not none.
         let noted = done.iter().filter_map(|call| match call {
             Call::Note(note) => Some(Some(note.clone())),
@@ -84,7 +89,7 @@ impl State {
         let notes: Vec<_> = std::iter::once(self.base.note.clone()).chain(noted).collect();
         let newest = notes.len() - 1;
         let back = usize::try_from(random.below(4)).expect("small");
-        Image { bytes, note: notes[newest.saturating_sub(back)].clone() }
+        Image { files, note: notes[newest.saturating_sub(back)].clone() }
     }
 }
 
@@ -92,20 +97,20 @@ fn index(offset: u64) -> usize {
     usize::try_from(offset).expect("a small file")
 }
 
-fn apply(bytes: &mut Vec<u8>, call: &Call) {
+fn apply(bytes: &mut Vec<u8>, which: Which, call: &Call) {
     match call {
-        Call::Resize(len) => bytes.resize(index(*len), 0),
-        Call::Write(offset, data) => {
+        Call::Resize(file, len) if *file == which => bytes.resize(index(*len), 0),
+        Call::Write(file, offset, data) if *file == which => {
             let end = index(*offset) + data.len();
             bytes.resize(bytes.len().max(end), 0);
             bytes[index(*offset)..end].copy_from_slice(data);
         }
-        Call::Sync | Call::Note(_) | Call::Nothing => {}
+        _ => {}
     }
 }
 
-/// Some of the writes that no sync has covered, in any order.
-fn survive(mut bytes: Vec<u8>, unsynced: &[Call], random: &mut Random) -> Vec<u8> {
+/// Some of the writes to a file that no sync has covered, in any order.
+fn survive(mut bytes: Vec<u8>, which: Which, unsynced: &[Call], random: &mut Random) -> Vec<u8> {
     let mut len = bytes.len() as u64;
     let mut writes = Vec::new();
     for call in unsynced {
@@ -113,12 +118,12 @@ fn survive(mut bytes: Vec<u8>, unsynced: &[Call], random: &mut Random) -> Vec<u8
             continue;
         }
         match call {
-            Call::Resize(to) => len = *to,
-            Call::Write(offset, data) => {
+            Call::Resize(file, to) if *file == which => len = *to,
+            Call::Write(file, offset, data) if *file == which => {
                 len = len.max(offset + data.len() as u64);
                 writes.extend(torn(*offset, data, random));
             }
-            Call::Sync | Call::Note(_) | Call::Nothing => {}
+            _ => {}
         }
     }
     for at in (1..writes.len()).rev() {
@@ -145,33 +150,33 @@ fn torn(offset: u64, data: &[u8], random: &mut Random) -> Vec<(u64, Vec<u8>)> {
 }
 
 #[derive(Debug)]
-struct Handle<const QUICK: bool>(Disk<QUICK>);
+struct Handle<const QUICK: bool>(Disk<QUICK>, Which);
 
 impl<const QUICK: bool> StorageBackend for Handle<QUICK> {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.state().current.bytes.len() as u64)
+        Ok(self.0.state().current.files[self.1].len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.0.call(Call::Nothing)?;
-        let bytes = state.current.bytes.get(index(offset)..index(offset) + out.len());
+        let bytes = state.current.files[self.1].get(index(offset)..index(offset) + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let call = Call::Resize(len);
-        apply(&mut self.0.call(call.clone())?.current.bytes, &call);
+        let call = Call::Resize(self.1, len);
+        apply(&mut self.0.call(call.clone())?.current.files[self.1], self.1, &call);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.call(Call::Sync).map(drop)
+        self.0.call(Call::Sync(self.1)).map(drop)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let call = Call::Write(offset, data.to_vec());
-        apply(&mut self.0.call(call.clone())?.current.bytes, &call);
+        let call = Call::Write(self.1, offset, data.to_vec());
+        apply(&mut self.0.call(call.clone())?.current.files[self.1], self.1, &call);
         Ok(())
     }
 }
@@ -181,11 +186,20 @@ impl<const QUICK: bool> Medium for Disk<QUICK> {
         if self.state().read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        Ok(Box::new(Handle(self.clone())))
+        Ok(Box::new(Handle(self.clone(), 0)))
     }
 
     fn open_read_only(&self) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(Handle(self.clone())))
+        Ok(Box::new(Handle(self.clone(), 0)))
+    }
+
+    fn open_log(&self, which: usize) -> io::Result<Box<dyn StorageBackend>> {
+        drop(self.call(Call::Nothing)?);
+        Ok(Box::new(Handle(self.clone(), 1 + which)))
+    }
+
+    fn read_log(&self, which: usize) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        self.open_log(which).map(Some)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -214,7 +228,10 @@ impl<const QUICK: bool> FailingDisk for Disk<QUICK> {
     }
 
     fn open(&self) -> Result<Redb, Fault> {
-        let options = Options { cache_bytes: 1 << 20, quick_repair: QUICK, ..Options::default() };
+        // A checkpoint every few commits, and commits that are too long for the log.
+        let (cache_bytes, quick_repair, log_bytes) = (1 << 20, QUICK, 12 << 10);
+        let (sync_in_background, rest) = (false, Options::default());
+        let options = Options { cache_bytes, quick_repair, log_bytes, sync_in_background, ..rest };
         Redb::open(Arc::new(self.clone()), options)
     }
 

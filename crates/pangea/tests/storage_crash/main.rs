@@ -35,7 +35,8 @@ fn say(subject: &str, what: &dyn std::fmt::Display) {
 fn open_directory(engine: &str, directory: &Path) -> Result<Box<dyn Engine>, Fault> {
     match engine {
         "redb" => {
-            let options = redb::Options { cache_bytes: 1 << 20, ..redb::Options::default() };
+            let (cache_bytes, log_bytes) = (1 << 20, 256 << 10);
+            let options = redb::Options { cache_bytes, log_bytes, ..redb::Options::default() };
             Ok(Box::new(Redb::open_directory(directory, options)?))
         }
         #[cfg(feature = "rocksdb")]
@@ -91,11 +92,12 @@ fn memory_survives_every_failed_call() {
 #[test]
 fn redb_survives_every_failed_call() {
     for seed in 0..seeds() {
-        let script = Script::new(seed, 6);
+        let script = Script::new(seed, 16);
         for gone in [false, true] {
             let failed = fail_each_call::<Disk<false>>(&script, gone);
             say("redb", &failed);
-            assert!(failed.calls > 50 && failed.reported * 2 > failed.calls, "{failed}");
+            // The end of a life may fail as it likes.
+            assert!(failed.reported > 50 && failed.kept > 5, "{failed}");
         }
         let failed = fail_each_call::<Disk<true>>(&script, false);
         say("redb with quick repair", &failed);
@@ -105,7 +107,7 @@ fn redb_survives_every_failed_call() {
 #[test]
 fn redb_survives_a_power_cut_at_every_call() {
     for seed in 0..seeds() {
-        let script = Script::new(seed, 8);
+        let script = Script::new(seed, 16);
         let cuts = cut_power::<Disk<false>>(&script, 3);
         say("redb", &cuts);
         // Both outcomes of a commit in flight were met.
@@ -130,22 +132,23 @@ fn written(script: &Script, in_order: bool) -> Image {
     image
 }
 
-/// Bits of the header, and others: half of them where there is something.
-fn bits(image: &Image, count: u64, random: &mut Random) -> Vec<u64> {
+/// Bits of the file's header, and others: half of them where there is something.
+fn bits(image: &Image, file: usize, count: u64, random: &mut Random) -> Vec<u64> {
+    let bytes = &image.files[file];
     let used: Vec<u64> =
-        (0_u64..).zip(&image.bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+        (0_u64..).zip(bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
     let mut bits: Vec<u64> = (0..count / 4).map(|_| random.below(320 * 8)).collect();
     bits.extend((0..count / 2).map(|_| {
         let at = usize::try_from(random.below(used.len() as u64)).expect("small");
         used[at] * 8 + random.below(8)
     }));
-    bits.extend((0..count / 4).map(|_| random.below(image.bytes.len() as u64 * 8)));
+    bits.extend((0..count / 4).map(|_| random.below(bytes.len() as u64 * 8)));
     bits
 }
 
-fn open_flipped(image: &Image, bit: u64) -> Result<Redb, Fault> {
+fn open_flipped(image: &Image, file: usize, bit: u64) -> Result<Redb, Fault> {
     let mut image = image.clone();
-    image.bytes[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
+    image.files[file][usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
     Disk::<false>::holding(image).open()
 }
 
@@ -153,8 +156,8 @@ fn survey(script: &Script, image: &Image, name: &str) {
     let expected: &Rows = script.states.last().expect("begun with one");
     let sound = Disk::<false>::holding(image.clone()).open();
     assert_eq!(check_flipped(sound, expected, name), Verdict::Harmless, "{name}");
-    let bits = bits(image, 600 * seeds(), &mut Random(9));
-    let flips = flip_bits(bits, expected, |bit| open_flipped(image, bit));
+    let bits = bits(image, 0, 600 * seeds(), &mut Random(9));
+    let flips = flip_bits(bits, expected, |bit| open_flipped(image, 0, bit));
     say(name, &flips);
     assert!(flips.count(Verdict::FileNamed) > 20, "{flips}");
 }
@@ -163,7 +166,43 @@ fn survey(script: &Script, image: &Image, name: &str) {
 fn redb_names_what_a_flipped_bit_damages() {
     let script = Script::new(3, 12);
     survey(&script, &written(&script, true), "redb, closed in order");
-    survey(&script, &written(&script, false), "redb, killed");
+    // Long enough that checkpoints have most of it: the log heals the rest.
+    let script = Script::new(3, 40);
+    let killed = written(&script, false);
+    survey(&script, &killed, "redb, killed");
+    // What the log has of commits that the file lacks is missed by its name.
+    let expected = script.states.last().expect("begun with one");
+    let mut named = 0;
+    for log in [1, 2] {
+        let bits = bits(&killed, log, 400 * seeds(), &mut Random(10));
+        let flips = flip_bits(bits, expected, |bit| open_flipped(&killed, log, bit));
+        say("redb, killed, a file of its log", &flips);
+        assert!(flips.count(Verdict::RowNamed) == 0, "{flips}");
+        named += flips.count(Verdict::FileNamed);
+    }
+    assert!(named > 20, "{named}");
+}
+
+#[test]
+fn a_log_that_is_gone_is_missed() {
+    let script = Script::new(8, 12);
+    let image = written(&script, false);
+    assert!(image.files[1..].iter().all(|log| !log.is_empty()), "the files take turns");
+    let expected = script.states.last().expect("begun with one");
+    let mut named = 0;
+    for log in [1, 2] {
+        let mut image = image.clone();
+        image.files[log].clear();
+        let opened = Disk::<false>::holding(image).open();
+        let verdict = check_flipped(opened, expected, &format!("without log {log}"));
+        named += u32::from(verdict == Verdict::FileNamed);
+    }
+    assert!(named > 0, "one of them has what no checkpoint covers");
+    // After an orderly end they are not needed.
+    let mut image = written(&script, true);
+    image.files[1..].fill(Vec::new());
+    let engine = Disk::<false>::holding(image).open().expect("the file has everything");
+    check_recovered(&engine, &script, 12, "without a log");
 }
 
 #[test]
@@ -187,7 +226,7 @@ fn a_note_that_is_damaged_or_gone_does_no_harm() {
 fn a_file_older_than_what_was_acknowledged_is_refused_by_name() {
     let script = Script::new(4, 3);
     let (before, after) = (written(&Script::new(4, 2), true), written(&script, true));
-    let mixed = Image { bytes: before.bytes, note: after.note };
+    let mixed = Image { note: after.note, ..before };
     let fault = Disk::<false>::holding(mixed).open().expect_err("a commit is missing");
     let text = fault.to_string();
     assert!(text.contains("/disk/region.redb") && text.contains("1 newest of 3"), "{text}");
@@ -207,15 +246,16 @@ fn a_failed_engine_reads_on_and_writes_nothing() {
             assert!(call > 5, "{call} calls of a commit failed");
             return;
         };
-        assert!(matches!(fault, Fault::Write(_)) && !fault.nothing_written());
+        // Else it was the checkpoint before the commit that failed.
+        assert!(matches!(fault, Fault::Write(_) | Fault::ReadOnly(_)), "{fault}");
         disk.fail(0..0);
-        let image = disk.state().current.bytes.clone();
+        let image = disk.state().current.files.clone();
         assert!(matches!(engine.commit(&script.commits[3]), Err(Fault::ReadOnly(_))));
         assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
         let rows = read_all(&engine).expect("reads go on");
         assert!(rows == script.states[3]);
         drop(engine);
-        assert!(disk.state().current.bytes == image, "a failed engine wrote");
+        assert!(disk.state().current.files == image, "a failed engine wrote");
     }
 }
 
@@ -225,12 +265,12 @@ fn a_read_only_disk_serves_what_it_has() {
     for in_order in [true, false] {
         let disk = Disk::<false>::holding(written(&script, in_order));
         disk.state().read_only = true;
-        let image = disk.state().current.bytes.clone();
+        let image = disk.state().current.files.clone();
         let engine = disk.open().expect("readable");
         assert!(read_all(&engine).expect("readable") == script.states[3]);
         assert!(matches!(engine.commit(&script.commits[0]), Err(Fault::ReadOnly(_))));
         drop(engine);
-        assert!(disk.state().current.bytes == image, "a read-only disk was written");
+        assert!(disk.state().current.files == image, "a read-only disk was written");
     }
     let empty = Disk::<false>::new();
     empty.state().read_only = true;

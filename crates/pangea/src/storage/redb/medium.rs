@@ -6,14 +6,18 @@ use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use super::wal;
 use crate::storage::Directory;
 
 /// Name of the file in its directory.
 pub(in crate::storage) const FILE_NAME: &str = "region.redb";
+/// Names of the files of its write-ahead log.
+const LOG_NAMES: [&str; wal::FILES] = ["region.wal-0", "region.wal-1"];
 /// Bytes at the file's start that hold its header (redb 4: 320), generously.
 pub(super) const HEADER_BYTES: usize = 512;
 
@@ -32,6 +36,21 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     ///
     /// It cannot be read, or is not there.
     fn open_read_only(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens one of the two files of the write-ahead log for reading and writing, making it if it
+    /// is not there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    fn open_log(&self, which: usize) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens one of them for reading; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn read_log(&self, which: usize) -> io::Result<Option<Box<dyn StorageBackend>>>;
 
     /// Bytes that may still be written.
     ///
@@ -60,19 +79,23 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
 
 impl Medium for Directory {
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let path = self.join(FILE_NAME);
-        let is_new = !path.exists();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        if is_new {
-            // A file without a synced directory entry may be gone after a power cut.
-            self.sync()?;
-        }
-        backend(file)
+        open_in(self, FILE_NAME)
     }
 
     fn open_read_only(&self) -> io::Result<Box<dyn StorageBackend>> {
         backend(File::open(self.join(FILE_NAME))?)
+    }
+
+    fn open_log(&self, which: usize) -> io::Result<Box<dyn StorageBackend>> {
+        open_in(self, LOG_NAMES[which])
+    }
+
+    fn read_log(&self, which: usize) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        match File::open(self.join(LOG_NAMES[which])) {
+            Ok(file) => backend(file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -92,6 +115,18 @@ impl Medium for Directory {
     }
 }
 
+fn open_in(directory: &Directory, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+    let path = directory.join(name);
+    let is_new = !path.exists();
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    if is_new {
+        // A file without a synced directory entry may be gone after a power cut.
+        directory.sync()?;
+    }
+    backend(file)
+}
+
 fn backend(file: File) -> io::Result<Box<dyn StorageBackend>> {
     let backend = FileBackend::new(file).map_err(io::Error::other)?;
     Ok(Box::new(backend))
@@ -107,13 +142,31 @@ fn backend(file: File) -> io::Result<Box<dyn StorageBackend>> {
 pub(super) struct Shadow {
     /// Nothing is let through any more.
     fused: AtomicBool,
+    /// Syncs are begun, and not waited for.
+    late: AtomicBool,
     header: Mutex<Header>,
+    syncing: Mutex<Option<Syncing>>,
 }
 
 #[derive(Debug)]
 struct Header {
     written: [u8; HEADER_BYTES],
     synced: Option<[u8; HEADER_BYTES]>,
+}
+
+/// A sync that has begun.
+#[derive(Debug)]
+struct Syncing {
+    /// What it makes durable.
+    header: [u8; HEADER_BYTES],
+    by: SyncedBy,
+}
+
+#[derive(Debug)]
+enum SyncedBy {
+    Thread(JoinHandle<io::Result<()>>),
+    /// Whoever waits for it.
+    Waiter(Arc<dyn StorageBackend>),
 }
 
 impl Shadow {
@@ -127,6 +180,34 @@ impl Shadow {
         self.header.lock().expect("no holder panics").synced.map(Box::new)
     }
 
+    /// Whether syncs from now on are only begun. What they cover is durable once [`Shadow::settle`]
+    /// says so; until then nothing else is written, so that the state before stays whole.
+    pub(super) fn set_late(&self, late: bool) {
+        self.late.store(late, Ordering::SeqCst);
+    }
+
+    /// Waits for a sync that has begun.
+    ///
+    /// # Errors
+    ///
+    /// It has failed, or something before it: nothing is let through any more.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        // Held until it is over: whoever comes meanwhile has to wait as well.
+        let mut syncing = self.syncing.lock().expect("no holder panics");
+        let Some(Syncing { header, by }) = syncing.take() else { return self.check() };
+        let outcome = match by {
+            SyncedBy::Thread(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs has panicked"))),
+            SyncedBy::Waiter(file) => file.sync_data(),
+        };
+        match &outcome {
+            Ok(()) => self.header.lock().expect("no holder panics").synced = Some(header),
+            Err(_) => self.fuse(),
+        }
+        outcome
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.fused.load(Ordering::SeqCst) {
             return Err(io::Error::other("the database is closed after a failure"));
@@ -138,21 +219,42 @@ impl Shadow {
 /// The seam: passes every call on, remembering the header.
 #[derive(Debug)]
 pub(super) struct Seam {
-    inner: Box<dyn StorageBackend>,
+    inner: Arc<dyn StorageBackend>,
     shadow: Arc<Shadow>,
+    /// Whether late syncs have a thread, or are made by whoever waits for them.
+    in_background: bool,
 }
 
 impl Seam {
-    pub(super) fn new(inner: Box<dyn StorageBackend>) -> io::Result<(Self, Arc<Shadow>)> {
+    pub(super) fn new(
+        inner: Box<dyn StorageBackend>,
+        in_background: bool,
+    ) -> io::Result<(Self, Arc<Shadow>)> {
         let mut written = [0; HEADER_BYTES];
         let mut synced = None;
         if inner.len()? >= HEADER_BYTES as u64 {
             inner.read(0, &mut written)?;
             synced = Some(written);
         }
-        let header = Mutex::new(Header { written, synced });
-        let shadow = Arc::new(Shadow { fused: AtomicBool::new(false), header });
-        Ok((Self { inner, shadow: Arc::clone(&shadow) }, shadow))
+        let shadow = Arc::new(Shadow {
+            fused: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            header: Mutex::new(Header { written, synced }),
+            syncing: Mutex::new(None),
+        });
+        Ok((Self { inner: inner.into(), shadow: Arc::clone(&shadow), in_background }, shadow))
+    }
+
+    fn begin_sync(&self, header: [u8; HEADER_BYTES]) -> io::Result<()> {
+        let file = Arc::clone(&self.inner);
+        let by = if self.in_background {
+            let thread = thread::Builder::new().name("checkpoint".to_owned());
+            SyncedBy::Thread(thread.spawn(move || file.sync_data())?)
+        } else {
+            SyncedBy::Waiter(file)
+        };
+        *self.shadow.syncing.lock().expect("no holder panics") = Some(Syncing { header, by });
+        Ok(())
     }
 }
 
@@ -167,19 +269,26 @@ impl StorageBackend for Seam {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.shadow.check()?;
+        // The state before may have pages where the file is cut; growing does it no harm.
+        if self.inner.len()? > len {
+            self.shadow.settle()?;
+        }
         self.inner.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.shadow.check()?;
+        self.shadow.settle()?;
         let written = self.shadow.header.lock().expect("no holder panics").written;
+        if self.shadow.late.load(Ordering::SeqCst) {
+            return self.begin_sync(written);
+        }
         self.inner.sync_data()?;
         self.shadow.header.lock().expect("no holder panics").synced = Some(written);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.shadow.check()?;
+        self.shadow.settle()?;
         self.inner.write(offset, data)?;
         if let Some(start) = usize::try_from(offset).ok().filter(|&start| start < HEADER_BYTES) {
             let count = data.len().min(HEADER_BYTES - start);
@@ -190,7 +299,9 @@ impl StorageBackend for Seam {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.inner.close()
+        let settled = self.shadow.settle();
+        self.inner.close()?;
+        settled
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {

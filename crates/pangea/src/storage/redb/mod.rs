@@ -6,33 +6,35 @@
 //!
 //! redb compares page checksums only when it repairs a file, so [`verify`] does it for the others.
 //!
-//! A commit is one write transaction with `Durability::Immediate`: redb's one-phase commit, one
-//! sync over checksummed pages, falling back to the commit before if they do not match.
+//! A commit is durable in the write-ahead log ([`wal`]) and visible in redb's memory. A checkpoint
+//! is one write transaction with `Durability::Immediate`: redb's one-phase commit, one sync over
+//! checksummed pages, falling back to the one before if they do not match.
 
+mod commits;
 mod medium;
+mod opening;
 mod verify;
 mod view;
+mod wal;
 
 pub(super) use medium::FILE_NAME;
 pub use medium::Medium;
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase as _, StorageBackend,
-    StorageError, TableDefinition, TableError,
-};
+use redb::{Database, ReadableDatabase as _};
 
-use self::medium::{Seam, Shadow};
+use self::commits::{apply, checkpoint, rows};
+use self::medium::Shadow;
+use self::opening::{Header, Opened};
 use self::view::RedbView;
-use super::directory::{Acknowledged, REMEDY};
-use super::overlay::Overlay;
+use self::wal::Wal;
+use super::directory::Acknowledged;
 use super::{
-    Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, Space, View,
+    Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
 };
 
@@ -41,11 +43,8 @@ use super::{
 pub struct Options {
     /// Memory for pages, bytes.
     pub cache_bytes: usize,
-    /// Saves the allocator's state with every commit, so that opening after a crash need not walk
-    /// the whole file, for a second sync and more pages a commit.
-    ///
-    /// Off by default, by `bench_storage` on a busy 2-core machine: commits fall from 14 500/s to
-    /// 4 100/s, while the walk costs 0.25 s for 80 MB, once, after a crash only.
+    /// Saves the allocator's state with every checkpoint, so that opening after a crash need not
+    /// walk the whole file, for a second sync and more pages a checkpoint.
     pub quick_repair: bool,
     /// Room on the disk below which commits are refused, bytes: what redb needs to fail cleanly
     /// and an operator to log in.
@@ -53,12 +52,25 @@ pub struct Options {
     /// Compares every page with its checksum before a file that was closed in order is believed,
     /// which reads the whole file.
     pub verify: bool,
+    /// Bytes of the write-ahead log after which there is a checkpoint. A commit of more goes into
+    /// the database at once.
+    pub log_bytes: u64,
+    /// Whether a checkpoint is synced by a thread of its own, beside the commits that follow.
+    /// Without, that is done as late as can be, and the order of calls is the same in every run.
+    pub sync_in_background: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (cache_bytes, reserve_bytes) = (256 << 20, 16 << 20);
-        Self { cache_bytes, quick_repair: false, reserve_bytes, verify: true }
+        Self {
+            cache_bytes,
+            quick_repair: false,
+            reserve_bytes,
+            verify: true,
+            log_bytes: 8 << 20,
+            sync_in_background: true,
+        }
     }
 }
 
@@ -72,8 +84,17 @@ pub struct Redb {
     /// What people call the file.
     file: Arc<str>,
     /// Held by whoever commits or reopens.
-    committing: Mutex<Acknowledged>,
+    committing: Mutex<Committing>,
     state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct Committing {
+    acknowledged: Acknowledged,
+    /// `None` if nothing can be written.
+    log: Option<Wal>,
+    /// Bytes that the next checkpoint may write, of what was committed since the last one.
+    owed: u64,
 }
 
 #[derive(Default)]
@@ -83,6 +104,8 @@ struct State {
     shadow: Option<Arc<Shadow>>,
     /// What the file is read on with, once it is.
     header: Header,
+    /// Up to which commit the log is read on with.
+    acknowledged: u64,
     /// Why commits are refused, if they are.
     refusal: Option<String>,
     /// What readers share until the next commit.
@@ -111,44 +134,120 @@ impl Redb {
             verify::verify(&*medium, options)?;
         }
         let file: Arc<str> = medium.name().into();
-        let state = match open_writable(&*medium, options) {
-            Ok(state) => state,
-            Err((error, header)) if takes_no_writes(&error) => {
+        let (opened, refusal) = match opening::open_writable(&*medium, options) {
+            Ok(opened) => (opened, None),
+            Err((failure, header)) if failure.takes_no_writes() => {
+                let error = failure.into_fault(&file);
                 tracing::error!(%error, "the data directory takes no writes: serving reads only");
-                let database = open_overlay(&*medium, at_start(&header), options);
-                let database = database.map_err(|unread| {
+                let opened = opening::open_for_reading(&*medium, &header, None, options);
+                let opened = opened.map_err(|unread| {
+                    let unread = unread.into_fault(&file);
                     Fault::Read(format!("{file}: {error}; and not readable: {unread}"))
                 })?;
-                let refusal = Some(error.to_string());
-                let database = Some(Arc::new(database));
-                State { database, shadow: None, header, refusal, ..State::default() }
+                (Opened { header, ..opened }, Some(error.to_string()))
             }
-            Err((error, _)) => return Err(open_fault(&file, error)),
+            Err((failure, _)) => return Err(failure.into_fault(&file)),
         };
-        let database = state.database.as_ref().expect("opened just above");
-        let found = commits(database).map_err(|error| open_fault(&file, error))?;
-        let acknowledged = Acknowledged::check(medium.note(), found, &file)?;
-        let (committing, state) = (Mutex::new(acknowledged), RwLock::new(state));
-        Ok(Self { medium, options, file, committing, state })
+        let Opened { database, shadow, header, acknowledged, log } = opened;
+        let state = State {
+            database: Some(Arc::new(database)),
+            shadow,
+            header,
+            acknowledged: acknowledged.number(),
+            refusal,
+            ..State::default()
+        };
+        let committing = Mutex::new(Committing { acknowledged, log, owed: 0 });
+        Ok(Self { medium, options, file, committing, state: RwLock::new(state) })
     }
 
     fn state(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().expect("no holder panics")
     }
 
-    fn committing(&self) -> MutexGuard<'_, Acknowledged> {
+    fn committing(&self) -> MutexGuard<'_, Committing> {
         self.committing.lock().expect("no holder panics")
     }
 
+    /// Bytes that may still be written; a place that does not tell its room is not thereby full.
+    fn available(&self) -> u64 {
+        self.medium.free_bytes().unwrap_or(u64::MAX)
+    }
+
     /// Refuses before redb meets the end of the disk, which would be the end of its writing.
-    fn check_room(&self, changes: &[Change]) -> Result<(), Fault> {
-        let bytes: usize = changes.iter().map(|change| change.2.as_ref().map_or(0, Vec::len)).sum();
-        let work = changes.len() as u64 * BYTES_PER_CHANGE + 2 * bytes as u64;
-        let reserve = self.options.reserve_bytes.saturating_add(work);
-        match self.medium.free_bytes() {
-            Ok(available) if available < reserve => Err(Fault::DiskFull { available, reserve }),
-            // A place that does not tell its room is not thereby full.
-            Ok(_) | Err(_) => Ok(()),
+    fn check_room(&self, work: u64) -> Result<(), Fault> {
+        let (available, reserve) = (self.available(), self.options.reserve_bytes + work);
+        if available < reserve {
+            return Err(Fault::DiskFull { available, reserve });
+        }
+        Ok(())
+    }
+
+    /// Makes room for a commit that may write so much: in the log, and on the disk.
+    fn prepare(
+        &self,
+        committing: &mut Committing,
+        database: &Database,
+        work: u64,
+    ) -> Result<(), Fault> {
+        let Committing { log, owed, acknowledged } = &committing;
+        let is_long = log.as_ref().is_some_and(|log| log.bytes() >= self.options.log_bytes);
+        // What is owed need not be so much: where room is short that is found out.
+        if is_long || *owed > 0 && self.check_room(owed + work).is_err() {
+            let (available, number) = (self.available(), acknowledged.number());
+            if available < *owed {
+                // Somebody else has filled the disk. The log has everything until there is room.
+                let reserve = self.options.reserve_bytes + owed;
+                return Err(Fault::DiskFull { available, reserve });
+            }
+            let done = self.checkpoint(committing, database, &[], number);
+            done.map_err(|error| {
+                tracing::error!(%error, "a checkpoint failed: serving reads only");
+                self.poison(committing, error.to_string());
+                Fault::ReadOnly(error.to_string())
+            })?;
+        }
+        self.check_room(committing.owed + work)
+    }
+
+    /// Writes everything to the database, up to the commit `number` of these changes. Durable when
+    /// it returns, if it has changes; else once it is settled, and until then the log has it too.
+    fn checkpoint(
+        &self,
+        committing: &mut Committing,
+        database: &Database,
+        changes: &[Change],
+        number: u64,
+    ) -> Result<(), redb::Error> {
+        let Some(log) = &mut committing.log else { return Ok(()) };
+        let shadow = self.state.read().expect("no holder panics").shadow.clone();
+        let shadow = shadow.expect("there is one while there is a log");
+        // The log's other file has what the checkpoint before made durable.
+        shadow.settle()?;
+        shadow.set_late(changes.is_empty());
+        let done = checkpoint(database, rows(changes), (number, log.salt()), self.options);
+        shadow.set_late(false);
+        done?;
+        log.turn();
+        committing.owed = 0;
+        Ok(())
+    }
+
+    /// Makes a commit durable, and visible.
+    fn write(
+        &self,
+        committing: &mut Committing,
+        database: &Database,
+        changes: &[Change],
+        bytes: u64,
+    ) -> Result<(), redb::Error> {
+        let number = committing.acknowledged.next();
+        match &mut committing.log {
+            Some(log) if bytes < self.options.log_bytes => {
+                log.append(number, changes)?;
+                apply(database, changes)
+            }
+            _ => self.checkpoint(committing, database, changes, number),
         }
     }
 
@@ -169,9 +268,14 @@ impl Redb {
     }
 
     /// Closes the database for good and reads on from the last header known to be on disk.
-    fn poison(&self, cause: String) {
+    fn poison(&self, committing: &mut Committing, cause: String) {
         let mut state = self.state();
+        state.acknowledged = committing.acknowledged.number();
+        committing.log = None;
         if let Some(shadow) = state.shadow.take() {
+            if let Err(error) = shadow.settle() {
+                tracing::error!(%error, "the checkpoint under way failed too");
+            }
             shadow.fuse();
             state.header = shadow.synced_header();
         }
@@ -186,19 +290,23 @@ impl Redb {
 
     /// Opens the file for reading, if it can be read now.
     fn read_on(&self, state: &mut State) {
-        match open_overlay(&*self.medium, at_start(&state.header), self.options) {
-            Ok(database) => state.database = Some(Arc::new(database)),
-            Err(error) => tracing::error!(%error, "the data directory cannot even be read"),
+        let upto = Some(state.acknowledged);
+        match opening::open_for_reading(&*self.medium, &state.header, upto, self.options) {
+            Ok(opened) => state.database = Some(Arc::new(opened.database)),
+            Err(failure) => {
+                let error = failure.into_fault(&self.file);
+                tracing::error!(%error, "the data directory cannot even be read");
+            }
         }
     }
 
     /// Reads on after a view has seen redb fail: a failed read stops redb as a failed write does.
     fn reopen_if_failed(&self) {
-        let _committing = self.committing();
+        let mut committing = self.committing();
         let failed = Arc::clone(&self.state.read().expect("no holder panics").failed);
         if failed.load(Ordering::SeqCst) {
             tracing::error!("a read failed: serving reads only");
-            self.poison("a read failed".to_owned());
+            self.poison(&mut committing, "a read failed".to_owned());
         }
     }
 }
@@ -235,7 +343,7 @@ impl Engine for Redb {
 
     fn commit_if(&self, conditions: &[Condition], changes: &[Change]) -> Result<Outcome, Fault> {
         assert_well_formed(conditions, changes, self.capabilities());
-        let mut acknowledged = self.committing();
+        let mut committing = self.committing();
         let database = {
             let state = self.state.read().expect("no holder panics");
             match (&state.refusal, &state.database) {
@@ -243,22 +351,27 @@ impl Engine for Redb {
                 (None, database) => database.clone().expect("writable while nothing is refused"),
             }
         };
-        self.check_room(changes)?;
+        let bytes =
+            changes.iter().map(|(_, key, row)| key.len() + row.as_ref().map_or(0, Vec::len));
+        let bytes = bytes.sum::<usize>() as u64;
+        let work = changes.len() as u64 * BYTES_PER_CHANGE + 3 * bytes;
+        self.prepare(&mut committing, &database, work)?;
         if let Some(place) = self.refused(&database, conditions)? {
             return Ok(Outcome::Refused(place));
         }
-        let applied = apply(&database, changes, acknowledged.next(), self.options);
+        let written = self.write(&mut committing, &database, changes, bytes);
         drop(database);
-        match applied {
+        match written {
             Ok(()) => {
-                acknowledged.advance(|note| self.medium.set_note(note));
+                committing.owed += work;
+                committing.acknowledged.advance(|note| self.medium.set_note(note));
                 let before = self.state().view.take();
                 drop(before);
                 Ok(Outcome::Committed)
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed: serving reads only");
-                self.poison(error.to_string());
+                self.poison(&mut committing, error.to_string());
                 Err(Fault::Write(error.to_string()))
             }
         }
@@ -266,7 +379,7 @@ impl Engine for Redb {
 
     fn health(&self) -> Result<(), Fault> {
         let refusal = self.state.read().expect("no holder panics").refusal.clone();
-        refusal.map_or_else(|| self.check_room(&[]), |why| Err(Fault::ReadOnly(why)))
+        refusal.map_or_else(|| self.check_room(0), |why| Err(Fault::ReadOnly(why)))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -274,153 +387,25 @@ impl Engine for Redb {
     }
 }
 
-impl fmt::Debug for Redb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redb").field("medium", &self.medium).finish_non_exhaustive()
-    }
-}
-
-fn table_of(space: Space) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-    TableDefinition::new(match space {
-        Space::Items => "items",
-        Space::Changelog => "changelog",
-        Space::Meta => "meta",
-    })
-}
-
-/// The number of the newest commit.
-const COMMITS: TableDefinition<'static, (), u64> = TableDefinition::new("commits");
-
-fn commits(database: &Database) -> Result<u64, DatabaseError> {
-    let storage = |error: redb::Error| match error {
-        redb::Error::Corrupted(why) => StorageError::Corrupted(why),
-        redb::Error::Io(error) => StorageError::Io(error),
-        other => StorageError::Corrupted(other.to_string()),
-    };
-    let transaction = database.begin_read().map_err(|error| storage(error.into()))?;
-    let table = match transaction.open_table(COMMITS) {
-        Ok(table) => table,
-        // Nothing was committed yet, or by a version that did not count.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(0),
-        Err(error) => return Err(storage(error.into()).into()),
-    };
-    let count = table.get(())?;
-    Ok(count.map_or(0, |count| count.value()))
-}
-
-/// Applies a commit as the one of `number`.
-fn apply(
-    database: &Database,
-    changes: &[Change],
-    number: u64,
-    options: Options,
-) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    transaction.set_quick_repair(options.quick_repair);
-    for changes in changes.chunk_by(|a, b| a.0 == b.0) {
-        let mut rows = transaction.open_table(table_of(changes[0].0))?;
-        for (_, key, value) in changes {
-            match value {
-                Some(value) => drop(rows.insert(key.as_slice(), value.as_slice())?),
-                None => drop(rows.remove(key.as_slice())?),
+impl Drop for Redb {
+    /// A directory that was closed in order needs no log.
+    fn drop(&mut self) {
+        let mut committing = self.committing();
+        let database = match &*self.state() {
+            State { refusal: None, database: Some(database), .. } => Arc::clone(database),
+            _ => return,
+        };
+        if committing.log.as_ref().is_some_and(|log| log.bytes() > 0) {
+            let number = committing.acknowledged.number();
+            if let Err(error) = self.checkpoint(&mut committing, &database, &[], number) {
+                tracing::warn!(%error, "no checkpoint at the end: the next start reads the log");
             }
         }
     }
-    transaction.open_table(COMMITS)?.insert((), number)?;
-    transaction.commit()?;
-    Ok(())
 }
 
-/// The file's first bytes, where they are known.
-type Header = Option<Box<[u8; medium::HEADER_BYTES]>>;
-
-fn at_start(header: &Header) -> Option<(u64, &[u8])> {
-    header.as_ref().map(|header| (0, &header[..]))
-}
-
-fn open_writable(medium: &dyn Medium, options: Options) -> Result<State, (DatabaseError, Header)> {
-    let backend = medium.open().map_err(|error| (error.into(), None))?;
-    forget_unfinished(medium, &*backend).map_err(|error| (error.into(), None))?;
-    let (seam, shadow) = Seam::new(backend).map_err(|error| (error.into(), None))?;
-    match builder(options).create_with_backend(seam) {
-        Ok(database) => {
-            let (database, shadow) = (Some(Arc::new(database)), Some(shadow));
-            Ok(State { database, shadow, ..State::default() })
-        }
-        Err(error) => Err((error, shadow.synced_header())),
-    }
-}
-
-/// redb writes a file's first bytes last: without them it was never finished, and where nothing was
-/// acknowledged either it is begun anew.
-fn forget_unfinished(medium: &dyn Medium, file: &dyn StorageBackend) -> io::Result<()> {
-    let mut magic = [0; 9];
-    let len = file.len()?;
-    if len >= magic.len() as u64 {
-        file.read(0, &mut magic)?;
-    }
-    if len > 0 && magic == [0; 9] && medium.note()?.is_none() {
-        file.set_len(0)?;
-    }
-    Ok(())
-}
-
-/// Opens the file without ever writing it, with other bytes at a place if they are given.
-fn open_overlay(
-    medium: &dyn Medium,
-    instead: Option<(u64, &[u8])>,
-    options: Options,
-) -> Result<Database, DatabaseError> {
-    let base = medium.open_read_only()?;
-    if base.len()? == 0 {
-        // An overlay would take it for a new database and serve nothing as if it were all.
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the file is empty").into());
-    }
-    let overlay = Overlay::new(base)?;
-    if let Some((offset, bytes)) = instead {
-        overlay.write(offset, bytes)?;
-    }
-    builder(options).create_with_backend(overlay)
-}
-
-fn builder(options: Options) -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(options.cache_bytes);
-    builder.set_repair_callback(|session| {
-        tracing::info!(progress = session.progress(), "repairing after a crash");
-    });
-    builder
-}
-
-/// What a failed read of the file means.
-fn read_fault(file: &str, error: &StorageError) -> Fault {
-    match error {
-        StorageError::Corrupted(why) => Fault::Damaged { file: file.to_owned(), why: why.clone() },
-        other => Fault::Read(format!("{file}: {other}")),
-    }
-}
-
-fn open_fault(file: &str, error: DatabaseError) -> Fault {
-    match error {
-        DatabaseError::Storage(StorageError::Corrupted(why)) => damaged(file, &why),
-        other => Fault::Read(format!("{file}: {other}")),
-    }
-}
-
-/// A file that is not believed.
-fn damaged(file: &str, why: &str) -> Fault {
-    Fault::Damaged { file: file.to_owned(), why: format!("{why}; {REMEDY}") }
-}
-
-/// Whether an error is one of a disk that can be read but not written.
-fn takes_no_writes(error: &DatabaseError) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    match error {
-        DatabaseError::Storage(StorageError::Io(error)) => matches!(
-            error.kind(),
-            ReadOnlyFilesystem | StorageFull | QuotaExceeded | PermissionDenied
-        ),
-        _ => false,
+impl fmt::Debug for Redb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redb").field("medium", &self.medium).finish_non_exhaustive()
     }
 }

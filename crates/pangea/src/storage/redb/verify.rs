@@ -15,8 +15,10 @@ use std::sync::Arc;
 use pangea_codec::disk::{self, RowError};
 use redb::{Database, DatabaseError, ReadableTableMetadata as _, StorageError};
 
+use super::commits::table_of;
+use super::opening::{damaged, open_overlay};
 use super::view::RedbView;
-use super::{Medium, Options, damaged, open_overlay, table_of};
+use super::{Medium, Options};
 use crate::guard;
 use crate::storage::{Fault, Place, Space, View};
 

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use redb::{ReadOnlyTable, ReadTransaction, StorageError, TableError};
 
-use super::{read_fault, table_of};
+use super::commits::table_of;
+use super::opening::read_fault;
 use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;

@@ -1,0 +1,104 @@
+//! What is in the database, and the two kinds of commit: in memory, and to the file.
+
+use redb::{
+    Database, Durability, ReadableDatabase as _, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
+
+use super::Options;
+use crate::storage::{Change, Space};
+
+/// Where the rows of a space are.
+pub(super) fn table_of(space: Space) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(match space {
+        Space::Items => "items",
+        Space::Changelog => "changelog",
+        Space::Meta => "meta",
+    })
+}
+
+/// The number of the newest commit that redb has durably.
+const COMMITS: TableDefinition<'static, (), u64> = TableDefinition::new("commits");
+/// The salt of the records in the log.
+const SALT: TableDefinition<'static, (), u64> = TableDefinition::new("salt");
+
+/// What redb says of the commits that it has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
+    /// How many it has.
+    pub(super) commits: u64,
+    /// `None` in a file of a version that had no log.
+    pub(super) salt: Option<u64>,
+}
+
+impl Marks {
+    pub(super) fn read(database: &Database) -> Result<Self, redb::Error> {
+        let transaction = database.begin_read()?;
+        let mark = |table| match transaction.open_table(table) {
+            Ok(table) => Ok(table.get(())?.map(|mark| mark.value())),
+            // Nothing was committed yet, or by a version that did not count.
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(redb::Error::from(error)),
+        };
+        Ok(Self { commits: mark(COMMITS)?.unwrap_or(0), salt: mark(SALT)? })
+    }
+}
+
+/// A row that is put, or removed if it has no value.
+pub(super) type Row<'r> = (Space, &'r [u8], Option<&'r [u8]>);
+
+pub(super) fn rows(changes: &[Change]) -> impl Iterator<Item = Row<'_>> {
+    changes.iter().map(|(space, key, row)| (*space, &key[..], row.as_deref()))
+}
+
+type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+/// Puts and removes rows in a transaction.
+fn change<'r>(
+    transaction: &WriteTransaction,
+    changes: impl Iterator<Item = Row<'r>>,
+) -> Result<(), redb::Error> {
+    // They are sorted by space, if not all of them in one commit.
+    let mut open: Option<(Space, Rows<'_>)> = None;
+    for (space, key, value) in changes {
+        let rows = match &mut open {
+            Some((of, rows)) if *of == space => rows,
+            other => {
+                // No table can be opened while it is.
+                *other = None;
+                &mut other.insert((space, transaction.open_table(table_of(space))?)).1
+            }
+        };
+        match value {
+            Some(value) => drop(rows.insert(key, value)?),
+            None => drop(rows.remove(key)?),
+        }
+    }
+    Ok(())
+}
+
+/// Makes changes visible, in memory alone.
+pub(super) fn apply(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::None)?;
+    change(&transaction, rows(changes))?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes `changes` durable, and all that came before them: now the database has all `commits`.
+pub(super) fn checkpoint<'r>(
+    database: &Database,
+    changes: impl Iterator<Item = Row<'r>>,
+    (commits, salt): (u64, u64),
+    options: Options,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_quick_repair(options.quick_repair);
+    change(&transaction, changes)?;
+    transaction.open_table(COMMITS)?.insert((), commits)?;
+    transaction.open_table(SALT)?.insert((), salt)?;
+    transaction.commit()?;
+    Ok(())
+}

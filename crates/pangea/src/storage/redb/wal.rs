@@ -1,0 +1,165 @@
+//! The write-ahead log in front of redb's file: what makes a commit durable.
+//!
+//! redb is a copy-on-write tree: a durable commit of one row writes its leaf and every branch above
+//! it, wherever there is room, for each of the three spaces. So the rows of a commit go to a log,
+//! in a row, which is synced; and redb applies them without a sync or a write, in the memory that
+//! its readers see. Now and then redb writes all of that at once: a *checkpoint*. A page that fifty
+//! commits changed is written once.
+//!
+//! There are two log files. After a checkpoint is written, commits go to the start of the other
+//! file, while the checkpoint is synced ([`super::medium`]); the next one begins when it is. So
+//! what the other file had has been synced long ago, and nothing that a crash may still need is
+//! overwritten.
+//!
+//! What the log has beyond the last checkpoint is applied again when the database is opened. A
+//! commit names rows by their keys and has their whole values, so applying one twice does no harm.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+
+use pangea_codec::disk::wal::{ALIGN, Builder, HEADER_BYTES, Record};
+use redb::StorageBackend;
+
+use super::Medium;
+use crate::storage::directory::REMEDY;
+use crate::storage::{Change, Fault};
+
+/// How many files a log has.
+pub(super) const FILES: usize = 2;
+
+/// A log that is appended to.
+#[derive(Debug)]
+pub(super) struct Wal {
+    files: [Box<dyn StorageBackend>; FILES],
+    salt: u64,
+    record: Builder,
+    /// Which file the next record is written to, and where.
+    current: usize,
+    position: u64,
+}
+
+impl Wal {
+    /// The log beside a database that has everything; the first record overwrites what is there.
+    ///
+    /// # Errors
+    /// It cannot be opened for writing.
+    pub(super) fn open(medium: &dyn Medium, salt: u64) -> io::Result<Self> {
+        let files = [medium.open_log(0)?, medium.open_log(1)?];
+        Ok(Self { files, salt, record: Builder::default(), current: 0, position: 0 })
+    }
+
+    /// Makes a commit durable.
+    ///
+    /// # Errors
+    /// What the log has now is unknown; it must not be appended to any more.
+    pub(super) fn append(&mut self, number: u64, changes: &[Change]) -> io::Result<()> {
+        self.record.clear();
+        for (space, key, value) in changes {
+            self.record.push(*space as u8, key, value.as_deref());
+        }
+        let bytes = self.record.finish(self.salt, number);
+        let file = &self.files[self.current];
+        file.write(self.position, bytes)?;
+        self.position += bytes.len() as u64;
+        file.sync_data()
+    }
+
+    /// See [`Pending::read`].
+    pub(super) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Bytes written since the last checkpoint.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on in the other file: there is a checkpoint, and the one before is durable.
+    pub(super) const fn turn(&mut self) {
+        (self.current, self.position) = ((self.current + 1) % FILES, 0);
+    }
+}
+
+/// A salt for a new log.
+pub(super) fn draw_salt(medium: &dyn Medium) -> u64 {
+    RandomState::new().hash_one(medium.name())
+}
+
+/// What a log has beyond what the database has.
+#[derive(Debug)]
+pub(super) struct Pending {
+    files: [Vec<u8>; FILES],
+    salt: u64,
+    /// Where the records begin, in the order of their numbers: in which file, and its byte.
+    places: Vec<(usize, usize)>,
+    /// The number of the newest commit, in the log or in the database.
+    pub(super) reached: u64,
+}
+
+impl Pending {
+    /// Reads what the log has beyond the commit that the database was `found` at. A database
+    /// without a salt never had a log.
+    ///
+    /// A commit that has not reached the log whole was never acknowledged, so a log may end
+    /// anywhere in a record. A record that is missing *before* another has been damaged, because
+    /// the other was written when it was durable.
+    ///
+    /// # Errors
+    /// [`Fault::Read`]; [`Fault::Damaged`] if something durable is missing.
+    pub(super) fn read(medium: &dyn Medium, salt: Option<u64>, found: u64) -> Result<Self, Fault> {
+        let none = [const { Vec::new() }; FILES];
+        let mut pending = Self { files: none, salt: 0, places: Vec::new(), reached: found };
+        let Some(salt) = salt else { return Ok(pending) };
+        pending.salt = salt;
+        let mut records = Vec::new();
+        for which in 0..FILES {
+            let bytes = read(medium, which).map_err(|error| {
+                Fault::Read(format!("the write-ahead log beside {}: {error}", medium.name()))
+            })?;
+            let mut at = 0;
+            while at + HEADER_BYTES <= bytes.len() {
+                let record = Record::parse(&bytes[at..], salt);
+                if let Some(record) = record.filter(|record| record.number > found) {
+                    records.push((record.number, (which, at)));
+                }
+                at += record.map_or(ALIGN, |record| record.bytes());
+            }
+            pending.files[which] = bytes;
+        }
+        records.sort_unstable();
+        for (number, place) in records {
+            if number != pending.reached + 1 {
+                let (lost, file) = (pending.reached + 1, medium.name());
+                let why = format!(
+                    "the write-ahead log beside it has commit {number} and lacks commit {lost}, \
+                     which was durable before; {REMEDY}"
+                );
+                return Err(Fault::Damaged { file, why });
+            }
+            pending.places.push(place);
+            pending.reached = number;
+        }
+        Ok(pending)
+    }
+
+    /// Whether the database has everything.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The commits that the database lacks, in order.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.places.iter().map(|&(which, at)| {
+            Record::parse(&self.files[which][at..], self.salt).expect("parsed before")
+        })
+    }
+}
+
+fn read(medium: &dyn Medium, which: usize) -> io::Result<Vec<u8>> {
+    let Some(log) = medium.read_log(which)? else { return Ok(Vec::new()) };
+    let mut bytes = vec![0; usize::try_from(log.len()?).map_err(io::Error::other)?];
+    if !bytes.is_empty() {
+        log.read(0, &mut bytes)?;
+    }
+    Ok(bytes)
+}
