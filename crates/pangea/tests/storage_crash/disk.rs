@@ -12,6 +12,10 @@ use pangea::storage::redb::{Medium, Options, Redb};
 use redb::StorageBackend;
 
 const SECTOR_BYTES: usize = 512;
+/// Of the log before a checkpoint: one every few commits.
+const LOG_BYTES: u64 = 12 << 10;
+/// Of a commit that goes into the database at once: some do.
+pub(crate) const LONG_BYTES: u64 = 8 << 10;
 
 /// Which of the files: the database, or one of the two of its write-ahead log.
 type Which = usize;
@@ -228,10 +232,14 @@ impl<const QUICK: bool> FailingDisk for Disk<QUICK> {
     }
 
     fn open(&self) -> Result<Redb, Fault> {
-        // A checkpoint every few commits, and commits that are too long for the log.
-        let (cache_bytes, quick_repair, log_bytes) = (1 << 20, QUICK, 12 << 10);
-        let (sync_in_background, rest) = (false, Options::default());
-        let options = Options { cache_bytes, quick_repair, log_bytes, sync_in_background, ..rest };
+        let options = Options {
+            cache_bytes: 1 << 20,
+            quick_repair: QUICK,
+            log_bytes: LOG_BYTES,
+            long_bytes: LONG_BYTES,
+            sync_in_background: false,
+            ..Options::default()
+        };
         Redb::open(Arc::new(self.clone()), options)
     }
 

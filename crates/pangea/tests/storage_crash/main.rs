@@ -16,9 +16,9 @@ use pangea::storage::conformance::{
 };
 use pangea::storage::memory::Memory;
 use pangea::storage::redb::{self, Redb};
-use pangea::storage::{Engine, Fault};
+use pangea::storage::{Change, Engine, Fault};
 
-use disk::{Disk, Image};
+use disk::{Disk, Image, LONG_BYTES};
 
 /// How many times as much is tried as in the default build.
 fn seeds() -> u64 {
@@ -104,10 +104,17 @@ fn redb_survives_every_failed_call() {
     }
 }
 
+fn bytes_of(changes: &[Change]) -> u64 {
+    let row = |(_, key, row): &Change| key.len() + row.as_ref().map_or(0, Vec::len);
+    changes.iter().map(row).sum::<usize>() as u64
+}
+
 #[test]
 fn redb_survives_a_power_cut_at_every_call() {
     for seed in 0..seeds() {
         let script = Script::new(seed, 16);
+        let long = script.commits.iter().filter(|changes| bytes_of(changes) > LONG_BYTES);
+        assert!(long.count() > 0, "some commits go around the log");
         let cuts = cut_power::<Disk<false>>(&script, 3);
         say("redb", &cuts);
         // Both outcomes of a commit in flight were met.
