@@ -192,6 +192,9 @@ impl Node {
                 self.merge_row(now, &mut txn, row, effects);
             }
         }
+        if reached.is_some() {
+            self.note_life(&mut txn, origin);
+        }
         if blocked {
             self.wait_for_catalog(from, effects);
             self.places.reach(origin, reached.unwrap_or_default(), end);
@@ -281,6 +284,18 @@ impl Node {
                 let request = Request::Copy { table: TableId::CATALOG, after };
                 effects.push(Effect::Send { to: from, request });
             }
+        }
+    }
+
+    /// Rows of a life are here, and nothing of it without gaps yet: peers that are told of the life
+    /// ask for them. Its region may be given up, or have lost its log, before it says more.
+    pub(super) fn note_life<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, origin: Origin) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::UnsettledUntold) {
+            return;
+        }
+        if origin != self.me && self.places.know(origin) {
+            txn.batch.applied.entry(origin).or_default();
         }
     }
 
