@@ -49,6 +49,11 @@ fn fitting(bug: Bug) -> Options {
         | Bug::JoiningUnasked
         | Bug::LostLogPassesOn
         | Bug::EmptyingIndexReady
+        | Bug::LeavingUntoldOfConflicts
+        | Bug::SpokenForgotten
+        | Bug::EarlierLivesUnheard
+        | Bug::UnsettledUntold
+        | Bug::BereftDropped
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
@@ -190,6 +195,32 @@ fn what_only_a_joining_region_has_is_found() {
 #[test]
 fn what_a_region_that_lost_its_log_passes_on_is_found() {
     check_from(19_491, Bug::LostLogPassesOn, 10, &[Invariant::Applied]);
+}
+
+#[test]
+fn conflicts_that_a_leaving_replica_is_not_told_of_are_found() {
+    check_from(13_780, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
+    check_from(18_179, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
+}
+
+#[test]
+fn a_life_that_was_spoken_in_and_is_taken_again_is_found() {
+    check_from(16_570, Bug::SpokenForgotten, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_past_that_counts_as_unheard_because_others_live_anew_is_found() {
+    check_from(15_911, Bug::EarlierLivesUnheard, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn rows_with_gaps_of_which_nobody_is_told_are_found() {
+    check_from(17_190, Bug::UnsettledUntold, 1, &[Invariant::Convergence]);
+}
+
+#[test]
+fn what_only_one_that_comes_back_had_of_another_is_found() {
+    check_from(15_800, Bug::BereftDropped, 1, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -402,6 +433,11 @@ const SURVEYED: &[Bug] = &[
     Bug::LostLogPassesOn,
     Bug::ServedWhenOver,
     Bug::EmptyingIndexReady,
+    Bug::LeavingUntoldOfConflicts,
+    Bug::SpokenForgotten,
+    Bug::EarlierLivesUnheard,
+    Bug::UnsettledUntold,
+    Bug::BereftDropped,
     Bug::JournalNotOnApply,
     Bug::ExposedEarly,
     Bug::NeedsIgnored,
