@@ -193,11 +193,6 @@ fn what_only_a_joining_region_has_is_found() {
 }
 
 #[test]
-fn what_a_region_that_lost_its_log_passes_on_is_found() {
-    check_from(19_491, Bug::LostLogPassesOn, 10, &[Invariant::Applied]);
-}
-
-#[test]
 fn conflicts_that_a_leaving_replica_is_not_told_of_are_found() {
     check_from(13_780, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
     check_from(18_179, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
