@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 
 use pangea_core::crdt;
 use pangea_core::node::Bug;
-use pangea_sim::{Focus, Invariant, Options, Report, run, run_many, shrink};
+use pangea_sim::{
+    Focus, Invariant, Knob, Options, Report, Trim, parse_spans, run, run_many, shrink,
+};
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
 fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
@@ -83,6 +85,22 @@ fn check_from(first: u64, bug: Bug, seeds: u64, by: &[Invariant]) {
         let sound = run(seed, &fitting(bug));
         assert_eq!(sound.violation, None, "seed {seed} breaks without the bug");
     }
+}
+
+/// The same of one schedule that is left without these spans of operations and faults, and knobs:
+/// what no seed shows whole.
+fn check_trimmed(seed: u64, left_out: [&str; 3], bug: Bug, by: &[Invariant]) {
+    let [operations, faults, without] = left_out;
+    let spans = |text| parse_spans(text).expect("spans of numbers");
+    let (operations, faults) = (spans(operations), spans(faults));
+    let named = |word| Knob::ALL.iter().find(|(known, _)| *known == word).map(|(_, knob)| *knob);
+    let without = without.split(' ').map(|word| named(word).expect("a knob")).collect();
+    let trim = Trim { operations, faults, without };
+    let sound = run(seed, &Options { trim: trim.clone(), ..fitting(bug) });
+    assert_eq!(sound.violation, None, "seed {seed} breaks without the bug");
+    let broken = run(seed, &Options { bug: Some(bug), trim, ..fitting(bug) });
+    let violation = broken.violation.as_ref().unwrap_or_else(|| panic!("{bug:?} is not found"));
+    assert!(by.contains(&violation.invariant), "{bug:?} is found otherwise\n{broken}");
 }
 
 #[test]
@@ -190,6 +208,14 @@ fn cold_rows_that_were_passed_while_their_table_was_not_held_are_found() {
 #[test]
 fn what_only_a_joining_region_has_is_found() {
     check_from(12_861, Bug::JoiningUnasked, 10, &[Invariant::Convergence]);
+}
+
+#[test]
+fn what_a_region_that_lost_its_log_passes_on_is_found() {
+    let without = "loss duplication reordering late bandwidth jitter skew sync bulk collection \
+                   sessions wide repairs rot";
+    let left_out = ["0-3,6-18", "0-22,32-33,36-37,39-44", without];
+    check_trimmed(19_494, left_out, Bug::LostLogPassesOn, &[Invariant::Applied]);
 }
 
 #[test]
