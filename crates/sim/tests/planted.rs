@@ -51,6 +51,7 @@ fn fitting(bug: Bug) -> Options {
         | Bug::JoiningUnasked
         | Bug::LostLogPassesOn
         | Bug::EmptyingIndexReady
+        | Bug::OverTakesRows
         | Bug::LeavingUntoldOfConflicts
         | Bug::SpokenForgotten
         | Bug::EarlierLivesUnheard
@@ -216,6 +217,12 @@ fn what_a_region_that_lost_its_log_passes_on_is_found() {
                    sessions wide repairs rot";
     let left_out = ["0-3,6-18", "0-22,32-33,36-37,39-44", without];
     check_trimmed(19_494, left_out, Bug::LostLogPassesOn, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_life_that_is_over_and_takes_rows_in_is_found() {
+    let without = "loss late skew bulk bursts sessions wide repairs rot";
+    check_trimmed(2_437, ["", "", without], Bug::OverTakesRows, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -454,6 +461,7 @@ const SURVEYED: &[Bug] = &[
     Bug::LostLogPassesOn,
     Bug::ServedWhenOver,
     Bug::EmptyingIndexReady,
+    Bug::OverTakesRows,
     Bug::LeavingUntoldOfConflicts,
     Bug::SpokenForgotten,
     Bug::EarlierLivesUnheard,

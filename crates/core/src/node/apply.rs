@@ -397,7 +397,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let Row { key, version } = row;
-        if self.is_mute() && key.table != TableId::CATALOG {
+        if (self.is_mute() || self.is_over()) && key.table != TableId::CATALOG {
             return;
         }
         // A table that this region does not know to hold is copied whole once it does.
@@ -467,6 +467,18 @@ impl Node {
             return false;
         }
         self.lost.is_some()
+    }
+
+    /// Whether this region's life is over: it hears when it is taken back, and nothing else. Nobody
+    /// waits for it any more, so that peers have shortened what their rows have seen of its own: it
+    /// would take them for concurrent, and its next life would tell so. All that it would take in
+    /// goes when that begins.
+    fn is_over(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::OverTakesRows) {
+            return false;
+        }
+        self.is_out()
     }
 
     /// Whether this region keeps the row.

@@ -19,6 +19,8 @@ pub enum Bug {
     UnclaimedWaitsForEver,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
+    /// A region whose life is over merges what peers send before its next life begins.
+    OverTakesRows,
     /// A region whose life is over passes on rows before its next life begins.
     OverPassesOn,
     /// A region takes what the old life of an evicted one goes on to send.
