@@ -500,17 +500,17 @@ impl Catalog {
     /// Whether a row is to be sent to region `to`: filtered at the source.
     ///
     /// A replica that is leaving is served until it is gone: its region may not have heard, and
-    /// what it acknowledges, writes, or passes on, shall rest on rows that it was given.
+    /// what it acknowledges, writes, or passes on, shall rest on rows that it was given. That goes
+    /// for the table's conflicts as well: where all others are given up it holds the table again,
+    /// and no feed comes back to what it had withheld.
     #[must_use]
     pub fn is_sent(&self, to: RegionSlot, table: TableId, key: &PrimaryKey, place: Place) -> bool {
         let leaving = |entry: &TableEntry| {
-            let placement = &entry.settings.placement;
             let mut former = entry.former.iter().filter(|former| former.slot == to);
-            !entry.deleted
-                && former.any(|former| self.is_leaving(table, former))
-                && placement.allows(&self.directory, place, to)
+            !entry.deleted && former.any(|former| self.is_leaving(entry.id, former))
         };
-        self.may_receive(to, table, key, place) || self.get(table).is_some_and(leaving)
+        let sent = |entry: &TableEntry| entry.is_held_by(to) || leaving(entry);
+        self.is_row_of(to, (table, key, place), sent)
     }
 
     /// Whether what `origin` wrote of the table comes from where it was written: from a holder, in

@@ -192,6 +192,9 @@ impl Node {
                 self.merge_row(now, &mut txn, row, effects);
             }
         }
+        if reached.is_some() {
+            self.note_life(&mut txn, origin);
+        }
         if blocked {
             self.wait_for_catalog(from, effects);
             self.places.reach(origin, reached.unwrap_or_default(), end);
@@ -281,6 +284,18 @@ impl Node {
                 let request = Request::Copy { table: TableId::CATALOG, after };
                 effects.push(Effect::Send { to: from, request });
             }
+        }
+    }
+
+    /// Rows of a life are here, and nothing of it without gaps yet: peers that are told of the life
+    /// ask for them. Its region may be given up, or have lost its log, before it says more.
+    pub(super) fn note_life<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, origin: Origin) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::UnsettledUntold) {
+            return;
+        }
+        if origin != self.me && self.places.know(origin) {
+            txn.batch.applied.entry(origin).or_default();
         }
     }
 
@@ -382,7 +397,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let Row { key, version } = row;
-        if self.is_mute() && key.table != TableId::CATALOG {
+        if (self.is_mute() || self.is_over()) && key.table != TableId::CATALOG {
             return;
         }
         // A table that this region does not know to hold is copied whole once it does.
@@ -452,6 +467,18 @@ impl Node {
             return false;
         }
         self.lost.is_some()
+    }
+
+    /// Whether this region's life is over: it hears when it is taken back, and nothing else. Nobody
+    /// waits for it any more, so that peers have shortened what their rows have seen of its own: it
+    /// would take them for concurrent, and its next life would tell so. All that it would take in
+    /// goes when that begins.
+    fn is_over(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::OverTakesRows) {
+            return false;
+        }
+        self.is_out()
     }
 
     /// Whether this region keeps the row.

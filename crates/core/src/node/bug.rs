@@ -7,6 +7,10 @@ pub enum Bug {
     RelayAcknowledges,
     /// What an earlier life of a region has passed on counts for the one that came after.
     RelayOutlivesLife,
+    /// Of an answer about what a peer has behind its own place, only the first frame is taken.
+    AnswerCutShort,
+    /// What was collected of a life that is over is forgotten, and not that it was all.
+    AnswerPresumed,
     /// Relayed rows count as applied whatever the relaying region lacks.
     RelayTrusted,
     /// Tombstones are dropped before the regions have levelled what they have of one that is gone.
@@ -15,12 +19,24 @@ pub enum Bug {
     UnclaimedWaitsForEver,
     /// What a region that is gone wrote is not levelled among those that stay.
     LevellingForgotten,
+    /// A region whose life is over merges what peers send before its next life begins.
+    OverTakesRows,
     /// A region whose life is over passes on rows before its next life begins.
     OverPassesOn,
     /// A region takes what the old life of an evicted one goes on to send.
     FenceForgotten,
     /// A region that comes back takes a life that it had before.
     LifeReused,
+    /// A life that a region spoke in, and of which nothing was applied, is not noted as over.
+    SpokenForgotten,
+    /// What a region that comes back alone had of another's life that is over goes with its rows.
+    BereftDropped,
+    /// What a region wrote before its last life counts as unheard where nobody had it then.
+    EarlierLivesUnheard,
+    /// A life of which there are rows, and nothing without gaps, is not told of.
+    UnsettledUntold,
+    /// The conflicts of a table are withheld from a replica that is leaving it.
+    LeavingUntoldOfConflicts,
     /// A voter forgets what it has promised.
     VotesTwice,
     /// Clients are answered before their write is durable.

@@ -321,6 +321,7 @@ impl Node {
         for row in frame.rows {
             if !self.is_beyond_cut(from, row.version.stamp) {
                 self.note_ahead(&row);
+                self.note_life(&mut txn, row.version.stamp.origin);
                 self.merge_row(now, &mut txn, row, effects);
             }
         }

@@ -236,7 +236,11 @@ impl Node {
             return self.known_lives(slot).first().copied();
         }
         let known = self.known_lives(slot);
-        let last = known.iter().copied().max().unwrap_or_default();
+        // Of which none is known here, not the one that regions are likely to begin with.
+        let any = || u16::try_from(self.last.wall_ms() % u64::from(Origin::LIVES)).unwrap_or(1);
+        #[cfg(feature = "planted-bugs")]
+        let any = || if self.has_bug(super::Bug::SpokenForgotten) { 0 } else { any() };
+        let last = known.iter().copied().max().unwrap_or_else(any);
         let next = (1..Origin::LIVES).map(|step| (last + step) % Origin::LIVES);
         let mut fresh = next.filter(|life| *life > 0 && !known.contains(life));
         fresh.next()
@@ -428,7 +432,12 @@ impl Node {
         }
         let told = self.links.values().flat_map(|link| link.applied.keys());
         let claimed = self.catalog.voices().values().flat_map(|voice| voice.claims.keys());
-        let known = self.places.cuts().keys().chain(told).chain(claimed);
+        // One of which nothing was ever applied, because its clock is far ahead, is known by its
+        // frames alone, and to this process alone: the region must not take it again.
+        let spoken = self.links.values().filter_map(|link| link.speaks.as_ref());
+        #[cfg(feature = "planted-bugs")]
+        let spoken = spoken.filter(|_| !self.has_bug(super::Bug::SpokenForgotten));
+        let known = self.places.cuts().keys().chain(told).chain(claimed).chain(spoken);
         let known = known.chain(self.had.keys()).copied();
         known.filter(|&origin| origin != self.me && !membership.admits(origin)).collect()
     }

@@ -6,7 +6,9 @@
 //! anything is done in it. Then it puts its past in order, in batches that can be done again:
 //!
 //! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
-//!   go: the others may have deleted items meanwhile, and collected the tombstones;
+//!   go: the others may have deleted items meanwhile, and collected the tombstones. So do writes of
+//!   other lives that are over, which it alone had been given: it was given up before the others
+//!   had levelled them;
 //! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
 //!   those that were written after the others had stopped listening are written anew, in the new
 //!   life;
@@ -93,7 +95,9 @@ impl Node {
             let alone = |it: &&Version| !entry.deleted && !self.is_shared(entry, it.origins.place);
             let shared = !private && !stored.versions.iter().all(|it| alone(&it));
             let orphans = stored.versions.iter().filter(|it| {
-                self.is_orphan(entry, it.stamp, it.origins.place) || (shared && alone(it))
+                let (stamp, place) = (it.stamp, it.origins.place);
+                let only_here = || alone(it) || self.is_bereft(entry, stamp, place);
+                self.is_orphan(entry, stamp, place) || (shared && only_here())
             });
             let orphans: Vec<_> = orphans.cloned().collect();
             for orphan in orphans.iter().filter(|_| !entry.deleted) {
@@ -162,7 +166,10 @@ impl Node {
             let table = ledger::table_of(&key.primary).and_then(|table| self.catalog.get(table));
             let greatest = stored.greatest();
             let place = greatest.origins.place;
-            let alone = table.is_some_and(|entry| self.is_orphan(entry, greatest.stamp, place));
+            let alone = table.is_some_and(|entry| {
+                let stamp = greatest.stamp;
+                self.is_orphan(entry, stamp, place) || self.is_bereft(entry, stamp, place)
+            });
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
                 self.put_ledger(now, txn, key, row.clone(), place);
             }
@@ -228,15 +235,46 @@ impl Node {
     }
 
     /// Whether the table's rows are in this region alone: no other shall hold it, or none has heard
-    /// of it.
+    /// of it. Who lives anew has forgotten what it had of a life that was over before, so that what
+    /// regions had says nothing of a table of which others speak.
     fn is_private(&self, entry: &TableEntry) -> bool {
         let me = self.config.slot;
         let made = entry.id.0;
         let heard = self.catalog.voices().values().filter_map(|voice| voice.had.get(&made.origin));
         let unheard = made.origin.slot() == me
             && made.origin != self.me
-            && heard.max().is_none_or(|heard| made.hlc > *heard);
+            && heard.max().is_none_or(|heard| made.hlc > *heard)
+            && (!self.is_told_of(entry) || self.planted_deaf_past());
         !entry.deleted && (unheard || entry.holders().all(|slot| slot == me))
+    }
+
+    /// Whether another region says in its present life what becomes of the table there.
+    fn is_told_of(&self, entry: &TableEntry) -> bool {
+        let mut others = self.catalog.membership().regions.keys();
+        others.any(|&it| it != self.config.slot && self.catalog.status(entry.id, it).is_some())
+    }
+
+    /// Whether a version of another region's life that is over is here alone: no other holder had
+    /// it when it heard so, and none that is whole has as new a row of that life since.
+    fn is_bereft(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::BereftDropped) {
+            return false;
+        }
+        let (me, voices) = (self.config.slot, self.catalog.voices());
+        if stamp.origin.slot() == me || self.catalog.membership().admits(stamp.origin) {
+            return false;
+        }
+        let has = |slot: RegionSlot| {
+            let Some(voice) = voices.get(&slot) else { return false };
+            let held = voice.held.get(&stamp.origin).is_some_and(|it| it.contains(&entry.id));
+            let had = voice.had.get(&stamp.origin).filter(|_| held).copied();
+            let whole = self.catalog.is_whole(entry, slot);
+            let claim = voice.claims.get(&stamp.origin).filter(|_| whole).map(|it| it.newest);
+            had.max(claim).is_some_and(|known| known >= stamp.hlc)
+        };
+        let mut others = self.others_with(entry, place).peekable();
+        !entry.deleted && others.peek().is_some() && !others.any(has)
     }
 
     /// Whether a version is one of this region's earlier lives that no other holder had when it
@@ -244,6 +282,15 @@ impl Node {
     fn is_orphan(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
         let me = self.config.slot;
         if stamp.origin.slot() != me || stamp.origin == self.me {
+            return false;
+        }
+        // Of a life before the last one everything had gone when that began, and what is here was
+        // given back by those who had it.
+        let mut holders = self.others_with(entry, place);
+        if self.had.contains_key(&stamp.origin)
+            && holders.any(|slot| self.catalog.is_whole(entry, slot))
+            && !self.planted_deaf_past()
+        {
             return false;
         }
         let voices = self.catalog.voices();
@@ -260,6 +307,17 @@ impl Node {
             None => voices.keys().filter_map(|&slot| had(slot)).max(),
         };
         stamp.hlc > known.unwrap_or(Hlc::ZERO)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_deaf_past(&self) -> bool {
+        self.has_bug(super::Bug::EarlierLivesUnheard)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_deaf_past(&self) -> bool {
+        false
     }
 
     /// The other holders of the table that may have what lies at `place`.

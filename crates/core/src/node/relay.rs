@@ -37,6 +37,8 @@ pub(super) struct Relay {
     revision: Option<u32>,
     /// The request that is being answered.
     ask: u32,
+    /// How far its answer has come, without gaps.
+    answered: Hlc,
     /// It was asked for on the link that is open.
     asked: bool,
     /// Not asked for again before this, monotonic microseconds.
@@ -71,18 +73,27 @@ impl Node {
             }
             let Some(peer) = self.best_relay(origin) else { continue };
             self.asks = self.asks.wrapping_add(1);
-            let (ask, place) = (self.asks, self.place_of(origin));
-            let over = !self.catalog.membership().admits(origin);
-            let relay = self.relay(peer, origin);
-            if over {
-                // Rows older than those that were collected may have come to the peer since.
-                relay.collected = place;
+            if !self.catalog.membership().admits(origin) {
+                self.collect_anew(peer, origin);
             }
-            (relay.ask, relay.asked) = (ask, true);
+            let (ask, after) = (self.asks, self.reached(peer, origin));
+            let relay = self.relay(peer, origin);
+            (relay.ask, relay.asked, relay.answered) = (ask, true, after);
             relay.ask_at_us = now.mono_us + RELAY_TIMEOUT_MS * 1000;
-            let request = Request::Relay { origin, after: self.reached(peer, origin), ask };
+            let request = Request::Relay { origin, after, ask };
             effects.push(Effect::Send { to: peer, request });
         }
+    }
+
+    /// Of a life that is over rows older than those that were collected may have come to the peer
+    /// since: all of it is asked for. What was known to be here counts no more until the answer
+    /// has come, which a link that is lost takes with it.
+    fn collect_anew(&mut self, peer: RegionSlot, origin: Origin) {
+        let place = self.place_of(origin);
+        let forgets = !self.planted_presumption();
+        let relay = self.relay(peer, origin);
+        relay.collected = place;
+        relay.revision = relay.revision.filter(|_| !forgets);
     }
 
     /// The origins that this region or a peer has heard of and that are out of reach.
@@ -182,7 +193,7 @@ impl Node {
     ) {
         let (origin, through) = (frame.origin, frame.through);
         let (place, reached) = (self.place_of(origin), self.reached(from, origin));
-        if frame.after > reached {
+        if frame.after > reached.max(self.answered(from, &frame)) {
             self.relay(from, origin).ask_at_us = 0;
             return effects.push(Effect::Trace(Trace::Gap { peer: from }));
         }
@@ -194,6 +205,9 @@ impl Node {
         if early.is_some() {
             self.wait_for_catalog(from, effects);
         }
+        if !frame.rows.is_empty() {
+            self.note_life(&mut txn, origin);
+        }
         for row in frame.rows {
             let stamp = row.version.stamp;
             if place < stamp.hlc && stamp.hlc <= end {
@@ -204,29 +218,31 @@ impl Node {
                 }
             }
         }
-        let over = !self.catalog.membership().admits(origin);
+        // What is not settled may lack rows, of whatever table.
+        let settled = frame.settled || !self.catalog.membership().admits(origin);
         let covered = self.covers_mine(from, origin, &frame.covers);
         let outlives = self.planted_outliving();
         let relay = self.relay(from, origin);
         // What an earlier request is answered late says nothing of what the peer has by now.
         let is_asked = frame.ask == relay.ask;
+        if is_asked {
+            relay.answered = relay.answered.max(end);
+        }
         if is_asked || outlives {
             relay.needs = frame.needs.into_iter().collect();
         }
-        if is_asked && (over || frame.settled) {
+        if is_asked && settled {
             relay.collected = relay.collected.max(end);
             relay.revision = relay.revision.max(frame.revision.filter(|_| end == through));
         }
-        if is_asked && covered && frame.after <= place.max(relay.covered) {
+        if is_asked && settled && covered && frame.after <= place.max(relay.covered) {
             relay.covered = relay.covered.max(end);
         }
         relay.ask_at_us = match end == through {
             // The rest of what was asked for is on its way, or was all.
-            true if frame.settled && frame.revision.is_none() => {
-                now.mono_us + RELAY_TIMEOUT_MS * 1000
-            }
+            true if frame.settled && frame.revision.is_none() => soon(now, RELAY_TIMEOUT_MS),
             true => 0,
-            false => now.mono_us + RESUBSCRIBE_INTERVAL_MS * 1000,
+            false => soon(now, RESUBSCRIBE_INTERVAL_MS),
         };
         self.planted_acknowledgement(from);
         if self.shows_groups() {
@@ -236,6 +252,18 @@ impl Node {
         }
         self.persist(txn, Vec::new(), effects);
         self.tell_exposed(effects);
+    }
+
+    /// How far the answer that the frame is part of has come. What a peer has behind its own place
+    /// counts for nothing that was collected, because others may follow between it: but the frames
+    /// of one answer follow on each other there as well.
+    fn answered(&self, from: RegionSlot, frame: &Relayed) -> Hlc {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::AnswerCutShort) {
+            return Hlc::ZERO;
+        }
+        let relay = self.relays.get(&(from, frame.origin));
+        relay.filter(|relay| relay.ask == frame.ask).map_or(Hlc::ZERO, |relay| relay.answered)
     }
 
     /// A peer may pass on only what it was asked for; a late frame may find nobody who asked.
@@ -283,6 +311,17 @@ impl Node {
     #[cfg(not(feature = "planted-bugs"))]
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_outliving(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_presumption(&self) -> bool {
+        self.has_bug(super::Bug::AnswerPresumed)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn planted_presumption(&self) -> bool {
         false
     }
 
@@ -390,4 +429,9 @@ impl Node {
         self.persist(txn, Vec::new(), effects);
         self.tell_exposed(effects);
     }
+}
+
+/// So many milliseconds from now, monotonic microseconds.
+const fn soon(now: Now, ms: u64) -> u64 {
+    now.mono_us + ms * 1000
 }

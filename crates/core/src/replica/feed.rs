@@ -14,7 +14,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
-use crate::id::{Origin, RegionSlot, TableId};
+use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::ledger;
 use crate::limits::{
@@ -240,13 +240,22 @@ impl Feed {
             through = hlc;
             let stamp = Stamp { hlc, origin };
             let Some(version) = self.told_of(progress, stored, stamp) else { continue };
-            let place = version.origins.place;
-            if progress.catalog.is_sent(self.peer, key.table, &key.primary, place) {
+            if self.sends(progress, &key, version.origins.place) {
                 bytes += version_bytes(&version);
                 rows.push(Row { key, version });
             }
         }
         Span { through, rows, full, whole }
+    }
+
+    fn sends(&self, progress: &Progress, key: &ItemKey, place: Place) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.bug == Some(crate::node::Bug::LeavingUntoldOfConflicts)
+            && key.table == TableId::LEDGER
+        {
+            return progress.catalog.may_receive(self.peer, key.table, &key.primary, place);
+        }
+        progress.catalog.is_sent(self.peer, key.table, &key.primary, place)
     }
 
     /// What the peer is sent of an entry: the version, or what stands for it, unless it has that.

@@ -73,6 +73,13 @@ impl Places {
         true
     }
 
+    /// There are rows of the origin, which may have gaps; returns whether that is news.
+    pub fn know(&mut self, origin: Origin) -> bool {
+        let news = !self.cuts.contains_key(&origin);
+        self.cuts.entry(origin).or_default();
+        news
+    }
+
     /// Rows up to `through` were applied, of a state whose newest stamp is `end`. Returns the new
     /// cut, if that makes one.
     pub fn reach(&mut self, origin: Origin, through: Hlc, end: Hlc) -> Option<Hlc> {

@@ -479,8 +479,8 @@ impl Oracle {
     }
 
     /// The durable versions of an item that any living region has seen: what a dead one wrote and
-    /// sent nobody is on its own disk alone. Of a life that is over, what only ledgers have has no
-    /// row to come from.
+    /// sent nobody is on its own disk alone. Of a life that is over, or of a region that is dead or
+    /// has lost its disk, what only ledgers have has no row to come from.
     pub(crate) fn within_reach(&self, sites: &[Site], id: KeyId, item: &Item) -> Bits {
         let durable = self.durable(item);
         if sites.iter().all(|site| !site.gone && site.former.is_empty()) {
@@ -492,7 +492,9 @@ impl Oracle {
             seen = seen.union(site.disk.durable.absorbed(&item.key));
             ledgered = ledgered.union(site.ledgered.get(&id).copied().unwrap_or_default());
             for issued in self.named(id, ledgered.without(seen)) {
-                if !site.catalog.membership().admits(issued.version().stamp.origin) {
+                let origin = issued.version().stamp.origin;
+                let over = !site.catalog.membership().admits(origin);
+                if over || sites[origin.slot().index()].gone {
                     ledgered = ledgered.without(Bits::default().with(issued.nth));
                 }
             }

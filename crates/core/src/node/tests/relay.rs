@@ -1,7 +1,7 @@
 //! One region is gone; what another has of its rows comes by way of that one.
 
 use super::*;
-use crate::replica::Distrust;
+use crate::replica::{Distrust, Row};
 
 /// Carries frames and requests between the regions at `ends` until nothing more happens.
 fn carry(ms: u64, regions: &mut [Region; 3], ends: [u8; 2]) {
@@ -99,4 +99,46 @@ fn a_relay_that_lacks_a_table_brings_its_rows_and_no_place() {
     // So the region itself, when it is back, sends what the other did not have.
     carry(5_000, &mut regions, [0, 2]);
     assert_eq!(regions[2].read(table), text("for the second alone"));
+}
+
+#[test]
+fn frames_of_an_answer_that_is_not_settled_follow_on_each_other() {
+    let (mut regions, table) = three();
+    regions[0].put(5_000, table, "last words");
+    regions[0].sync(5_000);
+    let (key, stored) = regions[0].store.rows(table, None, 1).remove(0);
+    let row = Row { key, version: stored.greatest().clone() };
+    let (dead, last) = (regions[0].node.me, row.hlc());
+    let before = regions[2].node.progress().applied;
+    regions[2].handle(20_000, Event::Linked { peer: slot(1) });
+    regions[2].handle(20_020, Event::Timer);
+    let asked = regions[2].sent.iter().find_map(|request| match *request {
+        Request::Relay { origin, after, ask } if origin == dead => Some((after, ask)),
+        _ => None,
+    });
+    let (after, ask) = asked.expect("the second is asked for what it has of the dead region");
+    // The second was copying when the first died: it has rows behind its place.
+    let frame = |(after, through), rows| {
+        let (covers, needs) = (vec![], vec![]);
+        let (settled, revision) = (false, None);
+        let origin = dead;
+        Frame::Relayed(crate::replica::Relayed {
+            origin,
+            after,
+            through,
+            rows,
+            covers,
+            needs,
+            settled,
+            ask,
+            revision,
+        })
+    };
+    let first = frame((after, last.before()), vec![]);
+    regions[2].handle(20_021, Event::Received { from: slot(1), frame: first });
+    let second = frame((last.before(), last), vec![row]);
+    regions[2].handle(20_022, Event::Received { from: slot(1), frame: second });
+    regions[2].sync(20_023);
+    assert_eq!(regions[2].read(table), text("last words"));
+    assert_eq!(regions[2].node.progress().applied[&dead], before[&dead]);
 }
