@@ -87,7 +87,8 @@ impl World {
 
     /// What waits in a node to be shown whole: of feeds, and of what was passed on.
     fn staged(&self, region: usize) -> [Vec<(KeyId, VersionId)>; 2] {
-        let Some(node) = &self.regions[region].node else { return Default::default() };
+        let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
+        let Some(node) = node else { return Default::default() };
         node.staged_rows().map(|rows| self.oracle.received(rows.into_iter()))
     }
 
@@ -261,13 +262,13 @@ impl World {
         if forgotten {
             site.catalog = site.reread(self.swarm.regions);
         }
+        if self.swarm.grouped && (catalog_changed || forgotten) {
+            let site = &self.sites[region];
+            let shown = group::cataloged(&self.oracle, site)?;
+            self.sites[region].shown = shown;
+        }
         if !catalog_changed {
             return Ok(());
-        }
-        if self.swarm.grouped {
-            let site = &self.sites[region];
-            let shown = group::shown(&self.oracle, site, std::iter::empty())?;
-            self.sites[region].shown = shown;
         }
         membership::known(&mut self.generations, generation, &self.sites[region])?;
         self.newly_whole(region)
