@@ -32,9 +32,11 @@ pub fn fitting(bug: Bug) -> Options {
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
         Bug::ServedWhenOver => Some(Focus::Evictions),
-        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly | Bug::PlaceTrusted => {
-            Some(Focus::Groups)
-        }
+        Bug::ExposedEarly
+        | Bug::NeedsIgnored
+        | Bug::ServedEarly
+        | Bug::PlaceTrusted
+        | Bug::StandingTrusted => Some(Focus::Groups),
         _ => None,
     };
     Options { focus, ..Options::default() }
@@ -98,4 +100,5 @@ pub const PLANTED: &[Bug] = &[
     Bug::NeedsIgnored,
     Bug::ServedEarly,
     Bug::PlaceTrusted,
+    Bug::StandingTrusted,
 ];

@@ -314,3 +314,8 @@ fn tables_of_groups_that_are_served_too_early_are_found() {
 fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
     check_from(301, Bug::PlaceTrusted, 10, &[Invariant::Group]);
 }
+
+#[test]
+fn rows_that_stand_for_others_and_are_shown_ahead_of_theirs_are_found() {
+    check_from(4_461, Bug::StandingTrusted, 10, &[Invariant::Group]);
+}
