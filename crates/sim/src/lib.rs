@@ -18,6 +18,8 @@ mod invariants;
 mod net;
 mod options;
 mod oracle;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod report;
 mod rng;
 mod shrink;
@@ -25,6 +27,8 @@ mod workload;
 mod world;
 
 pub use invariants::Invariant;
-pub use options::{Focus, Options};
+pub use options::{Focus, Length, Options};
+#[cfg(feature = "planted-bugs")]
+pub use planted::{PLANTED, fitting};
 pub use report::{Counts, Report, Summary, Violation, run, run_many};
 pub use shrink::{Knob, Shrunk, Trim, parse_spans, shrink};

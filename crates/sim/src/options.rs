@@ -19,6 +19,8 @@ pub struct Options {
     pub trim: Trim,
     /// What every seed shall do much of, to test the tester; nothing is the seed's own choice.
     pub focus: Option<Focus>,
+    /// How long schedules are.
+    pub length: Length,
     /// A bug to plant in every region.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<pangea_core::node::Bug>,
@@ -37,6 +39,18 @@ impl Options {
     pub(crate) fn bug_name(&self) -> String {
         String::new()
     }
+}
+
+/// See [`Options::length`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Length {
+    /// As the seed draws it: 6 to 36 client operations, and faults as long as they last.
+    #[default]
+    Drawn,
+    /// So many per cent of these operations, at least one.
+    Percent(u64),
+    /// Ten to a hundred per cent of them, by the seed: mostly few.
+    Mixed,
 }
 
 /// See [`Options::focus`].
@@ -228,6 +242,7 @@ impl Swarm {
             rots: false,
         };
         swarm.draw_parts(rng, options);
+        swarm.draw_length(&mut rng.fork("length"), options.length);
         if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
@@ -235,6 +250,15 @@ impl Swarm {
         }
         options.trim.apply(&mut swarm);
         swarm
+    }
+
+    fn draw_length(&mut self, rng: &mut Rng, length: Length) {
+        let percent = match length {
+            Length::Drawn => return,
+            Length::Percent(percent) => percent,
+            Length::Mixed => rng.pick(&[10, 10, 20, 20, 20, 30, 30, 50, 100, 100]),
+        };
+        self.operations = (self.operations * percent / 100).max(1);
     }
 
     /// Which parts of the machines a seed is about.

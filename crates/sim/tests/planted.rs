@@ -1,13 +1,12 @@
 //! A checker that has never failed is not known to check: each planted bug must be found within a
 //! fixed number of seeds, and the node without it must pass the very same seeds.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use pangea_core::crdt;
 use pangea_core::node::Bug;
 use pangea_sim::{
-    Focus, Invariant, Knob, Options, Report, Trim, parse_spans, run, run_many, shrink,
+    Invariant, Knob, Options, Report, Trim, fitting, parse_spans, run, run_many, shrink,
 };
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
@@ -27,46 +26,6 @@ fn first_find_from(first: u64, bug: Bug, seeds: u64) -> Option<Report> {
         ControlFlow::Break(())
     });
     found
-}
-
-/// What shows the bug often.
-fn fitting(bug: Bug) -> Options {
-    let focus = match bug {
-        Bug::CollectedByAge
-        | Bug::AcknowledgedOutOfBand
-        | Bug::CollectedForgotten
-        | Bug::ShortenedEarly => Some(Focus::Collection),
-        Bug::FenceForgotten
-        | Bug::LifeReused
-        | Bug::VotesTwice
-        | Bug::LevellingForgotten
-        | Bug::UnclaimedWaitsForEver
-        | Bug::RelayOutlivesLife
-        | Bug::CopiedWhileOthersLeave
-        | Bug::LevelWithLostLog
-        | Bug::LostLogTakesRows
-        | Bug::OverPassesOn
-        | Bug::LeavesRowsOut
-        | Bug::UnheldPassed
-        | Bug::JoiningUnasked
-        | Bug::LostLogPassesOn
-        | Bug::EmptyingIndexReady
-        | Bug::OverTakesRows
-        | Bug::LeavingUntoldOfConflicts
-        | Bug::SpokenForgotten
-        | Bug::EarlierLivesUnheard
-        | Bug::UnsettledUntold
-        | Bug::BereftDropped
-        | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
-        Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
-        Bug::RepairOverwrites => Some(Focus::Repair),
-        Bug::ServedWhenOver => Some(Focus::Evictions),
-        Bug::ExposedEarly | Bug::NeedsIgnored | Bug::ServedEarly | Bug::PlaceTrusted => {
-            Some(Focus::Groups)
-        }
-        _ => None,
-    };
-    Options { focus, ..Options::default() }
 }
 
 /// The bug is found within `seeds` seeds, by one of `by`, and is what broke them.
@@ -409,85 +368,7 @@ fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
     check_from(301, Bug::PlaceTrusted, 10, &[Invariant::Group]);
 }
 
-const SURVEYED: &[Bug] = &[
-    Bug::ReplyBeforeDurable,
-    Bug::NoRegionTieBreak,
-    Bug::AppliedAheadOfRows,
-    Bug::LedgerNotInBatch,
-    Bug::ContextForgotten,
-    Bug::ClockForgotten,
-    Bug::LedgerSkipped,
-    Bug::EpochIgnored,
-    Bug::FloodDropped,
-    Bug::LedgerUnplaced,
-    Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
-    Bug::Crdt(crdt::Bug::SetWithoutBase),
-    Bug::Crdt(crdt::Bug::AdditiveMerge),
-    Bug::Crdt(crdt::Bug::ReAddWithoutDot),
-    Bug::CollectedByAge,
-    Bug::AcknowledgedOutOfBand,
-    Bug::CollectedForgotten,
-    Bug::CollectedDuringCopy,
-    Bug::CollectedWithoutLeaving,
-    Bug::ShortenedEarly,
-    Bug::SkewBelieved,
-    Bug::ForemostBelieved,
-    Bug::TrapUnrecorded,
-    Bug::AckBeforeDurable,
-    Bug::CutWithinState,
-    Bug::DisplacedWithheld,
-    Bug::TokenNotJoined,
-    Bug::AckAssumed,
-    Bug::FingerprintNotOnApply,
-    Bug::FingerprintOfTombstones,
-    Bug::RepairOverwrites,
-    Bug::IndexNotOnApply,
-    Bug::RelayAcknowledges,
-    Bug::RelayTrusted,
-    Bug::FenceForgotten,
-    Bug::VotesTwice,
-    Bug::LifeReused,
-    Bug::LevellingForgotten,
-    Bug::CollectedBeforeLevelling,
-    Bug::UnclaimedWaitsForEver,
-    Bug::RelayOutlivesLife,
-    Bug::CopiedWhileOthersLeave,
-    Bug::LevelWithLostLog,
-    Bug::LostLogTakesRows,
-    Bug::OverPassesOn,
-    Bug::LeavesRowsOut,
-    Bug::UnheldPassed,
-    Bug::JoiningUnasked,
-    Bug::LostLogPassesOn,
-    Bug::ServedWhenOver,
-    Bug::EmptyingIndexReady,
-    Bug::OverTakesRows,
-    Bug::LeavingUntoldOfConflicts,
-    Bug::SpokenForgotten,
-    Bug::EarlierLivesUnheard,
-    Bug::UnsettledUntold,
-    Bug::BereftDropped,
-    Bug::JournalNotOnApply,
-    Bug::ExposedEarly,
-    Bug::NeedsIgnored,
-    Bug::ServedEarly,
-    Bug::PlaceTrusted,
-];
-
-/// How soon each bug is found, and by what: `cargo test ... -- --ignored --nocapture`.
 #[test]
-#[ignore = "a survey for people, not a check"]
-fn survey() {
-    for &bug in SURVEYED {
-        let options = Options { bug: Some(bug), ..fitting(bug) };
-        let (mut first, mut by) = (None, BTreeSet::new());
-        let summary = run_many(1, 1000, &options, |report| {
-            if let Some(violation) = &report.violation {
-                first.get_or_insert(report.seed);
-                by.insert(violation.invariant.as_str());
-            }
-            ControlFlow::Continue(())
-        });
-        eprintln!("{bug:?}: first seed {first:?}, {} of 1000 seeds, by {by:?}", summary.failed);
-    }
+fn rows_that_stand_for_others_and_are_shown_ahead_of_theirs_are_found() {
+    check_from(4_461, Bug::StandingTrusted, 10, &[Invariant::Group]);
 }

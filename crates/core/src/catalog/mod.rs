@@ -327,10 +327,18 @@ impl Catalog {
 
     /// The tables that `slot` holds or is about to hold, in the order of their identities.
     pub fn held_by(&self, slot: RegionSlot) -> impl Iterator<Item = &TableEntry> {
-        self.tables().filter(move |entry| {
-            entry.is_held_by(slot)
-                && !matches!(self.state(entry, slot), Some(ReplicaState::Failed { .. }))
-        })
+        self.tables().filter(move |entry| self.holds(slot, entry))
+    }
+
+    /// The table of this identity, if it is one of those.
+    #[must_use]
+    pub fn held(&self, slot: RegionSlot, id: TableId) -> Option<&TableEntry> {
+        self.get(id).filter(|entry| self.holds(slot, entry))
+    }
+
+    fn holds(&self, slot: RegionSlot, entry: &TableEntry) -> bool {
+        entry.is_held_by(slot)
+            && !matches!(self.state(entry, slot), Some(ReplicaState::Failed { .. }))
     }
 
     /// Every table, deleted ones included, without the regions that are gone.

@@ -107,7 +107,13 @@ impl VersionVector {
     /// Element-wise minimum: what both have seen.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
-        let both = self.iter().map(|(origin, hlc)| (origin, hlc.min(other.get(origin))));
+        self.meet_with(|origin| other.get(origin))
+    }
+
+    /// The same with what is not a vector.
+    #[must_use]
+    pub fn meet_with(&self, other: impl Fn(Origin) -> Hlc) -> Self {
+        let both = self.iter().map(|(origin, hlc)| (origin, hlc.min(other(origin))));
         Self::from_entries(both.filter(|entry| entry.1 > Hlc::ZERO))
     }
 

@@ -125,4 +125,6 @@ pub enum Bug {
     ServedEarly,
     /// What a place rests on that moved while it named no table in a group is forgotten.
     PlaceTrusted,
+    /// What stands for rows of a region that merges as it comes is shown on that region's word.
+    StandingTrusted,
 }

@@ -206,17 +206,20 @@ impl Node {
         if now.mono_us < self.collector.due_us {
             return;
         }
-        self.renew_cuts();
+        let here = self.places();
+        self.renew_cuts(&here);
         let mut txn = Txn::new(store);
         let more = self.collect_tombstones(now, &mut txn);
-        self.shorten_cold(now, &mut txn);
+        self.shorten_cold(now, &here, &mut txn);
         let wait_us = if more { TICK_US.min(collect.interval_us) } else { collect.interval_us };
         self.collector.due_us = now.mono_us + wait_us;
         if now.mono_us >= self.collector.waits_due_us {
             self.collector.waits_due_us = now.mono_us + WAITS_INTERVAL_US;
             self.collector.collection.waits = self.waits(store);
         }
-        self.persist(txn, Vec::new(), effects);
+        if !txn.batch.is_empty() {
+            self.persist(txn, Vec::new(), effects);
+        }
     }
 
     /// Whatever of each origin is durably applied here.
@@ -226,8 +229,7 @@ impl Node {
         VersionVector::from_entries(others.chain([(self.me, self.closed)]))
     }
 
-    fn renew_cuts(&mut self) {
-        let here = self.places();
+    fn renew_cuts(&mut self, here: &VersionVector) {
         for entry in self.catalog.held_by(self.config.slot) {
             let cut = self.collector.cuts.entry(entry.home).or_default();
             let mut known = cut.told.values().flatten().filter(|(of, _)| of.slot() == entry.home);
@@ -265,7 +267,7 @@ impl Node {
                 return None;
             }
             let applied = cut.counts.get(&member)?;
-            stable = stable.meet(&VersionVector::from_entries(applied.clone()));
+            stable = stable.meet_with(|origin| applied.get(&origin).copied().unwrap_or_default());
         }
         self.count_whole_lives(&mut stable);
         Some(stable)

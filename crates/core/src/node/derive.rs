@@ -188,8 +188,7 @@ impl Node {
     /// An index that has entries here and is not wanted any more.
     fn gone_index(&self) -> Option<(TableId, IndexId)> {
         let wanted = |&(table, id): &(TableId, IndexId)| {
-            let mut held = self.catalog.held_by(self.config.slot);
-            let entry = held.find(|entry| entry.id == table);
+            let entry = self.catalog.held(self.config.slot, table);
             entry.is_some_and(|entry| entry.indexes.iter().any(|index| index.id == id))
         };
         self.indexes.fills.keys().find(|index| !wanted(index)).copied()

@@ -58,12 +58,17 @@ impl Collector {
 impl Node {
     /// Goes on through the changelog, behind what is cold. Reading is what costs, so that only time
     /// says when to go on, never what is left.
-    pub(super) fn shorten_cold<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>) {
+    pub(super) fn shorten_cold<S: Snapshot>(
+        &mut self,
+        now: Now,
+        places: &VersionVector,
+        txn: &mut Txn<'_, S>,
+    ) {
         let cold_after_ms = self.config.collect.unwrap_or_default().cold_after_ms;
         let cold = Hlc::from_parts(now.wall_ms.saturating_sub(cold_after_ms), 0);
         let mut stables = BTreeMap::new();
         let (mut bytes, mut rows) = (0, 0);
-        for (origin, here) in self.places().iter() {
+        for (origin, here) in places.iter() {
             let through = here.min(cold);
             let idle = |it: &Cursor| it.blocked.is_empty() && (it.at >= through || rows > 0);
             if self.collector.cursors.get(&origin).is_some_and(idle) {

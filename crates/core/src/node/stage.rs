@@ -83,6 +83,8 @@ struct Cut {
     through: Hlc,
     /// What the peer had applied of others.
     needs: Vec<(Origin, Hlc)>,
+    /// The rows of others that stand for its own: one that merges them as they come is not there.
+    others: Vec<(Origin, Hlc)>,
     /// Everything that the peer wrote before this wall time is before it, ms.
     visible_ms: u64,
 }
@@ -153,8 +155,11 @@ impl Stage {
             return;
         }
         let (needs, visible_ms) = (frame.applied.clone(), frame.sent_wall_ms);
+        let before = queue.cuts.back().map_or(0, |cut| cut.rows);
+        let others = queue.rows.range(before..).filter(|row| !row.is_of(frame.origin));
+        let others = others.map(|row| (row.version.stamp.origin, row.hlc())).collect();
         let size = core::mem::take(&mut queue.open);
-        queue.cuts.push_back(Cut { rows, size, through, needs, visible_ms });
+        queue.cuts.push_back(Cut { rows, size, through, needs, others, visible_ms });
         self.bytes += OVERHEAD_BYTES;
     }
 
@@ -355,7 +360,13 @@ impl Node {
             let mut less = false;
             for (origin, cuts) in &mut chosen.feeds {
                 let Some(queue) = self.stage.feeds.get(origin) else { continue };
-                let whole = |nth: usize| queue.cuts[nth].needs.iter().copied().all(has);
+                let whole = |nth: usize| {
+                    // Vectors grow; what stands for rows is named by its own cut alone.
+                    let others = queue.cuts.range(..=nth).flat_map(|cut| &cut.others);
+                    let others = others.filter(|_| !self.planted_standing());
+                    let mut others = others.filter(|it| self.catalog.membership().admits(it.0));
+                    queue.cuts[nth].needs.iter().copied().all(has) && others.all(|&it| has(it))
+                };
                 while *cuts > 0 && !whole(*cuts - 1) {
                     *cuts -= 1;
                     less = true;
@@ -601,6 +612,17 @@ impl Node {
     #[cfg(feature = "planted-bugs")]
     fn planted_hasty(&self) -> bool {
         self.has_bug(super::Bug::NeedsIgnored)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_standing(&self) -> bool {
+        self.has_bug(super::Bug::StandingTrusted)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_standing(&self) -> bool {
+        false
     }
 
     #[cfg(not(feature = "planted-bugs"))]

@@ -183,6 +183,21 @@ impl Repair {
         }
     }
 
+    /// The same for as long as buckets are to be verified, where that takes no time: a driver that
+    /// has all of them at hand.
+    pub fn verify_all(
+        &mut self,
+        mut effect: Effect,
+        mut verify: impl FnMut(TableId, u8) -> Verified,
+    ) -> Effect {
+        while let (Effect::Verify { .. }, &Phase::Verifying { table, bucket }) =
+            (&effect, &self.phase)
+        {
+            effect = self.verified(table, bucket, verify(table, bucket));
+        }
+        effect
+    }
+
     fn next_table(&mut self) -> Effect {
         let Some(table) = self.tables.pop_front() else { return Effect::Done };
         self.report.tables += 1;

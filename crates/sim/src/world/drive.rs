@@ -40,8 +40,8 @@ impl World {
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
-        if brings.is_some_and(|frame| self.is_ignored(region, frame)) {
-            received.rows.clear();
+        if let Some(frame) = brings {
+            self.leave_untaken(region, frame, &mut received);
         }
         received.wait(staged, self.staged(region), (brings.is_some(), passes));
         for effect in effects.drain(..) {
@@ -85,9 +85,30 @@ impl World {
         held || !node.follows(origin, after)
     }
 
+    /// Takes out of what a frame brings what the node has just left alone: all of it, or, where
+    /// settings are not known yet, what waits for them. Something else that waited may be written
+    /// of the same item at that instant.
+    fn leave_untaken(
+        &self,
+        region: usize,
+        frame: (RegionSlot, Origin, Hlc),
+        received: &mut Received,
+    ) {
+        let Some(node) = &self.regions[region].node else { return };
+        if self.is_ignored(region, frame) {
+            return received.rows.clear();
+        }
+        let (_, origin, _) = frame;
+        received.rows.retain(|&(_, version)| {
+            let stamp = self.oracle.versions[version].version().stamp;
+            stamp.origin != origin || node.follows(origin, stamp.hlc)
+        });
+    }
+
     /// What waits in a node to be shown whole: of feeds, and of what was passed on.
     fn staged(&self, region: usize) -> [Vec<(KeyId, VersionId)>; 2] {
-        let Some(node) = &self.regions[region].node else { return Default::default() };
+        let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
+        let Some(node) = node else { return Default::default() };
         node.staged_rows().map(|rows| self.oracle.received(rows.into_iter()))
     }
 
@@ -261,13 +282,13 @@ impl World {
         if forgotten {
             site.catalog = site.reread(self.swarm.regions);
         }
+        if self.swarm.grouped && (catalog_changed || forgotten) {
+            let site = &self.sites[region];
+            let shown = group::cataloged(&self.oracle, site)?;
+            self.sites[region].shown = shown;
+        }
         if !catalog_changed {
             return Ok(());
-        }
-        if self.swarm.grouped {
-            let site = &self.sites[region];
-            let shown = group::shown(&self.oracle, site, std::iter::empty())?;
-            self.sites[region].shown = shown;
         }
         membership::known(&mut self.generations, generation, &self.sites[region])?;
         self.newly_whole(region)

@@ -1,9 +1,11 @@
 //! Anti-entropy in the world: runs while things break, which must find nothing, and one at rest
 //! after a row has rotted.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use pangea_core::fingerprint;
+use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
 use pangea_core::merge::VersionVector;
 use pangea_core::node;
@@ -48,7 +50,15 @@ struct Run {
     healing: Option<u64>,
     /// What was durable and applied before the question.
     then: Option<(VersionVector, Rc<Image>)>,
-    verified: Option<(pangea_core::id::TableId, Vec<(u64, u128)>)>,
+    verified: Option<Sums>,
+}
+
+/// Of a table, by bucket, rows and what their fingerprint has that they do not account for; a
+/// bucket that is not there has neither.
+#[derive(Debug)]
+struct Sums {
+    table: TableId,
+    buckets: BTreeMap<u8, (u64, u128)>,
 }
 
 impl Repairs {
@@ -108,74 +118,38 @@ impl World {
         self.repair_step(region, Input::Begin)
     }
 
-    fn repair_step(&mut self, region: usize, mut input: Input) -> Checked {
-        loop {
-            let Some(mut run) = self.repairs.runs[region].take() else { return Ok(()) };
-            let here = &*self.sites[region].disk.durable;
-            let nothing = VersionVector::EMPTY;
-            let then = match &run.then {
-                Some((applied, store)) => Moment { applied, store: &**store },
-                None => Moment { applied: &nothing, store: here },
-            };
-            let Some(progress) = &self.regions[region].published else { return Ok(()) };
-            let now = Here { catalog: &progress.catalog, store: here };
-            let effect = run.machine.step(input, &then, &now);
-            run.then = None;
-            match effect {
-                Effect::Verify { table, bucket } => {
-                    let verified = self.verify(region, &mut run, (table, bucket));
-                    input = Input::Verified(verified);
-                    self.repairs.runs[region] = Some(run);
-                }
-                Effect::Ask { peer, ask } => {
-                    self.ask_peer(region, run, peer.index(), ask);
-                    return Ok(());
-                }
-                Effect::Heal(heal) => {
-                    let request = self.ask(Asked { region, writes: Vec::new(), operator: None });
-                    self.oracle.asked.remove(&request.0);
-                    (run.healing, run.verified) = (Some(request.0), None);
-                    self.repairs.runs[region] = Some(run);
-                    self.note(region, || format!("puts right {heal:?}"));
-                    let event = node::Event::Heal { request, heal: Box::new(heal) };
-                    return self.deliver(region, event);
-                }
-                Effect::Done => return self.repaired(region, &run),
+    fn repair_step(&mut self, region: usize, input: Input) -> Checked {
+        let Some(mut run) = self.repairs.runs[region].take() else { return Ok(()) };
+        let here = &*self.sites[region].disk.durable;
+        let nothing = VersionVector::EMPTY;
+        let then = match &run.then {
+            Some((applied, store)) => Moment { applied, store: &**store },
+            None => Moment { applied: &nothing, store: here },
+        };
+        let Some(progress) = &self.regions[region].published else { return Ok(()) };
+        let now = Here { catalog: &progress.catalog, store: here };
+        let effect = run.machine.step(input, &then, &now);
+        let (machine, sums) = (&mut run.machine, &mut run.verified);
+        let verified = |table, bucket| verify(here, sums, (table, bucket));
+        let effect = machine.verify_all(effect, verified);
+        run.then = None;
+        match effect {
+            Effect::Verify { .. } => unreachable!("every bucket is verified at once"),
+            Effect::Ask { peer, ask } => {
+                self.ask_peer(region, run, peer.index(), ask);
+                Ok(())
             }
+            Effect::Heal(heal) => {
+                let request = self.ask(Asked { region, writes: Vec::new(), operator: None });
+                self.oracle.asked.remove(&request.0);
+                (run.healing, run.verified) = (Some(request.0), None);
+                self.repairs.runs[region] = Some(run);
+                self.note(region, || format!("puts right {heal:?}"));
+                let event = node::Event::Heal { request, heal: Box::new(heal) };
+                self.deliver(region, event)
+            }
+            Effect::Done => self.repaired(region, &run),
         }
-    }
-
-    /// A table's buckets are verified at once, as long as nothing comes between.
-    fn verify(
-        &self,
-        region: usize,
-        run: &mut Run,
-        (table, bucket): (pangea_core::id::TableId, u8),
-    ) -> Verified {
-        let image = &self.sites[region].disk.durable;
-        if run.verified.as_ref().is_none_or(|(of, _)| *of != table) {
-            let mut buckets = vec![(0, 0_u128); fingerprint::BUCKETS];
-            for (key, held) in image.table(table) {
-                let (rows, sum) = &mut buckets[usize::from(image.bucket(key))];
-                *rows += 1;
-                *sum = sum.wrapping_add(fingerprint::of_item(&key.primary, &held.stored));
-            }
-            for (at, maintained) in image.fingerprints(table).into_iter().enumerate() {
-                buckets[at].1 = maintained.wrapping_sub(buckets[at].1);
-            }
-            run.verified = Some((table, buckets));
-        }
-        let (rows, excess) = run.verified.as_ref().map_or((0, 0), |of| of.1[usize::from(bucket)]);
-        let rotten = image.rotten.iter();
-        let rotten = rotten.filter(|(key, _)| key.table == table && image.bucket(key) == bucket);
-        let damaged = rotten.map(|(key, &row)| Damaged {
-            place: image.place(key),
-            key: row.then(|| key.primary.clone()),
-            row,
-            stamps: image.dangling(key),
-            why: "rot".to_string(),
-        });
-        Verified { rows, excess, damaged: damaged.collect() }
     }
 
     fn ask_peer(&mut self, region: usize, mut run: Box<Run>, peer: usize, ask: Ask) {
@@ -297,4 +271,38 @@ impl World {
         let op = self.workload.put_at(key.primary.clone());
         self.write(region, key.table, op)
     }
+}
+
+/// A table's buckets are verified at once, as long as nothing comes between.
+fn verify(image: &Image, verified: &mut Option<Sums>, (table, bucket): (TableId, u8)) -> Verified {
+    let sums = match verified.take_if(|sums| sums.table == table) {
+        Some(sums) => sums,
+        None => sums_of(image, table),
+    };
+    let sums = verified.insert(sums);
+    let (rows, excess) = sums.buckets.get(&bucket).copied().unwrap_or_default();
+    let rotten = image.rotten.iter();
+    let rotten = rotten.filter(|(key, _)| key.table == table && image.bucket(key) == bucket);
+    let damaged = rotten.map(|(key, &row)| Damaged {
+        place: image.place(key),
+        key: row.then(|| key.primary.clone()),
+        row,
+        stamps: image.dangling(key),
+        why: "rot".to_string(),
+    });
+    let damaged = if image.rotten.is_empty() { Vec::new() } else { damaged.collect() };
+    Verified { rows, excess, damaged }
+}
+
+fn sums_of(image: &Image, table: TableId) -> Sums {
+    let mut buckets: BTreeMap<u8, (u64, u128)> = BTreeMap::new();
+    for (&(_, bucket), &maintained) in image.fingerprints.range((table, 0)..=(table, u8::MAX)) {
+        buckets.insert(bucket, (0, maintained));
+    }
+    for (key, held) in image.table(table) {
+        let (rows, excess) = buckets.entry(image.bucket(key)).or_default();
+        *rows += 1;
+        *excess = excess.wrapping_sub(fingerprint::of_item(&key.primary, &held.stored));
+    }
+    Sums { table, buckets }
 }

@@ -4,8 +4,8 @@
 //! the work of a seed, and much the same in all of them. So most seeds begin with what the disks of
 //! such regions have, as if all of them had just been restarted. What decides a warm-up is in its
 //! [`Kind`] and nothing else is, so that a seed's run does not depend on the seeds before it. Other
-//! seeds warm up by themselves, with clocks that are wrong or with tables in groups, or make their
-//! tables while things break.
+//! seeds warm up by themselves, with clocks that are wrong, or make their tables while things
+//! break.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ struct Kind {
     home: usize,
     policy: String,
     one_replica: bool,
+    grouped: bool,
     /// The bug that is planted, by its name.
     bug: String,
 }
@@ -62,7 +63,7 @@ thread_local! {
 impl World {
     /// Begins with the disks of regions that are warm, if the seed is to; returns whether it does.
     pub(super) fn begin_warm(&mut self) -> bool {
-        let by_itself = self.options.has_lifecycle() || self.swarm.bulk > 0 || self.swarm.grouped;
+        let by_itself = self.options.has_lifecycle() || self.swarm.bulk > 0;
         if !self.swarm.warm || !self.swarm.warmed || by_itself {
             return false;
         }
@@ -72,6 +73,7 @@ impl World {
             home: self.gaps.index(self.swarm.regions),
             policy: self.swarm.policy.clone(),
             one_replica: self.swarm.one_replica,
+            grouped: self.swarm.grouped,
             bug: self.options.bug_name(),
         };
         let known = KNOWN.with_borrow(|known| known.get(&kind).cloned());
@@ -102,6 +104,7 @@ fn warm_up(kind: &Kind, options: &Options) -> Option<Warm> {
         tables: kind.tables,
         policy: kind.policy.clone(),
         one_replica: kind.one_replica,
+        grouped: kind.grouped,
         ..Swarm::quiet(options)
     };
     let mut world = World::of(swarm, &root, options, false);

@@ -120,6 +120,20 @@ fn a_cut_waits_for_what_it_rests_on_and_earlier_ones_do_not_wait_for_it() {
     assert_eq!(acked, Some(reading(1_900)), "what is not shown acknowledges nothing");
 }
 
+/// A peer that merges rows as they come has more in its feed than it tells that it rests on.
+#[test]
+fn a_cut_waits_for_what_stands_for_rows_of_its_own() {
+    let (mut region, table) = grouped(1_000_000);
+    let standing = vec![row(2, 2_050, table, "standing"), row(1, 2_000, table, "own")];
+    frame(&mut region, 1, (0, 2_000, 2_000), standing, &[(2, 1_900)]);
+    frame(&mut region, 2, (0, 1_900, 1_900), vec![row(2, 1_900, table, "earlier")], &[]);
+    frame(&mut region, 1, (2_000, 2_010, 2_010), vec![], &[(2, 1_900)]);
+    assert_eq!(shown(&region, table), ["earlier"]);
+    let later = vec![row(2, 2_050, table, "standing")];
+    frame(&mut region, 2, (1_900, 2_050, 2_050), later, &[]);
+    assert_eq!(shown(&region, table), ["earlier", "own", "standing"]);
+}
+
 #[test]
 fn cuts_that_rest_on_each_other_are_shown_together() {
     let (mut region, table) = grouped(1_000_000);

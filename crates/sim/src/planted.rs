@@ -1,0 +1,116 @@
+//! The bugs that the simulator is tested with.
+
+use pangea_core::crdt;
+use pangea_core::node::Bug;
+
+use crate::options::{Focus, Options};
+
+/// What shows the bug often; without the bug itself.
+#[must_use]
+pub fn fitting(bug: Bug) -> Options {
+    let focus = match bug {
+        Bug::CollectedByAge
+        | Bug::AcknowledgedOutOfBand
+        | Bug::CollectedForgotten
+        | Bug::ShortenedEarly => Some(Focus::Collection),
+        Bug::FenceForgotten
+        | Bug::LifeReused
+        | Bug::VotesTwice
+        | Bug::LevellingForgotten
+        | Bug::UnclaimedWaitsForEver
+        | Bug::RelayOutlivesLife
+        | Bug::CopiedWhileOthersLeave
+        | Bug::LevelWithLostLog
+        | Bug::LostLogTakesRows
+        | Bug::OverPassesOn
+        | Bug::LeavesRowsOut
+        | Bug::UnheldPassed
+        | Bug::JoiningUnasked
+        | Bug::LostLogPassesOn
+        | Bug::EmptyingIndexReady
+        | Bug::OverTakesRows
+        | Bug::LeavingUntoldOfConflicts
+        | Bug::SpokenForgotten
+        | Bug::EarlierLivesUnheard
+        | Bug::UnsettledUntold
+        | Bug::BereftDropped
+        | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
+        Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
+        Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::ServedWhenOver => Some(Focus::Evictions),
+        Bug::ExposedEarly
+        | Bug::NeedsIgnored
+        | Bug::ServedEarly
+        | Bug::PlaceTrusted
+        | Bug::StandingTrusted => Some(Focus::Groups),
+        _ => None,
+    };
+    Options { focus, ..Options::default() }
+}
+
+/// The bugs of a survey of all, such as the example `detect`.
+pub const PLANTED: &[Bug] = &[
+    Bug::ReplyBeforeDurable,
+    Bug::NoRegionTieBreak,
+    Bug::AppliedAheadOfRows,
+    Bug::LedgerNotInBatch,
+    Bug::ContextForgotten,
+    Bug::ClockForgotten,
+    Bug::LedgerSkipped,
+    Bug::EpochIgnored,
+    Bug::FloodDropped,
+    Bug::LedgerUnplaced,
+    Bug::Crdt(crdt::Bug::TallyDroppedOnRemove),
+    Bug::Crdt(crdt::Bug::SetWithoutBase),
+    Bug::Crdt(crdt::Bug::AdditiveMerge),
+    Bug::Crdt(crdt::Bug::ReAddWithoutDot),
+    Bug::CollectedByAge,
+    Bug::AcknowledgedOutOfBand,
+    Bug::CollectedForgotten,
+    Bug::CollectedDuringCopy,
+    Bug::CollectedWithoutLeaving,
+    Bug::ShortenedEarly,
+    Bug::SkewBelieved,
+    Bug::ForemostBelieved,
+    Bug::TrapUnrecorded,
+    Bug::AckBeforeDurable,
+    Bug::CutWithinState,
+    Bug::DisplacedWithheld,
+    Bug::TokenNotJoined,
+    Bug::AckAssumed,
+    Bug::FingerprintNotOnApply,
+    Bug::FingerprintOfTombstones,
+    Bug::RepairOverwrites,
+    Bug::IndexNotOnApply,
+    Bug::RelayAcknowledges,
+    Bug::RelayTrusted,
+    Bug::FenceForgotten,
+    Bug::VotesTwice,
+    Bug::LifeReused,
+    Bug::LevellingForgotten,
+    Bug::CollectedBeforeLevelling,
+    Bug::UnclaimedWaitsForEver,
+    Bug::RelayOutlivesLife,
+    Bug::CopiedWhileOthersLeave,
+    Bug::LevelWithLostLog,
+    Bug::LostLogTakesRows,
+    Bug::OverPassesOn,
+    Bug::LeavesRowsOut,
+    Bug::UnheldPassed,
+    Bug::JoiningUnasked,
+    Bug::LostLogPassesOn,
+    Bug::ServedWhenOver,
+    Bug::EmptyingIndexReady,
+    Bug::OverTakesRows,
+    Bug::LeavingUntoldOfConflicts,
+    Bug::SpokenForgotten,
+    Bug::EarlierLivesUnheard,
+    Bug::UnsettledUntold,
+    Bug::BereftDropped,
+    Bug::JournalNotOnApply,
+    Bug::ExposedEarly,
+    Bug::NeedsIgnored,
+    Bug::ServedEarly,
+    Bug::PlaceTrusted,
+    Bug::StandingTrusted,
+];
