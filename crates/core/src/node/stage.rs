@@ -183,16 +183,18 @@ impl Node {
         Staged { rows: feeds.chain(passed).sum(), bytes: self.stage.bytes }
     }
 
-    /// The versions that wait to be shown: of peers' feeds, where some may be more than once, and
-    /// of what was passed on.
-    #[must_use]
-    pub fn staged_rows(&self) -> [Vec<(&ItemKey, Stamp)>; 2] {
-        let feeds = self.stage.feeds.values().flat_map(|queue| &queue.rows);
-        let passed = self.stage.passed.values().flat_map(BTreeMap::keys);
-        [
-            feeds.map(|row| (&row.key, row.version.stamp)).collect(),
-            passed.map(|(stamp, key)| (key, *stamp)).collect(),
-        ]
+    /// The versions of peers' feeds that wait to be shown; some may be more than once.
+    pub fn staged_rows(&self) -> impl Iterator<Item = (&ItemKey, Stamp)> {
+        let rows = self.stage.feeds.values().flat_map(|queue| &queue.rows);
+        rows.map(|row| (&row.key, row.version.stamp))
+    }
+
+    /// The versions that wait of what was passed on, by whom.
+    pub fn passed_rows(
+        &self,
+    ) -> impl Iterator<Item = (RegionSlot, impl Iterator<Item = (&ItemKey, Stamp)>)> {
+        let passed = self.stage.passed.iter();
+        passed.map(|((by, _), rows)| (*by, rows.keys().map(|(stamp, key)| (key, *stamp))))
     }
 
     /// Whether a frame that begins there follows on what has come of the origin, shown or not.
@@ -201,13 +203,18 @@ impl Node {
         after <= self.places.reached(origin)
     }
 
-    /// Whether a peer's row has to wait for its cut.
-    pub(super) fn is_staged(&self, row: &Row) -> bool {
+    /// Whether peers' rows of a table have to wait for their cuts.
+    #[must_use]
+    pub fn stages_rows(&self, table: TableId) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::ExposedEarly) {
             return false;
         }
-        self.catalog.is_grouped() && self.is_grouped(row.key.table)
+        self.catalog.is_grouped() && self.is_grouped(table)
+    }
+
+    pub(super) fn is_staged(&self, row: &Row) -> bool {
+        self.stages_rows(row.key.table)
     }
 
     fn is_grouped(&self, table: TableId) -> bool {

@@ -188,6 +188,11 @@ impl Oracle {
         self.ids.get(key).copied()
     }
 
+    /// The table of an item.
+    pub(crate) fn table_of(&self, key: KeyId) -> TableId {
+        self.items[key].key.table
+    }
+
     /// The versions of an item that `bits` names.
     pub(crate) fn named(&self, key: KeyId, bits: Bits) -> impl Iterator<Item = &Issued> {
         bits.iter().map(move |nth| &self.versions[self.items[key].versions[nth]])

@@ -26,7 +26,6 @@ impl World {
         }
         let mut received = self.received(&event);
         let staged = self.staged(region);
-        let passes = matches!(&event, node::Event::Received { frame: Frame::Relayed(_), .. });
         let brings = match &event {
             node::Event::Received { from, frame: Frame::Rows(rows) } => {
                 Some((*from, rows.origin, rows.after))
@@ -43,7 +42,9 @@ impl World {
         if let Some(frame) = brings {
             self.leave_untaken(region, frame, &mut received);
         }
-        received.wait(staged, self.staged(region), (brings.is_some(), passes));
+        let at_once = self.taken_at_once(region, relayed, &mut received);
+        received.wait(staged, self.staged(region), (brings.is_some(), relayed));
+        received.add(at_once);
         for effect in effects.drain(..) {
             self.effect(region, effect, &received)?;
         }
@@ -106,10 +107,30 @@ impl World {
     }
 
     /// What waits in a node to be shown whole: of feeds, and of what was passed on.
-    fn staged(&self, region: usize) -> [Vec<(KeyId, VersionId)>; 2] {
+    /// Takes out what was passed on and waits for nothing, although an earlier copy may wait: of a
+    /// table that was in a group then.
+    fn taken_at_once(
+        &self,
+        region: usize,
+        relayed: Option<usize>,
+        received: &mut Received,
+    ) -> Vec<(KeyId, VersionId)> {
+        let Some(node) = self.regions[region].node.as_ref().filter(|_| relayed.is_some()) else {
+            return Vec::new();
+        };
+        let waits = |row: &mut (KeyId, VersionId)| !node.stages_rows(self.oracle.table_of(row.0));
+        received.rows.extract_if(.., waits).collect()
+    }
+
+    fn staged(&self, region: usize) -> Staged {
         let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
-        let Some(node) = node else { return Default::default() };
-        node.staged_rows().map(|rows| self.oracle.received(rows.into_iter()))
+        let Some(node) = node else { return Staged::default() };
+        let mut passed = Vec::new();
+        for (by, rows) in node.passed_rows() {
+            let rows = self.oracle.received(rows).into_iter();
+            passed.extend(rows.map(|row| (by.index(), row)));
+        }
+        Staged { feeds: self.oracle.received(node.staged_rows()), passed }
     }
 
     fn effect(&mut self, region: usize, effect: Effect, received: &Received) -> Checked {
@@ -377,6 +398,19 @@ fn relaying(event: &node::Event) -> Option<usize> {
     }
 }
 
+/// What waits to be shown: of feeds, and of what was passed on, by whom.
+#[derive(Default)]
+struct Staged {
+    feeds: Vec<(KeyId, VersionId)>,
+    passed: Vec<(usize, (KeyId, VersionId))>,
+}
+
+impl Staged {
+    const fn is_empty(&self) -> bool {
+        self.feeds.is_empty() && self.passed.is_empty()
+    }
+}
+
 /// What a frame brings.
 #[derive(Default)]
 struct Received {
@@ -388,30 +422,30 @@ struct Received {
 
 impl Received {
     /// Of what came, now or before, some may wait: only the rest is part of a batch.
-    fn wait(
-        &mut self,
-        [feeds, passed]: [Vec<(KeyId, VersionId)>; 2],
-        [feeds_now, passed_now]: [Vec<(KeyId, VersionId)>; 2],
-        (brings, passes): (bool, bool),
-    ) {
-        if feeds.is_empty() && passed.is_empty() && feeds_now.is_empty() && passed_now.is_empty() {
+    fn wait(&mut self, before: Staged, now: Staged, (brings, by): (bool, Option<usize>)) {
+        if before.is_empty() && now.is_empty() {
             return;
         }
         let here = std::mem::take(&mut self.rows);
-        let (brought, relayed, mut rows) = match (brings, passes) {
-            (true, _) => (here, Vec::new(), Vec::new()),
-            (_, true) => (Vec::new(), here, Vec::new()),
-            _ => (Vec::new(), Vec::new(), here),
-        };
-        // A feed may bring a row more than once; what was passed on is known once.
-        rows.extend(less(feeds.into_iter().chain(brought).collect(), feeds_now));
-        let mut known: Vec<_> = passed.into_iter().chain(relayed).collect();
-        known.sort_unstable();
-        known.dedup();
-        rows.extend(less(known, passed_now));
-        rows.sort_unstable();
-        rows.dedup();
-        self.rows = rows;
+        let (mut feeds, mut passed, mut rows) = (before.feeds, before.passed, Vec::new());
+        match by {
+            _ if brings => feeds.extend(here),
+            Some(by) => passed.extend(here.into_iter().map(|row| (by, row))),
+            None => rows = here,
+        }
+        // A feed may bring a row more than once; of what one has passed on it is known once.
+        rows.extend(less(feeds, now.feeds));
+        passed.sort_unstable();
+        passed.dedup();
+        rows.extend(less(passed, now.passed).into_iter().map(|(_, row)| row));
+        self.rows.clear();
+        self.add(rows);
+    }
+
+    fn add(&mut self, rows: Vec<(KeyId, VersionId)>) {
+        self.rows.extend(rows);
+        self.rows.sort_unstable();
+        self.rows.dedup();
     }
 }
 
