@@ -2,7 +2,8 @@
 //!
 //! State: the open database and the view that readers share until the next commit. redb refuses
 //! everything, reads included, after an IO error; so after one the engine opens the same file again
-//! through an [`Overlay`], read-only, at the last header that was known to be on disk.
+//! through an [overlay](super::Overlay), read-only, at the last header that was known to be on
+//! disk.
 //!
 //! redb compares page checksums only when it repairs a file, so [`verify`] does it for the others.
 //!
