@@ -212,6 +212,29 @@ fn a_log_that_is_gone_is_missed() {
     check_recovered(&engine, &script, 12, "without a log");
 }
 
+/// A sound record of a later version: the codes of its rows' spaces are none of ours.
+#[test]
+fn a_log_of_rows_of_an_unknown_kind_is_refused_by_name() {
+    let mut image = written(&Script::new(8, 12), false);
+    let starts = |log: &[u8], at: usize| log[at..].starts_with(b"pangeawl");
+    for log in &mut image.files[1..] {
+        for at in (0..log.len()).step_by(4096) {
+            if starts(log, at) {
+                let len = u32::from_le_bytes(log[at + 24..at + 28].try_into().expect("four"));
+                let end = at + 40 + usize::try_from(len).expect("small");
+                log[at + 40] = 9;
+                let sum = crc32fast::hash(&log[at + 40..end]);
+                log[at + 28..at + 32].copy_from_slice(&sum.to_le_bytes());
+                let sum = crc32fast::hash(&log[at..at + 36]);
+                log[at + 36..at + 40].copy_from_slice(&sum.to_le_bytes());
+            }
+        }
+    }
+    let fault = Disk::<false>::holding(image).open().expect_err("nobody knows these rows");
+    let text = fault.to_string();
+    assert!(matches!(fault, Fault::Read(_)) && text.contains("start the version"), "{text}");
+}
+
 #[test]
 fn a_note_that_is_damaged_or_gone_does_no_harm() {
     let script = Script::new(4, 3);

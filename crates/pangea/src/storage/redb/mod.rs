@@ -54,7 +54,7 @@ pub struct Options {
     /// which reads the whole file.
     pub verify: bool,
     /// Bytes of the write-ahead log after which there is a checkpoint. Commits wait while it is
-    /// written: some 6 ms a MB where every row is new.
+    /// written, the longer the more pages have changed.
     pub log_bytes: u64,
     /// Bytes of a commit above which it goes into the database at once, and not into the log.
     pub long_bytes: u64,

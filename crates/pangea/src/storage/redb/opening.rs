@@ -139,14 +139,20 @@ fn catch_up(
         tracing::info!(commits = reached - marks.commits, "applying what the log has");
         let records = pending.records().take_while(|record| record.number <= reached);
         let rows = records.flat_map(|record| record.changes());
-        let rows = rows.map(|(space, key, row)| -> Row<'_> { (space_of(space), key, row) });
-        checkpoint(database, rows, (reached, salt), options)?;
+        let rows = rows.map(|(code, key, row)| Some((space_of(code)?, key, row)));
+        let rows: Option<Vec<Row<'_>>> = rows.collect();
+        let Some(rows) = rows else {
+            let why = "the write-ahead log beside it has rows of a kind that this version does not \
+                       know: start the version that wrote it";
+            return Err(Fault::Read(format!("{}: {why}", medium.name())).into());
+        };
+        checkpoint(database, rows.into_iter(), (reached, salt), options)?;
     }
     Ok((acknowledged, salt))
 }
 
-fn space_of(code: u8) -> Space {
-    Space::ALL[usize::from(code)]
+fn space_of(code: u8) -> Option<Space> {
+    Space::ALL.into_iter().find(|space| *space as u8 == code)
 }
 
 /// Opens the file, where nothing was ever written as if it were new.
