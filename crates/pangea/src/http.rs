@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,8 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// Connections of one listener; the next one waits in the kernel's queue.
-const CONNECTIONS_MAX: usize = 10_000;
+/// Connections of a listener whose owner has no bound of its own.
+pub const CONNECTIONS_MAX: u64 = 10_000;
+/// Connections beyond the bound that are told so, at once.
+const CROWDED_MAX: usize = 64;
+/// One of those that asks nothing for so long ends, so that others are told.
+const CROWDED_PATIENCE: Duration = Duration::from_secs(2);
 /// A client has this long to send a request's head, also on an idle kept-alive connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client has this long for its part of a TLS handshake.
@@ -49,6 +53,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4); no HTTP/1 method does.
 const PREFACE: &[u8; 3] = b"PRI";
 
+/// Marks the requests of a connection that is one too many: it ends with their answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
+
 /// A whole response.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -57,8 +65,10 @@ pub type Reply = Response<Full<Bytes>>;
 type Handler =
     Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
 
-/// Serves `listener` until `stop` turns true; connections end after the request they are serving.
-pub async fn serve<H, F>(listener: TcpListener, stop: watch::Receiver<bool>, handler: H)
+/// Serves a listener, and so many connections at once, until `stop` turns true. Requests of some
+/// more connections are [`Crowded`]; others wait in the kernel's queue. Connections end after the
+/// request they are serving.
+pub async fn serve<H, F>(listener: (TcpListener, u64), stop: watch::Receiver<bool>, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -68,7 +78,7 @@ where
 
 /// The same behind TLS; `tls` offers the protocols `h2` and `http/1.1`.
 pub async fn serve_tls<H, F>(
-    listener: TcpListener,
+    listener: (TcpListener, u64),
     tls: TlsAcceptor,
     stop: watch::Receiver<bool>,
     handler: H,
@@ -80,15 +90,21 @@ pub async fn serve_tls<H, F>(
 }
 
 async fn accept(
-    listener: TcpListener,
+    (listener, connections): (TcpListener, u64),
     tls: Option<TlsAcceptor>,
     stop: watch::Receiver<bool>,
     handler: Handler,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let all = u32::try_from(connections).unwrap_or(u32::MAX);
+    let room = Arc::new(Semaphore::new(all as usize));
+    let crowd = Arc::new(Semaphore::new(CROWDED_MAX));
     let mut stopped = stop.clone();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let (mut permit, mut crowded) = tokio::select! {
+            biased;
+            permit = Arc::clone(&room).acquire_owned() => (permit, false),
+            permit = Arc::clone(&crowd).acquire_owned() => (permit, true),
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.wait_for(|stop| *stop) => break,
@@ -102,11 +118,20 @@ async fn accept(
                 continue;
             }
         };
-        let (handler, mut stop, tls) = (Arc::clone(&handler), stop.clone(), tls.clone());
+        // A connection may have ended while this one was waited for.
+        if crowded && let Ok(freed) = Arc::clone(&room).try_acquire_owned() {
+            (permit, crowded) = (Ok(freed), false);
+        }
+        let (handler, patience) = if crowded {
+            (refusing(&handler), CROWDED_PATIENCE)
+        } else {
+            (Arc::clone(&handler), HEADER_TIMEOUT)
+        };
+        let (mut stop, tls) = (stop.clone(), tls.clone());
         tokio::spawn(async move {
             // One that says nothing need not be waited for when the server stops.
             let begun = tokio::select! {
-                begun = begin(stream, tls) => begun,
+                begun = begin(stream, tls, patience) => begun,
                 _ = stop.wait_for(|stop| *stop) => None,
             };
             if let Some((stream, version)) = begun {
@@ -116,8 +141,24 @@ async fn accept(
         });
     }
     // Connections end after the request that they are serving.
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, room.acquire_many(all)).await;
+}
+
+/// Answers the requests of a connection that is one too many.
+fn refusing(handler: &Handler) -> Handler {
+    let handler = Arc::clone(handler);
+    Arc::new(move |mut request| {
+        let is_one = request.version() < hyper::Version::HTTP_2;
+        request.extensions_mut().insert(Crowded);
+        let reply = handler(request);
+        Box::pin(async move {
+            let mut reply = reply.await;
+            if is_one {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            reply
+        })
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +168,11 @@ enum Version {
 }
 
 /// Waits for the handshake, or for the first bytes. `None`: there is nobody to serve.
-async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<(Stream, Version)> {
+async fn begin(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    patience: Duration,
+) -> Option<(Stream, Version)> {
     // Without it, small responses wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
@@ -136,7 +181,7 @@ async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<(Stream, V
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, millis);
     }
     let Some(tls) = tls else {
-        let version = tokio::time::timeout(HEADER_TIMEOUT, first_bytes(&stream)).await.ok()??;
+        let version = tokio::time::timeout(patience, first_bytes(&stream)).await.ok()??;
         return Some((Stream::Plain(stream), version));
     };
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;

@@ -47,6 +47,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) ttl: Expiry,
     #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
     pub(super) objectives: Objectives,
@@ -78,6 +80,7 @@ pub(super) struct Region {
 pub(super) struct Storage {
     pub(super) engine: Option<Text>,
     pub(super) cache_mb: Option<Whole>,
+    pub(super) log_mb: Option<Whole>,
     pub(super) verify: Option<bool>,
 }
 
@@ -112,6 +115,14 @@ pub(super) struct Expiry {
     pub(super) scan_s: Option<Whole>,
     pub(super) deletes_per_s: Option<Whole>,
     pub(super) grace_s: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) requests: Option<Whole>,
+    pub(super) body_mb: Option<Whole>,
+    pub(super) connections: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -13,6 +13,7 @@
 mod check;
 mod credential;
 mod file;
+mod limits;
 mod network;
 mod problem;
 mod replication;
@@ -25,6 +26,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use credential::{Allow, Credential};
+pub use limits::Limits;
 pub use network::Cidr;
 pub use problem::{Error, Problem};
 pub use replication::{Compression, Replication};

@@ -10,7 +10,7 @@ use pangea_core::id::RegionSlot;
 use pangea_core::node::Retention;
 use serde::{Serialize, Serializer};
 
-use super::{Cidr, Credential, Replication, Streams};
+use super::{Cidr, Credential, Limits, Replication, Streams};
 use crate::storage::{EngineKind, EngineOptions};
 
 /// A whole deployment. See the [module](super) for what is always true of one.
@@ -58,6 +58,9 @@ pub struct Topology {
     /// How items that expire are found.
     #[serde(skip_serializing_if = "Expiry::is_default")]
     pub ttl: Expiry,
+    /// What a region takes from clients at once.
+    #[serde(skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// How regions and services are probed.
     pub health: Health,
     /// What experiments are judged against.
@@ -121,6 +124,8 @@ pub struct Storage {
     pub engine: EngineKind,
     /// Memory for what was read last, in MiB. Default: 256.
     pub cache_mb: u64,
+    /// Of redb's write-ahead log between two checkpoints, in MiB. Default: 8.
+    pub log_mb: u64,
     /// Whether redb's file is compared with its checksums when it is opened. Default: true.
     pub verify: bool,
 }
@@ -408,14 +413,15 @@ impl Topology {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { engine: EngineKind::Redb, cache_mb: 256, verify: true }
+        Self { engine: EngineKind::Redb, cache_mb: 256, log_mb: 8, verify: true }
     }
 }
 
 impl From<Storage> for EngineOptions {
     fn from(storage: Storage) -> Self {
         let cache_bytes = usize::try_from(storage.cache_mb << 20).unwrap_or(usize::MAX);
-        Self { kind: storage.engine, cache_bytes, verify: storage.verify }
+        let (kind, log_bytes) = (storage.engine, storage.log_mb << 20);
+        Self { kind, cache_bytes, log_bytes, verify: storage.verify }
     }
 }
 

@@ -72,10 +72,10 @@ async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
         "edge serves"
     );
     let shared = Arc::clone(&edge);
-    tokio::spawn(http::serve(operator, stopped.clone(), move |request| {
+    tokio::spawn(http::serve((operator, http::CONNECTIONS_MAX), stopped.clone(), move |request| {
         operator::answer(Arc::clone(&shared), request)
     }));
-    tokio::spawn(http::serve(control, stopped, move |request| {
+    tokio::spawn(http::serve((control, http::CONNECTIONS_MAX), stopped, move |request| {
         control::answer(Arc::clone(&edge), request)
     }));
     process::told_to_stop().await?;

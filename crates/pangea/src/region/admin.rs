@@ -241,6 +241,7 @@ fn metrics(region: &Region) -> String {
     scrape.counter("pangea_storage_faults", faults, plain(observed.counts.faults));
     let panics = "Requests that met a defect of the server, and ended there";
     scrape.counter("pangea_data_panics", panics, plain(crate::guard::count()));
+    region.load.scrape(&mut scrape);
     region.sessions.scrape(&mut scrape);
     region.forwards.scrape(&mut scrape);
     region.durability.scrape(&mut scrape);

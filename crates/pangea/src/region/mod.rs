@@ -140,6 +140,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
         let config = identity::listener_config(&data_dir, &name, address.ip(), files)?;
         let (listener, shared) = (bind(address, "DynamoDB over TLS").await?, Arc::clone(&region));
         let (acceptor, stopped) = (TlsAcceptor::from(config), stopped.clone());
+        let listener = (listener, region.topology.limits.connections);
         tokio::spawn(http::serve_tls(listener, acceptor, stopped, move |request| {
             api::front::answer(Arc::clone(&shared), request)
         }));
@@ -149,11 +150,12 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(ttl::keep(Arc::clone(&region)));
     tokio::spawn(api::restore::resume(Arc::clone(&region)));
     let shared = Arc::clone(&region);
+    let dynamodb = (dynamodb, region.topology.limits.connections);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::front::answer(Arc::clone(&shared), request)
     }));
     let shared = Arc::clone(&region);
-    tokio::spawn(http::serve(admin, stopped, move |request| {
+    tokio::spawn(http::serve((admin, http::CONNECTIONS_MAX), stopped, move |request| {
         admin::answer(Arc::clone(&shared), request)
     }));
     tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
@@ -230,7 +232,7 @@ fn open(
         reads: reads::Reads::default(),
         tokens: tokens::Tokens::default(),
         auth,
-        load: api::front::Load::default(),
+        load: api::front::Load::new(topology.limits),
         ids: ids::Ids::new()?,
         expiries: ttl::Expiries::default(),
         topology,

@@ -144,11 +144,6 @@ impl Acknowledged {
         Err(Fault::Damaged { file: file.to_owned(), why })
     }
 
-    /// That many, known without a note.
-    pub(super) const fn at(number: u64) -> Self {
-        Self(number)
-    }
-
     /// The number of the newest commit.
     pub(super) const fn number(&self) -> u64 {
         self.0

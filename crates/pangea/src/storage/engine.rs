@@ -22,13 +22,20 @@ pub struct EngineOptions {
     pub kind: EngineKind,
     /// Memory for pages, bytes.
     pub cache_bytes: usize,
+    /// Bytes of redb's write-ahead log between two checkpoints.
+    pub log_bytes: u64,
     /// Whether a file that was closed in order is compared with its checksums when it is opened.
     pub verify: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { kind: EngineKind::default(), cache_bytes: 256 << 20, verify: true }
+        Self {
+            kind: EngineKind::default(),
+            cache_bytes: 256 << 20,
+            log_bytes: 8 << 20,
+            verify: true,
+        }
     }
 }
 
@@ -72,8 +79,9 @@ impl EngineOptions {
         }
         match self.kind {
             EngineKind::Redb => {
-                let (cache_bytes, verify) = (self.cache_bytes, self.verify);
-                let options = redb::Options { cache_bytes, verify, ..redb::Options::default() };
+                let Self { cache_bytes, log_bytes, verify, .. } = self;
+                let options = redb::Options::default();
+                let options = redb::Options { cache_bytes, log_bytes, verify, ..options };
                 Ok(Box::new(redb::Redb::open_directory(directory, options)?))
             }
             EngineKind::RocksDb => self.open_rocksdb(directory),

@@ -237,7 +237,7 @@ impl<const QUICK: bool> FailingDisk for Disk<QUICK> {
             quick_repair: QUICK,
             log_bytes: LOG_BYTES,
             long_bytes: LONG_BYTES,
-            sync_in_background: false,
+            checkpoint_in_background: false,
             ..Options::default()
         };
         Redb::open(Arc::new(self.clone()), options)

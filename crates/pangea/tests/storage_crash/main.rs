@@ -92,7 +92,7 @@ fn memory_survives_every_failed_call() {
 #[test]
 fn redb_survives_every_failed_call() {
     for seed in 0..seeds() {
-        let script = Script::new(seed, 16);
+        let script = Script::new(seed, 40);
         for gone in [false, true] {
             let failed = fail_each_call::<Disk<false>>(&script, gone);
             say("redb", &failed);
@@ -112,7 +112,7 @@ fn bytes_of(changes: &[Change]) -> u64 {
 #[test]
 fn redb_survives_a_power_cut_at_every_call() {
     for seed in 0..seeds() {
-        let script = Script::new(seed, 16);
+        let script = Script::new(seed, 40);
         let long = script.commits.iter().filter(|changes| bytes_of(changes) > LONG_BYTES);
         assert!(long.count() > 0, "some commits go around the log");
         let cuts = cut_power::<Disk<false>>(&script, 3);
@@ -192,19 +192,21 @@ fn redb_names_what_a_flipped_bit_damages() {
 
 #[test]
 fn a_log_that_is_gone_is_missed() {
-    let script = Script::new(8, 12);
-    let image = written(&script, false);
-    assert!(image.files[1..].iter().all(|log| !log.is_empty()), "the files take turns");
-    let expected = script.states.last().expect("begun with one");
     let mut named = 0;
-    for log in [1, 2] {
-        let mut image = image.clone();
-        image.files[log].clear();
-        let opened = Disk::<false>::holding(image).open();
-        let verdict = check_flipped(opened, expected, &format!("without log {log}"));
-        named += u32::from(verdict == Verdict::FileNamed);
+    for commits in 12..24 {
+        let script = Script::new(8, commits);
+        let image = written(&script, false);
+        let expected = script.states.last().expect("begun with one");
+        for log in [1, 2] {
+            let mut image = image.clone();
+            image.files[log].clear();
+            let opened = Disk::<false>::holding(image).open();
+            let verdict = check_flipped(opened, expected, &format!("without log {log}"));
+            named += u32::from(verdict == Verdict::FileNamed);
+        }
     }
-    assert!(named > 0, "one of them has what no checkpoint covers");
+    assert!(named > 4, "{named} logs had what no checkpoint covers");
+    let script = Script::new(8, 12);
     // After an orderly end they are not needed.
     let mut image = written(&script, true);
     image.files[1..].fill(Vec::new());
@@ -264,29 +266,32 @@ fn a_file_older_than_what_was_acknowledged_is_refused_by_name() {
 
 #[test]
 fn a_failed_engine_reads_on_and_writes_nothing() {
-    let script = Script::new(5, 4);
-    for call in 0.. {
-        let disk = Disk::<false>::new();
-        let engine = disk.open().expect("an empty disk opens");
-        for changes in &script.commits[..3] {
-            engine.commit(changes).expect("no fault yet");
+    // Commits to the log, past it, and behind a checkpoint.
+    let script = Script::new(5, 14);
+    let mut failed = 0;
+    for (at, changes) in script.commits.iter().enumerate() {
+        for call in 0.. {
+            let disk = Disk::<false>::new();
+            let engine = disk.open().expect("an empty disk opens");
+            for changes in &script.commits[..at] {
+                engine.commit(changes).expect("no fault yet");
+            }
+            disk.fail(disk.calls() + call..u64::MAX);
+            let Err(fault) = engine.commit(changes) else { break };
+            failed += 1;
+            // Else it was the checkpoint before the commit that failed.
+            assert!(matches!(fault, Fault::Write(_) | Fault::ReadOnly(_)), "{fault}");
+            disk.fail(0..0);
+            let image = disk.state().current.files.clone();
+            assert!(matches!(engine.commit(changes), Err(Fault::ReadOnly(_))));
+            assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
+            let rows = read_all(&engine).expect("reads go on");
+            assert!(rows == script.states[at], "commit {at}, call {call}");
+            drop(engine);
+            assert!(disk.state().current.files == image, "a failed engine wrote");
         }
-        disk.fail(disk.calls() + call..u64::MAX);
-        let Err(fault) = engine.commit(&script.commits[3]) else {
-            assert!(call > 5, "{call} calls of a commit failed");
-            return;
-        };
-        // Else it was the checkpoint before the commit that failed.
-        assert!(matches!(fault, Fault::Write(_) | Fault::ReadOnly(_)), "{fault}");
-        disk.fail(0..0);
-        let image = disk.state().current.files.clone();
-        assert!(matches!(engine.commit(&script.commits[3]), Err(Fault::ReadOnly(_))));
-        assert!(matches!(engine.health(), Err(Fault::ReadOnly(_))));
-        let rows = read_all(&engine).expect("reads go on");
-        assert!(rows == script.states[3]);
-        drop(engine);
-        assert!(disk.state().current.files == image, "a failed engine wrote");
     }
+    assert!(failed > 40, "{failed} calls of commits failed");
 }
 
 #[test]

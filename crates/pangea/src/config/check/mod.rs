@@ -22,7 +22,7 @@ use super::topology::{
     Clock, Edge, Expiry, Faults, Health, Ledger, Link, Network, Objectives, Record, Region,
     Restart, Routing, Storage, Table, Topology, Zone,
 };
-use super::{Cidr, Error, Streams};
+use super::{Cidr, Error, Limits, Streams};
 use crate::storage::EngineKind;
 pub(super) use services::placeholders;
 use values::UNBOUNDED;
@@ -59,7 +59,7 @@ impl<'a> Checker<'a> {
         let credentials = self.credentials(&document.credential);
         let ledger = self.ledger(&document.ledger);
         let (streams, ttl) = (self.streams(&document.streams), self.expiry(&document.ttl));
-        let health = self.health(&document.health);
+        let (limits, health) = (self.limits(&document.limits), self.health(&document.health));
         let objectives = self.objectives(&document.objectives);
         if !self.problems.is_empty() {
             self.problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -81,6 +81,7 @@ impl<'a> Checker<'a> {
             credentials,
             ledger,
             streams,
+            limits,
             ttl,
             health,
             objectives,
@@ -197,6 +198,7 @@ impl<'a> Checker<'a> {
         Storage {
             engine,
             cache_mb: self.number(written.cache_mb.as_ref(), default.cache_mb, 8..=CACHE_MB_MAX),
+            log_mb: self.number(written.log_mb.as_ref(), default.log_mb, 1..=1024),
             verify: written.verify.unwrap_or(default.verify),
         }
     }
@@ -396,6 +398,20 @@ impl<'a> Checker<'a> {
                 1..=1_000_000,
             ),
             grace_s: self.number(ttl.grace_s.as_ref(), default.grace_s, 0..=86_400),
+        }
+    }
+
+    fn limits(&mut self, limits: &file::Limits) -> Limits {
+        let default = Limits::default();
+        Limits {
+            requests: self.number(limits.requests.as_ref(), default.requests, 1..=1_000_000),
+            // One of the largest must have room.
+            body_mb: self.number(limits.body_mb.as_ref(), default.body_mb, 16..=65_536),
+            connections: self.number(
+                limits.connections.as_ref(),
+                default.connections,
+                1..=1_000_000,
+            ),
         }
     }
 

@@ -6,7 +6,7 @@
 //! things are judged is the service's, as dynalite's tests recorded it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -25,8 +25,10 @@ use super::auth::{self, Caller};
 use super::cors::{self, Cors};
 use super::encoding::{self, Unreadable};
 use super::{Call, internal};
+use crate::config::Limits;
 use crate::guard;
-use crate::http::{self, BodyError, Reply};
+use crate::http::{self, BodyError, Crowded, Reply};
+use crate::metrics::Scrape;
 use crate::region::{Region, health};
 
 const JSON: &str = "application/json";
@@ -45,16 +47,15 @@ const CRC: HeaderName = HeaderName::from_static("x-amz-crc32");
 const NO_OPERATION: &str = "<UnknownOperationException/>\n";
 /// Names, values and the request line together (DynamoDB).
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Requests under way. Each that waits for another region costs some kilobytes and its body.
-const REQUESTS_MAX: usize = 16_384;
-/// Bytes of bodies in memory: as many as 32 of the largest.
-const BODY_BYTES_MAX: usize = 32 * REQUEST_BYTES_MAX;
 
-/// What is under way.
-#[derive(Debug, Default)]
+/// What is under way, and how much may be.
+#[derive(Debug)]
 pub(in crate::region) struct Load {
     requests: AtomicUsize,
     body_bytes: AtomicUsize,
+    limits: Limits,
+    /// Requests that there was no room for.
+    throttled: AtomicU64,
 }
 
 /// A share of the load, given back when it is dropped.
@@ -64,9 +65,30 @@ struct Share<'a> {
 }
 
 impl Load {
+    pub(in crate::region) const fn new(limits: Limits) -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            body_bytes: AtomicUsize::new(0),
+            limits,
+            throttled: AtomicU64::new(0),
+        }
+    }
+
     fn enter(&self) -> Option<Share<'_>> {
         let share = Share { load: self, body_bytes: 0 };
-        (self.requests.fetch_add(1, Relaxed) < REQUESTS_MAX).then_some(share)
+        ((self.requests.fetch_add(1, Relaxed) as u64) < self.limits.requests).then_some(share)
+    }
+
+    pub(in crate::region) fn scrape(&self, scrape: &mut Scrape) {
+        #[expect(clippy::cast_precision_loss, reason = "bounded counts")]
+        let now = |count: &AtomicUsize| [(Vec::new(), count.load(Relaxed) as f64)];
+        let help = "Requests under way on the DynamoDB address";
+        scrape.gauge("pangea_data_requests_under_way", help, now(&self.requests));
+        let help = "Bytes of their bodies";
+        scrape.gauge("pangea_data_body_bytes", help, now(&self.body_bytes));
+        let help = "Requests answered with ThrottlingException because too much was under way";
+        let throttled = [(Vec::new(), self.throttled.load(Relaxed))];
+        scrape.counter("pangea_data_throttled", help, throttled);
     }
 }
 
@@ -74,7 +96,7 @@ impl Share<'_> {
     /// Whether there is room for so many bytes more.
     fn take(&mut self, bytes: usize) -> bool {
         self.body_bytes += bytes;
-        self.load.body_bytes.fetch_add(bytes, Relaxed) + bytes <= BODY_BYTES_MAX
+        self.load.body_bytes.fetch_add(bytes, Relaxed) + bytes <= self.load.limits.body_bytes()
     }
 
     /// Whether there is room for a body of so many bytes in place of what was taken.
@@ -216,6 +238,9 @@ fn into_cbor(reply: &mut Reply, operation: &str, times: Times, content_type: &'s
 }
 
 async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire) -> Reply {
+    if head.extensions.get::<Crowded>().is_some() {
+        return throttled(region);
+    }
     let Some(mut share) = region.load.enter() else { return throttled(region) };
     let empty = body.is_end_stream();
     let body = match http::bounded(body, REQUEST_BYTES_MAX, |bytes| share.take(bytes)).await {
@@ -329,7 +354,8 @@ fn is_broken(headers: &HeaderMap, body: &[u8]) -> bool {
 }
 
 fn throttled(region: &Region) -> Reply {
-    let text = "Too many requests are under way in this region; try again later";
+    region.load.throttled.fetch_add(1, Relaxed);
+    let text = "Too many requests or connections are under way in this region; try again later";
     refused(region, &ApiError::new(ErrorKind::Throttling, text), AMZ_JSON)
 }
 
@@ -352,14 +378,15 @@ mod tests {
 
     #[test]
     fn load_is_bounded_and_given_back() {
-        let load = Load::default();
+        let limits = Limits { requests: 8, body_mb: 16, ..Limits::default() };
+        let load = Load::new(limits);
         let enter = || load.enter().expect("there is room");
-        let mut all: Vec<Share<'_>> = (0..REQUESTS_MAX).map(|_| enter()).collect();
+        let mut all: Vec<Share<'_>> = (0..8).map(|_| enter()).collect();
         assert!(load.enter().is_none());
-        assert!(all[0].take(BODY_BYTES_MAX) && !all[1].take(1));
+        assert!(all[0].take(16 << 20) && !all[1].take(1));
         all.truncate(1);
-        assert!(!enter().take(1) && all[0].grow(BODY_BYTES_MAX), "what it holds is no more");
+        assert!(!enter().take(1) && all[0].grow(16 << 20), "what it holds is no more");
         all.clear();
-        assert!(enter().take(BODY_BYTES_MAX));
+        assert!(enter().take(16 << 20));
     }
 }

@@ -1,11 +1,11 @@
-//! What is in the database, and the two kinds of commit: in memory, and to the file.
+//! What is in the database, and how rows get there.
 
 use redb::{
-    Database, Durability, ReadableDatabase as _, Table, TableDefinition, TableError,
-    WriteTransaction,
+    Database, Durability, ReadableDatabase as _, StorageError, Table, TableDefinition, TableError,
 };
 
 use super::Options;
+use super::memtable::Memtable;
 use crate::storage::{Change, Space};
 
 /// Where the rows of a space are.
@@ -53,50 +53,33 @@ pub(super) fn rows(changes: &[Change]) -> impl Iterator<Item = Row<'_>> {
 
 type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
-/// Puts and removes rows in a transaction.
-fn change<'r>(
-    transaction: &WriteTransaction,
-    changes: impl Iterator<Item = Row<'r>>,
-) -> Result<(), redb::Error> {
-    // They are sorted by space, if not all of them in one commit.
-    let mut open: Option<(Space, Rows<'_>)> = None;
-    for (space, key, value) in changes {
-        let rows = match &mut open {
-            Some((of, rows)) if *of == space => rows,
-            other => {
-                // No table can be opened while it is.
-                *other = None;
-                &mut other.insert((space, transaction.open_table(table_of(space))?)).1
-            }
-        };
-        match value {
-            Some(value) => drop(rows.insert(key, value)?),
-            None => drop(rows.remove(key)?),
-        }
+fn put(rows: &mut Rows<'_>, key: &[u8], value: Option<&[u8]>) -> Result<(), StorageError> {
+    match value {
+        Some(value) => drop(rows.insert(key, value)?),
+        None => drop(rows.remove(key)?),
     }
     Ok(())
 }
 
-/// Makes changes visible, in memory alone.
-pub(super) fn apply(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::None)?;
-    change(&transaction, rows(changes))?;
-    transaction.commit()?;
-    Ok(())
-}
-
-/// Makes `changes` durable, and all that came before them: now the database has all `commits`.
-pub(super) fn checkpoint<'r>(
+/// Moves the rows of a table into the database, and `changes` that came after them. When it
+/// returns, they are durable, and the database has all `commits`.
+pub(super) fn checkpoint(
     database: &Database,
-    changes: impl Iterator<Item = Row<'r>>,
+    table: &Memtable,
+    changes: &[Change],
     (commits, salt): (u64, u64),
     options: Options,
 ) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_quick_repair(options.quick_repair);
-    change(&transaction, changes)?;
+    for space in Space::ALL {
+        let mut rows = transaction.open_table(table_of(space))?;
+        table.each(space, |key, value| put(&mut rows, key, value))?;
+        for (_, key, value) in changes.iter().filter(|change| change.0 == space) {
+            put(&mut rows, key, value.as_deref())?;
+        }
+    }
     transaction.open_table(COMMITS)?.insert((), commits)?;
     transaction.open_table(SALT)?.insert((), salt)?;
     transaction.commit()?;

@@ -6,7 +6,6 @@ use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -142,31 +141,13 @@ fn backend(file: File) -> io::Result<Box<dyn StorageBackend>> {
 pub(super) struct Shadow {
     /// Nothing is let through any more.
     fused: AtomicBool,
-    /// Syncs are begun, and not waited for.
-    late: AtomicBool,
     header: Mutex<Header>,
-    syncing: Mutex<Option<Syncing>>,
 }
 
 #[derive(Debug)]
 struct Header {
     written: [u8; HEADER_BYTES],
     synced: Option<[u8; HEADER_BYTES]>,
-}
-
-/// A sync that has begun.
-#[derive(Debug)]
-struct Syncing {
-    /// What it makes durable.
-    header: [u8; HEADER_BYTES],
-    by: SyncedBy,
-}
-
-#[derive(Debug)]
-enum SyncedBy {
-    Thread(JoinHandle<io::Result<()>>),
-    /// Whoever waits for it.
-    Waiter(Arc<dyn StorageBackend>),
 }
 
 impl Shadow {
@@ -180,34 +161,6 @@ impl Shadow {
         self.header.lock().expect("no holder panics").synced.map(Box::new)
     }
 
-    /// Whether syncs from now on are only begun. What they cover is durable once [`Shadow::settle`]
-    /// says so; until then nothing else is written, so that the state before stays whole.
-    pub(super) fn set_late(&self, late: bool) {
-        self.late.store(late, Ordering::SeqCst);
-    }
-
-    /// Waits for a sync that has begun.
-    ///
-    /// # Errors
-    ///
-    /// It has failed, or something before it: nothing is let through any more.
-    pub(super) fn settle(&self) -> io::Result<()> {
-        // Held until it is over: whoever comes meanwhile has to wait as well.
-        let mut syncing = self.syncing.lock().expect("no holder panics");
-        let Some(Syncing { header, by }) = syncing.take() else { return self.check() };
-        let outcome = match by {
-            SyncedBy::Thread(thread) => thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs has panicked"))),
-            SyncedBy::Waiter(file) => file.sync_data(),
-        };
-        match &outcome {
-            Ok(()) => self.header.lock().expect("no holder panics").synced = Some(header),
-            Err(_) => self.fuse(),
-        }
-        outcome
-    }
-
     fn check(&self) -> io::Result<()> {
         if self.fused.load(Ordering::SeqCst) {
             return Err(io::Error::other("the database is closed after a failure"));
@@ -219,42 +172,21 @@ impl Shadow {
 /// The seam: passes every call on, remembering the header.
 #[derive(Debug)]
 pub(super) struct Seam {
-    inner: Arc<dyn StorageBackend>,
+    inner: Box<dyn StorageBackend>,
     shadow: Arc<Shadow>,
-    /// Whether late syncs have a thread, or are made by whoever waits for them.
-    in_background: bool,
 }
 
 impl Seam {
-    pub(super) fn new(
-        inner: Box<dyn StorageBackend>,
-        in_background: bool,
-    ) -> io::Result<(Self, Arc<Shadow>)> {
+    pub(super) fn new(inner: Box<dyn StorageBackend>) -> io::Result<(Self, Arc<Shadow>)> {
         let mut written = [0; HEADER_BYTES];
         let mut synced = None;
         if inner.len()? >= HEADER_BYTES as u64 {
             inner.read(0, &mut written)?;
             synced = Some(written);
         }
-        let shadow = Arc::new(Shadow {
-            fused: AtomicBool::new(false),
-            late: AtomicBool::new(false),
-            header: Mutex::new(Header { written, synced }),
-            syncing: Mutex::new(None),
-        });
-        Ok((Self { inner: inner.into(), shadow: Arc::clone(&shadow), in_background }, shadow))
-    }
-
-    fn begin_sync(&self, header: [u8; HEADER_BYTES]) -> io::Result<()> {
-        let file = Arc::clone(&self.inner);
-        let by = if self.in_background {
-            let thread = thread::Builder::new().name("checkpoint".to_owned());
-            SyncedBy::Thread(thread.spawn(move || file.sync_data())?)
-        } else {
-            SyncedBy::Waiter(file)
-        };
-        *self.shadow.syncing.lock().expect("no holder panics") = Some(Syncing { header, by });
-        Ok(())
+        let header = Mutex::new(Header { written, synced });
+        let shadow = Arc::new(Shadow { fused: AtomicBool::new(false), header });
+        Ok((Self { inner, shadow: Arc::clone(&shadow) }, shadow))
     }
 }
 
@@ -269,26 +201,19 @@ impl StorageBackend for Seam {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.shadow.check()?;
-        // The state before may have pages where the file is cut; growing does it no harm.
-        if self.inner.len()? > len {
-            self.shadow.settle()?;
-        }
         self.inner.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.shadow.settle()?;
+        self.shadow.check()?;
         let written = self.shadow.header.lock().expect("no holder panics").written;
-        if self.shadow.late.load(Ordering::SeqCst) {
-            return self.begin_sync(written);
-        }
         self.inner.sync_data()?;
         self.shadow.header.lock().expect("no holder panics").synced = Some(written);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.shadow.settle()?;
+        self.shadow.check()?;
         self.inner.write(offset, data)?;
         if let Some(start) = usize::try_from(offset).ok().filter(|&start| start < HEADER_BYTES) {
             let count = data.len().min(HEADER_BYTES - start);
@@ -299,9 +224,7 @@ impl StorageBackend for Seam {
     }
 
     fn close(&self) -> io::Result<()> {
-        let settled = self.shadow.settle();
-        self.inner.close()?;
-        settled
+        self.inner.close()
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {

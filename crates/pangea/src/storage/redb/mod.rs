@@ -7,12 +7,16 @@
 //!
 //! redb compares page checksums only when it repairs a file, so [`verify`] does it for the others.
 //!
-//! A commit is durable in the write-ahead log ([`wal`]) and visible in redb's memory. A checkpoint
-//! is one write transaction with `Durability::Immediate`: redb's one-phase commit, one sync over
-//! checksummed pages, falling back to the one before if they do not match.
+//! A commit is durable in the write-ahead log ([`wal`]) and visible in a table in memory
+//! ([`memtable`]), over the database. A [`checkpoint`] moves both into it, in one write transaction
+//! with `Durability::Immediate`: redb's one-phase commit, one sync over checksummed pages, falling
+//! back to the one before if they do not match.
 
+mod checkpoint;
 mod commits;
+mod layers;
 mod medium;
+mod memtable;
 mod opening;
 mod verify;
 mod view;
@@ -22,18 +26,20 @@ pub(super) use medium::FILE_NAME;
 pub use medium::Medium;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
-use redb::{Database, ReadableDatabase as _};
+use redb::Database;
 
-use self::commits::{apply, checkpoint, rows};
+use self::checkpoint::{Checkpoint, Committing};
+use self::commits::{Marks, rows};
+use self::layers::Layers;
 use self::medium::Shadow;
+use self::memtable::Memtable;
 use self::opening::{Header, Opened};
 use self::view::RedbView;
-use self::wal::Wal;
-use super::directory::Acknowledged;
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
@@ -53,14 +59,14 @@ pub struct Options {
     /// Compares every page with its checksum before a file that was closed in order is believed,
     /// which reads the whole file.
     pub verify: bool,
-    /// Bytes of the write-ahead log after which there is a checkpoint. Commits wait while it is
-    /// written, the longer the more pages have changed.
+    /// Bytes of the write-ahead log after which there is a checkpoint. The rows of two such logs
+    /// are in memory.
     pub log_bytes: u64,
     /// Bytes of a commit above which it goes into the database at once, and not into the log.
     pub long_bytes: u64,
-    /// Whether a checkpoint is synced by a thread of its own, beside the commits that follow.
+    /// Whether a checkpoint is made by a thread of its own, beside the commits that follow.
     /// Without, that is done as late as can be, and the order of calls is the same in every run.
-    pub sync_in_background: bool,
+    pub checkpoint_in_background: bool,
 }
 
 impl Default for Options {
@@ -71,9 +77,9 @@ impl Default for Options {
             quick_repair: false,
             reserve_bytes,
             verify: true,
-            log_bytes: 2 << 20,
+            log_bytes: 8 << 20,
             long_bytes: 8 << 20,
-            sync_in_background: true,
+            checkpoint_in_background: true,
         }
     }
 }
@@ -85,37 +91,45 @@ const BYTES_PER_CHANGE: u64 = 4 * 4096;
 pub struct Redb {
     medium: Arc<dyn Medium>,
     options: Options,
-    /// What people call the file.
-    file: Arc<str>,
     /// Held by whoever commits or reopens.
     committing: Mutex<Committing>,
-    state: RwLock<State>,
+    /// Taken after the former.
+    state: Arc<RwLock<State>>,
 }
 
-#[derive(Debug)]
-struct Committing {
-    acknowledged: Acknowledged,
-    /// `None` if nothing can be written.
-    log: Option<Wal>,
-    /// Bytes that the next checkpoint may write, of what was committed since the last one.
-    owed: u64,
-}
-
-#[derive(Default)]
 struct State {
     /// `None` if not even reading was possible.
     database: Option<Arc<Database>>,
     shadow: Option<Arc<Shadow>>,
     /// What the file is read on with, once it is.
     header: Header,
-    /// Up to which commit the log is read on with.
-    acknowledged: u64,
     /// Why commits are refused, if they are.
     refusal: Option<String>,
+    /// Rows of the log's file that commits go to.
+    fresh: Arc<Memtable>,
+    /// Rows of its other file, while they are moved into the database.
+    moving: Option<Arc<Memtable>>,
+    /// The database without them; `None` if it could not be read.
+    base: Option<Arc<RedbView>>,
+    /// The number of the newest commit that readers see.
+    shown: u64,
     /// What readers share until the next commit.
-    view: Option<Arc<RedbView>>,
+    view: Option<Arc<Layers>>,
     /// A view of this database has seen redb fail.
     failed: Arc<AtomicBool>,
+    /// What people call the file.
+    file: Arc<str>,
+}
+
+/// Views that nobody may need any more. Their end may be work for redb.
+type Before = (Option<Arc<RedbView>>, Option<Arc<Layers>>);
+
+impl State {
+    /// Goes on over what the database has now.
+    fn rebase(&mut self, database: &Database) -> Result<Before, redb::Error> {
+        let base = RedbView::begin(database, &self.failed, &self.file)?;
+        Ok((self.base.replace(base), self.view.take()))
+    }
 }
 
 impl Redb {
@@ -143,7 +157,7 @@ impl Redb {
             Err((failure, header)) if failure.takes_no_writes() => {
                 let error = failure.into_fault(&file);
                 tracing::error!(%error, "the data directory takes no writes: serving reads only");
-                let opened = opening::open_for_reading(&*medium, &header, None, options);
+                let opened = opening::open_for_reading(&*medium, &header, options);
                 let opened = opened.map_err(|unread| {
                     let unread = unread.into_fault(&file);
                     Fault::Read(format!("{file}: {error}; and not readable: {unread}"))
@@ -152,17 +166,25 @@ impl Redb {
             }
             Err((failure, _)) => return Err(failure.into_fault(&file)),
         };
-        let Opened { database, shadow, header, acknowledged, log } = opened;
-        let state = State {
-            database: Some(Arc::new(database)),
+        let Opened { database, table, shadow, header, acknowledged, log } = opened;
+        let mut state = State {
+            database: None,
             shadow,
             header,
-            acknowledged: acknowledged.number(),
             refusal,
-            ..State::default()
+            fresh: Arc::new(table),
+            moving: None,
+            base: None,
+            shown: acknowledged.number(),
+            view: None,
+            failed: Arc::default(),
+            file,
         };
-        let committing = Mutex::new(Committing { acknowledged, log, owed: 0 });
-        Ok(Self { medium, options, file, committing, state: RwLock::new(state) })
+        state.rebase(&database).map_err(|error| Fault::Read(format!("{}: {error}", state.file)))?;
+        state.database = Some(Arc::new(database));
+        let committing = Committing { acknowledged, log, owed: 0, under_way: None };
+        let (committing, state) = (Mutex::new(committing), Arc::new(RwLock::new(state)));
+        Ok(Self { medium, options, committing, state })
     }
 
     fn state(&self) -> RwLockWriteGuard<'_, State> {
@@ -187,120 +209,95 @@ impl Redb {
         Ok(())
     }
 
-    /// Makes room for a commit that may write so much: in the log, and on the disk.
-    fn prepare(
-        &self,
-        committing: &mut Committing,
-        database: &Database,
-        work: u64,
-    ) -> Result<(), Fault> {
-        let Committing { log, owed, acknowledged } = &committing;
-        let is_long = log.as_ref().is_some_and(|log| log.bytes() >= self.options.log_bytes);
-        // What is owed need not be so much: where room is short that is found out.
-        if is_long || *owed > 0 && self.check_room(owed + work).is_err() {
-            let (available, number) = (self.available(), acknowledged.number());
-            if available < *owed {
-                // Somebody else has filled the disk. The log has everything until there is room.
-                let reserve = self.options.reserve_bytes + owed;
-                return Err(Fault::DiskFull { available, reserve });
-            }
-            let done = self.checkpoint(committing, database, &[], number);
-            done.map_err(|error| {
-                tracing::error!(%error, "a checkpoint failed: serving reads only");
-                self.poison(committing, error.to_string());
-                Fault::ReadOnly(error.to_string())
-            })?;
+    /// What readers see now.
+    fn current(&self) -> Result<Arc<Layers>, Fault> {
+        let mut state = self.state();
+        if let Some(view) = &state.view {
+            return Ok(Arc::clone(view));
         }
-        self.check_room(committing.owed + work)
-    }
-
-    /// Writes everything to the database, up to the commit `number` of these changes. Durable when
-    /// it returns, if it has changes; else once it is settled, and until then the log has it too.
-    fn checkpoint(
-        &self,
-        committing: &mut Committing,
-        database: &Database,
-        changes: &[Change],
-        number: u64,
-    ) -> Result<(), redb::Error> {
-        let Some(log) = &mut committing.log else { return Ok(()) };
-        let shadow = self.state.read().expect("no holder panics").shadow.clone();
-        let shadow = shadow.expect("there is one while there is a log");
-        // The log's other file has what the checkpoint before made durable.
-        shadow.settle()?;
-        shadow.set_late(changes.is_empty());
-        let done = checkpoint(database, rows(changes), (number, log.salt()), self.options);
-        shadow.set_late(false);
-        done?;
-        log.turn();
-        committing.owed = 0;
-        Ok(())
+        if state.base.is_none() {
+            self.read_on(&mut state);
+        }
+        let Some(base) = &state.base else {
+            return Err(Fault::Read(state.refusal.clone().unwrap_or_default()));
+        };
+        let moving = state.moving.as_ref();
+        let view = Layers::new(&state.fresh, moving, Arc::clone(base), state.shown);
+        Ok(Arc::clone(state.view.insert(Arc::new(view))))
     }
 
     /// Makes a commit durable, and visible.
     fn write(
         &self,
         committing: &mut Committing,
-        database: &Database,
+        database: &Arc<Database>,
         changes: &[Change],
-        bytes: u64,
-    ) -> Result<(), redb::Error> {
+        through: bool,
+    ) -> Result<(), Unwritten> {
         let number = committing.acknowledged.next();
         match &mut committing.log {
-            Some(log) if bytes <= self.options.long_bytes => {
-                log.append(number, changes)?;
-                apply(database, changes)
+            Some(log) if !through => {
+                log.append(number, changes).map_err(Unwritten::Log)?;
+                let fresh = Arc::clone(&self.state.read().expect("no holder panics").fresh);
+                fresh.add(number, rows(changes));
             }
-            _ => self.checkpoint(committing, database, changes, number),
+            _ => self.write_through(committing, database, changes).map_err(Unwritten::Database)?,
         }
+        let mut state = self.state();
+        state.shown = number;
+        let before = state.view.take();
+        drop(state);
+        drop(before);
+        Ok(())
     }
 
     /// The first condition that does not hold; nobody else commits meanwhile.
-    fn refused(
-        &self,
-        database: &Database,
-        conditions: &[Condition],
-    ) -> Result<Option<Place>, Fault> {
+    fn refused(&self, conditions: &[Condition]) -> Result<Option<Place>, Fault> {
         if conditions.is_empty() {
             return Ok(None);
         }
-        let failed = Arc::clone(&self.state.read().expect("no holder panics").failed);
-        let transaction = database.begin_read();
-        let transaction = transaction.map_err(|error| Fault::Read(error.to_string()))?;
-        let view = RedbView::new(transaction, failed, Arc::clone(&self.file));
+        let view = self.current()?;
         first_refused(conditions, |place| view.get(place.space, &place.key))
     }
 
-    /// Closes the database for good and reads on from the last header known to be on disk.
-    fn poison(&self, committing: &mut Committing, cause: String) {
-        let mut state = self.state();
-        state.acknowledged = committing.acknowledged.number();
+    /// Writes no more. What was read is read on; if redb failed, from the file as it was when it
+    /// had the last header that is known to be on disk, which lacks no more than the tables have.
+    fn poison(&self, committing: &mut Committing, cause: String, mut is_redb: bool) {
         committing.log = None;
+        if let Some(Err(error)) = committing.under_way.take().map(Checkpoint::abandon) {
+            tracing::error!(%error, "the checkpoint under way failed too");
+            is_redb = true;
+        }
+        let mut state = self.state();
         if let Some(shadow) = state.shadow.take() {
-            if let Err(error) = shadow.settle() {
-                tracing::error!(%error, "the checkpoint under way failed too");
-            }
             shadow.fuse();
             state.header = shadow.synced_header();
         }
-        state.view = None;
-        state.database = None;
-        state.failed = Arc::default();
-        self.read_on(&mut state);
-        if state.refusal.is_none() {
-            state.refusal = Some(cause);
+        state.refusal.get_or_insert(cause);
+        if is_redb {
+            state.view = None;
+            state.base = None;
+            state.database = None;
+            state.failed = Arc::default();
+            self.read_on(&mut state);
         }
     }
 
     /// Opens the file for reading, if it can be read now.
     fn read_on(&self, state: &mut State) {
-        let upto = Some(state.acknowledged);
-        match opening::open_for_reading(&*self.medium, &state.header, upto, self.options) {
-            Ok(opened) => state.database = Some(Arc::new(opened.database)),
-            Err(failure) => {
-                let error = failure.into_fault(&self.file);
-                tracing::error!(%error, "the data directory cannot even be read");
+        let opened = opening::open_at(&*self.medium, &state.header, self.options);
+        let read = opened.map_err(redb::Error::from).and_then(|database| {
+            let commits = Marks::read(&database)?.commits;
+            if commits >= state.shown {
+                // A commit that went past the log and failed may be there: over what came before.
+                (state.fresh, state.moving, state.shown) = (Arc::default(), None, commits);
             }
+            drop(state.rebase(&database)?);
+            state.database = Some(Arc::new(database));
+            Ok(())
+        });
+        if let Err(error) = read {
+            tracing::error!(file = %state.file, %error, "the data directory cannot even be read");
         }
     }
 
@@ -310,9 +307,15 @@ impl Redb {
         let failed = Arc::clone(&self.state.read().expect("no holder panics").failed);
         if failed.load(Ordering::SeqCst) {
             tracing::error!("a read failed: serving reads only");
-            self.poison(&mut committing, "a read failed".to_owned());
+            self.poison(&mut committing, "a read failed".to_owned(), true);
         }
     }
+}
+
+/// Why a commit may not be durable.
+enum Unwritten {
+    Log(io::Error),
+    Database(redb::Error),
 }
 
 impl Engine for Redb {
@@ -326,23 +329,7 @@ impl Engine for Redb {
             _ if failed => self.reopen_if_failed(),
             _ => {}
         }
-        // The transaction begins under the lock: a commit that ends meanwhile clears it after.
-        let mut state = self.state();
-        if state.view.is_none() {
-            if state.database.is_none() {
-                self.read_on(&mut state);
-            }
-            let Some(database) = &state.database else {
-                return Err(Fault::Read(state.refusal.clone().unwrap_or_default()));
-            };
-            let transaction = database.begin_read();
-            let transaction = transaction.map_err(|error| Fault::Read(error.to_string()))?;
-            let (failed, file) = (Arc::clone(&state.failed), Arc::clone(&self.file));
-            let view = RedbView::new(transaction, failed, file);
-            state.view = Some(Arc::new(view));
-        }
-        let view = state.view.as_ref().expect("made above");
-        Ok(Arc::clone(view) as Arc<dyn View>)
+        Ok(self.current()?)
     }
 
     fn commit_if(&self, conditions: &[Condition], changes: &[Change]) -> Result<Outcome, Fault> {
@@ -359,26 +346,25 @@ impl Engine for Redb {
             changes.iter().map(|(_, key, row)| key.len() + row.as_ref().map_or(0, Vec::len));
         let bytes = bytes.sum::<usize>() as u64;
         let work = changes.len() as u64 * BYTES_PER_CHANGE + 3 * bytes;
-        self.prepare(&mut committing, &database, work)?;
-        if let Some(place) = self.refused(&database, conditions)? {
+        let through = bytes > self.options.long_bytes;
+        self.prepare(&mut committing, work, through)?;
+        if let Some(place) = self.refused(conditions)? {
             return Ok(Outcome::Refused(place));
         }
-        let written = self.write(&mut committing, &database, changes, bytes);
+        let written = self.write(&mut committing, &database, changes, through);
         drop(database);
-        match written {
+        let (error, is_redb) = match written {
             Ok(()) => {
-                committing.owed += work;
+                committing.owed += if through { 0 } else { work };
                 committing.acknowledged.advance(|note| self.medium.set_note(note));
-                let before = self.state().view.take();
-                drop(before);
-                Ok(Outcome::Committed)
+                return Ok(Outcome::Committed);
             }
-            Err(error) => {
-                tracing::error!(%error, "a commit failed: serving reads only");
-                self.poison(&mut committing, error.to_string());
-                Err(Fault::Write(error.to_string()))
-            }
-        }
+            Err(Unwritten::Log(error)) => (error.to_string(), false),
+            Err(Unwritten::Database(error)) => (error.to_string(), true),
+        };
+        tracing::error!(%error, "a commit failed: serving reads only");
+        self.poison(&mut committing, error.clone(), is_redb);
+        Err(Fault::Write(error))
     }
 
     fn health(&self) -> Result<(), Fault> {
@@ -395,15 +381,8 @@ impl Drop for Redb {
     /// A directory that was closed in order needs no log.
     fn drop(&mut self) {
         let mut committing = self.committing();
-        let database = match &*self.state() {
-            State { refusal: None, database: Some(database), .. } => Arc::clone(database),
-            _ => return,
-        };
-        if committing.log.as_ref().is_some_and(|log| log.bytes() > 0) {
-            let number = committing.acknowledged.number();
-            if let Err(error) = self.checkpoint(&mut committing, &database, &[], number) {
-                tracing::warn!(%error, "no checkpoint at the end: the next start reads the log");
-            }
+        if self.state().refusal.is_none() {
+            self.move_all(&mut committing);
         }
     }
 }
@@ -413,3 +392,6 @@ impl fmt::Debug for Redb {
         f.debug_struct("Redb").field("medium", &self.medium).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

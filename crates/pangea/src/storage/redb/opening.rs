@@ -8,6 +8,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use super::Options;
 use super::commits::{Marks, Row, checkpoint};
 use super::medium::{HEADER_BYTES, Medium, Seam, Shadow};
+use super::memtable::Memtable;
 use super::wal::{self, Pending, Wal};
 use crate::storage::directory::{Acknowledged, REMEDY};
 use crate::storage::overlay::Overlay;
@@ -16,13 +17,15 @@ use crate::storage::{Fault, Space};
 /// The file's first bytes, where they are known.
 pub(super) type Header = Option<Box<[u8; HEADER_BYTES]>>;
 
-/// A database that has all that its log has.
+/// A database, and what its log has beyond it.
 pub(super) struct Opened {
     pub(super) database: Database,
+    /// Empty if the database is written.
+    pub(super) table: Memtable,
     /// What is known of the file; `None` if it is not written.
     pub(super) shadow: Option<Arc<Shadow>>,
     pub(super) header: Header,
-    /// The commits that it has.
+    /// The commits that there are.
     pub(super) acknowledged: Acknowledged,
     /// `None` if it is not written.
     pub(super) log: Option<Wal>,
@@ -89,12 +92,17 @@ pub(super) fn open_writable(
     medium: &dyn Medium,
     options: Options,
 ) -> Result<Opened, (Failure, Header)> {
-    let (seam, shadow) = open_seam(medium, options).map_err(|error| (error.into(), None))?;
+    let (seam, shadow) = open_seam(medium).map_err(|error| (error.into(), None))?;
     let open = || {
         let database = builder(options).create_with_backend(seam)?;
-        let (acknowledged, salt) = catch_up(medium, &database, None, options)?;
+        let (mut table, acknowledged, marks) = catch_up(medium, &database)?;
+        let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(medium));
+        if marks.salt.is_none() || !table.is_empty() {
+            checkpoint(&database, &table, &[], (acknowledged.number(), salt), options)?;
+            table = Memtable::default();
+        }
         let log = Some(Wal::open(medium, salt)?);
-        Ok(Opened { database, shadow: None, header: None, acknowledged, log })
+        Ok(Opened { database, table, shadow: None, header: None, acknowledged, log })
     };
     match open() {
         Ok(opened) => Ok(Opened { shadow: Some(shadow), ..opened }),
@@ -102,53 +110,58 @@ pub(super) fn open_writable(
     }
 }
 
-/// Opens a database to be read, with what its log has: up to the commit `upto`, if that is known.
+/// Opens a database to be read, and what its log has.
 ///
 /// # Errors
 /// It cannot be read.
 pub(super) fn open_for_reading(
     medium: &dyn Medium,
     header: &Header,
-    upto: Option<u64>,
     options: Options,
 ) -> Result<Opened, Failure> {
-    let at_start = header.as_ref().map(|header| (0, &header[..]));
-    let database = open_overlay(medium, at_start, options)?;
-    let (acknowledged, _) = catch_up(medium, &database, upto, options)?;
-    Ok(Opened { database, shadow: None, header: None, acknowledged, log: None })
+    let database = open_at(medium, header, options)?;
+    let (table, acknowledged, _) = catch_up(medium, &database)?;
+    Ok(Opened { database, table, shadow: None, header: None, acknowledged, log: None })
 }
 
-/// Applies what the log has and the database lacks; the commits that it has then, and the salt of
-/// its log.
+/// Opens a database to be read, as it was when it had a header.
+///
+/// # Errors
+/// See redb.
+pub(super) fn open_at(
+    medium: &dyn Medium,
+    header: &Header,
+    options: Options,
+) -> Result<Database, DatabaseError> {
+    let at_start = header.as_ref().map(|header| (0, &header[..]));
+    open_overlay(medium, at_start, options)
+}
+
+/// What the log has and the database lacks; the commits that there are then, and what the database
+/// says of itself.
 fn catch_up(
     medium: &dyn Medium,
     database: &Database,
-    upto: Option<u64>,
-    options: Options,
-) -> Result<(Acknowledged, u64), Failure> {
+) -> Result<(Memtable, Acknowledged, Marks), Failure> {
     let marks = Marks::read(database)?;
     let pending = Pending::read(medium, marks.salt, marks.commits)?;
-    let reached = upto.unwrap_or(pending.reached);
-    let acknowledged = match upto {
-        // Before anything is changed: what is refused stays as it was found.
-        None => Acknowledged::check(medium.note(), reached, &medium.name())?,
-        Some(number) => Acknowledged::at(number),
-    };
-    let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(medium));
-    if marks.salt.is_none() || !pending.is_empty() {
-        tracing::info!(commits = reached - marks.commits, "applying what the log has");
-        let records = pending.records().take_while(|record| record.number <= reached);
-        let rows = records.flat_map(|record| record.changes());
-        let rows = rows.map(|(code, key, row)| Some((space_of(code)?, key, row)));
+    // Before anything is changed: what is refused stays as it was found.
+    let acknowledged = Acknowledged::check(medium.note(), pending.reached, &medium.name())?;
+    let table = Memtable::default();
+    if !pending.is_empty() {
+        tracing::info!(commits = pending.reached - marks.commits, "reading what the log has");
+    }
+    for record in pending.records() {
+        let rows = record.changes().map(|(code, key, row)| Some((space_of(code)?, key, row)));
         let rows: Option<Vec<Row<'_>>> = rows.collect();
         let Some(rows) = rows else {
             let why = "the write-ahead log beside it has rows of a kind that this version does not \
                        know: start the version that wrote it";
             return Err(Fault::Read(format!("{}: {why}", medium.name())).into());
         };
-        checkpoint(database, rows.into_iter(), (reached, salt), options)?;
+        table.add(record.number, rows.into_iter());
     }
-    Ok((acknowledged, salt))
+    Ok((table, acknowledged, marks))
 }
 
 fn space_of(code: u8) -> Option<Space> {
@@ -156,10 +169,10 @@ fn space_of(code: u8) -> Option<Space> {
 }
 
 /// Opens the file, where nothing was ever written as if it were new.
-fn open_seam(medium: &dyn Medium, options: Options) -> io::Result<(Seam, Arc<Shadow>)> {
+fn open_seam(medium: &dyn Medium) -> io::Result<(Seam, Arc<Shadow>)> {
     let file = medium.open()?;
     forget_unfinished(medium, &*file)?;
-    Seam::new(file, options.sync_in_background)
+    Seam::new(file)
 }
 
 /// redb writes a file's first bytes last: without them it was never finished, and where nothing was

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redb::{ReadOnlyTable, ReadTransaction, StorageError, TableError};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, StorageError, TableError,
+};
 
 use super::commits::table_of;
 use super::opening::read_fault;
@@ -29,6 +31,16 @@ impl RedbView {
         file: Arc<str>,
     ) -> Self {
         Self { transaction, tables: [const { OnceLock::new() }; 3], failed, file }
+    }
+
+    /// What the database has durably.
+    pub(super) fn begin(
+        database: &Database,
+        failed: &Arc<AtomicBool>,
+        file: &Arc<str>,
+    ) -> Result<Arc<Self>, redb::Error> {
+        let transaction = database.begin_read()?;
+        Ok(Arc::new(Self::new(transaction, Arc::clone(failed), Arc::clone(file))))
     }
 
     /// The rows of a space; `None` if nothing was ever written there.
