@@ -2,8 +2,8 @@
 //!
 //! Each target takes the files of `fuzz-corpus/TARGET` apart into tokens, changes, drops, repeats
 //! and swaps some of them, among files too, and hands the result to the code that reads such input.
-//! A failure prints the input; put it into the corpus. By default there are 10,000 executions,
-//! always the same; `cargo xtask fuzz` runs each target for a minute, with a seed of its own.
+//! A failure prints the input; put it into the corpus. By default there are 120,000 executions
+//! of each, always the same, which take two cores a minute; `cargo xtask fuzz` has a seed of its own.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use pangea_core::item::Attributes;
 use pangea_core::partiql;
 use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 
-/// Executions of each target, where no time is given: some seconds, on a busy machine 15.
-const EXECUTIONS: u64 = 10_000;
+/// Executions of each target, where no time is given: a minute for all of them on two cores.
+const EXECUTIONS: u64 = 120_000;
 /// One execution may not take longer, on a machine that does other things too.
 const HANG: Duration = Duration::from_secs(10);
 /// Larger inputs find nothing that smaller do not.
