@@ -2,7 +2,7 @@
 //!
 //! State: of each row the values that commits gave it, with the numbers of these commits. So a view
 //! of an older commit goes on showing what it showed, and readers share one table with the writer,
-//! which adds to it under a lock that is held for as long as one commit's rows take.
+//! which adds to it under a lock that is held for some rows at a time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ pub(super) type Value = Option<Arc<[u8]>>;
 
 /// Rows that a cursor copies at a time, so that no lock is held while a visitor is called.
 const BATCH_ROWS: usize = 64;
+
+/// Rows that are added at a time, so that readers do not wait for a long commit.
+const LOCKED_ROWS: usize = 256;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -58,7 +61,8 @@ impl Memtable {
         // Copied before the lock is taken.
         let rows: Vec<(Space, Arc<[u8]>, Value)> =
             rows.map(|(space, key, value)| (space, key.into(), value.map(Into::into))).collect();
-        for run in rows.chunk_by(|one, next| one.0 == next.0) {
+        let runs = rows.chunk_by(|one, next| one.0 == next.0);
+        for run in runs.flat_map(|run| run.chunks(LOCKED_ROWS)) {
             let mut table = self.spaces[run[0].0 as usize].write().expect("no holder panics");
             for (_, key, value) in run {
                 let newest = (number, value.clone());
