@@ -2,8 +2,8 @@
 //!
 //! Each target takes the files of `fuzz-corpus/TARGET` apart into tokens, changes, drops, repeats
 //! and swaps some of them, among files too, and hands the result to the code that reads such input.
-//! A failure prints the input; put it into the corpus. By default there are 120,000 executions
-//! of each, always the same, which take two cores a minute; `cargo xtask fuzz` has a seed of its own.
+//! A failure prints the input; put it into the corpus. By default there are 120,000 executions of
+//! each, always the same, which take two cores a minute; `cargo xtask fuzz` has a seed of its own.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
