@@ -2,11 +2,14 @@
 //!
 //! Source: data-plane.md 2.16. An item expires when the attribute that its table names is a number
 //! of seconds since 1970 that has passed. The region that wrote what readers see deletes it, so
-//! that two regions do not do the same work; the others do so when it has had its time.
+//! that two regions do not do the same work; the others do so when it has had its time. Whoever
+//! does waits a little longer than its clock may be ahead of others', so that nobody takes an item
+//! away that by a right clock is still there.
 
 use crate::catalog::TableEntry;
 use crate::id::RegionSlot;
 use crate::item::{AttributeValue, Attributes, Number};
+use crate::limits::CLOCK_SKEW_MS_MAX;
 use crate::merge::Stored;
 use crate::view::view;
 
@@ -29,8 +32,8 @@ pub const fn has_expired(expires_s: u64, now_ms: u64) -> bool {
     expires_s <= now_s && expires_s >= now_s.saturating_sub(OLDEST_S)
 }
 
-/// Whether region `me` shall delete the item now: it has expired, and the region that wrote it last
-/// is this one, or has had `grace_ms` to do so.
+/// Whether region `me` shall delete the item now: it has expired [`CLOCK_SKEW_MS_MAX`] ago, and the
+/// region that wrote it last is this one, or has had `grace_ms` to do so.
 #[must_use]
 pub fn is_due(
     entry: &TableEntry,
@@ -42,7 +45,8 @@ pub fn is_due(
     let Some(item) = view(&entry.settings.policy, stored) else { return false };
     let Some(expires_s) = expires_s(entry, &item) else { return false };
     let mine = stored.greatest().stamp.origin.slot() == me;
-    let from_ms = if mine { now_ms } else { now_ms.saturating_sub(grace_ms) };
+    let surely_ms = now_ms.saturating_sub(CLOCK_SKEW_MS_MAX);
+    let from_ms = if mine { surely_ms } else { surely_ms.saturating_sub(grace_ms) };
     has_expired(expires_s, now_ms) && expires_s <= from_ms / 1000
 }
 

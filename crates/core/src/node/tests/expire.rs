@@ -58,11 +58,11 @@ fn the_region_that_wrote_an_item_deletes_it_and_both_journals_say_why() {
     put(&mut regions[1], 5_000, table, "theirs", 6);
     exchange(5_010, &mut regions);
     let names = ["gone", "later", "theirs", "never"];
-    assert_eq!(expire(&mut regions[0], 5_999, table, &names), 0, "not yet");
-    assert_eq!(expire(&mut regions[0], 6_000, table, &names), 1);
-    assert_eq!(expire(&mut regions[0], 6_001, table, &names), 0, "it is gone");
+    assert_eq!(expire(&mut regions[0], 6_499, table, &names), 0, "by some clock not yet");
+    assert_eq!(expire(&mut regions[0], 6_500, table, &names), 1);
+    assert_eq!(expire(&mut regions[0], 6_501, table, &names), 0, "it is gone");
     assert!(shown(&regions[0], table, "later") && shown(&regions[0], table, "theirs"));
-    exchange(6_010, &mut regions);
+    exchange(6_510, &mut regions);
     for region in &regions {
         assert!(!shown(region, table, "gone"));
         let records = region.store.journal.values();
@@ -96,7 +96,7 @@ fn an_item_that_came_back_and_is_deleted_by_a_client_did_not_expire() {
     let mut regions = [Region::new(0), Region::new(1)];
     let table = expiring(&mut regions);
     put(&mut regions[0], 5_000, table, "k", 6);
-    assert_eq!(expire(&mut regions[0], 6_000, table, &["k"]), 1);
+    assert_eq!(expire(&mut regions[0], 6_500, table, &["k"]), 1);
     put(&mut regions[0], 7_000, table, "k", 600);
     let op = Box::new(WriteOp::new(key("k"), Action::Delete));
     regions[0].handle(8_000, Event::Write { request: RequestId(1), table, op });
