@@ -6,6 +6,7 @@
 
 mod clients;
 mod drive;
+mod expiry;
 mod faults;
 mod heartbeats;
 mod links;
@@ -108,6 +109,7 @@ pub(crate) struct World {
     gaps: Rng,
     laws: Rng,
     repairs: repair::Repairs,
+    expiry: expiry::Expiry,
     pub(crate) counts: Counts,
     digest: Digest,
     /// Kept only when a failing run is repeated for its report.
@@ -157,6 +159,7 @@ impl World {
             gaps: root.fork("gaps"),
             laws: root.fork("laws"),
             repairs: repair::Repairs::new(swarm.regions, root.fork("repairs")),
+            expiry: expiry::Expiry::new(root.fork("expiry")),
             counts: Counts { regions: swarm.regions as u64, ..Counts::default() },
             digest: Digest::default(),
             timeline: keep_timeline.then(Vec::new),
@@ -231,6 +234,8 @@ impl World {
             }
             Event::Patience { client, turn } => self.patience(client, turn),
             Event::Look => Ok(()),
+            Event::Pass { region } => self.pass(region),
+            Event::Expire { region, life, table, keys } => self.expire(region, life, table, keys),
             Event::Repair { region } => self.repair(region),
             Event::Unanswered { region, number } => self.unanswered(region, number),
             Event::Healed { region, request, done } => self.healed(region, request, done),
@@ -316,7 +321,7 @@ fn directory_of(swarm: &Swarm) -> Arc<Directory> {
 fn draw_clock(swarm: &Swarm, rng: &mut Rng) -> Clock {
     let offset = rng.range(0, 2 * swarm.skew_us) as i64 - swarm.skew_us as i64;
     let drift = if swarm.skew_us == 0 { 0 } else { rng.range(0, 400) as i64 - 200 };
-    Clock::new(offset, drift)
+    Clock::new(offset + swarm.phase_us(), drift)
 }
 
 /// The invariant's name and words, for the timeline's last line.

@@ -19,6 +19,7 @@ impl World {
         self.net.faults = NetFaults::NONE;
         self.net.mend_all();
         (0..self.regions.len()).for_each(|region| self.note_ahead(region));
+        self.ahead_us += self.soon_us();
         for region in 0..self.regions.len() {
             self.regions[region].clock.step(self.now_us, self.ahead_us, 0);
             self.regions[region].slowness = 1;
@@ -35,12 +36,14 @@ impl World {
     /// Whether everything is at rest; if it is, it must be right.
     pub(super) fn look(&mut self) -> Checked<bool> {
         self.note_gone();
+        self.pass_everywhere()?;
         let settled = self.now_us > self.healed_us + SETTLED_US;
         let late = self.now_us > self.healed_us + REST_US_MAX;
         let indexes = |site| index::unrest(site, late);
         let unrest = liveness::unrest(&self.sites, settled, late)
             .or_else(|| collection::unrest(&self.sites, self.swarm.collect, late))
             .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(indexes));
+        let unrest = unrest.or_else(|| self.expiry_unrest());
         let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
         if let Some(why) = unrest.or_else(asks) {
             if settled && self.waits_for_decision() {
@@ -56,6 +59,9 @@ impl World {
         }
         if self.waits_for_decision() {
             return Ok(true);
+        }
+        if self.leave_to_others() {
+            return Ok(false);
         }
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
         self.wide_at_rest()?;
