@@ -47,7 +47,8 @@ const WARM_US: u64 = 170_000;
 const REST_US_MAX: u64 = 30_000_000;
 /// Rounds of a region that collects late: others have long forgotten by then.
 const LATE_COLLECT_US: u64 = 200_000;
-/// What can still be passed on of a dead region's rows has been so long after healing.
+/// What can still be passed on of a dead region's rows has been so long after healing, and after
+/// the regions have agreed on the time: what comes of a clock in doubt may be held.
 const SETTLED_US: u64 = 4_000_000;
 /// The incarnation of every region at first.
 const FIRST_LIFE: u16 = 1;
@@ -89,6 +90,8 @@ pub(crate) struct World {
     now_us: u64,
     phase: Phase,
     healed_us: u64,
+    /// Some living region doubted its clock until then.
+    doubted_us: u64,
     queue: Queue,
     regions: Vec<Region>,
     sites: Vec<Site>,
@@ -141,6 +144,7 @@ impl World {
             now_us: 0,
             phase: Phase::Warm,
             healed_us: 0,
+            doubted_us: 0,
             queue: Queue::new(),
             regions: regions.collect(),
             sites: Vec::new(),

@@ -1,8 +1,9 @@
 //! The second phase: nothing breaks any more, and the regions must come to rest as they should.
 
+use pangea_core::clock::Verdict;
 use pangea_core::id::TableId;
 
-use super::{Event, LOOK_US, Phase, REST_US_MAX, SETTLED_US, World};
+use super::{Event, LOOK_US, Phase, REST_US_MAX, Region, SETTLED_US, World};
 use crate::invariants::{
     Broken, Checked, Invariant, collection, convergence, index, liveness, merge_laws,
     nothing_vanishes, repair,
@@ -37,7 +38,14 @@ impl World {
     pub(super) fn look(&mut self) -> Checked<bool> {
         self.note_gone();
         self.pass_everywhere()?;
-        let settled = self.now_us > self.healed_us + SETTLED_US;
+        let doubts = |region: &Region| {
+            let node = region.node.as_ref();
+            node.is_some_and(|node| node.verdict() != Verdict::Good)
+        };
+        if self.regions.iter().any(doubts) {
+            self.doubted_us = self.now_us;
+        }
+        let settled = self.now_us > self.healed_us.max(self.doubted_us) + SETTLED_US;
         let late = self.now_us > self.healed_us + REST_US_MAX;
         let indexes = |site| index::unrest(site, late);
         let unrest = liveness::unrest(&self.sites, settled, late)
