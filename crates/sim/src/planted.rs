@@ -40,6 +40,7 @@ pub fn fitting(bug: Bug) -> Options {
         Bug::ExpiryUnlooked
         | Bug::ExpiryEarly
         | Bug::ExpiryTakenAtOnce
+        | Bug::ExpiryTakenTogether
         | Bug::ExpiryNeverTakenOver
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
@@ -122,6 +123,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::ExpiryUnlooked,
     Bug::ExpiryEarly,
     Bug::ExpiryTakenAtOnce,
+    Bug::ExpiryTakenTogether,
     Bug::ExpiryNeverTakenOver,
     Bug::ExpiryUntold,
     Bug::ExpiryOfGreatest,

@@ -11,7 +11,7 @@ const SECOND_US: u64 = 1_000_000;
 /// Where in a second what expired in it may be deleted: it has expired by every right clock then.
 const DUE_US: u64 = pangea_core::limits::CLOCK_SKEW_MS_MAX * 1000;
 /// Clients write moments that are so many seconds from now, or a counter that is none.
-const MOMENTS_S: [i64; 8] = [-3, -1, 0, 0, 0, 1, 2, 600];
+const MOMENTS_S: [i64; 8] = [-3, -1, 0, 0, 0, 1, 2, 6_000];
 const NO_MOMENT: i64 = 5;
 /// By then everything that clients said to expire soon has.
 pub(crate) const SOON_US: i64 = 3_000_000 + DUE_US as i64;
@@ -26,7 +26,7 @@ pub(crate) struct Ttl {
     pub(crate) switches: u64,
     /// Mean time between a region's looks at its tables while things break.
     pub(crate) pass_us: u64,
-    /// How long the region that wrote an item last has to delete it.
+    /// How long the region that wrote an item last has to delete it, and then each holder.
     pub(crate) grace_ms: u64,
     /// How far all clocks are ahead, so that a moment comes while things break: moments are whole
     /// seconds, and schedules are shorter.

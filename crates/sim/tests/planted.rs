@@ -393,6 +393,11 @@ fn deleting_what_another_region_shall_delete_is_found() {
 }
 
 #[test]
+fn deleting_what_another_region_shall_delete_first_is_found() {
+    check(Bug::ExpiryTakenTogether, 500, &[Invariant::Expiry]);
+}
+
+#[test]
 fn expired_items_whose_region_is_gone_are_found() {
     check(Bug::ExpiryNeverTakenOver, 200, &[Invariant::Liveness]);
 }

@@ -123,6 +123,8 @@ pub enum Bug {
     ExpiryEarly,
     /// Items that another region wrote last are deleted at once.
     ExpiryTakenAtOnce,
+    /// Items that another region wrote last are deleted by all others at the same time.
+    ExpiryTakenTogether,
     /// Items that another region wrote last are never deleted.
     ExpiryNeverTakenOver,
     /// That an item was deleted for its age is told where that was done, and not where it arrives.

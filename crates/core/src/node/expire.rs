@@ -24,7 +24,7 @@ pub struct Expire {
     pub table: TableId,
     /// The items.
     pub keys: Vec<PrimaryKey>,
-    /// How long after its time another region's item is deleted here, ms.
+    /// How long each region has whose turn to delete an item is before this one's, ms.
     pub grace_ms: u64,
 }
 
@@ -84,6 +84,10 @@ impl Node {
             Some(Bug::ExpiryEarly) => (now_ms + CLOCK_SKEW_MS_MAX, grace_ms),
             Some(Bug::ExpiryTakenAtOnce) => (now_ms, 0),
             Some(Bug::ExpiryNeverTakenOver) => (now_ms, u64::MAX),
+            Some(Bug::ExpiryTakenTogether) => {
+                let mine = stored.greatest().stamp.origin.slot() == self.config.slot;
+                (now_ms - if mine { 0 } else { grace_ms }, 0)
+            }
             _ => (now_ms, grace_ms),
         };
         expiry::is_due(entry, stored, self.config.slot, now_ms, grace_ms)

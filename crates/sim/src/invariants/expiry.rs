@@ -2,12 +2,13 @@
 //!
 //! Source: data-plane.md 2.16. A region deletes an item for its age only if what its readers saw of
 //! it had expired by its own clock, for as long as clocks may differ, and if it wrote that last or
-//! had left it to whoever did. What it had not seen survives as under any delete: that is for the
-//! invariants of merging and of the ledger to say. Journals of all regions tell such an end as one,
-//! and no other. In the end nothing that has expired is left, whoever wrote it.
+//! had left it to whoever did, and to each holder before itself, for long enough. What it had not
+//! seen survives as under any delete: that is for the invariants of merging and of the ledger to
+//! say. Journals of all regions tell such an end as one, and no other. In the end nothing that has
+//! expired is left, whoever wrote it.
 
 use pangea_core::catalog::{Policy, TableEntry};
-use pangea_core::id::TableId;
+use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, ItemKey};
 use pangea_core::journal::Record;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
@@ -26,7 +27,7 @@ const BROKEN: Invariant = Invariant::Expiry;
 pub(crate) struct Pass {
     /// The latest time that its clock may show it, ms since 1970.
     pub(crate) now_ms: u64,
-    /// How long it leaves to others what they wrote last.
+    /// How long it leaves an item to each region whose turn is before its own.
     pub(crate) grace_ms: u64,
 }
 
@@ -51,11 +52,11 @@ pub(crate) fn issued(site: &Site, pass: Option<Pass>, key: &ItemKey, version: &V
     let entry = site.catalog.get(key.table);
     let stored = site.disk.visible.rows.get(key).map(|held| &held.stored);
     let expires_ms = entry.zip(stored).and_then(|(entry, stored)| expires_ms(entry, stored));
-    let (Some(expires_ms), Some(stored)) = (expires_ms, stored) else {
+    let (Some(expires_ms), Some(stored), Some(entry)) = (expires_ms, stored, entry) else {
         return Err(super::Broken::new(BROKEN, format!("{stamp}: {key:?} does not expire")));
     };
     let Pass { now_ms, grace_ms } = pass;
-    demand(BROKEN, is_due(site, stored, expires_ms, pass), || {
+    demand(BROKEN, is_due(site, entry, (stored, expires_ms), pass), || {
         let by = stored.greatest().stamp.origin.slot();
         format!(
             "{stamp} deletes {key:?} of {by}, which expires at {expires_ms}, at {now_ms}, {} ms \
@@ -74,9 +75,18 @@ fn expires_ms(entry: &TableEntry, stored: &Stored) -> Option<u64> {
     (seconds > 1_000_000_000).then_some(seconds * 1000)
 }
 
-fn is_due(site: &Site, stored: &Stored, expires_ms: u64, pass: Pass) -> bool {
-    let mine = stored.greatest().stamp.origin.slot() == site.slot;
-    let left_ms = if mine { 0 } else { pass.grace_ms };
+fn is_due(
+    site: &Site,
+    entry: &TableEntry,
+    (stored, expires_ms): (&Stored, u64),
+    pass: Pass,
+) -> bool {
+    let writer = stored.greatest().stamp.origin.slot();
+    let mut order: Vec<RegionSlot> = entry.holders().collect();
+    order.retain(|&slot| slot != writer);
+    order.insert(0, writer);
+    let turn = order.iter().position(|&slot| slot == site.slot).unwrap_or(order.len());
+    let left_ms = turn as u64 * pass.grace_ms;
     expires_ms + CLOCK_SKEW_MS_MAX + left_ms <= pass.now_ms
 }
 
@@ -122,7 +132,8 @@ pub(crate) fn overdue(site: &Site, pass: Pass) -> Option<&ItemKey> {
         let rows = site.disk.durable.table(entry.id);
         let mut due = rows.filter(|(key, held)| {
             let expires_ms = expires_ms(entry, &held.stored);
-            expires_ms.is_some_and(|expires_ms| is_due(site, &held.stored, expires_ms, pass))
+            expires_ms
+                .is_some_and(|expires_ms| is_due(site, entry, (&held.stored, expires_ms), pass))
                 && may_write(site, entry, key, &held.stored)
         });
         due.next().map(|(key, _)| key)

@@ -15,7 +15,7 @@ use crate::invariants::Checked;
 use crate::invariants::expiry::{Pass, answered, overdue};
 use crate::oracle::{Asked, VersionId};
 use crate::rng::Rng;
-use crate::ttl::SOON_US;
+use crate::ttl::{SOON_US, Ttl};
 use crate::workload::{item_key, slot};
 
 /// What was found is named to the node within this.
@@ -173,8 +173,12 @@ impl World {
     /// has. Regions that judge their clocks by those of others believe one such step, together.
     pub(super) fn soon_us(&self) -> i64 {
         let Some(ttl) = &self.swarm.ttl else { return 0 };
-        let grace_us = if self.swarm.heartbeats { ttl.grace_ms as i64 * 1000 } else { 0 };
-        SOON_US + grace_us
+        SOON_US + if self.swarm.heartbeats { self.turns_us(ttl) } else { 0 }
+    }
+
+    /// By then it is everybody's turn to delete what has expired.
+    fn turns_us(&self, ttl: &Ttl) -> i64 {
+        ttl.grace_ms as i64 * 1000 * self.regions.len() as i64
     }
 
     /// Why not everything that has expired is gone.
@@ -198,12 +202,12 @@ impl World {
     /// when they have left it to it for long enough. Returns whether that is to come.
     pub(super) fn leave_to_others(&mut self) -> bool {
         let Some(ttl) = &self.swarm.ttl else { return false };
-        let grace_us = ttl.grace_ms as i64 * 1000;
+        let turns_us = self.turns_us(ttl);
         if self.expiry.left || self.find_overdue(0).is_none() {
             return false;
         }
         self.expiry.left = true;
-        self.ahead_us += grace_us;
+        self.ahead_us += turns_us;
         for region in 0..self.regions.len() {
             self.regions[region].clock.step(self.now_us, self.ahead_us, 0);
         }
