@@ -2,11 +2,15 @@
 //!
 //! Source: data-plane.md 2.16. An item expires when the attribute that its table names is a number
 //! of seconds since 1970 that has passed. The region that wrote what readers see deletes it, so
-//! that two regions do not do the same work; the others do so when it has had its time.
+//! that two regions do not do the same work; the others do so when it has had its time, one after
+//! the other, so that they do not race each other either. Whoever does waits a little longer than
+//! its clock may be ahead of others', so that nobody takes an item away that by a right clock is
+//! still there.
 
 use crate::catalog::TableEntry;
 use crate::id::RegionSlot;
 use crate::item::{AttributeValue, Attributes, Number};
+use crate::limits::CLOCK_SKEW_MS_MAX;
 use crate::merge::Stored;
 use crate::view::view;
 
@@ -29,8 +33,9 @@ pub const fn has_expired(expires_s: u64, now_ms: u64) -> bool {
     expires_s <= now_s && expires_s >= now_s.saturating_sub(OLDEST_S)
 }
 
-/// Whether region `me` shall delete the item now: it has expired, and the region that wrote it last
-/// is this one, or has had `grace_ms` to do so.
+/// Whether region `me` shall delete the item now: it has expired [`CLOCK_SKEW_MS_MAX`] ago, and the
+/// region that wrote it last is this one, or has had `grace_ms` to do so, and so has had each
+/// holder whose turn is before this one's.
 #[must_use]
 pub fn is_due(
     entry: &TableEntry,
@@ -41,9 +46,18 @@ pub fn is_due(
 ) -> bool {
     let Some(item) = view(&entry.settings.policy, stored) else { return false };
     let Some(expires_s) = expires_s(entry, &item) else { return false };
-    let mine = stored.greatest().stamp.origin.slot() == me;
-    let from_ms = if mine { now_ms } else { now_ms.saturating_sub(grace_ms) };
+    let others_ms = grace_ms.saturating_mul(turn(entry, stored, me));
+    let from_ms = now_ms.saturating_sub(CLOCK_SKEW_MS_MAX).saturating_sub(others_ms);
     has_expired(expires_s, now_ms) && expires_s <= from_ms / 1000
+}
+
+/// How many regions may delete the item before `me`: whoever wrote it last, then the holders in
+/// their order.
+fn turn(entry: &TableEntry, stored: &Stored, me: RegionSlot) -> u64 {
+    let first = stored.greatest().stamp.origin.slot();
+    let others = entry.holders().filter(|&slot| slot != first);
+    let before = core::iter::once(first).chain(others).take_while(|&slot| slot != me);
+    before.map(|_| 1).sum()
 }
 
 /// The number without its fraction, if it is a moment.

@@ -25,6 +25,7 @@ fn main() -> std::io::Result<()> {
         Some("groups") => Some(Focus::Groups),
         Some("lifecycle") => Some(Focus::Lifecycle),
         Some("evictions") => Some(Focus::Evictions),
+        Some("expiry") => Some(Focus::Expiry),
         _ => None,
     };
     let options =

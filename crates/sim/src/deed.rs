@@ -4,11 +4,12 @@ use pangea_core::expr::{Placeholders, Update};
 use pangea_core::item::{AttributeValue, Attributes, Number};
 use pangea_core::table::Action;
 
-/// A change of an item: of its register `v`, its counter `c` or its set `s`.
+/// A change of an item: of its register `v`, its counter `c` or its set `s`,
+/// or of the moment `t` at which it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
-    /// `PutItem` with this `v` and nothing else.
-    Put(String),
+    /// `PutItem` with this `v`, perhaps the moment at which the item expires, and nothing else.
+    Put(String, Option<i64>),
     /// `DeleteItem`.
     Delete,
     /// `SET v = :v`.
@@ -21,6 +22,10 @@ pub(crate) enum Deed {
     Join(String),
     /// `DELETE s :e`.
     Leave(String),
+    /// `SET t = :t`: from now on the item expires at that moment.
+    Expire(i64),
+    /// `REMOVE t`.
+    Last,
 }
 
 impl Deed {
@@ -30,7 +35,7 @@ impl Deed {
         let set = |text: &String| AttributeValue::Ss([text.clone()].into());
         let number = |value: i64| AttributeValue::N(Number::from(value));
         let (expression, values) = match self {
-            Self::Put(_) | Self::Delete => return None,
+            Self::Put(..) | Self::Delete => return None,
             Self::Set(value) => ("SET v = :v", vec![(":v", text(value))]),
             Self::Reset(value) => ("SET c = :v", vec![(":v", number(*value))]),
             Self::Add(by) if spelled_as_set => (
@@ -40,10 +45,13 @@ impl Deed {
             Self::Add(by) => ("ADD c :v", vec![(":v", number(*by))]),
             Self::Join(element) => ("ADD s :v", vec![(":v", set(element))]),
             Self::Leave(element) => ("DELETE s :v", vec![(":v", set(element))]),
+            Self::Expire(moment) => ("SET t = :v", vec![(":v", number(*moment))]),
+            Self::Last => ("REMOVE t", Vec::new()),
         };
         let values: Attributes =
             values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        let mut placeholders = Placeholders::new(None, Some(values)).expect("well formed");
+        let values = Some(values).filter(|values| !values.is_empty());
+        let mut placeholders = Placeholders::new(None, values).expect("well formed");
         let update = Update::parse(expression, &mut placeholders).expect("well formed");
         Some(Action::Update(update))
     }

@@ -23,6 +23,7 @@ mod planted;
 mod report;
 mod rng;
 mod shrink;
+mod ttl;
 mod workload;
 mod world;
 

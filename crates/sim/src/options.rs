@@ -6,6 +6,7 @@ use pangea_core::node::Collect;
 
 use crate::rng::Rng;
 use crate::shrink::Trim;
+use crate::ttl::Ttl;
 
 /// What the caller decides; everything else is the seed's.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,9 @@ pub enum Focus {
     Lifecycle,
     /// The same, of tables in groups.
     Evictions,
+    /// Items expire, and in one seed of four a region is suspended; else they do in three seeds of
+    /// twenty.
+    Expiry,
 }
 
 impl Options {
@@ -160,6 +164,8 @@ pub(crate) struct Swarm {
     pub(crate) stage_bytes_max: usize,
     /// Two of the regions cannot reach each other until the faults end.
     pub(crate) severed: bool,
+    /// How items expire, if they do.
+    pub(crate) ttl: Option<Ttl>,
 }
 
 /// What a network may do to a message, per mille.
@@ -240,9 +246,11 @@ impl Swarm {
             one_replica: false,
             repair_gap_us: None,
             rots: false,
+            ttl: None,
         };
         swarm.draw_parts(rng, options);
         swarm.draw_length(&mut rng.fork("length"), options.length);
+        swarm.draw_ttl(&mut rng.fork("ttl"), options);
         if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
@@ -259,6 +267,15 @@ impl Swarm {
             Length::Mixed => rng.pick(&[10, 10, 20, 20, 20, 30, 30, 50, 100, 100]),
         };
         self.operations = (self.operations * percent / 100).max(1);
+    }
+
+    fn draw_ttl(&mut self, rng: &mut Rng, options: &Options) {
+        let chosen = rng.chance(150) | (options.focus == Some(Focus::Expiry));
+        let busy_us = self.operations * self.gap_us;
+        self.ttl = chosen.then(|| Ttl::draw(rng, busy_us));
+        if let (Some(ttl), Some(Focus::Expiry)) = (&mut self.ttl, options.focus) {
+            ttl.suspends = rng.chance(250);
+        }
     }
 
     /// Which parts of the machines a seed is about.
@@ -338,6 +355,7 @@ impl Swarm {
             heartbeats: false,
             sessions: 0,
             wide: 0,
+            ttl: None,
             collect: None,
             collects_late: None,
             ledger_per_minute: 60,
@@ -346,6 +364,11 @@ impl Swarm {
             relay_after_ms: 1_000,
             ..drawn
         }
+    }
+
+    /// How far right clocks are ahead of those of other seeds.
+    pub(crate) fn phase_us(&self) -> i64 {
+        self.ttl.as_ref().map_or(0, |ttl| ttl.phase_us)
     }
 
     pub(crate) fn has_faults(&self) -> bool {

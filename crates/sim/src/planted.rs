@@ -37,6 +37,13 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::ExpiryUnlooked
+        | Bug::ExpiryEarly
+        | Bug::ExpiryTakenAtOnce
+        | Bug::ExpiryTakenTogether
+        | Bug::ExpiryNeverTakenOver
+        | Bug::ExpiryOfGreatest
+        | Bug::ExpiryUntold => Some(Focus::Expiry),
         Bug::ServedWhenOver => Some(Focus::Evictions),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
@@ -113,4 +120,11 @@ pub const PLANTED: &[Bug] = &[
     Bug::ServedEarly,
     Bug::PlaceTrusted,
     Bug::StandingTrusted,
+    Bug::ExpiryUnlooked,
+    Bug::ExpiryEarly,
+    Bug::ExpiryTakenAtOnce,
+    Bug::ExpiryTakenTogether,
+    Bug::ExpiryNeverTakenOver,
+    Bug::ExpiryUntold,
+    Bug::ExpiryOfGreatest,
 ];

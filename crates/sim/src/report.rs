@@ -116,6 +116,10 @@ counts! {
     compared,
     /// See `repairs`.
     healed,
+    /// Looks of regions for items that have expired, and those that they deleted.
+    passes,
+    /// See `passes`.
+    expired,
     /// Simulated time, ms.
     simulated_ms,
     /// Simulated time from healing to rest, ms; in a summary, the longest.

@@ -53,11 +53,13 @@ pub enum Knob {
     Repairs,
     /// A row rots.
     Rot,
+    /// Items expire.
+    Ttl,
 }
 
 impl Knob {
     /// Every one with its word on the command line.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 18] = [
         ("loss", Self::Loss),
         ("duplication", Self::Duplication),
         ("reordering", Self::Reordering),
@@ -75,6 +77,7 @@ impl Knob {
         ("wide", Self::Wide),
         ("repairs", Self::Repairs),
         ("rot", Self::Rot),
+        ("ttl", Self::Ttl),
     ];
 
     fn as_str(self) -> &'static str {
@@ -101,6 +104,7 @@ impl Knob {
             Self::Wide => swarm.wide = 0,
             Self::Repairs => swarm.repair_gap_us = None,
             Self::Rot => swarm.rots = false,
+            Self::Ttl => swarm.ttl = None,
         }
     }
 }

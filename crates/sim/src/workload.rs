@@ -7,7 +7,7 @@ use pangea_core::catalog::{GROUP, MERGE, Tags};
 use pangea_core::expr::{Condition, Kind, Placeholders};
 use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::index::{Index, IndexId, Projected};
-use pangea_core::item::{AttributeValue, ItemKey, KeyValue, PrimaryKey};
+use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
@@ -16,6 +16,7 @@ use crate::function::module;
 use crate::invariants::residency::MARK;
 use crate::options::Swarm;
 use crate::rng::Rng;
+use crate::ttl::{self, ATTRIBUTE};
 
 /// A table that clients have heard of.
 #[derive(Clone, Debug)]
@@ -47,6 +48,10 @@ pub(crate) struct Workload {
     /// What updates do.
     deeds: Vec<(Action, Deed)>,
     rng: Rng,
+    /// Of what expires, which shifts nothing else.
+    moments: Rng,
+    /// What right clocks show, seconds since 1970.
+    pub(crate) now_s: i64,
 }
 
 impl Workload {
@@ -61,7 +66,9 @@ impl Workload {
             swarm: swarm.clone(),
             values: 0,
             deeds: Vec::new(),
+            moments: rng.fork("ttl"),
             rng,
+            now_s: 0,
         }
     }
 
@@ -82,6 +89,9 @@ impl Workload {
         }
         if self.rng.chance(self.swarm.indexes) {
             return vec![self.reindex()];
+        }
+        if self.swarm.ttl.as_ref().is_some_and(|ttl| self.moments.chance(ttl.switches)) {
+            return vec![self.switch_expiry()];
         }
         if self.rng.chance(self.swarm.transactions) {
             return vec![self.transact()];
@@ -122,12 +132,17 @@ impl Workload {
     fn update_item(&mut self, key: u64) -> Action {
         self.values += 1;
         let element = marked(key, self.rng.pick(&["x", "y"]).to_string());
-        let deed = match self.rng.below(7) {
-            0 => Deed::Set(marked(key, self.values.to_string())),
-            6 => Deed::Reset(self.rng.range(0, 100) as i64),
-            1 | 2 => Deed::Add(self.rng.range(0, 8) as i64 - 3),
-            3 | 4 => Deed::Join(element),
-            _ => Deed::Leave(element),
+        let kind = self.rng.below(7);
+        let deed = match self.moment() {
+            Some(_) if self.moments.chance(250) => Deed::Last,
+            Some(moment) => Deed::Expire(moment),
+            None => match kind {
+                0 => Deed::Set(marked(key, self.values.to_string())),
+                6 => Deed::Reset(self.rng.range(0, 100) as i64),
+                1 | 2 => Deed::Add(self.rng.range(0, 8) as i64 - 3),
+                3 | 4 => Deed::Join(element),
+                _ => Deed::Leave(element),
+            },
         };
         let action = deed.update(self.rng.chance(300)).expect("an update");
         self.deeds.push((action.clone(), deed));
@@ -140,7 +155,7 @@ impl Workload {
             Action::Delete => Deed::Delete,
             Action::Check => unreachable!("no operation is only a check"),
             Action::Put(item) => match item.get("v") {
-                Some(AttributeValue::S(value)) => Deed::Put(value.clone()),
+                Some(AttributeValue::S(value)) => Deed::Put(value.clone(), moment_of(item)),
                 _ => unreachable!("every item has a value"),
             },
             Action::Update(_) => {
@@ -155,6 +170,21 @@ impl Workload {
         let text = self.rng.pick(&["attribute_exists(id)", "attribute_not_exists(id)"]);
         let parsed = Condition::parse(Kind::Condition, text, &mut Placeholders::default());
         parsed.expect("a condition without placeholders")
+    }
+
+    /// When an item shall expire that is written now, if it shall.
+    fn moment(&mut self) -> Option<i64> {
+        let ttl = self.swarm.ttl.as_ref()?;
+        let writes = self.moments.chance(ttl.moments);
+        writes.then(|| ttl::moment(&mut self.moments, self.now_s))
+    }
+
+    /// The items of a table expire from now on where it is at home, or do not any more.
+    fn switch_expiry(&mut self) -> Operation {
+        let table = self.tables[self.moments.index(self.tables.len())].clone();
+        let ttl = self.moments.chance(650).then(|| ATTRIBUTE.to_string());
+        let update = TableUpdate { name: table.name, ttl: Some(ttl), ..TableUpdate::default() };
+        Operation::Define { region: table.home, change: Change::Update(update) }
     }
 
     /// Two or three items at once, some of them in two tables; several at one instant collide.
@@ -213,7 +243,9 @@ impl Workload {
             ("id".to_string(), AttributeValue::S(key_text(key))),
             ("v".to_string(), AttributeValue::S(marked(key, self.values.to_string()))),
         ];
-        WriteOp::new(primary_key(key), Action::Put(item.into()))
+        let moment = self.moment().map(|it| AttributeValue::N(Number::from(it)));
+        let moment = moment.map(|moment| (ATTRIBUTE.to_string(), moment));
+        WriteOp::new(primary_key(key), Action::Put(item.into_iter().chain(moment).collect()))
     }
 
     /// A put of an item that has no restriction.
@@ -298,10 +330,18 @@ fn by_value() -> Index {
     }
 }
 
-/// Gives a table replicas, so that it has `holders` of them with its home.
+/// When an item that a client puts expires.
+fn moment_of(item: &Attributes) -> Option<i64> {
+    let AttributeValue::N(number) = item.get(ATTRIBUTE)? else { return None };
+    number.to_string().parse().ok()
+}
+
+/// Gives a table replicas, so that it has `holders` of them with its home, and lets its items
+/// expire.
 pub(crate) fn replicate(name: String, home: usize, regions: usize, holders: usize) -> Change {
     let add = (1..holders).map(|nth| slot((home + nth) % regions)).collect();
-    Change::Update(TableUpdate { name, add, ..TableUpdate::default() })
+    let ttl = Some(Some(ATTRIBUTE.to_string()));
+    Change::Update(TableUpdate { name, add, ttl, ..TableUpdate::default() })
 }
 
 /// Keys from here on are restricted.
@@ -320,7 +360,7 @@ fn primary_key(key: u64) -> PrimaryKey {
     PrimaryKey { partition: KeyValue::S(key_text(key)), sort: None }
 }
 
-/// The item that a write is about.
-pub(crate) fn item_key(table: TableId, op: &WriteOp) -> ItemKey {
-    ItemKey { table, primary: op.key.clone() }
+/// The item of this key.
+pub(crate) fn item_key(table: TableId, key: &PrimaryKey) -> ItemKey {
+    ItemKey { table, primary: key.clone() }
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use pangea_core::crdt;
 use pangea_core::node::Bug;
 use pangea_sim::{
-    Invariant, Knob, Options, Report, Trim, fitting, parse_spans, run, run_many, shrink,
+    Focus, Invariant, Knob, Options, Report, Trim, fitting, parse_spans, run, run_many, shrink,
 };
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
@@ -15,8 +15,12 @@ fn first_find(bug: Bug, seeds: u64) -> Option<Report> {
 }
 
 fn first_find_from(first: u64, bug: Bug, seeds: u64) -> Option<Report> {
+    find(first, bug, seeds, &fitting(bug))
+}
+
+fn find(first: u64, bug: Bug, seeds: u64, fitting: &Options) -> Option<Report> {
     let timeline_max = Some(5000);
-    let options = Options { bug: Some(bug), timeline_max, ..fitting(bug) };
+    let options = Options { bug: Some(bug), timeline_max, ..fitting.clone() };
     let mut found = None;
     run_many(first, seeds, &options, |report| {
         if report.violation.is_none() {
@@ -180,7 +184,7 @@ fn what_a_region_that_lost_its_log_passes_on_is_found() {
 
 #[test]
 fn a_life_that_is_over_and_takes_rows_in_is_found() {
-    let without = "loss late skew bulk bursts sessions wide repairs rot";
+    let without = "loss late skew bulk bursts sessions wide repairs rot ttl";
     check_trimmed(2_437, ["", "", without], Bug::OverTakesRows, &[Invariant::NothingVanishes]);
 }
 
@@ -371,4 +375,49 @@ fn what_a_place_rests_on_and_a_copied_group_is_served_without_is_found() {
 #[test]
 fn rows_that_stand_for_others_and_are_shown_ahead_of_theirs_are_found() {
     check_from(4_461, Bug::StandingTrusted, 10, &[Invariant::Group]);
+}
+
+#[test]
+fn deleting_what_a_driver_takes_for_expired_is_found() {
+    check(Bug::ExpiryUnlooked, 20, &[Invariant::Expiry]);
+}
+
+#[test]
+fn deleting_before_everyone_takes_an_item_for_expired_is_found() {
+    check(Bug::ExpiryEarly, 200, &[Invariant::Expiry]);
+}
+
+#[test]
+fn deleting_what_another_region_shall_delete_is_found() {
+    check(Bug::ExpiryTakenAtOnce, 20, &[Invariant::Expiry]);
+}
+
+#[test]
+fn deleting_what_another_region_shall_delete_first_is_found() {
+    check(Bug::ExpiryTakenTogether, 500, &[Invariant::Expiry]);
+}
+
+#[test]
+fn expired_items_whose_region_is_gone_are_found() {
+    check(Bug::ExpiryNeverTakenOver, 200, &[Invariant::Liveness]);
+}
+
+#[test]
+fn expired_items_of_a_region_that_was_given_up_are_found() {
+    let bug = Bug::ExpiryNeverTakenOver;
+    let options = Options { focus: Some(Focus::Lifecycle), ..Options::default() };
+    let report = find(1, bug, 1_000, &options).expect("found");
+    let invariant = report.violation.as_ref().map(|violation| violation.invariant);
+    assert_eq!(invariant, Some(Invariant::Liveness), "{report}");
+    assert_eq!(run(report.seed, &options).violation, None, "it breaks without the bug");
+}
+
+#[test]
+fn an_end_that_other_regions_do_not_tell_as_expiry_is_found() {
+    check(Bug::ExpiryUntold, 20, &[Invariant::Expiry]);
+}
+
+#[test]
+fn an_end_that_is_told_by_the_greatest_version_is_found() {
+    check(Bug::ExpiryOfGreatest, 2_000, &[Invariant::Expiry]);
 }

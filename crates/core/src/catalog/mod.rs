@@ -596,4 +596,4 @@ fn view_of(state: Option<&ReplicaState>) -> ReplicaView {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

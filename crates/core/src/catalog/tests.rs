@@ -10,7 +10,7 @@ fn slot(index: u8) -> RegionSlot {
     RegionSlot::new(index).expect("small slot")
 }
 
-fn entry() -> TableEntry {
+pub(crate) fn entry() -> TableEntry {
     let since = Hlc::from_parts(7, 7);
     TableEntry {
         indexes: Vec::new(),

@@ -117,6 +117,20 @@ pub enum Bug {
     EmptyingIndexReady,
     /// Peers' rows are not in the journal.
     JournalNotOnApply,
+    /// What a driver takes for expired is deleted without another look.
+    ExpiryUnlooked,
+    /// Items are deleted as soon as they expire by a clock that may be ahead.
+    ExpiryEarly,
+    /// Items that another region wrote last are deleted at once.
+    ExpiryTakenAtOnce,
+    /// Items that another region wrote last are deleted by all others at the same time.
+    ExpiryTakenTogether,
+    /// Items that another region wrote last are never deleted.
+    ExpiryNeverTakenOver,
+    /// That an item was deleted for its age is told where that was done, and not where it arrives.
+    ExpiryUntold,
+    /// Whether an item was deleted for its age is read off the greatest of its versions.
+    ExpiryOfGreatest,
     /// Rows of tables in groups are shown as they come.
     ExposedEarly,
     /// Cuts are shown without what they rest on.

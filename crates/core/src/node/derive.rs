@@ -16,7 +16,7 @@ use crate::id::TableId;
 use crate::index::{self, Fill, Fills, Index, IndexEntry, IndexId};
 use crate::item::{Attributes, ItemKey, PrimaryKey};
 use crate::journal::{Record, sequence_at};
-use crate::merge::Stored;
+use crate::merge::{Stored, Version};
 use crate::replica::{Batch, Snapshot};
 use crate::time::Stamp;
 use crate::view::view;
@@ -78,7 +78,9 @@ impl Node {
                 && !self.planted_unjournaled(stamp)
             {
                 let images = (before.map(Cow::into_owned), after.map(Cow::into_owned));
-                let record = self.change_of(entry, (key, stored), stamp, images);
+                let gone = images.1.is_none();
+                let expired = gone && self.has_expired(was.as_ref(), stored.as_ref());
+                let record = self.change_of(entry, key, (stamp, expired), images);
                 self.journaled = record.sequence;
                 derived.journal.push(record);
             }
@@ -102,16 +104,14 @@ impl Node {
     fn change_of(
         &self,
         entry: &TableEntry,
-        (key, stored): (&ItemKey, &Option<Stored>),
-        stamp: Stamp,
+        key: &ItemKey,
+        (stamp, expired): (Stamp, bool),
         (before, after): (Option<Attributes>, Option<Attributes>),
     ) -> Record {
         let stream_ms = entry.open_stream().map_or(0, |stream| stream.since_ms);
         let wall_ms = self.wall_ms;
         // A region whose clock is behind that of the home is not before the stream.
         let sequence = sequence_at(wall_ms.max(stream_ms)).max(self.journaled + 1);
-        let ended = stored.as_ref().filter(|_| after.is_none());
-        let expired = ended.is_some_and(|stored| stored.greatest().origins.expired);
         let key = key.clone();
         Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
     }
@@ -219,6 +219,24 @@ impl Node {
         self.has_bug(super::Bug::JournalNotOnApply) && stamp.origin != self.me
     }
 
+    /// Whether an item that readers see no more was deleted for its age.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    fn has_expired(&self, was: Option<&Stored>, stored: Option<&Stored>) -> bool {
+        end(was, stored).is_some_and(|version| version.origins.expired)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn has_expired(&self, was: Option<&Stored>, stored: Option<&Stored>) -> bool {
+        let told =
+            |it: &&Version| !self.has_bug(super::Bug::ExpiryUntold) || it.stamp.origin == self.me;
+        let end = match self.has_bug(super::Bug::ExpiryOfGreatest) {
+            true => stored.map(Stored::greatest),
+            false => end(was, stored),
+        };
+        end.filter(told).is_some_and(|version| version.origins.expired)
+    }
+
     #[cfg(not(feature = "planted-bugs"))]
     #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn planted_ready(&self) -> bool {
@@ -248,6 +266,14 @@ fn is_erased<S: Snapshot>(txn: &Txn<'_, S>, key: &ItemKey) -> bool {
 /// What readers see of an item.
 fn shown<'a>(entry: &TableEntry, stored: Option<&'a Stored>) -> Option<Cow<'a, Attributes>> {
     view(&entry.settings.policy, stored?)
+}
+
+/// The version that deleted an item which readers see no more: of those that are new the greatest,
+/// or of all if none is. Where versions are kept side by side, the greatest need not be a delete.
+fn end<'a>(was: Option<&Stored>, stored: Option<&'a Stored>) -> Option<&'a Version> {
+    let is_new = |version: &Version| was.is_none_or(|was| was.version(version.stamp).is_none());
+    let mut deletes = stored?.versions.iter().filter(|it| it.body.is_deletion());
+    deletes.clone().find(|it| is_new(it)).or_else(|| deletes.next())
 }
 
 fn derive_index(

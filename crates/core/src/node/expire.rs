@@ -8,9 +8,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Outcome, Txn};
+use crate::catalog::TableEntry;
 use crate::expiry;
 use crate::id::{RequestId, TableId};
 use crate::item::{ItemKey, PrimaryKey};
+use crate::merge::Stored;
 use crate::replica::Snapshot;
 use crate::table::{Action, WriteOp};
 use crate::time::Now;
@@ -22,7 +24,7 @@ pub struct Expire {
     pub table: TableId,
     /// The items.
     pub keys: Vec<PrimaryKey>,
-    /// How long after its time another region's item is deleted here, ms.
+    /// How long each region has whose turn to delete an item is before this one's, ms.
     pub grace_ms: u64,
 }
 
@@ -56,9 +58,8 @@ impl Node {
         grace_ms: u64,
     ) -> bool {
         let Some(entry) = self.catalog.get(key.table) else { return false };
-        let due = txn.item(&key).is_some_and(|stored| {
-            expiry::is_due(entry, &stored, self.config.slot, now.wall_ms, grace_ms)
-        });
+        let due =
+            txn.item(&key).is_some_and(|stored| self.is_due(entry, &stored, now.wall_ms, grace_ms));
         let op = WriteOp::new(key.primary, Action::Delete);
         // What only another region may write is that one's to delete.
         let planned = if due { self.plan(txn, key.table, &op).ok() } else { None };
@@ -67,5 +68,28 @@ impl Node {
         let stamp = self.issue(now, self.floor(&planned));
         self.execute(txn, planned, stamp);
         true
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn is_due(&self, entry: &TableEntry, stored: &Stored, now_ms: u64, grace_ms: u64) -> bool {
+        expiry::is_due(entry, stored, self.config.slot, now_ms, grace_ms)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn is_due(&self, entry: &TableEntry, stored: &Stored, now_ms: u64, grace_ms: u64) -> bool {
+        use super::Bug;
+        use crate::limits::CLOCK_SKEW_MS_MAX;
+        let (now_ms, grace_ms) = match self.config.bug {
+            Some(Bug::ExpiryUnlooked) => return true,
+            Some(Bug::ExpiryEarly) => (now_ms + CLOCK_SKEW_MS_MAX, grace_ms),
+            Some(Bug::ExpiryTakenAtOnce) => (now_ms, 0),
+            Some(Bug::ExpiryNeverTakenOver) => (now_ms, u64::MAX),
+            Some(Bug::ExpiryTakenTogether) => {
+                let mine = stored.greatest().stamp.origin.slot() == self.config.slot;
+                (now_ms - if mine { 0 } else { grace_ms }, 0)
+            }
+            _ => (now_ms, grace_ms),
+        };
+        expiry::is_due(entry, stored, self.config.slot, now_ms, grace_ms)
     }
 }

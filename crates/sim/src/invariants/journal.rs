@@ -13,9 +13,9 @@ use pangea_core::item::{Attributes, ItemKey};
 use pangea_core::merge::Stored;
 use pangea_core::view::view;
 
-use super::{Checked, Invariant, demand};
+use super::{Checked, Invariant, demand, expiry};
 use crate::disk::{Held, Image, Write};
-use crate::oracle::Site;
+use crate::oracle::{Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Journal;
 
@@ -34,7 +34,7 @@ pub(crate) fn before(image: &Image, write: &Write) -> Before {
 }
 
 /// After it was.
-pub(crate) fn committed(site: &Site, write: &Write, before: &Before) -> Checked {
+pub(crate) fn committed(oracle: &Oracle, site: &Site, write: &Write, before: &Before) -> Checked {
     let mut newest = before.journaled;
     for record in &write.journal {
         let grows = record.sequence > newest;
@@ -42,7 +42,7 @@ pub(crate) fn committed(site: &Site, write: &Write, before: &Before) -> Checked 
         newest = record.sequence;
     }
     let mut left = write.journal.len();
-    for ((key, held), was) in write.items.iter().zip(&before.rows) {
+    for ((key, held), row) in write.items.iter().zip(&before.rows) {
         let mut records = write.journal.iter().filter(|record| record.key == **key);
         let record = records.next();
         left -= usize::from(record.is_some());
@@ -54,12 +54,15 @@ pub(crate) fn committed(site: &Site, write: &Write, before: &Before) -> Checked 
             continue;
         };
         let stored = held.as_ref().map(|held| &held.stored);
-        let was = shown(entry, was.as_ref().map(|held| &held.stored));
+        let was = shown(entry, row.as_ref().map(|held| &held.stored));
         let is = shown(entry, stored);
         let changed = stored.is_some() && was != is;
         let images = record.map(|record| (record.before.as_ref(), record.after.as_ref()));
         let right = images == changed.then_some((was.as_deref(), is.as_deref()));
         demand(BROKEN, right, || format!("{key:?}: {was:?} became {is:?}, told {images:?}"))?;
+        if let Some(record) = record {
+            expiry::told(oracle, row.as_deref(), held.as_deref(), record)?;
+        }
     }
     demand(BROKEN, left == 0, || format!("{left} records of items that the batch does not have"))
 }

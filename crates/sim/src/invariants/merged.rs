@@ -20,6 +20,7 @@ use super::{Checked, Invariant, demand, nothing_vanishes};
 use crate::deed::Deed;
 use crate::function::{Greater, module};
 use crate::oracle::{Issued, Item, KeyId, Oracle, Site};
+use crate::ttl::ATTRIBUTE;
 
 const BROKEN: Invariant = Invariant::Merged;
 
@@ -118,7 +119,7 @@ type Undone<'a> = dyn Fn(&&&Issued, &dyn Fn(&Deed) -> bool) -> bool + 'a;
 
 /// The winning value that was set, and every addition that neither it nor a removal had seen.
 fn counter(durable: &[&Issued], undone: &Undone<'_>) -> Option<i64> {
-    let whole = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete);
+    let whole = |deed: &Deed| matches!(deed, Deed::Put(..) | Deed::Delete);
     let by_reset = |deed: &Deed| whole(deed) || matches!(deed, Deed::Reset(_));
     let resets = durable.iter().filter(|it| matches!(it.deed, Deed::Reset(_)));
     let resets = resets.filter(|issued| !undone(issued, &by_reset));
@@ -146,7 +147,7 @@ fn counter(durable: &[&Issued], undone: &Undone<'_>) -> Option<i64> {
 
 /// Whether an addition saw the value as one that had lost: a write drops what its place hides.
 fn is_collapsed(durable: &[&Issued], lost: &Issued) -> bool {
-    let ends = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete | Deed::Reset(_));
+    let ends = |deed: &Deed| matches!(deed, Deed::Put(..) | Deed::Delete | Deed::Reset(_));
     let additions = durable.iter().filter(|it| matches!(it.deed, Deed::Add(_)));
     let saw = additions.map(|it| it.past()).filter(|past| past.has(lost.nth));
     saw.into_iter().any(|past| {
@@ -169,11 +170,11 @@ fn expected(item: &Item, durable: &[&Issued]) -> Option<Attributes> {
             .iter()
             .any(|later| later.nth != issued.nth && later.past().has(issued.nth) && by(&later.deed))
     };
-    let whole = |deed: &Deed| matches!(deed, Deed::Put(_) | Deed::Delete);
+    let whole = |deed: &Deed| matches!(deed, Deed::Put(..) | Deed::Delete);
     let of_register = |deed: &Deed| whole(deed) || matches!(deed, Deed::Set(_));
     let there = durable.iter().filter(|issued| issued.deed != Deed::Delete);
     // What only takes away keeps nothing alive.
-    let adds = |issued: &&&Issued| !matches!(issued.deed, Deed::Leave(_));
+    let adds = |issued: &&&Issued| !matches!(issued.deed, Deed::Leave(_) | Deed::Last);
     if !there.clone().filter(adds).any(|issued| !undone(&issued, &whole)) {
         return None;
     }
@@ -181,11 +182,20 @@ fn expected(item: &Item, durable: &[&Issued]) -> Option<Attributes> {
     let mut expected = Attributes::from([("id".to_string(), id)]);
     let values = there.clone().filter(|issued| !undone(issued, &of_register));
     let value = values.filter_map(|issued| match &issued.deed {
-        Deed::Put(value) | Deed::Set(value) => Some((issued.version().stamp, value)),
+        Deed::Put(value, _) | Deed::Set(value) => Some((issued.version().stamp, value)),
         _ => None,
     });
     if let Some((_, value)) = value.max_by_key(|(stamp, _)| *stamp) {
         expected.insert("v".to_string(), AttributeValue::S(value.clone()));
+    }
+    let of_moment = |deed: &Deed| whole(deed) || matches!(deed, Deed::Expire(_) | Deed::Last);
+    let moments = there.clone().filter(|issued| !undone(issued, &of_moment));
+    let moments = moments.filter_map(|issued| match issued.deed {
+        Deed::Put(_, Some(moment)) | Deed::Expire(moment) => Some((issued.version().stamp, moment)),
+        _ => None,
+    });
+    if let Some((_, moment)) = moments.max_by_key(|(stamp, _)| *stamp) {
+        expected.insert(ATTRIBUTE.to_string(), AttributeValue::N(Number::from(moment)));
     }
     if let Some(sum) = counter(durable, &undone) {
         expected.insert("c".to_string(), AttributeValue::N(Number::from(sum)));

@@ -6,6 +6,7 @@ pub(crate) mod collection;
 pub(crate) mod convergence;
 pub(crate) mod durability;
 pub(crate) mod durable_ack;
+pub(crate) mod expiry;
 pub(crate) mod fencing;
 pub(crate) mod group;
 pub(crate) mod identity;
@@ -66,6 +67,8 @@ pub enum Invariant {
     Fencing,
     /// 22: each generation of the membership is decided once.
     Membership,
+    /// Items that expire are deleted when they have, by who shall, and journals tell so.
+    Expiry,
     /// After healing the regions come to rest within bounded time.
     Liveness,
 }
@@ -94,6 +97,7 @@ impl Invariant {
             Self::Repair => "repair",
             Self::Fencing => "13-fencing",
             Self::Membership => "22-membership",
+            Self::Expiry => "expiry",
             Self::Liveness => "liveness",
         }
     }

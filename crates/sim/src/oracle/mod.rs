@@ -24,6 +24,7 @@ use crate::bits::{Bits, VERSIONS_MAX};
 use crate::deed::Deed;
 use crate::digest::Digest;
 use crate::disk::{Held, Write};
+use crate::invariants::expiry::{self, Pass};
 use crate::invariants::group::{self, Newest};
 use crate::invariants::{Checked, clock, collection, identity, nothing_vanishes, single_writer};
 
@@ -97,6 +98,8 @@ pub(crate) struct Source<'a> {
     pub(crate) received: &'a [(KeyId, VersionId)],
     /// What the feeder of a copy had forgotten, if it tells what it has collected.
     pub(crate) inherited: &'a [(Rc<ItemKey>, Bits)],
+    /// What the node was handling was a pass over items that may have expired.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// See the module.
@@ -345,6 +348,7 @@ impl Oracle {
         }
         let seen = self.newest(key, before);
         identity::exceeds_seen(stamp, seen)?;
+        expiry::issued(site, source.pass, key, stored.greatest())?;
         let rests_on = match group::is_grouped(site, key.table) {
             true => Rc::new(site.shown.newest.clone()),
             false => Rc::default(),

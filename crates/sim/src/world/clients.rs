@@ -7,6 +7,7 @@ use pangea_core::table::WriteOp;
 use pangea_core::time::Stamp;
 
 use super::{Event, Phase, WARM_US, World};
+use crate::clock::EPOCH_US;
 use crate::invariants::Checked;
 use crate::oracle::Asked;
 use crate::workload::{Known, Operation, create, item_key, replicate};
@@ -33,6 +34,8 @@ impl World {
         let nth = self.counts.operations;
         self.counts.operations += 1;
         let skipped = self.options.trim.operations.contains(&nth);
+        let wall_us = EPOCH_US + self.now_us as i64 + self.swarm.phase_us();
+        self.workload.now_s = wall_us / 1_000_000;
         for operation in self.workload.draw().into_iter().filter(|_| !skipped) {
             match operation {
                 Operation::Write { region, table, op } => self.write(region, table, op)?,
@@ -52,7 +55,7 @@ impl World {
     }
 
     pub(super) fn write(&mut self, region: usize, table: TableId, op: WriteOp) -> Checked {
-        let key = item_key(table, &op);
+        let key = item_key(table, &op.key);
         if self.regions[region].node.is_none() || !self.oracle.has_room(&key) {
             return Ok(());
         }
@@ -85,7 +88,7 @@ impl World {
     }
 
     fn transact(&mut self, region: usize, ops: Vec<(TableId, WriteOp)>) -> Checked {
-        let keys: Vec<ItemKey> = ops.iter().map(|(table, op)| item_key(*table, op)).collect();
+        let keys: Vec<ItemKey> = ops.iter().map(|(table, op)| item_key(*table, &op.key)).collect();
         let fit = |key: &ItemKey| self.oracle.has_room(key) && !self.has_vanished(region, key);
         let room = keys.iter().all(fit);
         if self.regions[region].node.is_none() || !room {

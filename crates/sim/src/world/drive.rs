@@ -176,13 +176,18 @@ impl World {
                 fencing::taken(&self.sites, region, stamp)?;
             }
         }
+        let pass = self.under_way(region);
         let site = &mut self.sites[region];
         let (me, inherited) = (site.origin, received.inherited.as_slice());
-        let source = Source { region, me, received: &received.rows, inherited };
+        let source = Source { region, me, received: &received.rows, inherited, pass };
         let write = self.oracle.witness(source, site, token, batch)?;
         for stamp in &write.stamps {
             self.digest.add(stamp.hlc.to_bits());
         }
+        if pass.is_some() {
+            self.expired(&write.issued);
+        }
+        let site = &mut self.sites[region];
         site.disk.write(write);
         index::committed(&site.disk.visible, &site.disk.queue[site.disk.queue.len() - 1])?;
         self.show(region)?;
@@ -253,7 +258,7 @@ impl World {
         let site = &self.sites[region];
         index::committed(&site.disk.durable, &write)?;
         index::derived(&site.catalog, &site.disk.durable, &write)?;
-        journal::committed(site, &write, &was)?;
+        journal::committed(&self.oracle, site, &write, &was)?;
         for (origin, span) in before {
             applied::gap_free(&self.oracle, &self.sites, region, origin, span)?;
         }
@@ -337,6 +342,7 @@ impl World {
         durable_ack::replied(&mut self.oracle, &self.sites[region], &asked, &outcome)?;
         self.digest.add(request);
         self.note(region, || format!("answers request {request}: {}", tell(&outcome)));
+        self.expiry_answered(request, &outcome)?;
         self.session_reply(region, request, &asked, &outcome)?;
         self.answered(region, asked.operator, outcome)
     }

@@ -37,6 +37,7 @@ impl World {
             self.queue.push(self.now_us + busy_us * per_mille / 1000, Event::Doom);
         }
         self.employ();
+        self.begin_passes();
         if self.swarm.severed {
             self.sever();
         }
@@ -301,6 +302,7 @@ impl World {
         let region = self.faults.index(self.regions.len());
         let most = if self.faults.chance(125) { STEP_US_MAX } else { STEP_US };
         let offset_us = self.faults.range(0, 2 * most) as i64 - most as i64;
+        let offset_us = offset_us + self.swarm.phase_us();
         self.note_ahead(region);
         self.regions[region].clock.step(self.now_us, offset_us, 0);
         self.counts.clock_steps += 1;

@@ -6,6 +6,7 @@
 
 mod clients;
 mod drive;
+mod expiry;
 mod faults;
 mod heartbeats;
 mod links;
@@ -46,7 +47,8 @@ const WARM_US: u64 = 170_000;
 const REST_US_MAX: u64 = 30_000_000;
 /// Rounds of a region that collects late: others have long forgotten by then.
 const LATE_COLLECT_US: u64 = 200_000;
-/// What can still be passed on of a dead region's rows has been so long after healing.
+/// What can still be passed on of a dead region's rows has been so long after healing, and after
+/// the regions have agreed on the time: what comes of a clock in doubt may be held.
 const SETTLED_US: u64 = 4_000_000;
 /// The incarnation of every region at first.
 const FIRST_LIFE: u16 = 1;
@@ -88,6 +90,8 @@ pub(crate) struct World {
     now_us: u64,
     phase: Phase,
     healed_us: u64,
+    /// Some living region doubted its clock until then.
+    doubted_us: u64,
     queue: Queue,
     regions: Vec<Region>,
     sites: Vec<Site>,
@@ -108,6 +112,7 @@ pub(crate) struct World {
     gaps: Rng,
     laws: Rng,
     repairs: repair::Repairs,
+    expiry: expiry::Expiry,
     pub(crate) counts: Counts,
     digest: Digest,
     /// Kept only when a failing run is repeated for its report.
@@ -139,6 +144,7 @@ impl World {
             now_us: 0,
             phase: Phase::Warm,
             healed_us: 0,
+            doubted_us: 0,
             queue: Queue::new(),
             regions: regions.collect(),
             sites: Vec::new(),
@@ -157,6 +163,7 @@ impl World {
             gaps: root.fork("gaps"),
             laws: root.fork("laws"),
             repairs: repair::Repairs::new(swarm.regions, root.fork("repairs")),
+            expiry: expiry::Expiry::new(root.fork("expiry")),
             counts: Counts { regions: swarm.regions as u64, ..Counts::default() },
             digest: Digest::default(),
             timeline: keep_timeline.then(Vec::new),
@@ -231,6 +238,8 @@ impl World {
             }
             Event::Patience { client, turn } => self.patience(client, turn),
             Event::Look => Ok(()),
+            Event::Pass { region } => self.pass(region),
+            Event::Expire { region, life, table, keys } => self.expire(region, life, table, keys),
             Event::Repair { region } => self.repair(region),
             Event::Unanswered { region, number } => self.unanswered(region, number),
             Event::Healed { region, request, done } => self.healed(region, request, done),
@@ -316,7 +325,7 @@ fn directory_of(swarm: &Swarm) -> Arc<Directory> {
 fn draw_clock(swarm: &Swarm, rng: &mut Rng) -> Clock {
     let offset = rng.range(0, 2 * swarm.skew_us) as i64 - swarm.skew_us as i64;
     let drift = if swarm.skew_us == 0 { 0 } else { rng.range(0, 400) as i64 - 200 };
-    Clock::new(offset, drift)
+    Clock::new(offset + swarm.phase_us(), drift)
 }
 
 /// The invariant's name and words, for the timeline's last line.

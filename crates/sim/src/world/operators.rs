@@ -38,6 +38,11 @@ impl World {
             }
             self.hire(Directive::Evict(slot(victim)), victim, at_us);
         }
+        if self.swarm.ttl.as_ref().is_some_and(|ttl| ttl.suspends) {
+            let victim = self.faults.index(self.regions.len());
+            let at_us = self.now_us + self.faults.range(0, busy_us);
+            self.hire(Directive::Suspend(slot(victim)), victim, at_us);
+        }
     }
 
     pub(super) fn hire(&mut self, directive: Directive, victim: usize, at_us: u64) {
@@ -96,6 +101,10 @@ impl World {
         if back && !self.sites[victim].dead {
             let at_us = self.now_us + self.faults.range(0, RETRY_US_MAX);
             self.hire(Directive::Rejoin(slot(victim)), victim, at_us);
+        }
+        if matches!(directive, Directive::Suspend(_)) && self.faults.chance(500) {
+            let at_us = self.now_us + self.faults.range(0, RETRY_US_MAX);
+            self.hire(Directive::Resume(slot(victim)), victim, at_us);
         }
     }
 

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use pangea_core::id::TableId;
+use pangea_core::item::PrimaryKey;
 use pangea_core::node::Token;
 use pangea_core::replica::{Frame, Request};
 
@@ -51,6 +53,10 @@ pub(crate) enum Event {
     Patience { client: usize, turn: u64 },
     /// Is everything at rest?
     Look,
+    /// A region looks for items that have expired.
+    Pass { region: usize },
+    /// What it found is named to the node.
+    Expire { region: usize, life: u32, table: TableId, keys: Vec<PrimaryKey> },
     /// A region begins to compare itself with others, unless it does already.
     Repair { region: usize },
     /// A question of a repair was not answered.

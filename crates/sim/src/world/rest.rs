@@ -1,8 +1,9 @@
 //! The second phase: nothing breaks any more, and the regions must come to rest as they should.
 
+use pangea_core::clock::Verdict;
 use pangea_core::id::TableId;
 
-use super::{Event, LOOK_US, Phase, REST_US_MAX, SETTLED_US, World};
+use super::{Event, LOOK_US, Phase, REST_US_MAX, Region, SETTLED_US, World};
 use crate::invariants::{
     Broken, Checked, Invariant, collection, convergence, index, liveness, merge_laws,
     nothing_vanishes, repair,
@@ -19,6 +20,7 @@ impl World {
         self.net.faults = NetFaults::NONE;
         self.net.mend_all();
         (0..self.regions.len()).for_each(|region| self.note_ahead(region));
+        self.ahead_us += self.soon_us();
         for region in 0..self.regions.len() {
             self.regions[region].clock.step(self.now_us, self.ahead_us, 0);
             self.regions[region].slowness = 1;
@@ -35,12 +37,21 @@ impl World {
     /// Whether everything is at rest; if it is, it must be right.
     pub(super) fn look(&mut self) -> Checked<bool> {
         self.note_gone();
-        let settled = self.now_us > self.healed_us + SETTLED_US;
+        self.pass_everywhere()?;
+        let doubts = |region: &Region| {
+            let node = region.node.as_ref();
+            node.is_some_and(|node| node.verdict() != Verdict::Good)
+        };
+        if self.regions.iter().any(doubts) {
+            self.doubted_us = self.now_us;
+        }
+        let settled = self.now_us > self.healed_us.max(self.doubted_us) + SETTLED_US;
         let late = self.now_us > self.healed_us + REST_US_MAX;
         let indexes = |site| index::unrest(site, late);
         let unrest = liveness::unrest(&self.sites, settled, late)
             .or_else(|| collection::unrest(&self.sites, self.swarm.collect, late))
             .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(indexes));
+        let unrest = unrest.or_else(|| self.expiry_unrest());
         let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
         if let Some(why) = unrest.or_else(asks) {
             if settled && self.waits_for_decision() {
@@ -56,6 +67,9 @@ impl World {
         }
         if self.waits_for_decision() {
             return Ok(true);
+        }
+        if self.leave_to_others() {
+            return Ok(false);
         }
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
         self.wide_at_rest()?;

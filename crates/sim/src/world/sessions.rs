@@ -129,7 +129,7 @@ impl World {
         let (key, writes) = (rng.below(self.swarm.keys), rng.chance(350));
         let mode = Mode::parse(rng.pick(&MODES)).expect("each is a mode");
         let op = self.workload.put(key);
-        let (item, life) = (item_key(table, &op), self.regions[region].life);
+        let (item, life) = (item_key(table, &op.key), self.regions[region].life);
         let write = writes.then_some(op);
         Ask { region, life, key: item, write, mode, tried: Tried::Nothing }
     }
