@@ -299,6 +299,12 @@ impl Members {
         at.is_some_and(|at| !matches!(self.nodes[at].1, None | Some(Node::Null)))
     }
 
+    /// Whether the member is a text of no characters.
+    pub(super) fn is_empty_text(&self, name: &str) -> bool {
+        let node = self.find(name).and_then(|at| self.nodes[at].1.as_ref());
+        matches!(node, Some(Node::Text(text)) if text.is_empty())
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         self.nodes.binary_search_by(|(it, _)| it.as_str().cmp(name)).ok()
     }

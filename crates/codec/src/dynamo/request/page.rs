@@ -61,6 +61,9 @@ impl Query {
             ));
         }
         let mut expressions = Expressions::new(body)?;
+        // Before what is wrong with the key condition (verified against the service by moto's
+        // `test_query_with_empty_filter_expression`).
+        expressions.refuse_empty(&["FilterExpression", "ProjectionExpression"])?;
         let key_condition = expressions.parse("KeyConditionExpression", KeyCondition::parse)?;
         let filter = expressions.filter()?;
         let projection = expressions.projection()?;
