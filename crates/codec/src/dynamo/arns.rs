@@ -1,6 +1,6 @@
 //! Tables that a request names by their ARNs: the answer names them so too.
 //!
-//! The service's model says it of `ConsumedCapacity.TableName`; that the keys of `Responses` are the
+//! The service's model says it of `ConsumedCapacity.TableName`; that the keys of `Responses` are
 //! names as they were given was measured on the service by moto's `test_batch_write_using_arn`.
 
 use std::collections::BTreeMap;

@@ -21,7 +21,9 @@ pub use backup::{
     RestoreTableToPointInTime,
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
-pub use control::{Control, ControlOperation, Resource, Sending, resource_of, unauthorized};
+pub use control::{
+    Control, ControlOperation, Resource, Sending, Transfer, TransferKind, resource_of, unauthorized,
+};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};

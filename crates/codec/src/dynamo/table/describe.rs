@@ -292,8 +292,8 @@ fn write_limits(object: &mut Object<'_>, options: &Attributes) {
     limits.end();
 }
 
-/// A table that is being made shows what was asked for, and one that is going away nothing (recorded
-/// from the service in localstack's `test_table_crud` and `test_table_warm_throughput`).
+/// A table that is being made shows what was asked for, and one that is going away nothing
+/// (recorded from the service in localstack's `test_table_crud` and `test_table_warm_throughput`).
 fn write_warm(owner: &mut Object<'_>, options: &Attributes, on_demand: bool, status: TableStatus) {
     let asked = [options::WARM_READ, options::WARM_WRITE];
     let status = match status {

@@ -38,6 +38,7 @@ use crate::guard;
 use crate::http::{self, Reply};
 use crate::storage::Fault;
 use auth::Caller;
+pub(super) use control::Transfers;
 use hints::Hints;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
