@@ -110,6 +110,20 @@ def test_every_region_tells_every_change_in_order(own_pangea):
         assert all("userIdentity" not in record for record in records)
 
 
+def test_changes_of_one_request_come_in_its_order(own_pangea):
+    client = own_pangea.client(HOME)
+    streams = own_pangea.client(HOME, service="dynamodbstreams")
+    arn = create(own_pangea, "ordered")
+    keys = [f"{31 * i % 25:02}" for i in range(25)]
+    items = [{"pk": {"S": key}, "v": {"S": "batch"}} for key in keys]
+    client.batch_write_item(RequestItems={"ordered": [{"PutRequest": {"Item": it}} for it in items]})
+    items = [{"pk": {"S": key}, "v": {"S": "transaction"}} for key in keys]
+    client.transact_write_items(
+        TransactItems=[{"Put": {"TableName": "ordered", "Item": it}} for it in items])
+    found = walk(streams, arn)
+    assert [it["dynamodb"]["Keys"]["pk"]["S"] for it in found] == 2 * keys
+
+
 def test_shards_follow_each_other_and_end(own_pangea):
     arn, streams = create(own_pangea, "cut"), own_pangea.client(HOME, service="dynamodbstreams")
     written = []

@@ -232,3 +232,87 @@ def test_a_global_table_is_one_of_2017_too(pangea, client, global_table):
     assert code == "GlobalTableAlreadyExistsException"
     code, _ = refused(client.describe_global_table, GlobalTableName="nothing")
     assert code == "GlobalTableNotFoundException"
+
+
+def test_transfers_fail_for_want_of_a_bucket(client, table):
+    arn = shown(client, table)["TableArn"]
+    export = {"TableArn": arn, "S3Bucket": "nowhere", "ClientToken": table}
+    code, _ = refused(client.export_table_to_point_in_time, **export)
+    assert code == "PointInTimeRecoveryUnavailableException"
+    past = {"PointInTimeRecoveryEnabled": True}
+    client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=past)
+    began = client.export_table_to_point_in_time(**export)["ExportDescription"]
+    assert (began["ExportStatus"], began["ExportFormat"]) == ("IN_PROGRESS", "DYNAMODB_JSON")
+    told = client.describe_export(ExportArn=began["ExportArn"])["ExportDescription"]
+    assert (told["ExportStatus"], told["FailureCode"]) == ("FAILED", "S3NoSuchBucket")
+    code, _ = refused(client.export_table_to_point_in_time, **{**export, "S3Bucket": "else"})
+    assert code == "ExportConflictException"
+    again = client.export_table_to_point_in_time(**export)["ExportDescription"]
+    assert again["ExportArn"] == began["ExportArn"]
+    [summary] = client.list_exports(TableArn=arn)["ExportSummaries"]
+    assert summary["ExportArn"] == began["ExportArn"]
+
+    new = {"TableName": f"{table}-2", **KEYS, "BillingMode": "PAY_PER_REQUEST"}
+    new["AttributeDefinitions"] = KEYS["AttributeDefinitions"][:2]
+    imported = {"S3BucketSource": {"S3Bucket": "nowhere"}, "InputFormat": "ION",
+                "TableCreationParameters": new}
+    began = client.import_table(**imported)["ImportTableDescription"]
+    told = client.describe_import(ImportArn=began["ImportArn"])["ImportTableDescription"]
+    assert (told["ImportStatus"], told["FailureCode"]) == ("FAILED", "S3NoSuchBucket")
+    assert told["TableCreationParameters"] == new
+    client.import_table(**imported)
+    page = client.list_imports(PageSize=1)
+    assert len(page["ImportSummaryList"]) == 1 and len(page["NextToken"]) >= 112
+    assert client.list_imports(NextToken=page["NextToken"])["ImportSummaryList"]
+    new["TableName"] = table
+    assert refused(client.import_table, **imported)[0] == "ResourceInUseException"
+
+
+def test_what_is_newest_is_refused_by_name(client, table):
+    wanted = {"TableName": table, "IndexName": "near", "SearchVector": [{"N": "1"}], "TopK": 1}
+    _, message = refused(client.search_vectors, **wanted)
+    assert message == "The table does not have the specified index: near"
+    wanted["TableName"] = f"{table}-2"
+    assert refused(client.search_vectors, **wanted)[0] == "ResourceNotFoundException"
+    vectors = [{"IndexName": "near", "VectorAttribute": {"AttributeName": "v"}, "Dimensions": 2,
+                "DistanceFunction": "COSINE", "Projection": {"ProjectionType": "ALL"}}]
+    code, message = refused(client.create_table, TableName=f"{table}-2", **KEYS,
+                            BillingMode="PAY_PER_REQUEST", VectorIndexes=vectors)
+    assert code == "ValidationException" and "VectorIndexes" in message
+    assert client.list_bulk_operations()["BulkOperationsSummaryList"] == []
+    began = client.start_bulk_put_items(
+        TableName=table, OutputS3Configuration={"S3Bucket": "nowhere", "OutputType": ["ERROR"]},
+        InputS3Configuration={"S3Bucket": "nowhere", "InputFormat": "ION"})
+    bulk = {"BulkOperationArn": began["BulkOperationDescription"]["BulkOperationArn"]}
+    told = client.describe_bulk_operation(**bulk)["BulkOperationDescription"]
+    assert (told["BulkOperationStatus"], told["PerformanceTier"]) == ("FAILED", "STANDARD")
+    assert client.cancel_bulk_operation(**bulk)["BulkOperationStatus"] == "FAILED"
+    [listed] = client.list_bulk_operations()["BulkOperationsSummaryList"]
+    assert listed["BulkOperationArn"] == bulk["BulkOperationArn"]
+    code, _ = refused(client.describe_bulk_operation, BulkOperationArn=f"{HOME:x<40}")
+    assert code == "ValidationException"
+
+
+def test_an_answer_names_a_table_as_the_request_did(client, table):
+    arn = shown(client, table)["TableArn"]
+    key = {"pk": {"S": "k"}, "sk": {"N": "1"}}
+    told = client.put_item(TableName=arn, Item=key, ReturnConsumedCapacity="TOTAL")
+    assert told["ConsumedCapacity"]["TableName"] == arn
+    told = client.batch_get_item(RequestItems={arn: {"Keys": [key]}}, ReturnConsumedCapacity="TOTAL")
+    assert told["Responses"] == {arn: [key]} and told["ConsumedCapacity"][0]["TableName"] == arn
+
+
+def test_an_answer_shows_what_is_being_done(client, table, table_name):
+    made = client.create_table(
+        TableName=f"{table_name}-2", **KEYS, BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[GLOBAL], SSESpecification={"Enabled": True})["TableDescription"]
+    [index] = made["GlobalSecondaryIndexes"]
+    assert "WarmThroughput" not in made and not {"Backfilling", "WarmThroughput"} & set(index)
+    changed = client.update_table(TableName=made["TableName"], SSESpecification={"Enabled": False})
+    assert changed["TableDescription"]["SSEDescription"]["Status"] == "UPDATING"
+    assert "SSEDescription" not in shown(client, made["TableName"])
+    gone = client.delete_table(TableName=made["TableName"])["TableDescription"]
+    assert "WarmThroughput" not in gone
+    code, message = refused(client.enable_kinesis_streaming_destination, TableName=table,
+                            StreamArn="arn:aws:dynamodb:us-east-1:000000000000:stream/changes")
+    assert (code, message[:26]) == ("ValidationException", "Invalid Kinesis stream ARN")

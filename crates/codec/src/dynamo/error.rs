@@ -52,6 +52,8 @@ pub enum ErrorKind {
     GlobalTableAlreadyExists,
     ExportNotFound,
     ImportNotFound,
+    ExportConflict,
+    ImportConflict,
     /// The region has not seen what the session has; another try may find that it has.
     SessionBehind,
     /// Too few regions are reached for the durability or the read that was asked for; nothing was
@@ -106,6 +108,8 @@ impl ErrorKind {
             Self::GlobalTableAlreadyExists => "GlobalTableAlreadyExistsException",
             Self::ExportNotFound => "ExportNotFoundException",
             Self::ImportNotFound => "ImportNotFoundException",
+            Self::ExportConflict => "ExportConflictException",
+            Self::ImportConflict => "ImportConflictException",
             Self::SessionBehind => "SessionBehindException",
             Self::TooFewRegions => "TooFewRegionsException",
             Self::DurabilityTimeout => "DurabilityTimeoutException",

@@ -4,6 +4,7 @@
 //! and `Attributes` become a response's bytes. Whatever is refused is an [`ApiError`] in DynamoDB's
 //! words. Nothing here knows of tables that exist: what needs a schema is a method that takes one.
 
+mod arns;
 pub mod attribute;
 pub mod backup;
 pub mod capacity;
@@ -18,6 +19,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+pub use arns::Arns;
 pub use attribute::{attributes_to_json, decode_attributes, write_attributes};
 pub use error::{ApiError, CancellationReason, ErrorKind, cancelled};
 pub use request::{Operation, Request, decode};

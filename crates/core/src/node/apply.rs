@@ -370,7 +370,7 @@ impl Node {
         if self.has_bug(Bug::AppliedAheadOfRows) {
             let applied = core::mem::take(&mut txn.batch.applied);
             let batch = Batch { applied, ..Batch::default() };
-            self.persist(Txn { store: txn.store, batch }, Vec::new(), effects);
+            self.persist(Txn { batch, ..Txn::new(txn.store) }, Vec::new(), effects);
         }
         let mut late = Batch::default();
         if self.has_bug(Bug::LedgerNotInBatch) {
@@ -383,7 +383,7 @@ impl Node {
                 .partition(|((_, key), _)| key.table == TableId::LEDGER);
             (late.changelog, txn.batch.changelog) = (ledger, rest);
         }
-        let late = Txn { store: txn.store, batch: late };
+        let late = Txn { batch: late, ..Txn::new(txn.store) };
         self.persist(txn, Vec::new(), effects);
         self.persist(late, Vec::new(), effects);
     }

@@ -57,7 +57,13 @@ impl Node {
     /// Adds to a batch what follows from the items in it.
     pub(super) fn derive<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>) {
         let mut derived = Derived::default();
-        for (key, stored) in &txn.batch.items {
+        let mut items: Vec<_> = txn.batch.items.iter().collect();
+        // A stream has a transaction's changes in the order of the request (as the service does,
+        // recorded in localstack's `test_transact_write_items_streaming`).
+        if txn.order.len() > 1 {
+            items.sort_by_key(|(key, _)| txn.order.iter().position(|other| other == *key));
+        }
+        for (key, stored) in items {
             let entry = self.catalog.get(key.table);
             let Some(entry) = entry.filter(|it| !it.indexes.is_empty() || it.is_journaled()) else {
                 continue;

@@ -645,11 +645,13 @@ fn discipline(config: &Config) -> Option<Discipline> {
 struct Txn<'a, S> {
     store: &'a S,
     batch: Batch,
+    /// The items of a client's transaction, in the order of its request.
+    order: Vec<ItemKey>,
 }
 
 impl<'a, S: Snapshot> Txn<'a, S> {
     fn new(store: &'a S) -> Self {
-        Self { store, batch: Batch::default() }
+        Self { store, batch: Batch::default(), order: Vec::new() }
     }
 
     fn item(&self, key: &ItemKey) -> Option<Stored> {

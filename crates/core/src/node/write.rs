@@ -122,6 +122,7 @@ impl Node {
         // What was told of any condition rests on every row.
         let conditional = planned.iter().any(|it| it.origins.conditional);
         planned.retain(|it| it.body.is_some());
+        txn.order = planned.iter().map(|it| it.key.clone()).collect();
         let floor = planned.iter().map(|it| self.floor(it)).max().unwrap_or_default();
         let stamp = (!planned.is_empty()).then(|| self.issue(now, floor));
         if let Some(stamp) = stamp {

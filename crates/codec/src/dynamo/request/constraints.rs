@@ -214,7 +214,7 @@ fn fits(byte: u8) -> bool {
 }
 
 /// The name in `text`, which may be an ARN.
-pub(super) fn table_of(text: &str) -> &str {
+pub(in crate::dynamo) fn table_of(text: &str) -> &str {
     match text.strip_prefix("arn:") {
         Some(arn) => arn.split_once(":table/").map_or(text, |(_, name)| name),
         None => text,

@@ -35,6 +35,16 @@ impl<'b> Expressions<'b> {
         Ok(Some(parse(&text, &mut self.placeholders)?))
     }
 
+    /// Refuses expressions of these names that are there and without text.
+    pub(super) fn refuse_empty(&self, names: &[&str]) -> Result<(), ApiError> {
+        match names.iter().find(|name| self.body.is_empty_text(name)) {
+            Some(name) => Err(ApiError::validation(format!(
+                "Invalid {name}: The expression can not be empty;"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn condition(&mut self) -> Result<Option<Condition>, ApiError> {
         self.parse("ConditionExpression", |text, placeholders| {
             Condition::parse(Kind::Condition, text, placeholders)

@@ -8,6 +8,7 @@ use std::fmt;
 
 use pangea_core::item::{AttributeValue, Attributes};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value as Json};
 
 use crate::dynamo::ApiError;
 use crate::dynamo::attribute::{AttributesSeed, Sink, ValueSeed, decode_error};
@@ -237,6 +238,18 @@ impl Node {
         })
     }
 
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Null | Self::Item(..) | Self::Value(..) => Json::Null,
+            Self::Bool(value) => Json::from(*value),
+            Self::Integer(value) => Json::from(*value),
+            Self::Float(value) => Json::from(*value),
+            Self::Text(text) => Json::from(text.as_str()),
+            Self::List(nodes) => nodes.iter().map(Self::to_json).collect(),
+            Self::Object(members) => Json::Object(members.to_json()),
+        }
+    }
+
     fn into_text(self) -> Result<String, ApiError> {
         match self {
             Self::Text(text) => Ok(text),
@@ -288,6 +301,13 @@ impl Members {
         &self.path
     }
 
+    /// The members that are there, as JSON; items and their values have none.
+    pub(super) fn to_json(&self) -> Map<String, Json> {
+        let there = self.nodes.iter().filter_map(|(name, node)| Some((name, node.as_ref()?)));
+        let json = there.filter(|(_, node)| !matches!(node, Node::Null));
+        json.map(|(name, node)| (name.clone(), node.to_json())).collect()
+    }
+
     /// Forgets members that the model does not have here, so that nobody asks for them.
     pub(super) fn forget(&mut self, names: &[&str]) {
         self.nodes.retain(|(name, _)| !names.contains(&name.as_str()));
@@ -297,6 +317,12 @@ impl Members {
     pub(super) fn has(&self, name: &str) -> bool {
         let at = self.find(name);
         at.is_some_and(|at| !matches!(self.nodes[at].1, None | Some(Node::Null)))
+    }
+
+    /// Whether the member is a text of no characters.
+    pub(super) fn is_empty_text(&self, name: &str) -> bool {
+        let node = self.find(name).and_then(|at| self.nodes[at].1.as_ref());
+        matches!(node, Some(Node::Text(text)) if text.is_empty())
     }
 
     fn find(&self, name: &str) -> Option<usize> {

@@ -21,7 +21,9 @@ pub use backup::{
     RestoreTableToPointInTime,
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
-pub use control::{Control, ControlOperation, Resource, Sending, resource_of, unauthorized};
+pub use control::{
+    Control, ControlOperation, Resource, Sending, Transfer, TransferKind, resource_of, unauthorized,
+};
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
@@ -40,9 +42,11 @@ pub use table::{
 pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
+use super::capacity::ReturnCapacity;
 use super::error::{ApiError, ErrorKind};
 use super::shape;
 use constraints::Constraints;
+pub(super) use constraints::table_of;
 use members::Members;
 
 /// What the targets of DynamoDB's operations begin with, and those of its streams'.
@@ -230,6 +234,25 @@ impl Request {
                 let statements = transaction.statements.iter();
                 distinct(statements.map(|(statement, _)| statement.target().table.as_str()))
             }
+        }
+    }
+
+    /// Whether the answer may name tables in the words of the request.
+    #[must_use]
+    pub fn is_told_of_tables(&self) -> bool {
+        let tells = |capacity: ReturnCapacity| capacity != ReturnCapacity::None;
+        match self {
+            Self::BatchGetItem(_) => true,
+            Self::GetItem(get) => tells(get.capacity),
+            Self::PutItem(put) => tells(put.capacity),
+            Self::UpdateItem(update) => tells(update.capacity),
+            Self::DeleteItem(delete) => tells(delete.capacity),
+            Self::Query(query) => tells(query.capacity),
+            Self::Scan(scan) => tells(scan.capacity),
+            Self::BatchWriteItem(batch) => tells(batch.capacity) || batch.collection_metrics,
+            Self::TransactGetItems(get) => tells(get.capacity),
+            Self::TransactWriteItems(write) => tells(write.capacity) || write.collection_metrics,
+            _ => false,
         }
     }
 

@@ -61,6 +61,9 @@ impl Query {
             ));
         }
         let mut expressions = Expressions::new(body)?;
+        // Before what is wrong with the key condition (verified against the service by moto's
+        // `test_query_with_empty_filter_expression`).
+        expressions.refuse_empty(&["FilterExpression", "ProjectionExpression"])?;
         let key_condition = expressions.parse("KeyConditionExpression", KeyCondition::parse)?;
         let filter = expressions.filter()?;
         let projection = expressions.projection()?;
@@ -391,9 +394,9 @@ fn check_select(
             format!("Cannot specify the {parameter} when choosing to get ALL_PROJECTED_ATTRIBUTES")
         }
         (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => {
-            "One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES can be used only \
-             when Querying using an IndexName"
-                .to_owned()
+            // In these words since 2026 at the latest (verified against the service by moto's
+            // `test_all_projected_attributes_rejected_for_table`).
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
         }
         (Some("SPECIFIC_ATTRIBUTES"), false) => {
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get \

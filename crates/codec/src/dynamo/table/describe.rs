@@ -43,7 +43,7 @@ pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
     write_restored(&mut table, &entry.options);
     if let Some(key) = options::text(&entry.options, options::SSE_KEY) {
         let mut sse = Object::new(table.member("SSEDescription"));
-        sse.text("Status", "ENABLED");
+        sse.text("Status", if view.encrypting { "UPDATING" } else { "ENABLED" });
         sse.text("SSEType", "KMS");
         sse.text("KMSMasterKeyArn", &kms_arn(&view.region, key));
         sse.end();
@@ -51,8 +51,7 @@ pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
     write_class(&mut table, "TableClassSummary", &entry.options);
     table.value("DeletionProtectionEnabled", &entry.deletion_protection);
     write_limits(&mut table, &entry.options);
-    let status = TableStatus::Active;
-    write_warm(table.member("WarmThroughput"), &entry.options, entry.on_demand, status);
+    write_warm(&mut table, &entry.options, entry.on_demand, view.status);
     table.end();
 }
 
@@ -128,13 +127,12 @@ fn write_indexes(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
         let mut list = Array::new(table.member(member));
         for (index, shown) in indexes {
             let mut object = Object::new(list.element());
-            write_index(&mut object, index, shown, arn);
+            write_index(&mut object, index, shown, (view.status, arn));
             if !local {
                 let on_demand = view.entry.on_demand;
                 write_throughput(object.member("ProvisionedThroughput"), &index.options);
                 write_limits(&mut object, &index.options);
-                let out = object.member("WarmThroughput");
-                write_warm(out, &index.options, on_demand, TableStatus::Active);
+                write_warm(&mut object, &index.options, on_demand, view.status);
             }
             object.end();
         }
@@ -142,7 +140,12 @@ fn write_indexes(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
     }
 }
 
-fn write_index(object: &mut Object<'_>, index: &Index, shown: &IndexView, arn: &str) {
+fn write_index(
+    object: &mut Object<'_>,
+    index: &Index,
+    shown: &IndexView,
+    (table, arn): (TableStatus, &str),
+) {
     object.text("IndexName", &index.name);
     let roles = index.partition.iter().map(|_| "HASH").chain(index.sort.iter().map(|_| "RANGE"));
     let names = index.attributes().map(|attribute| attribute.name.as_str());
@@ -159,8 +162,10 @@ fn write_index(object: &mut Object<'_>, index: &Index, shown: &IndexView, arn: &
     projection.end();
     if !index.local {
         object.text("IndexStatus", shown.status.name());
-        if shown.status == TableStatus::Creating {
-            object.value("Backfilling", &true);
+        // Of an index that was made with its table nothing is said of filling it (the service's
+        // model).
+        if shown.status == TableStatus::Creating && table != TableStatus::Creating {
+            object.value("Backfilling", &shown.backfilling);
         }
     }
     object.value("IndexSizeBytes", &shown.size_bytes);
@@ -287,11 +292,20 @@ fn write_limits(object: &mut Object<'_>, options: &Attributes) {
     limits.end();
 }
 
-fn write_warm(out: &mut Vec<u8>, options: &Attributes, on_demand: bool, status: TableStatus) {
+/// A table that is being made shows what was asked for, and one that is going away nothing
+/// (recorded from the service in localstack's `test_table_crud` and `test_table_warm_throughput`).
+fn write_warm(owner: &mut Object<'_>, options: &Attributes, on_demand: bool, status: TableStatus) {
+    let asked = [options::WARM_READ, options::WARM_WRITE];
+    let status = match status {
+        TableStatus::Deleting => return,
+        TableStatus::Creating if !asked.iter().any(|name| options.contains_key(*name)) => return,
+        TableStatus::Creating => TableStatus::Updating,
+        _ => TableStatus::Active,
+    };
     let has = Throughput::of(options);
     let (read, write) = if on_demand { WARM } else { (has.read, has.write) };
     let warm = |name, least: u64| options::number(options, name).unwrap_or_default().max(least);
-    let mut object = Object::new(out);
+    let mut object = Object::new(owner.member("WarmThroughput"));
     object.value("ReadUnitsPerSecond", &warm(options::WARM_READ, read));
     object.value("WriteUnitsPerSecond", &warm(options::WARM_WRITE, write));
     write_text(object.member("Status"), status.name());

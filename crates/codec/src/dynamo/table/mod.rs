@@ -89,6 +89,8 @@ pub struct ReplicaView {
 pub struct IndexView {
     /// Where it is in its life; local ones show none.
     pub status: TableStatus,
+    /// Whether it is being filled.
+    pub backfilling: bool,
     /// How many items it has, roughly.
     pub item_count: u64,
     /// Their size in bytes, roughly.
@@ -110,6 +112,8 @@ pub struct TableView<'e> {
     pub item_count: u64,
     /// Their size in bytes, roughly.
     pub size_bytes: u64,
+    /// Whether its encryption is being changed.
+    pub encrypting: bool,
     /// Its indexes, in the order of the entry's.
     pub indexes: Vec<IndexView>,
     /// Its replicas, those that the description lists.

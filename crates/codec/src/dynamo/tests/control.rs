@@ -127,3 +127,44 @@ fn requests_name_their_tables() {
     let expire = control(Op::UpdateTimeToLive, body).expect("a right request");
     assert_eq!((expire.tables(), expire.is_read()), (vec!["music"], false));
 }
+
+#[test]
+fn transfers_repeat_what_they_were_asked_for() {
+    let body = r#"{"S3BucketSource":{"S3Bucket":"songs","S3KeyPrefix":"new/"},"InputFormat":"CSV",
+        "InputFormatOptions":{"Csv":{"HeaderList":["id","n"]}},"TableCreationParameters":{
+            "TableName":"music","BillingMode":"PAY_PER_REQUEST",
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#;
+    let import = control(Op::ImportTable, body).expect("a right request");
+    let Control::Transfer(transfer) = &import else { panic!("{import:?}") };
+    assert_eq!((import.tables(), import.is_read()), (vec!["music"], false));
+    let asked = serde_json::to_string(&transfer.asked).expect("JSON");
+    assert!(asked.contains(r#""HeaderList":["id","n"]"#) && asked.contains("new/"), "{asked}");
+
+    let source = r#""S3BucketSource":{"S3Bucket":"songs"},"InputFormat":"ION""#;
+    for (operation, members, message) in [
+        (Op::ImportTable, r#""InputFormat":"ION""#.to_owned(), "s3BucketSource"),
+        (Op::ImportTable, source.to_owned(), "tableCreationParameters"),
+        (Op::ExportTableToPointInTime, format!(r#""TableArn":"{ARN}""#), "s3Bucket"),
+        (
+            Op::SearchVectors,
+            r#""IndexName":"near","TopK":1,"SearchVector":[]"#.to_owned(),
+            "tableName",
+        ),
+        (Op::DescribeBulkOperation, String::new(), "bulkOperationArn"),
+    ] {
+        let refused = control(operation, &format!("{{{members}}}")).expect_err("refused");
+        assert!(refused.contains(&format!("Value null at '{message}' failed")), "{refused}");
+    }
+    let capacity = source.to_owned()
+        + r#","TableCreationParameters":{"TableName":"music","BillingMode":"PROVISIONED",
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}"#;
+    let refused = control(Op::ImportTable, &format!("{{{capacity}}}")).expect_err("refused");
+    let wanted = "ReadCapacityUnits and WriteCapacityUnits must both be specified when \
+                  BillingMode is PROVISIONED";
+    assert_eq!(refused, format!("{WRONG}{wanted}"));
+    let bucket = format!(r#"{{"TableArn":"{ARN}","S3Bucket":"-a"}}"#);
+    let refused = control(Op::ExportTableToPointInTime, &bucket).expect_err("refused");
+    assert!(refused.contains("'s3Bucket' failed to satisfy constraint: Member must satisfy"));
+}

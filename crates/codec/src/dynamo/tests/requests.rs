@@ -289,3 +289,16 @@ fn batches_are_limited_and_distinct() {
     }
     assert!(refusal(Operation::BatchWriteItem, &write(&[])).contains("greater than or equal to 1"));
 }
+
+#[test]
+fn an_empty_filter_is_refused_before_a_wrong_key_condition() {
+    for (parameter, key_condition) in
+        [("FilterExpression", "id = other"), ("ProjectionExpression", "id = other")]
+    {
+        let body = format!(
+            r#"{{"TableName":"music","KeyConditionExpression":"{key_condition}","{parameter}":""}}"#
+        );
+        let wanted = format!("Invalid {parameter}: The expression can not be empty;");
+        assert_eq!(refusal(Operation::Query, &body), wanted);
+    }
+}

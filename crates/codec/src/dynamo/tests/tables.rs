@@ -359,7 +359,13 @@ fn descriptions_have_all_members() {
         status: TableStatus::Active,
         item_count: 3,
         size_bytes: 99,
-        indexes: vec![IndexView { status: TableStatus::Active, item_count: 2, size_bytes: 1 }],
+        encrypting: false,
+        indexes: vec![IndexView {
+            status: TableStatus::Active,
+            backfilling: false,
+            item_count: 2,
+            size_bytes: 1,
+        }],
         replicas: vec![ReplicaView {
             region: "us".into(),
             status: ReplicaStatus::Active,

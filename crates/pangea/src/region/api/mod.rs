@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{Operation, Request as Dynamo};
-use pangea_codec::dynamo::{ApiError, ErrorKind, decode};
+use pangea_codec::dynamo::{ApiError, Arns, ErrorKind, decode};
 use pangea_core::catalog::{Catalog, Foreign, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::node::Elsewhere;
@@ -38,6 +38,7 @@ use crate::guard;
 use crate::http::{self, Reply};
 use crate::storage::Fault;
 use auth::Caller;
+pub(super) use control::Transfers;
 use hints::Hints;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
@@ -99,8 +100,9 @@ async fn handle(
     }
     let longer = hints.durability.patience();
     let spans = matches!(asked, Dynamo::TransactWriteItems(_) | Dynamo::ExecuteTransaction(_));
+    let arns = if asked.is_told_of_tables() { Arns::of(&body) } else { Arns::default() };
     match execute(region, asked, hints).await {
-        Ok(body) => Ok(Handled::Here(body)),
+        Ok(body) => Ok(Handled::Here(arns.in_answer(body))),
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
         Err(Trouble::Replica(entry)) => tables::leave(region, &entry, headers).await,

@@ -2,14 +2,18 @@
 
 use pangea_core::item::Attributes;
 
-use super::{Control, ControlOperation as Op, Resource, Sending, resource_of, unauthorized};
+use super::{
+    Control, ControlOperation as Op, Resource, Sending, TransferKind, resource_of, transfer,
+    unauthorized,
+};
 use crate::dynamo::ApiError;
+use crate::dynamo::request::expressions::return_capacity;
 use crate::dynamo::request::table::{self, TAGS_MAX, too_many_tags};
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
 
 /// Shortest and longest ARN of a stream, an export or an import (DynamoDB).
-const ARN_BYTES: (usize, usize) = (37, 1024);
+pub(super) const ARN_BYTES: (usize, usize) = (37, 1024);
 /// Tables and indexes of one ListContributorInsights page (DynamoDB).
 const INSIGHTS_PAGE_MAX: i64 = 100;
 /// What contributor insights look at where a request does not say.
@@ -53,12 +57,20 @@ pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiEr
         | Op::UpdateGlobalTable
         | Op::DescribeGlobalTableSettings
         | Op::UpdateGlobalTableSettings => global(operation, body),
-        Op::ExportTableToPointInTime
-        | Op::DescribeExport
-        | Op::ListExports
-        | Op::ImportTable
-        | Op::DescribeImport
-        | Op::ListImports => transfer(operation, body),
+        Op::ExportTableToPointInTime => transfer::export(body),
+        Op::ImportTable => transfer::import(body),
+        Op::StartBulkPutItems => transfer::bulk(body),
+        Op::DescribeExport => transfer::described(TransferKind::Export, body),
+        Op::DescribeImport => transfer::described(TransferKind::Import, body),
+        Op::DescribeBulkOperation => transfer::described(TransferKind::Bulk, body),
+        Op::CancelBulkOperation => {
+            let arn = transfer::arn(TransferKind::Bulk, body)?;
+            Ok(Control::CancelTransfer(arn))
+        }
+        Op::ListExports => transfer::list(TransferKind::Export, body),
+        Op::ListImports => transfer::list(TransferKind::Import, body),
+        Op::ListBulkOperations => transfer::list(TransferKind::Bulk, body),
+        Op::SearchVectors => search(body),
     }
 }
 
@@ -346,46 +358,18 @@ fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
     })
 }
 
-/// Exports and imports.
-fn transfer(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
+/// No table has an index of vectors, so that only the names matter.
+fn search(body: &mut Members) -> Result<Control, ApiError> {
     let mut constraints = Constraints::default();
-    let (member, path) = match operation {
-        Op::DescribeExport => ("ExportArn", "exportArn"),
-        Op::DescribeImport => ("ImportArn", "importArn"),
-        Op::ExportTableToPointInTime => ("TableArn", "tableArn"),
-        Op::ListExports => return Ok(Control::ListExports),
-        Op::ListImports => return Ok(Control::ListImports),
-        _ => return import(body),
-    };
-    let arn = body.text(member)?;
-    if let (Some(arn), Op::DescribeExport | Op::DescribeImport) = (&arn, operation) {
-        constraints.length(arn, ARN_BYTES, path);
+    let index = constraints.index_name(body)?;
+    let index = constraints.required(index, "indexName");
+    let table = constraints.table_name(body)?;
+    let _capacity = return_capacity(body, &mut constraints)?;
+    if !body.has("SearchVector") {
+        constraints.violated("null", "searchVector", "not be null");
     }
-    let arn = constraints.required(arn, path);
-    if operation == Op::ExportTableToPointInTime {
-        let bucket = body.text("S3Bucket")?;
-        let _bucket = constraints.required(bucket, "s3Bucket");
-    }
+    let count = constraints.at_least(body.integer("TopK")?, 1, "topK");
+    let _count = constraints.required(count, "topK");
     constraints.finish()?;
-    match operation {
-        Op::DescribeExport => Ok(Control::Exported(arn)),
-        Op::DescribeImport => Ok(Control::Imported(arn)),
-        _ => Ok(Control::Export(resource_of(&arn)?)),
-    }
-}
-
-fn import(body: &mut Members) -> Result<Control, ApiError> {
-    let mut constraints = Constraints::default();
-    let formats = ["DYNAMODB_JSON", "ION", "CSV"];
-    let format = constraints.one_of(body.text("InputFormat")?, &formats, "inputFormat");
-    let _format = constraints.required(format, "inputFormat");
-    if !body.has("S3BucketSource") {
-        constraints.violated("null", "s3BucketSource", "not be null");
-    }
-    let given = body.object("TableCreationParameters")?;
-    let mut given = constraints.required(given, "tableCreationParameters");
-    let table = given.text("TableName")?;
-    let table = constraints.required(table, "tableCreationParameters.tableName");
-    constraints.finish()?;
-    Ok(Control::Import(table))
+    Ok(Control::Search(table, index))
 }

@@ -3,6 +3,7 @@
 
 mod decode;
 mod resource;
+mod transfer;
 
 use pangea_core::item::Attributes;
 
@@ -10,6 +11,7 @@ use super::Members;
 use crate::dynamo::ApiError;
 
 pub use resource::{Resource, resource_of, unauthorized};
+pub use transfer::{Transfer, TransferKind};
 
 /// Which of these operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +50,16 @@ pub enum ControlOperation {
     ImportTable,
     DescribeImport,
     ListImports,
+    StartBulkPutItems,
+    DescribeBulkOperation,
+    CancelBulkOperation,
+    ListBulkOperations,
+    SearchVectors,
 }
 
 impl ControlOperation {
     /// Every one.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::DescribeLimits,
         Self::DescribeEndpoints,
         Self::TagResource,
@@ -86,6 +93,11 @@ impl ControlOperation {
         Self::ImportTable,
         Self::DescribeImport,
         Self::ListImports,
+        Self::StartBulkPutItems,
+        Self::DescribeBulkOperation,
+        Self::CancelBulkOperation,
+        Self::ListBulkOperations,
+        Self::SearchVectors,
     ];
 
     /// The public name.
@@ -125,6 +137,11 @@ impl ControlOperation {
             Self::ImportTable => "ImportTable",
             Self::DescribeImport => "DescribeImport",
             Self::ListImports => "ListImports",
+            Self::StartBulkPutItems => "StartBulkPutItems",
+            Self::DescribeBulkOperation => "DescribeBulkOperation",
+            Self::CancelBulkOperation => "CancelBulkOperation",
+            Self::ListBulkOperations => "ListBulkOperations",
+            Self::SearchVectors => "SearchVectors",
         }
     }
 }
@@ -239,18 +256,26 @@ pub enum Control {
     GlobalSettings(String),
     /// `UpdateGlobalTableSettings`: the table, and the options that it sets.
     SetGlobal(String, Attributes),
-    /// `ExportTableToPointInTime`: the table.
-    Export(Resource),
-    /// `DescribeExport`.
-    Exported(String),
-    /// `ListExports`.
-    ListExports,
-    /// `ImportTable`: into this new table.
-    Import(String),
-    /// `DescribeImport`.
-    Imported(String),
-    /// `ListImports`.
-    ListImports,
+    /// `ExportTableToPointInTime`, `ImportTable` and `StartBulkPutItems`.
+    Transfer(Transfer),
+    /// `DescribeExport`, `DescribeImport` and `DescribeBulkOperation`: what kind of transfer, and
+    /// its ARN.
+    Transferred(TransferKind, String),
+    /// `CancelBulkOperation`: the ARN.
+    CancelTransfer(String),
+    /// `ListExports`, `ListImports` and `ListBulkOperations`.
+    ListTransfers {
+        /// Of which kind.
+        kind: TransferKind,
+        /// Of this table alone.
+        table: Option<String>,
+        /// At most so many.
+        limit: usize,
+        /// How many to leave out, which the page before told.
+        skip: usize,
+    },
+    /// `SearchVectors`: of which table and index.
+    Search(String, String),
 }
 
 /// What to do with a Kinesis destination.
@@ -280,15 +305,14 @@ impl Control {
             | Self::Endpoints
             | Self::ListInsights { table: None, .. }
             | Self::ListGlobal { .. }
-            | Self::Exported(_)
-            | Self::ListExports
-            | Self::Imported(_)
-            | Self::ListImports => Vec::new(),
+            | Self::Transferred(..)
+            | Self::CancelTransfer(_)
+            | Self::ListTransfers { table: None, .. } => Vec::new(),
             Self::Tag { resource, .. }
             | Self::ListTags(resource)
             | Self::SetPolicy { resource, .. }
-            | Self::Policy(resource)
-            | Self::Export(resource) => vec![&resource.table],
+            | Self::Policy(resource) => vec![&resource.table],
+            Self::Transfer(transfer) => vec![&transfer.table],
             Self::Expire { table, .. }
             | Self::Expiry(table)
             | Self::KeepHistory { table, .. }
@@ -304,7 +328,8 @@ impl Control {
             | Self::Global(table)
             | Self::GlobalSettings(table)
             | Self::SetGlobal(table, _)
-            | Self::Import(table) => vec![table],
+            | Self::ListTransfers { table: Some(table), .. }
+            | Self::Search(table, _) => vec![table],
         }
     }
 
@@ -322,8 +347,7 @@ impl Control {
                 | Self::Scale(_)
                 | Self::Globe { .. }
                 | Self::SetGlobal(..)
-                | Self::Export(_)
-                | Self::Import(_)
+                | Self::Transfer(_)
         )
     }
 }

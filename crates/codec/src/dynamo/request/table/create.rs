@@ -7,7 +7,9 @@ use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::table::Schema;
 
 use super::features::{self, Encryption, Throughput, Units};
-use super::{CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys};
+use super::{
+    CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys, refuse_vectors,
+};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -52,6 +54,7 @@ impl CreateTable {
         let tags = features::tags(body)?.unwrap_or_default();
         let policy = body.text("ResourcePolicy")?;
         constraints.finish()?;
+        refuse_vectors(body, "VectorIndexes")?;
         let on_demand = mode == Some(true);
         check_billing(on_demand, throughput)?;
         features::check_class(class.as_deref())?;

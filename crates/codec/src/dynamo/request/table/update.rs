@@ -4,7 +4,7 @@ use super::features::{self, Encryption, Throughput, Units};
 use super::index::{self, Given};
 use super::keys::{self, Pairs};
 use super::replica::{self, ReplicaUpdate, WitnessUpdate};
-use super::{StreamSpecification, invalid};
+use super::{StreamSpecification, invalid, refuse_vectors};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 
@@ -88,6 +88,7 @@ impl UpdateTable {
         let limits = features::on_demand_limits(body)?.filter(|limits| !limits.is_empty());
         let warm = features::warm(body)?.filter(|warm| !warm.is_empty());
         constraints.finish()?;
+        refuse_vectors(body, "VectorIndexUpdates")?;
         features::check_class(class.as_deref())?;
         if let (Some(true), Some(_)) = (on_demand, throughput) {
             return Err(invalid(super::NO_CAPACITY));

@@ -62,9 +62,10 @@ pub(super) fn describe(region: &Region, name: &str, index: Option<&str>) -> Resu
     let is_on = shown["ContributorInsightsStatus"] == "ENABLED";
     let what = index.map_or_else(|| entry.name.clone(), |index| format!("{}-{index}", entry.name));
     let rules = ["PKC", "PKT", "SKC", "SKT"];
-    let rules = rules.iter().map(|rule| format!("DynamoDBContributorInsights-{rule}-{what}"));
-    let rules: Vec<String> = if is_on { rules.collect() } else { Vec::new() };
-    shown["ContributorInsightsRuleList"] = json!(rules);
+    if is_on {
+        let rules = rules.iter().map(|rule| format!("DynamoDBContributorInsights-{rule}-{what}"));
+        shown["ContributorInsightsRuleList"] = rules.collect();
+    }
     if let Some(ms) = options::number(of_it, options::INSIGHTS_MS) {
         shown["LastUpdateDateTime"] = seconds(ms);
     }

@@ -1,5 +1,7 @@
 //! Kinesis destinations: kept and shown; nothing is sent.
 
+use std::collections::BTreeMap;
+
 use pangea_codec::dynamo::ApiError;
 use pangea_codec::dynamo::request::Sending;
 use pangea_codec::dynamo::table::options;
@@ -20,6 +22,22 @@ const MILLISECOND: &str = "MILLISECOND";
 /// What begins the refusals of both, as the service words them.
 const STATE: &str = "Table is not in a valid state to enable Kinesis Streaming Destination: ";
 
+/// Whether it has the form of a stream's ARN; whether there is such a stream is not looked at.
+fn is_stream_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let [arn, partition, service, region, account, resource] = parts[..] else { return false };
+    let name = resource.strip_prefix("stream/").unwrap_or_default();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    arn == "arn"
+        && partition.starts_with("aws")
+        && service == "kinesis"
+        && !region.is_empty()
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && (1..=128).contains(&name.len())
+        && name.bytes().all(fits)
+}
+
 fn destinations(entry: &TableEntry) -> Attributes {
     options::map(&entry.options, options::KINESIS).cloned().unwrap_or_default()
 }
@@ -34,6 +52,9 @@ pub(super) async fn send(
     stream: &str,
     action: Sending,
 ) -> Result<Value, Trouble> {
+    if !is_stream_arn(stream) {
+        return Err(ApiError::validation(format!("Invalid Kinesis stream ARN: {stream}")).into());
+    }
     let entry = table(region, name)?;
     let mut all = destinations(&entry);
     let is_active = field(&all, stream, STATUS) == Some(ACTIVE);
@@ -56,6 +77,13 @@ pub(super) async fn send(
             ));
         }
         Sending::Disable => ("DISABLED", "DISABLING", "", now),
+        Sending::Update(_) if !all.contains_key(stream) => {
+            return refuse(format!(
+                "{STATE}No streaming destination with streamArn: {stream} found for table with \
+                 tableName: {}",
+                entry.name
+            ));
+        }
         Sending::Update(_) if !is_active => {
             return refuse(format!(
                 "{STATE}Kinesis streaming is not in ACTIVE state. Updates are only allowed in \
@@ -82,8 +110,9 @@ pub(super) async fn send(
     set_options(region, &entry.name, changes).await?;
     let mut body =
         json!({ "TableName": entry.name, "StreamArn": stream, "DestinationStatus": shown });
-    if let (false, Some(precision)) = (member.is_empty(), precision) {
-        body[member] = json!({ "ApproximateCreationDateTimePrecision": precision });
+    if !member.is_empty() {
+        let named = precision.map(|it| ("ApproximateCreationDateTimePrecision".to_owned(), it));
+        body[member] = json!(named.into_iter().collect::<BTreeMap<_, _>>());
     }
     Ok(body)
 }
@@ -101,4 +130,26 @@ pub(super) fn describe(region: &Region, name: &str) -> Result<Value, Trouble> {
     });
     let shown: Vec<Value> = shown.collect();
     Ok(json!({ "TableName": entry.name, "KinesisDataStreamDestinations": shown }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_stream_arn;
+
+    #[test]
+    fn a_destination_is_the_arn_of_a_stream_of_kinesis() {
+        assert!(is_stream_arn("arn:aws:kinesis:us-east-1:000000000000:stream/changes"));
+        assert!(is_stream_arn("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b-c_d"));
+        for wrong in [
+            "changes",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/",
+            "arn:aws:kinesis:us-east-1:0:stream/changes",
+            "arn:aws:kinesis:us-east-1:000000000000:changes",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/a/b",
+            "arn:aws:dynamodb:us-east-1:000000000000:stream/changes",
+            "arn:aws:dynamodb:us-east-1:000000000000:table/music/stream/2026-11-27T08:00:00.000",
+        ] {
+            assert!(!is_stream_arn(wrong), "{wrong}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ use pangea_core::item::AttributeValue;
 use pangea_core::node::{Change, TableUpdate};
 use serde_json::{Value, json};
 
+pub(in crate::region) use transfer::Transfers;
+
 use super::Trouble;
 use super::tables::{define, entry_of};
 use crate::region::Region;
@@ -65,12 +67,15 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
         }
         Control::GlobalSettings(table) => global::settings(region, &table)?,
         Control::SetGlobal(table, set) => global::set(region, &table, set).await?,
-        Control::Export(resource) => return Err(transfer::export(region, &resource).into()),
-        Control::Exported(arn) => return Err(transfer::exported(&arn).into()),
-        Control::ListExports => json!({ "ExportSummaries": [] }),
-        Control::Import(table) => return Err(transfer::import(region, &table).into()),
-        Control::Imported(arn) => return Err(transfer::imported(&arn).into()),
-        Control::ListImports => json!({ "ImportSummaryList": [] }),
+        Control::Transfer(asked) => transfer::begin(region, asked)?,
+        Control::Transferred(kind, arn) => transfer::describe(region, kind, &arn)?,
+        Control::CancelTransfer(arn) => transfer::cancel(region, &arn)?,
+        Control::ListTransfers { kind, table, limit, skip } => {
+            transfer::list(region, kind, table.as_deref(), (limit, skip))
+        }
+        Control::Search(table, index) => {
+            return Err(transfer::search(region, &table, &index).into());
+        }
     };
     Ok(body.to_string().into_bytes())
 }

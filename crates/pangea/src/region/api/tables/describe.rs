@@ -23,6 +23,8 @@ pub(in crate::region::api) struct Said<'s> {
     pub(in crate::region::api) indexes: &'s [(String, TableStatus)],
     /// Of every index of which nothing else is said.
     pub(in crate::region::api) every_index: Option<TableStatus>,
+    /// Whether the encryption is being changed.
+    pub(in crate::region::api) encrypting: bool,
 }
 
 /// The description of a table under a member's name.
@@ -43,6 +45,7 @@ pub(in crate::region::api) fn describe_entry(
         status: said.table.unwrap_or_else(|| status_of(region, catalog, entry)),
         item_count,
         size_bytes,
+        encrypting: said.encrypting,
         indexes: indexes_of(region, entry, said),
         replicas: others.map(|replica| replica_view(region, replica)).collect(),
     };
@@ -73,18 +76,21 @@ fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexV
     }
     let view = region.store.snapshot();
     let sizes = region.index_sizes(entry.id);
+    // Of a change that was just begun the service does not say yet that an index is being filled.
     let status = |index: &Index| {
         let of_it = said.indexes.iter().find(|(name, _)| *name == index.name);
-        of_it.map(|(_, status)| *status).or(said.every_index).unwrap_or_else(|| {
-            let ready = view
-                .as_ref()
-                .is_ok_and(|view| view.is_index_ready(entry.id, index.id).unwrap_or_default());
-            if ready { TableStatus::Active } else { TableStatus::Creating }
-        })
+        if let Some(status) = of_it.map(|(_, status)| *status).or(said.every_index) {
+            return (status, false);
+        }
+        let ready = view
+            .as_ref()
+            .is_ok_and(|view| view.is_index_ready(entry.id, index.id).unwrap_or_default());
+        (if ready { TableStatus::Active } else { TableStatus::Creating }, !ready)
     };
     let shown = |index: &Index| {
         let (item_count, size_bytes) = sizes.get(&index.id).copied().unwrap_or_default();
-        IndexView { status: status(index), item_count, size_bytes }
+        let (status, backfilling) = status(index);
+        IndexView { status, backfilling, item_count, size_bytes }
     };
     entry.indexes.iter().map(shown).collect()
 }

@@ -44,7 +44,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
     };
     let entry = define(region, &create.table, Change::Create(new)).await?;
     let making = Some(TableStatus::Creating);
-    let said = Said { table: making, every_index: making, indexes: &[] };
+    let said = Said { table: making, every_index: making, ..Said::default() };
     Ok(describe_entry(region, &region.catalog(), &entry, "TableDescription", said))
 }
 
@@ -68,12 +68,13 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let after = define(region, &update.table, Change::Update(change)).await?;
     let (shown, indexes) = as_updating(&update, &before, after);
     let table = update.takes_time().then_some(TableStatus::Updating);
-    let said = Said { table, indexes: &indexes, every_index: None };
+    let encrypting = update.encryption.is_some();
+    let said = Said { table, indexes: &indexes, encrypting, ..Said::default() };
     Ok(describe_entry(region, &region.catalog(), &shown, "TableDescription", said))
 }
 
-/// The table as the answer to a change of it shows it: with the capacity and the class of before,
-/// and with the indexes that are being taken away.
+/// The table as the answer to a change of it shows it: with the capacity, the class and the key of
+/// before, and with the indexes that are being taken away.
 fn as_updating(
     update: &UpdateTable,
     before: &TableEntry,
@@ -87,6 +88,11 @@ fn as_updating(
                 None => shown.options.remove(name),
             };
         }
+    }
+    if update.encryption.is_some()
+        && let Some(key) = before.options.get(options::SSE_KEY)
+    {
+        shown.options.entry(options::SSE_KEY.to_owned()).or_insert_with(|| key.clone());
     }
     let (made, gone, changed) = update.index_names();
     let mut indexes = Vec::new();
