@@ -34,6 +34,8 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::EarlierLivesUnheard
         | Bug::UnsettledUntold
         | Bug::BereftDropped
+        | Bug::ClaimTrusted
+        | Bug::ReturnedUnasked
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
@@ -114,6 +116,8 @@ pub const PLANTED: &[Bug] = &[
     Bug::EarlierLivesUnheard,
     Bug::UnsettledUntold,
     Bug::BereftDropped,
+    Bug::ClaimTrusted,
+    Bug::ReturnedUnasked,
     Bug::JournalNotOnApply,
     Bug::ExposedEarly,
     Bug::NeedsIgnored,
