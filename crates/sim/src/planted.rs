@@ -36,6 +36,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::BereftDropped
         | Bug::ClaimTrusted
         | Bug::ReturnedUnasked
+        | Bug::SilenceTrusted
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
@@ -118,6 +119,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::BereftDropped,
     Bug::ClaimTrusted,
     Bug::ReturnedUnasked,
+    Bug::SilenceTrusted,
     Bug::JournalNotOnApply,
     Bug::ExposedEarly,
     Bug::NeedsIgnored,

@@ -1,14 +1,17 @@
 //! What a region that comes back may alone have had, until it has copied the table again.
 //!
-//! Its rows go when it comes back ([`super::rejoin`]). Of those that lives wrote which are over it
-//! cannot tell by then whether others have them: it was given up before they had levelled what it
-//! had, or they have lost theirs since, or have copied the table from regions that never had them.
-//! What a region claims of a life is one stamp for all tables, and what it had of it when it heard
-//! of the end, it forgets when it lives anew. So nothing that is said of a life tells it; the rows
-//! do. What no other holder is known to have had goes into a table of its own, which nobody is
-//! sent. Once the region has copied the table from all who hold it, it looks at each: where what is
-//! there had seen the write, others have it, or knew it when they overwrote it, and it goes;
-//! where not, it goes to the ledger with the writes that were orphaned.
+//! Its rows go when it comes back ([`super::rejoin`]). Of some it cannot tell by then whether
+//! others have them: it was given up before they had levelled what it had of a life that is over,
+//! or they have copied the table since from regions that never had it, or have lost their logs, and
+//! with them what they wrote. What a region claims of a life is one stamp for all tables, and what
+//! it had of it when it heard of the end, it forgets when it lives anew. So nothing that is said of
+//! a life tells it; the rows do. What no other region is known to have goes into a table of its
+//! own, which nobody is sent. Once the region has copied the table from all who hold it, it looks
+//! at each: where what is there had seen the write, others have it, or knew it when they overwrote
+//! it, and it goes; where not, it goes to the ledger with the writes that were orphaned.
+//!
+//! Whoever has said, since this region was called back, what it had, has not lost its log before.
+//! So the region begins its life when all have said so whom it can reach, or after a while.
 //!
 //! State: a cursor that goes round over these rows, a bounded number at a time, while there are
 //! any. Always true: a write that was set aside stays so until the batch that puts it into the
@@ -78,27 +81,52 @@ impl Node {
         }
     }
 
-    /// Whether a version of a life that is over may be here alone: no other holder is known to have
-    /// had it when it heard so. Of this region's last life the others say what they had; of those
-    /// before it, what is here was given back.
+    /// Whether a version may be here alone, although others shall have the table.
     pub(super) fn is_doubtful(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::BereftDropped) {
             return false;
         }
+        let shared = !entry.deleted && self.others_with(entry, place).next().is_some();
+        shared && stamp.origin != self.me && !self.is_known(entry, stamp, place)
+    }
+
+    /// Whether another region is known to have a version: who wrote it, or a holder that had it
+    /// when it heard that its life is over. Each has said so since this region was called back, so
+    /// that its log was not lost before.
+    fn is_known(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
         let (origin, voices) = (stamp.origin, self.catalog.voices());
-        let told = origin.slot() == self.config.slot && !self.had.contains_key(&origin);
-        if entry.deleted || told || self.catalog.membership().admits(origin) {
-            return false;
+        if self.catalog.membership().admits(origin) {
+            return self.has_spoken(origin.slot());
         }
-        let had = |slot: RegionSlot| {
-            let Some(voice) = voices.get(&slot) else { return false };
+        let mut holders = self.others_with(entry, place);
+        holders.any(|slot| {
+            let Some(voice) = voices.get(&slot).filter(|_| self.has_spoken(slot)) else {
+                return false;
+            };
             let held = voice.held.get(&origin).is_some_and(|it| it.contains(&entry.id));
             let had = voice.had.get(&origin).filter(|_| held);
             had.is_some_and(|had| *had >= stamp.hlc) || self.planted_claim(entry, slot, stamp)
-        };
-        let mut others = self.others_with(entry, place).peekable();
-        others.peek().is_some() && !others.any(had)
+        })
+    }
+
+    /// Whether the region has said, in the life that it is taken for, that this one was called
+    /// back: one that has lost its log says nothing.
+    pub(super) fn has_spoken(&self, slot: RegionSlot) -> bool {
+        let since = self.catalog.membership().since(self.config.slot);
+        let voice = self.catalog.voices().get(&slot);
+        voice.is_some_and(|voice| voice.membership.generation >= since) || self.planted_silence()
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_silence(&self) -> bool {
+        self.has_bug(super::Bug::SilenceTrusted)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_silence(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "planted-bugs")]
@@ -157,9 +185,9 @@ impl Node {
         let item = row.and_then(|row| ledger::item_of(&key.primary, row));
         let stamps = ledger::stamps_of(&key.primary);
         let (Some(item), Some((stamp, _))) = (item, stamps) else { return Verdict::Known };
-        let me = self.config.slot;
+        let (me, place) = (self.config.slot, stored.greatest().origins.place);
         let Some(entry) = self.catalog.get(item.table) else { return Verdict::Waits };
-        if entry.deleted {
+        if entry.deleted || self.is_known(entry, stamp, place) {
             return Verdict::Known;
         }
         let failed = matches!(self.catalog.state(entry, me), Some(ReplicaState::Failed { .. }));

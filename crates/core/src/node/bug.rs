@@ -33,6 +33,8 @@ pub enum Bug {
     BereftDropped,
     /// The newest row that a holder has of a life that is over counts for each of its tables.
     ClaimTrusted,
+    /// What a region had counts for a region that comes back, although it may have lost its log.
+    SilenceTrusted,
     /// A replica is not copied from who has come back and held the table before.
     ReturnedUnasked,
     /// What a region wrote before its last life counts as unheard where nobody had it then.

@@ -202,6 +202,8 @@ pub struct Node {
     flood: Flood,
     round: retain::Round,
     aside: aside::Aside,
+    /// When this region heard that it is called back, monotonic microseconds.
+    called_us: Option<u64>,
     clock: Option<Discipline>,
     tick_us: u64,
     /// A tick has come, and nothing since that lets upkeep read the store.
@@ -295,6 +297,7 @@ impl Node {
             flood: Flood::default(),
             round: retain::Round::default(),
             aside: aside::Aside::default(),
+            called_us: None,
             clock: discipline(&config),
             tick_us: 0,
             upkeep_due: true,

@@ -32,6 +32,10 @@ use crate::merge::{Stored, Version, VersionVector, Write};
 use crate::replica::{Rebirth, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 
+/// How long a region that is called back waits to hear that the others know, microseconds: what
+/// those have that say nothing is in doubt, and what is in doubt is written once more.
+const CALL_PATIENCE_US: u64 = 1_000_000;
+
 /// How far the past is in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cleaning {
@@ -41,12 +45,34 @@ pub(super) struct Cleaning {
 }
 
 impl Node {
-    /// Begins the life to which this region was called back, if it was.
-    pub(super) fn begin_life(&mut self, store: &impl Snapshot, effects: &mut Vec<Effect>) {
-        let membership = self.catalog.membership();
-        let region = membership.regions.get(&self.config.slot);
+    /// The life to which this region was called back, if it was.
+    fn called_to(&self) -> Option<u16> {
+        let region = self.catalog.membership().regions.get(&self.config.slot);
         let life = region.filter(|region| !region.state.is_gone()).and_then(|it| it.life);
-        let Some(incarnation) = life.filter(|life| *life != self.me.incarnation()) else { return };
+        life.filter(|life| *life != self.me.incarnation())
+    }
+
+    /// Whether this region is called back and waits for the others to say that they know.
+    pub(super) fn is_called(&self) -> bool {
+        self.called_us.is_some()
+    }
+
+    /// Begins the life to which this region was called back, if it was.
+    pub(super) fn begin_life(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(incarnation) = self.called_to() else { return };
+        let called_us = *self.called_us.get_or_insert(now.mono_us);
+        let me = self.config.slot;
+        let up = |slot: &RegionSlot| self.links.get(slot).is_some_and(|link| link.up);
+        let others = self.catalog.membership().members().filter(|slot| *slot != me);
+        let all_said = others.filter(up).all(|slot| self.has_spoken(slot));
+        if !all_said && now.mono_us < called_us + CALL_PATIENCE_US {
+            return;
+        }
         let mut txn = Txn::new(store);
         txn.batch.rebirth = Some(Rebirth { incarnation, done: false });
         self.persist(txn, Vec::new(), effects);
