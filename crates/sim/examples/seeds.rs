@@ -58,6 +58,7 @@ fn options(whole_timeline: bool) -> Options {
         Some("lifecycle") => Some(Focus::Lifecycle),
         Some("evictions") => Some(Focus::Evictions),
         Some("expiry") => Some(Focus::Expiry),
+        Some("returns") => Some(Focus::Returns),
         _ => None,
     };
     let timeline_max = whole_timeline.then_some(usize::MAX);

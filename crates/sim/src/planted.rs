@@ -31,7 +31,6 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::OverTakesRows
         | Bug::LeavingUntoldOfConflicts
         | Bug::SpokenForgotten
-        | Bug::EarlierLivesUnheard
         | Bug::UnsettledUntold
         | Bug::BereftDropped
         | Bug::ClaimTrusted
@@ -48,6 +47,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
         Bug::ServedWhenOver => Some(Focus::Evictions),
+        Bug::EarlierLivesUnheard => Some(Focus::Returns),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly

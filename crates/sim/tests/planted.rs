@@ -191,6 +191,11 @@ fn a_life_that_was_spoken_in_and_is_taken_again_is_found() {
 }
 
 #[test]
+fn a_past_that_counts_as_unheard_because_others_live_anew_is_found() {
+    check_from(351, Bug::EarlierLivesUnheard, 10, &[Invariant::Convergence]);
+}
+
+#[test]
 fn rows_with_gaps_of_which_nobody_is_told_are_found() {
     check_from(17_190, Bug::UnsettledUntold, 1, &[Invariant::Convergence]);
 }
@@ -224,6 +229,11 @@ fn a_replica_that_does_not_ask_who_has_come_back_is_found() {
 #[test]
 fn a_life_that_is_over_and_begins_to_serve_is_found() {
     check_from(711, Bug::ServedWhenOver, 10, &[Invariant::Applied]);
+}
+
+#[test]
+fn a_region_that_lost_its_log_and_takes_rows_is_found() {
+    check(Bug::LostLogTakesRows, 50, &[Invariant::Fencing]);
 }
 
 #[test]

@@ -120,10 +120,16 @@ impl Node {
             // What no other holder may have, nobody else has, whatever they have heard of.
             let alone = |it: &&Version| !entry.deleted && !self.is_shared(entry, it.origins.place);
             let shared = !private && !stored.versions.iter().all(|it| alone(&it));
-            let orphans = stored.versions.iter().filter(|it| {
-                let (stamp, place) = (it.stamp, it.origins.place);
-                self.is_orphan(entry, stamp, place) || (shared && alone(it))
-            });
+            let is_orphan = |it: &&Version| match shared && alone(it) {
+                true => true,
+                false => self.is_orphan(entry, it.stamp, it.origins.place),
+            };
+            // Where no holder has spoken, perhaps nobody knows the table any more.
+            let told = |it: &&Version| {
+                let mut others = self.others_with(entry, it.origins.place);
+                !shared || alone(it) || others.any(|slot| self.has_spoken(slot))
+            };
+            let orphans = stored.versions.iter().filter(|it| is_orphan(it) && told(it));
             let orphans: Vec<_> = orphans.cloned().collect();
             if shared {
                 self.set_aside(now, txn, (entry, &key), &stored, &orphans);
