@@ -28,10 +28,11 @@ pub const FORMAT: u8 = 2;
 /// The fingerprints of buckets; one that is not there is zero, that of no rows.
 pub type Fingerprints = BTreeMap<(TableId, u8), u128>;
 
-/// Whether a table has fingerprints. The ledger has none: each region trims its own.
+/// Whether a table has fingerprints. The ledger has none: each region trims its own. Nor has what
+/// is set aside, which is in one region alone.
 #[must_use]
 pub fn covers(table: TableId) -> bool {
-    table != TableId::LEDGER
+    table != TableId::LEDGER && table != TableId::ASIDE
 }
 
 /// What an item's row adds to its bucket; nothing if readers cannot see it in any version.

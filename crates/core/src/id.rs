@@ -114,6 +114,9 @@ impl TableId {
     pub const CATALOG: Self = Self::system(1);
     /// The system table that keeps the losing side of every conflict.
     pub const LEDGER: Self = Self::system(2);
+    /// The system table of what a region that comes back may alone have had: it goes to no other
+    /// region.
+    pub const ASIDE: Self = Self::system(3);
 
     /// After every other.
     pub const LAST: Self = Self(Stamp { hlc: Hlc::MAX, origin: Origin::MAX });
@@ -125,7 +128,7 @@ impl TableId {
     /// Whether this is one of Pangea's own tables.
     #[must_use]
     pub fn is_system(self) -> bool {
-        self == Self::CATALOG || self == Self::LEDGER
+        self == Self::CATALOG || self == Self::LEDGER || self == Self::ASIDE
     }
 }
 
@@ -134,6 +137,7 @@ impl fmt::Display for TableId {
         match *self {
             Self::CATALOG => f.write_str("catalog"),
             Self::LEDGER => f.write_str("ledger"),
+            Self::ASIDE => f.write_str("aside"),
             Self(stamp) => write!(f, "{stamp}"),
         }
     }

@@ -66,10 +66,13 @@ pub enum Focus {
     /// Tables are in groups, and transactions are many; else in one seed of five.
     Groups,
     /// Deletes are collected, regions die for good, and operators give them up and take them back;
-    /// without this or the next none does.
+    /// without this or the next two none does.
     Lifecycle,
     /// The same, of tables in groups.
     Evictions,
+    /// As in the lifecycle, and most regions are given up and come back while replicas come and go,
+    /// and links die with what is passed on.
+    Returns,
     /// Items expire, and in one seed of four a region is suspended; else they do in three seeds of
     /// twenty.
     Expiry,
@@ -78,7 +81,7 @@ pub enum Focus {
 impl Options {
     /// Whether regions come and go.
     pub(crate) fn has_lifecycle(&self) -> bool {
-        matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions))
+        matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions | Focus::Returns))
     }
 }
 
@@ -166,6 +169,8 @@ pub(crate) struct Swarm {
     pub(crate) severed: bool,
     /// How items expire, if they do.
     pub(crate) ttl: Option<Ttl>,
+    /// Per mille of frames of other regions' rows with which their connection dies.
+    pub(crate) relay_resets: u64,
 }
 
 /// What a network may do to a message, per mille.
@@ -237,6 +242,7 @@ impl Swarm {
             doom: None,
             evictions: 0,
             severed: rng.chance(100) && regions > 2,
+            relay_resets: 0,
             grouped: false,
             stage_bytes_max: STAGE_BYTES_MAX,
             collect: None,
@@ -285,6 +291,9 @@ impl Swarm {
             self.evictions = if rng.chance(600) { rng.range(1, 3) } else { 0 };
             self.doom = rng.chance(100).then(|| rng.range(0, 600));
         }
+        if options.focus == Some(Focus::Returns) {
+            self.draw_returns(&mut rng.fork("returns"));
+        }
         if options.focus == Some(Focus::Joining) {
             (self.regions, self.tables, self.keys) = (3, 1, 6);
             (self.warm, self.churn, self.net.delay_us) = (true, 200, (1_000, 60_000));
@@ -318,11 +327,19 @@ impl Swarm {
         }
     }
 
+    fn draw_returns(&mut self, rng: &mut Rng) {
+        (self.regions, self.doom) = (self.regions.max(3), None);
+        self.evictions = rng.range(2, 5);
+        self.churn = rng.pick(&[20, 100, 250]);
+        self.relay_resets = rng.pick(&[0, 100, 400]);
+        self.gap_us = self.gap_us.max(rng.pick(&[5_000, 15_000, 40_000]));
+    }
+
     fn draw_groups(&mut self, rng: &mut Rng, options: &Options) {
         let groups = options.focus == Some(Focus::Groups);
         let chosen = rng.chance(200);
         self.grouped = match options.focus {
-            Some(Focus::Lifecycle) => false,
+            Some(Focus::Lifecycle | Focus::Returns) => false,
             Some(Focus::Groups | Focus::Evictions) => true,
             _ => chosen,
         };

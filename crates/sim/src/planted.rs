@@ -31,9 +31,11 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::OverTakesRows
         | Bug::LeavingUntoldOfConflicts
         | Bug::SpokenForgotten
-        | Bug::EarlierLivesUnheard
         | Bug::UnsettledUntold
         | Bug::BereftDropped
+        | Bug::ClaimTrusted
+        | Bug::ReturnedUnasked
+        | Bug::SilenceTrusted
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
@@ -45,6 +47,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
         Bug::ServedWhenOver => Some(Focus::Evictions),
+        Bug::EarlierLivesUnheard => Some(Focus::Returns),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly
@@ -114,6 +117,9 @@ pub const PLANTED: &[Bug] = &[
     Bug::EarlierLivesUnheard,
     Bug::UnsettledUntold,
     Bug::BereftDropped,
+    Bug::ClaimTrusted,
+    Bug::ReturnedUnasked,
+    Bug::SilenceTrusted,
     Bug::JournalNotOnApply,
     Bug::ExposedEarly,
     Bug::NeedsIgnored,

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 
 use super::{entry, key};
 use crate::catalog::Policy;
-use crate::item::{AttributeValue, Attributes, ItemKey};
+use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use crate::merge::{Body, Conflict, Stored, Version};
 use crate::time::Stamp;
 use crate::view::view;
@@ -34,6 +34,24 @@ pub fn orphan_entry(item: &ItemKey, orphan: &Version, policy: &Policy) -> Attrib
     entry.remove("winner");
     entry.insert("class".to_string(), AttributeValue::S(ORPHANED.to_string()));
     entry
+}
+
+/// The item of an entry; `None` if the row is none of the ledger's.
+#[must_use]
+pub fn item_of(row: &PrimaryKey, entry: &Attributes) -> Option<ItemKey> {
+    let Some(AttributeValue::L(parts)) = entry.get("key") else { return None };
+    let mut parts = parts.iter().map(|part| match part {
+        AttributeValue::S(text) => Some(KeyValue::S(text.clone())),
+        AttributeValue::N(number) => Some(KeyValue::N(*number)),
+        AttributeValue::B(bytes) => Some(KeyValue::B(bytes.clone())),
+        _ => None,
+    });
+    let (partition, sort) = (parts.next()??, parts.next());
+    let sort = match sort {
+        Some(sort) => Some(sort?),
+        None => None,
+    };
+    Some(ItemKey { table: super::table_of(row)?, primary: PrimaryKey { partition, sort } })
 }
 
 /// Whether an entry is about an orphaned write.

@@ -76,3 +76,23 @@ fn a_lost_condition_is_severe_also_among_many() {
     };
     assert_eq!(row.get("severity"), Some(&AttributeValue::S("high".to_string())));
 }
+
+#[test]
+fn an_entry_names_its_item() {
+    let table = item("k").table;
+    let number = || KeyValue::N(Number::from(12_i64));
+    for (partition, sort) in [
+        (KeyValue::S("k".to_string()), None),
+        (number(), Some(KeyValue::S("s".to_string()))),
+        (KeyValue::B(Vec::from([0, 1])), Some(number())),
+        (KeyValue::S("k".to_string()), Some(KeyValue::B(Vec::new()))),
+    ] {
+        let item = ItemKey { table, primary: PrimaryKey { partition, sort } };
+        let orphan = version(0, 5, false);
+        let row = orphan_key(&item, orphan.stamp, version(1, 6, false).stamp);
+        let entry = orphan_entry(&item, &orphan, &Policy::Lww);
+        assert_eq!(item_of(&row.primary, &entry), Some(item));
+    }
+    let row = key(&item("k"), version(0, 5, false).stamp, version(1, 6, false).stamp);
+    assert_eq!(item_of(&row.primary, &Attributes::new()), None);
+}

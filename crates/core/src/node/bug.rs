@@ -31,6 +31,12 @@ pub enum Bug {
     SpokenForgotten,
     /// What a region that comes back alone had of another's life that is over goes with its rows.
     BereftDropped,
+    /// The newest row that a holder has of a life that is over counts for each of its tables.
+    ClaimTrusted,
+    /// What a region had counts for a region that comes back, although it may have lost its log.
+    SilenceTrusted,
+    /// A replica is not copied from who has come back and held the table before.
+    ReturnedUnasked,
     /// What a region wrote before its last life counts as unheard where nobody had it then.
     EarlierLivesUnheard,
     /// A life of which there are rows, and nothing without gaps, is not told of.

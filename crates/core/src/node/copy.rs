@@ -240,10 +240,33 @@ impl Node {
     }
 
     /// Who is asked for rows of the table: every other holder, but for one whose replica could not
-    /// be made, which never has any.
+    /// be made, which never has any. And who has come back, and held the table before: what it
+    /// alone had is in its ledger, and its feed has gone by a region that did not hold the table.
     fn donors(&self, entry: &TableEntry) -> Vec<RegionSlot> {
         let others = entry.holders().filter(|&slot| slot != self.config.slot);
-        others.filter(|&slot| !self.is_failed(entry, slot)).collect()
+        let mut donors: Vec<_> = others.filter(|&slot| !self.is_failed(entry, slot)).collect();
+        let came_back = |slot: &RegionSlot| {
+            let membership = self.catalog.membership();
+            let life = membership.regions.get(slot).and_then(|region| region.life);
+            let life = life.map(|life| Origin::new(*slot, life));
+            let held = life.is_some_and(|life| self.catalog.may_have_rows_of(entry, life));
+            held && *slot != self.config.slot && !entry.is_held_by(*slot)
+        };
+        if !self.planted_unasked_return() {
+            donors.extend(self.catalog.membership().members().filter(came_back));
+        }
+        donors
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_unasked_return(&self) -> bool {
+        self.has_bug(super::Bug::ReturnedUnasked)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_unasked_return(&self) -> bool {
+        false
     }
 
     fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {

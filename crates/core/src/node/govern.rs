@@ -283,7 +283,7 @@ impl Node {
             return;
         }
         if self.is_out() {
-            self.begin_life(store, effects);
+            self.begin_life(now, store, effects);
         }
         let me = self.config.slot;
         let own = self.own_voice();
@@ -451,7 +451,8 @@ impl Node {
         }
         self.reconciled &= !self.may_take_over();
         let over = self.over(self.catalog.membership());
-        self.heard |= !self.revised.is_empty() || over.iter().any(|it| !self.had.contains_key(it));
+        self.heard |= self.is_called() || !self.revised.is_empty();
+        self.heard |= over.iter().any(|it| !self.had.contains_key(it));
     }
 
     /// Counts all of a life that is over as applied when nobody has more of it: every voter has

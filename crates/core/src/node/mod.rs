@@ -9,6 +9,7 @@
 //! of IO (a failed write is the end of the process), and time other than `now`.
 
 mod apply;
+mod aside;
 #[cfg(feature = "planted-bugs")]
 mod bug;
 mod collect;
@@ -200,6 +201,9 @@ pub struct Node {
     reconciled: bool,
     flood: Flood,
     round: retain::Round,
+    aside: aside::Aside,
+    /// When this region heard that it is called back, monotonic microseconds.
+    called_us: Option<u64>,
     clock: Option<Discipline>,
     tick_us: u64,
     /// A tick has come, and nothing since that lets upkeep read the store.
@@ -292,6 +296,8 @@ impl Node {
             reconciled: false,
             flood: Flood::default(),
             round: retain::Round::default(),
+            aside: aside::Aside::default(),
+            called_us: None,
             clock: discipline(&config),
             tick_us: 0,
             upkeep_due: true,
@@ -484,6 +490,9 @@ impl Node {
         }
         if token == self.next_token {
             self.drive_trimming(now, store, effects);
+        }
+        if token == self.next_token {
+            self.drive_aside(now, store, effects);
         }
         if token == self.next_token {
             self.fill_indexes(store, effects);

@@ -6,9 +6,9 @@
 //! anything is done in it. Then it puts its past in order, in batches that can be done again:
 //!
 //! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
-//!   go: the others may have deleted items meanwhile, and collected the tombstones. So do writes of
-//!   other lives that are over, which it alone had been given: it was given up before the others
-//!   had levelled them;
+//!   go: the others may have deleted items meanwhile, and collected the tombstones. Writes of other
+//!   lives that are over, which it alone may have been given, are set aside ([`super::aside`]): it
+//!   was given up before the others had levelled them;
 //! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
 //!   those that were written after the others had stopped listening are written anew, in the new
 //!   life;
@@ -32,6 +32,10 @@ use crate::merge::{Stored, Version, VersionVector, Write};
 use crate::replica::{Rebirth, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
 
+/// How long a region that is called back waits to hear that the others know, microseconds: what
+/// those have that say nothing is in doubt, and what is in doubt is written once more.
+const CALL_PATIENCE_US: u64 = 1_000_000;
+
 /// How far the past is in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cleaning {
@@ -41,12 +45,34 @@ pub(super) struct Cleaning {
 }
 
 impl Node {
-    /// Begins the life to which this region was called back, if it was.
-    pub(super) fn begin_life(&mut self, store: &impl Snapshot, effects: &mut Vec<Effect>) {
-        let membership = self.catalog.membership();
-        let region = membership.regions.get(&self.config.slot);
+    /// The life to which this region was called back, if it was.
+    fn called_to(&self) -> Option<u16> {
+        let region = self.catalog.membership().regions.get(&self.config.slot);
         let life = region.filter(|region| !region.state.is_gone()).and_then(|it| it.life);
-        let Some(incarnation) = life.filter(|life| *life != self.me.incarnation()) else { return };
+        life.filter(|life| *life != self.me.incarnation())
+    }
+
+    /// Whether this region is called back and waits for the others to say that they know.
+    pub(super) fn is_called(&self) -> bool {
+        self.called_us.is_some()
+    }
+
+    /// Begins the life to which this region was called back, if it was.
+    pub(super) fn begin_life(
+        &mut self,
+        now: Now,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(incarnation) = self.called_to() else { return };
+        let called_us = *self.called_us.get_or_insert(now.mono_us);
+        let me = self.config.slot;
+        let up = |slot: &RegionSlot| self.links.get(slot).is_some_and(|link| link.up);
+        let others = self.catalog.membership().members().filter(|slot| *slot != me);
+        let all_said = others.filter(up).all(|slot| self.has_spoken(slot));
+        if !all_said && now.mono_us < called_us + CALL_PATIENCE_US {
+            return;
+        }
         let mut txn = Txn::new(store);
         txn.batch.rebirth = Some(Rebirth { incarnation, done: false });
         self.persist(txn, Vec::new(), effects);
@@ -94,12 +120,20 @@ impl Node {
             // What no other holder may have, nobody else has, whatever they have heard of.
             let alone = |it: &&Version| !entry.deleted && !self.is_shared(entry, it.origins.place);
             let shared = !private && !stored.versions.iter().all(|it| alone(&it));
-            let orphans = stored.versions.iter().filter(|it| {
-                let (stamp, place) = (it.stamp, it.origins.place);
-                let only_here = || alone(it) || self.is_bereft(entry, stamp, place);
-                self.is_orphan(entry, stamp, place) || (shared && only_here())
-            });
+            let is_orphan = |it: &&Version| match shared && alone(it) {
+                true => true,
+                false => self.is_orphan(entry, it.stamp, it.origins.place),
+            };
+            // Where no holder has spoken, perhaps nobody knows the table any more.
+            let told = |it: &&Version| {
+                let mut others = self.others_with(entry, it.origins.place);
+                !shared || alone(it) || others.any(|slot| self.has_spoken(slot))
+            };
+            let orphans = stored.versions.iter().filter(|it| is_orphan(it) && told(it));
             let orphans: Vec<_> = orphans.cloned().collect();
+            if shared {
+                self.set_aside(now, txn, (entry, &key), &stored, &orphans);
+            }
             for orphan in orphans.iter().filter(|_| !entry.deleted) {
                 if shared {
                     let row = ledger::orphan_entry(&key, orphan, &entry.settings.policy);
@@ -168,7 +202,7 @@ impl Node {
             let place = greatest.origins.place;
             let alone = table.is_some_and(|entry| {
                 let stamp = greatest.stamp;
-                self.is_orphan(entry, stamp, place) || self.is_bereft(entry, stamp, place)
+                self.is_orphan(entry, stamp, place) || self.is_doubtful(entry, stamp, place)
             });
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
                 self.put_ledger(now, txn, key, row.clone(), place);
@@ -254,29 +288,6 @@ impl Node {
         others.any(|&it| it != self.config.slot && self.catalog.status(entry.id, it).is_some())
     }
 
-    /// Whether a version of another region's life that is over is here alone: no other holder had
-    /// it when it heard so, and none that is whole has as new a row of that life since.
-    fn is_bereft(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::BereftDropped) {
-            return false;
-        }
-        let (me, voices) = (self.config.slot, self.catalog.voices());
-        if stamp.origin.slot() == me || self.catalog.membership().admits(stamp.origin) {
-            return false;
-        }
-        let has = |slot: RegionSlot| {
-            let Some(voice) = voices.get(&slot) else { return false };
-            let held = voice.held.get(&stamp.origin).is_some_and(|it| it.contains(&entry.id));
-            let had = voice.had.get(&stamp.origin).filter(|_| held).copied();
-            let whole = self.catalog.is_whole(entry, slot);
-            let claim = voice.claims.get(&stamp.origin).filter(|_| whole).map(|it| it.newest);
-            had.max(claim).is_some_and(|known| known >= stamp.hlc)
-        };
-        let mut others = self.others_with(entry, place).peekable();
-        !entry.deleted && others.peek().is_some() && !others.any(has)
-    }
-
     /// Whether a version is one of this region's earlier lives that no other holder had when it
     /// stopped listening to that life.
     fn is_orphan(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
@@ -321,7 +332,7 @@ impl Node {
     }
 
     /// The other holders of the table that may have what lies at `place`.
-    fn others_with<'a>(
+    pub(super) fn others_with<'a>(
         &'a self,
         entry: &'a TableEntry,
         place: Place,

@@ -317,7 +317,8 @@ impl Node {
         self.put_row(now, txn, key, row, place)
     }
 
-    fn put_row<S: Snapshot>(
+    /// Writes a row of one of Pangea's own tables.
+    pub(super) fn put_row<S: Snapshot>(
         &mut self,
         now: Now,
         txn: &mut Txn<'_, S>,

@@ -4,6 +4,8 @@
 //! it, and counts nothing of it as applied, that no other region had before: what is passed on was
 //! received from the region while somebody still took part with it.
 
+use pangea_core::id::RegionSlot;
+use pangea_core::replica::Batch;
 use pangea_core::time::{Hlc, Stamp};
 
 use super::{Checked, Invariant, demand};
@@ -25,6 +27,15 @@ pub(crate) fn taken(sites: &[Site], region: usize, stamp: Stamp) -> Checked {
     let here = has(site, stamp);
     demand(Invariant::Fencing, stamp.hlc <= known.max(here), || {
         format!("{} takes {stamp} of a life that is over; nobody has more than {known}", site.slot)
+    })
+}
+
+/// A region that knows that it has lost its log writes a batch: it takes in no row of a table, for
+/// of items that it had seen it knows nothing.
+pub(crate) fn takes_nothing(slot: RegionSlot, batch: &Batch) -> Checked {
+    let put = batch.items.iter().find(|(key, stored)| !key.table.is_system() && stored.is_some());
+    demand(Invariant::Fencing, put.is_none(), || {
+        format!("{slot} takes {:?}, and has lost its log", put.map(|(key, _)| &key.primary))
     })
 }
 

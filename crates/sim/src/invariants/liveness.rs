@@ -6,7 +6,9 @@
 //! to say.
 
 use pangea_core::catalog::{ReplicaState, TableEntry};
-use pangea_core::id::Origin;
+use pangea_core::id::{Origin, TableId};
+use pangea_core::item::ItemKey;
+use pangea_core::ledger;
 use pangea_core::membership::RegionState;
 use pangea_core::time::Hlc;
 
@@ -35,7 +37,9 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
             let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
             !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
         });
-        if let Some(why) = tables.find_map(|entry| unfinished(site, entry, told)) {
+        if let Some(why) = tables.find_map(|entry| {
+            unfinished(site, entry, told).or_else(|| undecided(site, entry, told))
+        }) {
             return Some(why);
         }
     }
@@ -79,6 +83,14 @@ fn behind(sites: &[Site], site: &Site, there: &Site, settled: bool, told: bool) 
 fn best(sites: &[Site], origin: Origin) -> Hlc {
     let alive = sites.iter().filter(|site| !site.gone);
     alive.map(|site| site.disk.durable.applied_of(origin)).max().unwrap_or_default()
+}
+
+/// Why it is not known yet whether others have what the region has set aside of a table.
+fn undecided(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
+    let of_table =
+        |key: &ItemKey| ledger::table_of(&key.primary).is_some_and(|table| table == entry.id);
+    let aside = site.disk.durable.table(TableId::ASIDE).find(|(key, _)| of_table(key))?;
+    because(told, || format!("{} has {:?} aside", site.slot, aside.0.primary))
 }
 
 /// Why a table's replicas are not yet as they shall be.

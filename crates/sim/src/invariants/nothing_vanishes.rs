@@ -7,6 +7,7 @@
 //! regions. A version that a later write had knowingly overwritten counts as kept where that write
 //! is kept.
 
+use pangea_core::id::TableId;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
 use pangea_core::ledger;
 use pangea_core::merge::{Body, Stored};
@@ -142,6 +143,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
                 None => image.absorbed(&item.key),
             })
         });
+        // Where a table cannot be copied again, it is not known yet whether others have it.
+        let kept = sites.iter().fold(kept, |kept, site| kept.union(aside(oracle, site, id)));
         let mut gone = oracle.durable(item).without(kept).without(oracle.buried(sites, id));
         for &lost in item.versions.iter().filter(|version| oracle.perished.contains(version)) {
             // It was on a disk that is lost, and nowhere else.
@@ -164,6 +167,14 @@ pub(crate) fn ledgers_of(sites: &[Site], except: usize, key: KeyId) -> Bits {
     let kept = sites.flat_map(|(_, site)| [site.ledgered.get(&key), site.orphaned.get(&key)]);
     let kept = kept.flatten();
     kept.fold(Bits::default(), |all, &bits| all.union(bits))
+}
+
+/// What a region has set aside of an item, until it knows whether others have it.
+pub(crate) fn aside(oracle: &Oracle, site: &Site, key: KeyId) -> Bits {
+    let rows = site.disk.durable.table(TableId::ASIDE);
+    let stamps = rows.filter_map(|(key, _)| ledger::stamps_of(&key.primary));
+    let ids = stamps.filter_map(|(stamp, _)| oracle.version_of(stamp, key));
+    ids.fold(Bits::default(), |all, id| all.union(oracle.versions[id].past()))
 }
 
 /// Everything that the versions which are kept had seen, and they themselves.

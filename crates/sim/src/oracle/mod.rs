@@ -473,7 +473,9 @@ impl Oracle {
             let site = &sites[region];
             let ledgered = [site.ledgered.get(&id), site.orphaned.get(&id)];
             let had = ledgered.into_iter().flatten();
-            let had = had.fold(site.disk.durable.absorbed(&item.key), |had, &bits| had.union(bits));
+            let aside = nothing_vanishes::aside(self, site, id);
+            let had = had.fold(aside, |had, &bits| had.union(bits));
+            let had = had.union(site.disk.durable.absorbed(&item.key));
             let lost = had.both(self.durable(item)).without(kept);
             self.perished.extend(lost.iter().map(|nth| item.versions[nth]));
         }

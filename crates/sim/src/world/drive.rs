@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::ItemKey;
 use pangea_core::merge::VersionVector;
-use pangea_core::node::{self, Effect, Outcome, Token, Trace};
+use pangea_core::node::{self, Closed, Effect, Outcome, Token, Trace};
 use pangea_core::replica::{Batch, Distrust, Frame};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -17,6 +17,7 @@ use crate::invariants::{
     membership, nothing_vanishes,
 };
 use crate::oracle::{KeyId, Source, VersionId};
+use crate::workload::slot;
 
 impl World {
     /// Lets a region's node handle an event, if the process lives.
@@ -38,6 +39,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
+        let mute = matches!(node.closed(), Some(Closed::LogLost { .. }));
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
         if let Some(frame) = brings {
             self.leave_untaken(region, frame, &mut received);
@@ -46,6 +48,9 @@ impl World {
         received.wait(staged, self.staged(region), (brings.is_some(), relayed));
         received.add(at_once);
         for effect in effects.drain(..) {
+            if let (true, Effect::Persist { batch, .. }) = (mute, &effect) {
+                fencing::takes_nothing(slot(region), batch)?;
+            }
             self.effect(region, effect, &received)?;
         }
         self.effects = effects;

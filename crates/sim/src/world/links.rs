@@ -4,11 +4,13 @@ use pangea_core::id::Origin;
 use pangea_core::node;
 use pangea_core::replica::{Feed, Frame, Request};
 
-use super::{Event, World};
+use super::{Event, Phase, World};
 use crate::invariants::{Checked, durable_ack, residency};
 use crate::net::{ConnId, Fate, Way};
 use crate::workload::slot;
 
+/// A connection that dies with what is passed on does so within this.
+const RESET_US_MAX: u64 = 10_000;
 /// Longest time until a broken connection is tried again.
 const RECONNECT_US_MAX: u64 = 20_000;
 /// Frames that one pull of a feed takes at most, so that a feed cannot hold up the world.
@@ -159,6 +161,12 @@ impl World {
         self.count(fate);
         let (subscriber, feeder) = self.net.ends(conn);
         self.note(feeder, || format!("sends r{subscriber} {}", describe(&frame)));
+        let dies = self.swarm.relay_resets > 0
+            && self.phase == Phase::Break
+            && matches!(frame, Frame::Relayed(_));
+        if dies && self.gaps.chance(self.swarm.relay_resets) {
+            self.disconnect_soon(conn, RESET_US_MAX);
+        }
         let late = fate.late;
         let [first, again] = fate.arrives_us;
         if let Some(at_us) = again {

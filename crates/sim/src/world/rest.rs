@@ -83,10 +83,20 @@ impl World {
     /// Whether rows of tables in groups may wait for ever: a peer's writes may rest on what a
     /// region that is dead, or has lost its disk, had told to it alone, until that region is given
     /// up. Where too few are left to decide so, there is no rest, and nothing is demanded of it.
+    /// Nor where a decision is lost with the disks of those who made it, and of the others only the
+    /// region that it took back knows of it: nobody else hears what that says.
     fn waits_for_decision(&self) -> bool {
         let newest = self.newest();
         let undecided = |site: &Site| site.gone && !newest.is_gone(site.slot);
-        self.swarm.grouped && self.sites.iter().any(undecided)
+        let deaf = |site: &Site| {
+            let known = site.catalog.membership();
+            let tells = |other: &&Site| !other.gone && known.admits(other.origin);
+            let mut telling = self.sites.iter().filter(tells);
+            !site.gone && telling.all(|it| it.catalog.membership().generation < newest.generation)
+        };
+        let knows = |site: &Site| site.catalog.membership().generation == newest.generation;
+        let lost = self.sites.iter().any(|it| deaf(it) && !knows(it));
+        lost || (self.swarm.grouped && self.sites.iter().any(undecided))
     }
 
     #[cfg(feature = "planted-bugs")]
