@@ -124,7 +124,7 @@ pub struct Storage {
     pub engine: EngineKind,
     /// Memory for what was read last, in MiB. Default: 256.
     pub cache_mb: u64,
-    /// Of redb's write-ahead log between two checkpoints, in MiB. Default: 8.
+    /// Of redb's write-ahead log between two checkpoints, in MiB. Default: 4.
     pub log_mb: u64,
     /// Whether redb's file is compared with its checksums when it is opened. Default: true.
     pub verify: bool,
@@ -413,7 +413,7 @@ impl Topology {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { engine: EngineKind::Redb, cache_mb: 256, log_mb: 8, verify: true }
+        Self { engine: EngineKind::Redb, cache_mb: 256, log_mb: 4, verify: true }
     }
 }
 

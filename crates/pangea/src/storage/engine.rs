@@ -33,7 +33,7 @@ impl Default for EngineOptions {
         Self {
             kind: EngineKind::default(),
             cache_bytes: 256 << 20,
-            log_bytes: 8 << 20,
+            log_bytes: 4 << 20,
             verify: true,
         }
     }

@@ -77,7 +77,7 @@ impl Default for Options {
             quick_repair: false,
             reserve_bytes,
             verify: true,
-            log_bytes: 8 << 20,
+            log_bytes: 4 << 20,
             long_bytes: 8 << 20,
             checkpoint_in_background: true,
         }
