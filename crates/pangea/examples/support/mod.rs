@@ -14,10 +14,12 @@ pub(crate) mod process;
 pub(crate) mod region;
 pub(crate) mod writes;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 /// Prints a figure: name, value, unit, and what it should be by the back of an envelope.
 pub(crate) fn figure(name: &str, value: f64, unit: &str, hypothesis: &str) {
@@ -48,7 +50,14 @@ pub(crate) fn percentile(values: &mut [u32], per_mille: usize) -> u32 {
 
 /// An address of this machine that was free a moment ago.
 pub(crate) fn free() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    // The kernel may draw again what was given away and is not listened to yet.
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        if GIVEN.lock().expect("no holder panics").insert(address) {
+            return Ok(address);
+        }
+    }
 }
 
 /// A directory that goes with the value.
