@@ -135,7 +135,7 @@ async fn accept(
                 _ = stop.wait_for(|stop| *stop) => None,
             };
             if let Some((stream, version)) = begun {
-                connection(stream, version, stop, handler).await;
+                connection(stream, version, stop, (handler, patience)).await;
             }
             drop(permit);
         });
@@ -211,7 +211,7 @@ async fn connection(
     stream: Stream,
     version: Version,
     mut stop: watch::Receiver<bool>,
-    handler: Handler,
+    (handler, patience): (Handler, Duration),
 ) {
     let service = service_fn(move |request| {
         let reply = handler(request);
@@ -222,7 +222,7 @@ async fn connection(
     match version {
         Version::One => {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            builder.timer(TokioTimer::new()).header_read_timeout(patience);
             builder.pipeline_flush(true).max_buf_size(HEAD_BYTES_MAX);
             let mut served = std::pin::pin!(builder.serve_connection(io, service));
             tokio::select! {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::http::CONNECTIONS_MAX;
+
 /// See the module. What is beyond is answered with `ThrottlingException`, or waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
@@ -10,14 +12,14 @@ pub struct Limits {
     pub requests: u64,
     /// Bodies of requests in memory, in MiB. Default: 512, as many as 32 of the largest.
     pub body_mb: u64,
-    /// Connections of each address that clients use; the next one waits in the kernel's queue.
-    /// Default: 10,000.
+    /// Connections of each address that clients use. Requests of some more are refused; others wait
+    /// in the kernel's queue. Default: 10,000.
     pub connections: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests: 16_384, body_mb: 512, connections: 10_000 }
+        Self { requests: 16_384, body_mb: 512, connections: CONNECTIONS_MAX }
     }
 }
 

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::*;
+use crate::storage::EngineOptions;
 
 /// Transcript of documents and what is said of them: `=== title`, document, `---`, answer.
 ///
@@ -103,15 +104,36 @@ fn home_arguments_and_placeholders_reach_the_command() {
 
 #[test]
 fn a_region_keeps_rows_as_the_topology_says_or_otherwise() {
-    let text = "[storage]\ncache_mb = 64\nverify = false\n[[region]]\nname = 'a'\n\
+    assert_eq!(EngineOptions::from(Storage::default()), EngineOptions::default());
+    let text = "[storage]\ncache_mb = 64\nlog_mb = 7\nverify = false\n[[region]]\nname = 'a'\n\
                 [[region]]\nname = 'b'\nstorage.cache_mb = 32\n[[region]]\nname = 'c'\n\
                 [region.storage]\nengine = 'redb'\nverify = true";
     let topology = parse("t", text, &["/srv".into()]).expect("a valid document");
-    let of = |cache_mb, verify| Storage { cache_mb, verify, ..Storage::default() };
+    let of = |cache_mb, verify| Storage { cache_mb, verify, log_mb: 7, ..Storage::default() };
     let found: Vec<Storage> = topology.regions.iter().map(|region| region.storage).collect();
     assert_eq!(found, [of(64, false), of(32, false), of(64, true)]);
+    assert_eq!(EngineOptions::from(found[0]).log_bytes, 7 << 20);
     let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
     assert_eq!(topology, again);
+}
+
+#[test]
+fn limits_are_as_the_topology_says() {
+    let limits = |text: &str| {
+        let text = format!("{text}\n[[region]]\nname = 'a'");
+        let topology = parse("t", &text, &[]).map_err(|error| error.to_string())?;
+        let again = parse("effective", &topology.to_toml(), &[]).expect("it is a valid document");
+        assert_eq!(topology, again);
+        Ok::<_, String>(topology.limits)
+    };
+    assert_eq!(limits(""), Ok(Limits::default()));
+    let found = limits("[limits]\nrequests = 3\nbody_mb = 16\nconnections = 5").expect("valid");
+    assert_eq!(found, Limits { requests: 3, body_mb: 16, connections: 5 });
+    assert_eq!(found.body_bytes(), 16 << 20);
+    for wrong in ["requests = 0", "body_mb = 15", "connections = 1000001", "conections = 5"] {
+        let error = limits(&format!("[limits]\n{wrong}")).expect_err("out of range, or unknown");
+        assert!(error.contains("t:2:"), "{error}");
+    }
 }
 
 #[test]

@@ -30,12 +30,8 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self {
-            kind: EngineKind::default(),
-            cache_bytes: 256 << 20,
-            log_bytes: 4 << 20,
-            verify: true,
-        }
+        let redb::Options { cache_bytes, log_bytes, verify, .. } = redb::Options::default();
+        Self { kind: EngineKind::default(), cache_bytes, log_bytes, verify }
     }
 }
 
