@@ -91,8 +91,12 @@ class Recorder:
             self.note("dig", "DNS", f"A over {'TCP' if '+tcp' in rest else 'UDP'}{subnet}")
         elif program == "curl":
             method = "POST" if "--data" in rest else "GET"
-            path = re.sub(r"/[0-9a-f-]{36}$", "/{id}", re.sub(r"^http://[^/]+", "", rest[-1]))
-            self.note("curl", "HTTP, accelerator or application", f"{method} {path or '/'}")
+            path, _, query = re.sub(r"^http://[^/]+", "", rest[-1]).partition("?")
+            path = re.sub(r"/[0-9a-f-]{36}$", "/{id}", path) or "/"
+            # A signature is another one in each run.
+            signed = "X-Amz-Signature=" in query
+            surface = "DynamoDB, presigned" if signed else "HTTP, accelerator or application"
+            self.note("curl", surface, f"{method} {path}")
 
     # --- pytest ------------------------------------------------------------------------------
 
