@@ -104,8 +104,8 @@ pub fn presented<'a>(request: &'a Signed<'a>, now: u64) -> Result<Presented<'a>,
         );
         return Err(ApiError::new(ErrorKind::IncompleteSignature, text));
     }
-    let parts = presented.credential.trim_end_matches('/').split('/').count();
-    if parts != 5 {
+    let credential = presented.credential.trim_end_matches('/');
+    if memchr::memchr_iter(b'/', credential.as_bytes()).count() != 4 {
         let text = format!(
             "Credential must have exactly 5 slash-delimited elements, e.g. \
              keyid/date/region/service/term, got '{}'",

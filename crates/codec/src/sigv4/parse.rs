@@ -109,18 +109,15 @@ fn of_header<'h, 'a: 'h>(
     header: &'h str,
 ) -> Result<Presented<'h>, ApiError> {
     // By bytes: this is in every request.
-    let mut rest = header;
-    let mut words = std::iter::from_fn(|| {
-        rest = rest.trim_start_matches([',', ' ']);
-        let end = rest.bytes().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at(end);
-        rest = behind;
-        (!word.is_empty()).then_some(word)
-    });
+    let mut from = 0;
+    let ends = memchr::memchr2_iter(b',', b' ', header.as_bytes()).chain([header.len()]);
+    let words = ends.map(|end| &header[std::mem::replace(&mut from, end + 1)..end]);
+    let mut words = words.filter(|word| !word.is_empty());
     let algorithm = words.next().unwrap_or_default();
     let [mut credential, mut signature, mut names] = [""; 3];
     for word in words {
-        let Some((name, value)) = word.split_once('=') else {
+        let parts = memchr::memchr(b'=', word.as_bytes()).map(|at| (&word[..at], &word[at + 1..]));
+        let Some((name, value)) = parts else {
             return Err(incomplete(format!(
                 "'{word}' not a valid key=value pair (missing equal-sign) in Authorization \
                  header: '{header}'."
