@@ -15,8 +15,8 @@ type Result<T> = std::result::Result<T, DecodeError>;
 /// An attribute value, its text or bytes where they stand.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueRef<'a> {
-    /// A text.
-    S(&'a str),
+    /// A text: UTF-8, unless the bytes are not what a [`super::Writer`] made; not looked at yet.
+    S(&'a [u8]),
     /// Bytes.
     B(&'a [u8]),
     /// Anything else.
@@ -88,6 +88,11 @@ impl<'a> Reader<'a> {
 
     /// LEB128 in its shortest form.
     pub fn varint(&mut self) -> Result<u64> {
+        // As most lengths are.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
         u64::try_from(self.varint128()?).map_err(|_| DecodeError::Integer)
     }
 
@@ -181,18 +186,21 @@ impl<'a> Reader<'a> {
         Ok(vector)
     }
 
-    /// Visits attributes in their order, their texts and bytes where they stand.
-    pub fn each_attribute(&mut self, mut visit: impl FnMut(&'a str, ValueRef<'a>)) -> Result<()> {
+    /// Visits attributes in their order, their names, texts and bytes where they stand.
+    pub fn each_attribute(
+        &mut self,
+        mut visit: impl FnMut(&'a [u8], ValueRef<'a>) -> Result<()>,
+    ) -> Result<()> {
         let mut before = None;
         for _ in 0..self.length()? {
-            let name = self.text()?;
+            let name = self.bytes()?;
             if before.replace(name).is_some_and(|before| before >= name) {
                 return Err(DecodeError::Order);
             }
             let value = match self.rest.first() {
                 Some(&tag::S) => {
                     self.u8()?;
-                    ValueRef::S(self.text()?)
+                    ValueRef::S(self.bytes()?)
                 }
                 Some(&tag::B) => {
                     self.u8()?;
@@ -200,7 +208,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => ValueRef::Other(self.value_below(DEPTH_MAX)?),
             };
-            visit(name, value);
+            visit(name, value)?;
         }
         Ok(())
     }

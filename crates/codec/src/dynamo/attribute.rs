@@ -10,7 +10,7 @@ use pangea_core::limits::{ATTRIBUTE_NAME_BYTES_MAX, NESTING_DEPTH_MAX};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{ApiError, ErrorKind};
-use super::json::{Array, Object, write_text};
+use super::json::{Array, Object, write_text, write_utf8};
 use crate::binary::{DecodeError, Reader, ValueRef};
 
 /// Where visitors leave the errors that serde's own cannot carry.
@@ -469,12 +469,14 @@ pub fn write_attributes(out: &mut Vec<u8>, attributes: &Attributes) {
 pub(super) fn write_read(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Result<usize, DecodeError> {
     let (mut object, mut bytes) = (Object::new(out), 0);
     reader.each_attribute(|name, value| {
-        let out = object.member(name);
+        let out = object.element();
+        write_utf8(out, name)?;
+        out.push(b':');
         bytes += name.len();
         bytes += match value {
             ValueRef::S(text) => {
                 out.extend_from_slice(b"{\"S\":");
-                write_text(out, text);
+                write_utf8(out, text)?;
                 out.push(b'}');
                 text.len()
             }
@@ -489,6 +491,7 @@ pub(super) fn write_read(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Result<u
                 value_size(&value)
             }
         };
+        Ok(())
     })?;
     object.end();
     Ok(bytes)

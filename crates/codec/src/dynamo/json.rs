@@ -2,24 +2,59 @@
 
 use serde::Serialize;
 
+use crate::binary::DecodeError;
+
 /// Writes a JSON string.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
-    if !is_plain(text.as_bytes()) {
-        return write_value(out, text);
+    match none_is(text.as_bytes(), is_escaped) {
+        true => write_quoted(out, text.as_bytes()),
+        false => write_value(out, text),
     }
-    out.reserve(text.len() + 2);
+}
+
+/// Writes bytes as a JSON string, if they are a text.
+pub(super) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), DecodeError> {
+    // One look is enough for most texts.
+    if none_is(bytes, |byte| is_escaped(byte) | !byte.is_ascii()) {
+        write_quoted(out, bytes);
+    } else {
+        write_text(out, str::from_utf8(bytes).map_err(|_| DecodeError::Utf8)?);
+    }
+    Ok(())
+}
+
+fn write_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(bytes);
     out.push(b'"');
 }
 
-/// Whether nothing has to be escaped, as in most texts. By blocks without a way out of them, which
-/// compilers turn into vector instructions: texts are most of what is answered.
-fn is_plain(bytes: &[u8]) -> bool {
-    let escaped = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    let mut blocks = bytes.chunks_exact(32);
-    let found = blocks.any(|block| block.iter().fold(false, |found, &it| found | escaped(it)));
-    !found && !blocks.remainder().iter().any(|&byte| escaped(byte))
+const fn is_escaped(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Whether `odd` holds of no byte, as in most texts. By blocks without a way out of them, which
+/// compilers turn into vector instructions: texts are most of what is answered. The last block
+/// overlaps the one before it.
+#[inline]
+fn none_is(bytes: &[u8], odd: impl Fn(u8) -> bool + Copy) -> bool {
+    let mut found = false;
+    if let Some(last) = bytes.last_chunk::<32>() {
+        bytes.as_chunks().0.iter().for_each(|block| found |= any::<32>(block, odd));
+        found |= any(last, odd);
+    } else if let Some(last) = bytes.last_chunk::<8>() {
+        bytes.as_chunks().0.iter().for_each(|block| found |= any::<8>(block, odd));
+        found |= any(last, odd);
+    } else {
+        found = bytes.iter().any(|&byte| odd(byte));
+    }
+    !found
+}
+
+#[inline]
+fn any<const N: usize>(block: &[u8; N], odd: impl Fn(u8) -> bool) -> bool {
+    block.iter().fold(false, |found, &byte| found | odd(byte))
 }
 
 /// Writes anything that serde can: for what is small or rare.
@@ -46,9 +81,14 @@ impl<'a> Object<'a> {
 
     /// Begins a member; its value must be written to what this returns.
     pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
-        separate(self.out, &mut self.first);
-        write_text(self.out, name);
+        write_text(self.element(), name);
         self.out.push(b':');
+        self.out
+    }
+
+    /// Begins a member whose name, colon and value must be written to what this returns.
+    pub(super) fn element(&mut self) -> &mut Vec<u8> {
+        separate(self.out, &mut self.first);
         self.out
     }
 
@@ -107,7 +147,24 @@ mod tests {
                 let text = format!("{}{odd}{}", &around[..at], &around[at..]);
                 let mut out = Vec::new();
                 write_text(&mut out, &text);
-                assert_eq!(out, serde_json::to_vec(&text).expect("a text"), "{text:?}");
+                let wanted = serde_json::to_vec(&text).expect("a text");
+                assert_eq!(out, wanted, "{text:?}");
+                out.clear();
+                assert_eq!(write_utf8(&mut out, text.as_bytes()), Ok(()));
+                assert_eq!(out, wanted, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_written() {
+        for length in 0..70 {
+            for at in 0..length {
+                let mut bytes = vec![b'a'; length];
+                bytes[at] = 0xff;
+                let mut out = Vec::new();
+                assert_eq!(write_utf8(&mut out, &bytes), Err(DecodeError::Utf8));
+                assert!(out.is_empty());
             }
         }
     }

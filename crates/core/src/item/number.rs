@@ -317,6 +317,10 @@ impl fmt::Display for Number {
     /// Plain decimal digits without exponent or trailing zeros, as DynamoDB prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
+        // As most are; those of 128 bits take longer.
+        if let (0, Ok(whole)) = (self.exponent, i64::try_from(self.mantissa)) {
+            return write!(f, "{whole}");
+        }
         let mut text = String::new();
         write!(text, "{}", self.mantissa.unsigned_abs())?;
         if self.mantissa < 0 {
