@@ -1,5 +1,6 @@
 //! Versions as JSON and headers spell them.
 
+use data_encoding::HEXLOWER;
 use pangea_core::experiment::Seen;
 use pangea_core::ledger::{read_stamp, stamp_bytes};
 use pangea_core::merge::{Version, VersionVector};
@@ -69,7 +70,7 @@ impl VersionReport {
 /// Twenty hexadecimal digits: reading, then origin.
 #[must_use]
 pub fn format_stamp(stamp: Stamp) -> String {
-    stamp_bytes(stamp).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&stamp_bytes(stamp))
 }
 
 /// The inverse of [`format_stamp`]; `None` for anything else.

@@ -16,6 +16,7 @@ use pangea_core::node::{
 use pangea_core::replica::{Acked, Durable, Frame, Progress, Request};
 use pangea_core::table::WriteOp;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::members;
@@ -135,9 +136,9 @@ impl Writer {
     }
 
     /// Writes one item; returns once the write is durable here or refused.
-    pub(crate) async fn write(&self, table: TableId, op: WriteOp) -> Answer {
+    pub(crate) async fn write(&self, table: TableId, op: Box<WriteOp>) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { table, op: Box::new(op), reply }, answer).await
+        self.ask(Command::Write { table, op, reply }, answer).await
     }
 
     /// Writes several items, all or none; returns once they are durable here or refused.
@@ -197,9 +198,24 @@ impl Writer {
         Arc::clone(&self.observed.borrow())
     }
 
-    async fn ask(&self, command: Command, answer: oneshot::Receiver<Answer>) -> Answer {
-        self.tell(command).await?;
-        answer.await.unwrap_or(Err(WriteFault::Stopping))
+    /// There mostly is room, and the command need not be kept beside the future that waits.
+    fn ask(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Answer>,
+    ) -> impl Future<Output = Answer> {
+        let told = self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(command) => Some(Box::pin(self.tell(command))),
+            TrySendError::Closed(_) => None,
+        });
+        async move {
+            match told {
+                Ok(()) => {}
+                Err(Some(told)) => told.await?,
+                Err(None) => return Err(WriteFault::Stopping),
+            }
+            answer.await.unwrap_or(Err(WriteFault::Stopping))
+        }
     }
 }
 

@@ -184,7 +184,9 @@ pub(super) fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(value.as_bytes()),
     };
-    let mut values = head.headers.get_all(name).into_iter().map(text);
+    // There are few, and most of what is asked for is not among them: hashing the name costs more.
+    let all = head.headers.iter().filter(|(known, _)| known.as_str() == name);
+    let mut values = all.map(|(_, value)| text(value));
     let Some(first) = values.next() else {
         let host = head.uri.authority().filter(|_| name == "host");
         return host.map(|host| Cow::Borrowed(host.as_str()));

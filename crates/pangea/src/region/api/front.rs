@@ -157,11 +157,11 @@ async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) ->
     }
     match (&head.method, head.uri.path()) {
         (&Method::POST, "/") if media_type(&head.headers).eq_ignore_ascii_case(AMZ_CBOR) => {
-            amz_cbor(region, head, body).await
+            Box::pin(amz_cbor(region, head, body)).await
         }
         (&Method::POST, "/") => post(region, head, body, Wire::Json).await,
         (&Method::POST, path) if path.starts_with(SERVICE_PATH) && is_rpc(&head.headers) => {
-            rpc(region, head, body).await
+            Box::pin(rpc(region, head, body)).await
         }
         (&Method::GET, "/" | "/ping") => {
             let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());

@@ -31,6 +31,30 @@ use crate::region::durable::{self, Plan};
 use crate::region::{Region, reads};
 use crate::versions::{STAMP_HEADER, format_stamp};
 
+/// The answer to a read of one item as it stands in its row; `None` if more is asked for.
+pub(super) fn get_at_once(
+    region: &Region,
+    get: &GetItem,
+    hints: &Hints,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    let catalog = region.catalog();
+    let entry = serving(region, &catalog, &get.table)?;
+    let policy = &entry.settings.policy;
+    if !hints.read.is_plain() || get.projection.is_some() || policy.keeps_all() {
+        return Ok(None);
+    }
+    let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
+    get.check_paths(entry)?;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    let shown = view.show(&key, policy, response::show);
+    let shown = shown.map_err(|fault| store_fault(region, fault))?;
+    hints.session.saw(&view.rests_on());
+    let bytes = shown.as_ref().map_or(0, |shown| shown.bytes);
+    let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
+    Ok(Some(response::get_shown(shown, Some(&consumed))))
+}
+
+/// Any read of one item.
 pub(super) async fn get(
     region: &Arc<Region>,
     get: &GetItem,
@@ -41,15 +65,6 @@ pub(super) async fn get(
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
     get.check_paths(entry)?;
     let policy = &entry.settings.policy;
-    if hints.read.is_plain() && get.projection.is_none() && !policy.keeps_all() {
-        let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-        let shown = view.show(&key, policy, response::show);
-        let shown = shown.map_err(|fault| store_fault(region, fault))?;
-        hints.session.saw(&view.rests_on());
-        let bytes = shown.as_ref().map_or(0, |shown| shown.bytes);
-        let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
-        return Ok(response::get_shown(shown, Some(&consumed)));
-    }
     let (item, siblings) = if hints.read.is_plain() {
         here(region, &key, policy, hints)?
     } else {
@@ -133,7 +148,7 @@ pub(super) async fn put(region: &Region, put: PutItem, hints: &Hints) -> Result<
     let catalog = region.catalog();
     let entry = serving(region, &catalog, &put.table)?;
     let (table, capacity, metrics) = (put.table.clone(), put.capacity, put.collection_metrics);
-    let op = put.into_op(&entry.schema)?;
+    let op = Box::new(put.into_op(&entry.schema)?);
     write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
@@ -146,7 +161,7 @@ pub(super) async fn update(
     let entry = serving(region, &catalog, &update.table)?;
     let (table, capacity, metrics) =
         (update.table.clone(), update.capacity, update.collection_metrics);
-    let op = update.into_op(&entry.schema)?;
+    let op = Box::new(update.into_op(&entry.schema)?);
     write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
@@ -159,14 +174,14 @@ pub(super) async fn delete(
     let entry = serving(region, &catalog, &delete.table)?;
     let (table, capacity, metrics) =
         (delete.table.clone(), delete.capacity, delete.collection_metrics);
-    let op = delete.into_op(&entry.schema)?;
+    let op = Box::new(delete.into_op(&entry.schema)?);
     write(region, (&catalog, entry), op, hints, ((&table, capacity), metrics)).await
 }
 
 async fn write(
     region: &Region,
     of: (&Catalog, &TableEntry),
-    op: WriteOp,
+    op: Box<WriteOp>,
     hints: &Hints,
     (told, metrics): ((&str, ReturnCapacity), bool),
 ) -> Result<Vec<u8>, Trouble> {
@@ -180,13 +195,13 @@ async fn write(
 pub(super) async fn written(
     region: &Region,
     (catalog, entry): (&Catalog, &TableEntry),
-    op: WriteOp,
+    mut op: Box<WriteOp>,
     hints: &Hints,
     (table, capacity): (&str, ReturnCapacity),
 ) -> Result<(Option<Attributes>, Consumed), Trouble> {
     let place = durable::place_of(region, entry, (&op.key, Some(&op.action)))?;
     let plan = durable::plan(region, catalog, (entry, place), hints.durability)?;
-    let op = WriteOp { context: hints.context.clone(), ..op };
+    op.context.clone_from(&hints.context);
     let key = ItemKey { table: entry.id, primary: op.key.clone() };
     match region.writer.write(entry.id, op).await.map_err(write_fault)? {
         Outcome::Written { returned, stamp, bytes, indexed } => {
@@ -382,7 +397,7 @@ pub(super) async fn batch_write(
         .collect();
     let writes = checked.into_iter().map(|(of, table, op)| async move {
         let key = ItemKey { table, primary: op.key.clone() };
-        (of, key, region.writer.write(table, op).await)
+        (of, key, region.writer.write(table, Box::new(op)).await)
     });
     let mut units: BTreeMap<String, Consumed> = BTreeMap::new();
     let mut newest: BTreeMap<Of, Stamp> = BTreeMap::new();

@@ -92,23 +92,30 @@ async fn handle(
         let text = format!("{} is for GetItem and BatchGetItem", reads::READ);
         return Err(ApiError::validation(text));
     }
-    // A read of several regions looks where its session has been.
+    // A read of several regions looks where its session has been; what a region keeps for itself is
+    // nothing that sessions have seen.
+    let for_itself = matches!(asked, Dynamo::Streams(_) | Dynamo::Backup(_));
     if !hints.read.is_wide()
-        && let Some(reply) = admit(region, headers, &body, &asked, hints).await?
+        && !hints.session.is_new()
+        && !for_itself
+        && let Some(reply) = Box::pin(admit(region, headers, &body, &asked, hints)).await?
     {
         return Ok(Handled::Elsewhere(reply));
+    }
+    if let Some(body) = at_once(region, &asked, hints)? {
+        return Ok(Handled::Here(body));
     }
     let longer = hints.durability.patience();
     let spans = matches!(asked, Dynamo::TransactWriteItems(_) | Dynamo::ExecuteTransaction(_));
     let arns = if asked.is_told_of_tables() { Arns::of(&body) } else { Arns::default() };
-    match execute(region, asked, hints).await {
+    match Box::pin(execute(region, asked, hints)).await {
         Ok(body) => Ok(Handled::Here(arns.in_answer(body))),
         Err(Trouble::Api(error)) => Err(error),
         Err(Trouble::Home(_, error)) if hints.forwarded => Err(error),
-        Err(Trouble::Replica(entry)) => tables::leave(region, &entry, headers).await,
+        Err(Trouble::Replica(entry)) => Box::pin(tables::leave(region, &entry, headers)).await,
         Err(Trouble::Home(home, _)) => {
             let onward = forward::Request::of_client(headers, body, longer);
-            let answered = forward::first(region, &[home], &onward, false).await;
+            let answered = Box::pin(forward::first(region, &[home], &onward, false)).await;
             let none = |error| internal(format!("the home region of the table was {error}"));
             answered.map(Handled::Elsewhere).map_err(none)
         }
@@ -118,7 +125,7 @@ async fn handle(
                 return Err(if spans { transact::parted(region, &error) } else { error });
             }
             let onward = forward::Request::of_client(headers, body, longer);
-            let answered = forward::first(region, &regions, &onward, false).await;
+            let answered = Box::pin(forward::first(region, &regions, &onward, false)).await;
             let none = |error: forward::Error| {
                 internal(format!("the region that may do this was {error}"))
             };
@@ -153,10 +160,6 @@ async fn admit(
     asked: &Dynamo,
     hints: &Hints,
 ) -> Result<Option<Reply>, ApiError> {
-    // What a region keeps for itself is nothing that sessions have seen.
-    if hints.session.is_new() || matches!(asked, Dynamo::Streams(_) | Dynamo::Backup(_)) {
-        return Ok(None);
-    }
     let tables = asked.tables();
     let mut gate = Gate::new(region, &hints.session, &tables, hints.forwarded);
     loop {
@@ -183,14 +186,26 @@ async fn admit(
     }
 }
 
+/// Whether the region serves anything.
+fn serves(region: &Region) -> Result<(), ApiError> {
+    super::members::unserved(region).map_or(Ok(()), |why| Err(internal(why)))
+}
+
+/// The answer, where nothing is waited for: most reads of one item.
+fn at_once(region: &Region, request: &Dynamo, hints: &Hints) -> Result<Option<Vec<u8>>, ApiError> {
+    let Dynamo::GetItem(get) = request else { return Ok(None) };
+    serves(region)?;
+    items::get_at_once(region, get, hints)
+}
+
+/// The answer of every operation. Those that are rare are kept beside the future, which is moved
+/// for each request.
 async fn execute(
     region: &Arc<Region>,
     request: Dynamo,
     hints: &Arc<Hints>,
 ) -> Result<Vec<u8>, Trouble> {
-    if let Some(why) = super::members::unserved(region) {
-        return Err(internal(why).into());
-    }
+    serves(region)?;
     Ok(match request {
         Dynamo::GetItem(get) => items::get(region, &get, hints).await?,
         Dynamo::PutItem(put) => items::put(region, put, hints).await?,
@@ -204,34 +219,48 @@ async fn execute(
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
             blocking(move || pages::scan(&region, &scan, &hints)).await?
         }
-        Dynamo::BatchGetItem(batch) => items::batch_get(region, batch, hints).await?,
-        Dynamo::BatchWriteItem(batch) => items::batch_write(region, batch, hints).await?,
+        Dynamo::BatchGetItem(batch) => Box::pin(items::batch_get(region, batch, hints)).await?,
+        Dynamo::BatchWriteItem(batch) => Box::pin(items::batch_write(region, batch, hints)).await?,
         Dynamo::TransactGetItems(get) => {
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
             blocking(move || transact::get(&region, &get, &hints)).await?
         }
-        Dynamo::TransactWriteItems(write) => transact::write(region, write, hints).await?,
-        Dynamo::ExecuteStatement(execute) => partiql::execute(region, execute, hints).await?,
-        Dynamo::BatchExecuteStatement(batch) => partiql::batch(region, batch, hints).await?,
+        Dynamo::TransactWriteItems(write) => {
+            Box::pin(transact::write(region, write, hints)).await?
+        }
+        Dynamo::ExecuteStatement(execute) => {
+            Box::pin(partiql::execute(region, execute, hints)).await?
+        }
+        Dynamo::BatchExecuteStatement(batch) => {
+            Box::pin(partiql::batch(region, batch, hints)).await?
+        }
         Dynamo::ExecuteTransaction(transaction) => {
-            partiql::transaction(region, transaction, hints).await?
+            Box::pin(partiql::transaction(region, transaction, hints)).await?
         }
         Dynamo::CreateTable(create) => {
-            defined(region, hints, tables::create(region, create).await)?
+            defined(region, hints, Box::pin(tables::create(region, create)).await)?
         }
         Dynamo::UpdateTable(update) => {
-            defined(region, hints, tables::update(region, update).await)?
+            defined(region, hints, Box::pin(tables::update(region, update)).await)?
         }
         Dynamo::DeleteTable(delete) => {
-            defined(region, hints, tables::delete(region, &delete).await)?
+            defined(region, hints, Box::pin(tables::delete(region, &delete)).await)?
         }
         Dynamo::DescribeTable(describe) => tables::describe(region, &describe)?,
         Dynamo::ListTables(list) => tables::list(region, &list),
-        Dynamo::Streams(request) => streams::answer(region, request).await?,
-        Dynamo::Backup(request) if request.is_read() => backups::answer(region, request).await?,
-        Dynamo::Backup(request) => defined(region, hints, backups::answer(region, request).await)?,
-        Dynamo::Control(asked) if asked.is_read() => control::answer(region, asked).await?,
-        Dynamo::Control(asked) => defined(region, hints, control::answer(region, asked).await)?,
+        Dynamo::Streams(request) => Box::pin(streams::answer(region, request)).await?,
+        Dynamo::Backup(request) if request.is_read() => {
+            Box::pin(backups::answer(region, request)).await?
+        }
+        Dynamo::Backup(request) => {
+            defined(region, hints, Box::pin(backups::answer(region, request)).await)?
+        }
+        Dynamo::Control(asked) if asked.is_read() => {
+            Box::pin(control::answer(region, asked)).await?
+        }
+        Dynamo::Control(asked) => {
+            defined(region, hints, Box::pin(control::answer(region, asked)).await)?
+        }
     })
 }
 

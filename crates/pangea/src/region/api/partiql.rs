@@ -63,7 +63,7 @@ async fn write(
     let catalog = region.catalog();
     let table = &statement.target().table;
     let entry = serving(region, &catalog, table)?;
-    let mut op = statement.write(&entry.schema).map_err(ApiError::from)?;
+    let mut op = Box::new(statement.write(&entry.schema).map_err(ApiError::from)?);
     op.return_on_condition_failure = on_failure;
     match written(region, (&catalog, entry), op, hints, (table, capacity)).await {
         Err(Trouble::Api(error)) if statement.is_insert() => Err(duplicate(error).into()),

@@ -245,7 +245,7 @@ async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result
             continue;
         }
         writes.spawn(async move {
-            region.writer.write(table, WriteOp::new(key, Action::Put(item))).await
+            region.writer.write(table, Box::new(WriteOp::new(key, Action::Put(item)))).await
         });
     }
     while let Some(written) = writes.join_next().await {
