@@ -172,7 +172,7 @@ async fn begin(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     patience: Duration,
-) -> Option<(Stream, Version)> {
+) -> Option<(Carrier, Version)> {
     // Without it, small responses wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
@@ -182,12 +182,12 @@ async fn begin(
     }
     let Some(tls) = tls else {
         let version = tokio::time::timeout(patience, first_bytes(&stream)).await.ok()??;
-        return Some((Stream::Plain(stream), version));
+        return Some((Carrier::Plain(stream), version));
     };
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await.ok()?;
     let stream = shaken.inspect_err(|error| tracing::debug!(%error, "no TLS handshake")).ok()?;
     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Some((Stream::Tls(Box::new(stream)), if two { Version::Two } else { Version::One }))
+    Some((Carrier::Tls(Box::new(stream)), if two { Version::Two } else { Version::One }))
 }
 
 /// Looks at the first bytes without taking them.
@@ -208,25 +208,35 @@ async fn first_bytes(stream: &TcpStream) -> Option<Version> {
 }
 
 async fn connection(
-    stream: Stream,
+    carrier: Carrier,
     version: Version,
     mut stop: watch::Receiver<bool>,
     (handler, patience): (Handler, Duration),
 ) {
+    let idle = Arc::new(Idle::new());
+    let asked = Arc::clone(&idle);
     let service = service_fn(move |request| {
-        let reply = handler(request);
-        async move { Ok::<_, Infallible>(reply.await) }
+        let (busy, reply) = (Busy::of(&asked), handler(request));
+        async move {
+            let reply = reply.await;
+            drop(busy);
+            Ok::<_, Infallible>(reply)
+        }
     });
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(Stream::new(carrier, Arc::clone(&idle)));
+    let mut idle = pin!(idle.over(patience));
     // Clients that reset or send garbage are their own problem: the connection ends.
     match version {
         Version::One => {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(patience);
+            // Its timer would be made anew for each request, behind a lock that all share.
+            builder.header_read_timeout(None);
             builder.pipeline_flush(true).max_buf_size(HEAD_BYTES_MAX);
-            let mut served = std::pin::pin!(builder.serve_connection(io, service));
+            let mut served = pin!(builder.serve_connection(io, service));
             tokio::select! {
+                biased;
                 _ = served.as_mut() => return,
+                () = &mut idle => return,
                 _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
             }
             let _ = served.await;
@@ -236,19 +246,23 @@ async fn connection(
             builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
             builder.keep_alive_interval(PING_INTERVAL);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-            let mut served = std::pin::pin!(builder.serve_connection(io, service));
+            let mut served = pin!(builder.serve_connection(io, service));
             tokio::select! {
+                biased;
                 _ = served.as_mut() => return,
+                () = &mut idle => served.as_mut().graceful_shutdown(),
                 _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
             }
-            let _ = served.await;
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, served).await;
         }
     }
 }
 
+mod idle;
 mod stream;
 
-use stream::Stream;
+use idle::{Busy, Idle};
+use stream::{Carrier, Stream};
 
 /// Why a request's body could not be had.
 #[derive(Debug, thiserror::Error)]

@@ -5,11 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use anyhow::Context as _;
 use data_encoding::BASE32HEX_NOPAD;
 
+/// Bytes whose digits differ from one name to the next: 16 digits, nothing left over.
+const HEAD_BYTES: usize = 10;
+/// The bytes of the count in them.
+const COUNT_BYTES: usize = 8;
+
 /// Makes them: 52 characters of base 32, as the service's are, that no other process makes.
 #[derive(Debug)]
 pub(super) struct Ids {
-    /// Which process.
-    process: [u8; 24],
+    /// Which process: what goes behind the count, and the digits of the rest.
+    process: [u8; HEAD_BYTES - COUNT_BYTES],
+    tail: String,
     count: AtomicU64,
 }
 
@@ -17,19 +23,24 @@ impl Ids {
     /// # Errors
     /// The kernel has no randomness.
     pub(super) fn new() -> anyhow::Result<Self> {
-        let mut process = [0; 24];
-        getrandom::fill(&mut process).context("the kernel has no randomness")?;
-        Ok(Self { process, count: AtomicU64::new(1) })
+        let (mut process, mut rest) = ([0; HEAD_BYTES - COUNT_BYTES], [0; 32 - HEAD_BYTES]);
+        for random in [&mut process[..], &mut rest[..]] {
+            getrandom::fill(random).context("the kernel has no randomness")?;
+        }
+        Ok(Self { process, tail: BASE32HEX_NOPAD.encode(&rest), count: AtomicU64::new(1) })
     }
 
     pub(super) fn next(&self) -> String {
         let count = self.count.fetch_add(1, Relaxed);
-        let mut bytes = [0; 32];
+        let mut head = [0; HEAD_BYTES];
         // Spread over all digits, so that the beginning tells ids apart; odd, so a bijection.
         let spread = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        bytes[..8].copy_from_slice(&spread.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.process);
-        BASE32HEX_NOPAD.encode(&bytes)
+        head[..COUNT_BYTES].copy_from_slice(&spread.to_be_bytes());
+        head[COUNT_BYTES..].copy_from_slice(&self.process);
+        let mut id = String::with_capacity(52);
+        BASE32HEX_NOPAD.encode_append(&head, &mut id);
+        id.push_str(&self.tail);
+        id
     }
 }
 
