@@ -135,7 +135,10 @@ pub(super) enum Expr {
 impl Expr {
     /// Whether it says what an attribute is equal to.
     pub(super) fn names(&self, attribute: &str) -> bool {
-        let is_it = |one: &Self| matches!(one, Self::Path(path) if path.steps.is_empty() && path.root == attribute);
+        let is_it = |one: &Self| match one {
+            Self::Path(path) => path.steps.is_empty() && path.root == attribute,
+            _ => false,
+        };
         let is_value = |one: &Self| matches!(one, Self::Value(_));
         match self {
             Self::Compare { left, op: Comparator::Eq, right } => {

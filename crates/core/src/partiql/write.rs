@@ -30,7 +30,7 @@ impl Statement {
         }
     }
 
-    /// Why a `PutItem` of the item of an `INSERT` would be refused for its key: transactions say so.
+    /// Why a `PutItem` of the item of an `INSERT` would be refused for its key: transactions do.
     #[must_use]
     pub fn put_refusal(&self, schema: &Schema) -> Option<String> {
         let Self::Insert(insert) = self else { return None };
