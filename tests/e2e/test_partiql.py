@@ -128,6 +128,45 @@ def test_transactions(client):
     assert reads == [{"Item": {"n": {"N": "1"}}}, {}]
 
 
+def test_transactions_that_are_cancelled_before_they_are_tried(client):
+    put(client, "early", "a", n={"N": "1"})
+    good = f"UPDATE {TABLE} SET n = 2 WHERE pk = 'early' AND sk = 'a'"
+    for statement, code, message in [
+        ("INSERT INTO nothere VALUE {'pk': 'x'}", "ResourceNotFound",
+         "Requested resource not found"),
+        (f"UPDATE {TABLE} SET n = 1 WHERE pk = 1 AND sk = 'a'", "ValidationError",
+         "The provided key element does not match the schema"),
+        (f"INSERT INTO {TABLE} VALUE {{'pk': 1, 'sk': 'a'}}", "ValidationError",
+         "One or more parameter values were invalid: Type mismatch for key pk expected: S "
+         "actual: N"),
+    ]:
+        with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+            client.execute_transaction(
+                TransactStatements=[{"Statement": good}, {"Statement": statement}])
+        reasons = cancelled.value.response["CancellationReasons"]
+        assert reasons == [{"Code": "None"}, {"Code": code, "Message": message}], statement
+    assert got(client, "early", "a")["n"] == {"N": "1"}
+
+
+def test_what_is_consumed(client):
+    """Failed statements cost what they would have written; a transaction names its kind."""
+    put(client, "cost", "big", v={"S": "x" * 2500})
+    answer = client.batch_execute_statement(ReturnConsumedCapacity="INDEXES", Statements=[
+        {"Statement": f"INSERT INTO {TABLE} VALUE {{'pk': 'cost', 'sk': 'small'}}"},
+        {"Statement": f"INSERT INTO {TABLE} VALUE {{'pk': 'cost', 'sk': 'big'}}"},
+    ])
+    assert answer["ConsumedCapacity"] == [
+        {"TableName": TABLE, "CapacityUnits": 4.0, "Table": {"CapacityUnits": 1.0}}]
+    update = f"UPDATE {TABLE} SET n = 1 WHERE pk = 'cost' AND sk = 'small'"
+    for detail, kind in [("TOTAL", "WriteCapacityUnits"), ("INDEXES", "ReadCapacityUnits")]:
+        # The second time it was done already; that other things are to be told does not matter.
+        answer = client.execute_transaction(
+            TransactStatements=[{"Statement": update}], ClientRequestToken="cost",
+            ReturnConsumedCapacity=detail)
+        told = answer["ConsumedCapacity"][0]
+        assert told["CapacityUnits"] == told[kind] == 2.0, detail
+
+
 def test_what_is_refused(client):
     for statement, code, message in [
         ("SELECTT * FROMM x", "ValidationException", None),

@@ -151,7 +151,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = AttributeValue;
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<AttributeValue, D::Error> {
-        d.deserialize_map(self)
+        d.deserialize_any(self)
     }
 }
 
@@ -165,6 +165,12 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an attribute value")
+    }
+
+    /// Null is a value that says nothing.
+    fn visit_unit<E: de::Error>(self) -> Result<AttributeValue, E> {
+        self.sink.refuse(ApiError::validation(EMPTY));
+        Ok(AttributeValue::Null)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttributeValue, A::Error> {
@@ -267,8 +273,8 @@ impl Visitor<'_> for FlagVisitor {
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Flag, E> {
         match value.to_ascii_uppercase().as_str() {
-            "TRUE" | "1" | "YES" => Ok(Flag(true)),
-            "FALSE" | "0" | "NO" => Ok(Flag(false)),
+            "TRUE" | "T" | "YES" | "Y" | "1" => Ok(Flag(true)),
+            "FALSE" | "F" | "NO" | "N" | "0" => Ok(Flag(false)),
             _ => Err(E::custom("Unexpected token received from parser")),
         }
     }

@@ -56,6 +56,8 @@ pub struct Consumed {
     pub detail: ReturnCapacity,
     /// Whether to tell of which kind the units are.
     pub kind: UnitKind,
+    /// Units of statements that failed: they are part of the sum, and of no share.
+    pub failed: f64,
 }
 
 /// What an index's part in a request consumed.
@@ -107,7 +109,7 @@ fn units(bytes: usize, unit: usize) -> f64 {
 pub(super) fn write_consumed(out: &mut Vec<u8>, consumed: &Consumed) {
     let mut object = Object::new(out);
     object.text("TableName", &consumed.table);
-    consumed.kind.write(&mut object, consumed.units);
+    consumed.kind.write(&mut object, consumed.units + consumed.failed);
     if consumed.detail == ReturnCapacity::Indexes {
         let mut table = Object::new(object.member("Table"));
         let indexes: f64 = consumed.indexes.iter().map(|it| it.units).sum();

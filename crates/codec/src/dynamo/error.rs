@@ -173,6 +173,7 @@ impl From<ApiError> for CancellationReason {
         let code = match error.kind {
             ErrorKind::ConditionalCheckFailed => "ConditionalCheckFailed",
             ErrorKind::DuplicateItem => "DuplicateItem",
+            ErrorKind::ResourceNotFound => "ResourceNotFound",
             _ => "ValidationError",
         };
         Self { code: code.to_owned(), message: Some(error.message), item: error.item }

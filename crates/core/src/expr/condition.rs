@@ -533,19 +533,25 @@ fn check_distinct(parser: &mut Parser<'_>, name: &str, left: &Operand, right: &O
 }
 
 fn check_bounds(parser: &mut Parser<'_>, low: &Operand, high: &Operand) {
-    let (Operand::Value(low), Operand::Value(high)) = (low, high) else { return };
+    if let Err(reason) = bounds(low, high) {
+        parser.defer(Rank::OperandType, reason);
+    }
+}
+
+/// Refuses bounds of a range of which no value can be between them.
+pub(crate) fn bounds(low: &Operand, high: &Operand) -> Result<(), alloc::string::String> {
+    let (Operand::Value(low), Operand::Value(high)) = (low, high) else { return Ok(()) };
     let what = match eval::order(low, high) {
         None => "same data type for lower and upper bounds",
         Some(core::cmp::Ordering::Greater) => {
             "upper bound to be greater than or equal to lower bound"
         }
-        Some(_) => return,
+        Some(_) => return Ok(()),
     };
-    let reason = format!(
+    Err(format!(
         "The BETWEEN operator requires {what}; lower bound operand: AttributeValue: {}, \
          upper bound operand: AttributeValue: {}",
         eval::Shown(low),
         eval::Shown(high)
-    );
-    parser.defer(Rank::OperandType, reason);
+    ))
 }

@@ -118,7 +118,7 @@ impl SortRange {
         }
     }
 
-    fn values(&self) -> impl Iterator<Item = &KeyValue> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &KeyValue> {
         let (first, second) = match self {
             Self::All => (None, None),
             Self::Between(low, high) => (Some(low), Some(high)),

@@ -23,7 +23,7 @@ use alloc::string::String;
 use core::fmt;
 
 pub use condition::Condition;
-pub(crate) use condition::{Comparator, Node, Operand};
+pub(crate) use condition::{Comparator, Node, Operand, bounds};
 pub use key::{IndexRange, KeyCondition, KeyRange, SortRange};
 pub use legacy::{AttributeTest, Join, Operator};
 pub(crate) use path::descend;
@@ -34,7 +34,7 @@ pub use update::{AttributeUpdate, Update, UpdateError};
 pub(crate) use update::{Change, Effect, Item, SetOperand, SetValue, Target};
 
 /// Operators and functions of one expression (DynamoDB).
-const OPERATORS_MAX: usize = 300;
+pub(crate) const OPERATORS_MAX: usize = 300;
 /// Nested parentheses and calls: no recursion comes near the end of a thread's stack. Parentheses
 /// that are not redundant stand around an operator and next to another, but for `NOT (NOT (...`.
 const DEPTH_MAX: usize = OPERATORS_MAX / 3;
@@ -43,7 +43,7 @@ const REDUNDANT: &str = "The expression has redundant parentheses;";
 /// Steps of a document path below its first name (DynamoDB).
 const PATH_STEPS_MAX: usize = crate::limits::NESTING_DEPTH_MAX;
 /// Operands of one `IN` (DynamoDB).
-const IN_OPERANDS_MAX: usize = 100;
+pub(crate) const IN_OPERANDS_MAX: usize = 100;
 
 /// Which parameter of a request an expression came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

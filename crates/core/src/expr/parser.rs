@@ -72,7 +72,11 @@ impl<'a> Parser<'a> {
         }
         let tokens = tokens(text);
         if tokens.is_empty() {
-            return invalid("The expression can not be empty;".to_string());
+            return invalid(match text {
+                "" => "The expression can not be empty;".to_string(),
+                // Spaces are an expression that ends too early.
+                spaces => format!("Syntax error; token: \"<EOF>\", near: \"{spaces}\""),
+            });
         }
         Ok(Self {
             kind,

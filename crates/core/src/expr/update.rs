@@ -219,7 +219,8 @@ fn check_clause_value(parser: &mut Parser<'_>, section: &str, value: &AttributeV
         AttributeValue::M(_) => "MAP",
     };
     let reason = format!(
-        "Incorrect operand type for operator or function; operator: {section}, operand type: {kind}"
+        "Incorrect operand type for operator or function; operator: {section}, operand type: {kind}, \
+         typeSet: ALLOWED_FOR_ADD_OPERAND"
     );
     parser.defer(Rank::ClauseType, reason);
 }

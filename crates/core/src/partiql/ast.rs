@@ -132,6 +132,23 @@ pub(super) enum Expr {
     Unsupported(&'static str),
 }
 
+impl Expr {
+    /// Whether it says what an attribute is equal to.
+    pub(super) fn names(&self, attribute: &str) -> bool {
+        let is_it = |one: &Self| match one {
+            Self::Path(path) => path.steps.is_empty() && path.root == attribute,
+            _ => false,
+        };
+        let is_value = |one: &Self| matches!(one, Self::Value(_));
+        match self {
+            Self::Compare { left, op: Comparator::Eq, right } => {
+                is_it(left) && is_value(right) || is_value(left) && is_it(right)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A call of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {

@@ -7,11 +7,13 @@ use alloc::vec::Vec;
 
 use super::ast::{Call, Expr};
 use super::{Error, refuse};
-use crate::expr::{Comparator, Condition, Node, Operand, Path};
+use crate::expr::{Comparator, Condition, IN_OPERANDS_MAX, Node, Operand, Path, bounds};
 use crate::item::AttributeValue;
 
 /// The types that an attribute may have.
 const TYPES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
+
+const NO_CONDITION: &str = "WHERE clause must contain an expression that resolves to a boolean";
 
 /// The condition that an expression is.
 pub(super) fn condition(expression: &Expr) -> Result<Condition, Error> {
@@ -28,13 +30,23 @@ pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
         Expr::Compare { left, op, right } => compare(left, *op, right)?,
         Expr::Between { operand: of, low, high } => {
             let (of, low, high) = (operand(of)?, operand(low)?, operand(high)?);
+            check_distinct("BETWEEN", &of, [&low, &high])?;
             check_ordered("BETWEEN", [&of, &low])?;
             check_ordered("BETWEEN", [&high, &high])?;
+            bounds(&low, &high).or_else(refuse)?;
             Node::Between { operand: of, low, high }
         }
         Expr::In { operand: of, list } => {
-            let list = list.iter().map(operand).collect::<Result<_, _>>()?;
-            Node::In { operand: operand(of)?, list }
+            let list = list.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
+            let of = operand(of)?;
+            check_distinct("IN", &of, &list)?;
+            if list.len() > IN_OPERANDS_MAX {
+                let count = list.len();
+                return refuse(format!(
+                    "The IN operator is provided with too many operands; number of operands: {count}"
+                ));
+            }
+            Node::In { operand: of, list }
         }
         Expr::Is { operand: of, kinds } => is(of, kinds)?,
         Expr::Call(call) => truth(call)?,
@@ -42,7 +54,7 @@ pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
         Expr::Value(AttributeValue::Bool(false)) => Node::Or(Vec::new()),
         Expr::Unsupported(what) => return refuse(format!("Unsupported operation: {what}")),
         Expr::Value(_) | Expr::Missing | Expr::Path(_) | Expr::Sum { .. } => {
-            return refuse("Expected a condition in the where clause");
+            return refuse(NO_CONDITION);
         }
     })
 }
@@ -67,11 +79,8 @@ fn compare(left: &Expr, op: Comparator, right: &Expr) -> Result<Node, Error> {
             let positive = *wanted == (op == Comparator::Eq);
             return Ok(if positive { node } else { Node::Not(Box::new(node)) });
         }
-        (Expr::Path(path), Expr::Missing) | (Expr::Missing, Expr::Path(path)) => {
-            return Ok(match op {
-                Comparator::Eq => Node::NotExists(path.clone()),
-                _ => Node::Exists(path.clone()),
-            });
+        (_, Expr::Missing) | (Expr::Missing, _) => {
+            return refuse("MISSING must be compared using IS operator");
         }
         _ => {}
     }
@@ -79,7 +88,25 @@ fn compare(left: &Expr, op: Comparator, right: &Expr) -> Result<Node, Error> {
     if !matches!(op, Comparator::Eq | Comparator::Ne) {
         check_ordered(op.symbol(), [&left, &right])?;
     }
+    check_distinct(op.symbol(), &left, [&right])?;
     Ok(Node::Compare { left, op, right })
+}
+
+/// Refuses a path that is held against itself.
+fn check_distinct<'o>(
+    name: &str,
+    first: &Operand,
+    others: impl IntoIterator<Item = &'o Operand>,
+) -> Result<(), Error> {
+    let Operand::Path(path) = first else { return Ok(()) };
+    let is_it = |other: &Operand| matches!(other, Operand::Path(other) if other == path);
+    if !others.into_iter().any(is_it) {
+        return Ok(());
+    }
+    refuse(format!(
+        "The first operand must be distinct from the remaining operands for this operator or \
+         function; operator: {name}, first operand: {path}"
+    ))
 }
 
 /// Only strings, numbers and binaries have an order.
@@ -92,6 +119,14 @@ fn check_ordered(name: &str, operands: [&Operand; 2]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses a value of another type than `wanted` as an operand of `name`.
+pub(super) fn check_type(name: &str, operand: &Expr, wanted: &str) -> Result<(), Error> {
+    match operand {
+        Expr::Value(value) if value.type_name() != wanted => wrong_type(name, value.type_name()),
+        _ => Ok(()),
+    }
 }
 
 fn wrong_type<T>(name: &str, kind: &str) -> Result<T, Error> {
@@ -161,6 +196,7 @@ fn truth(call: &Call) -> Result<Node, Error> {
             let [of, part] = call.operands()?;
             Node::Contains(operand(of)?, operand(part)?)
         }
+        "size" => return refuse(NO_CONDITION),
         _ => return call.unknown(),
     })
 }

@@ -26,6 +26,8 @@ pub use plan::{Output, Read};
 pub const STATEMENT_CHARS_MAX: usize = 8192;
 /// Nested parentheses, negations, lists and maps: keeps every recursion far from a thread's stack.
 const DEPTH_MAX: usize = 64;
+/// What an `EXISTS` is told anywhere but in a transaction that writes.
+pub const EXISTS_ELSEWHERE: &str = "EXISTS can only be used in ExecuteTransaction write requests.";
 const TOO_DEEP: &str = "Expression is nested too deeply";
 
 /// Why a statement is refused. `Display` is DynamoDB's message to the client.
@@ -37,6 +39,12 @@ pub enum Error {
     /// The statement is well formed, but is not one that can be done.
     #[error("{0}")]
     Refused(String),
+    /// What is to be a key is of another type than the table's key of that name.
+    #[error("Key attribute's data type should match its data type in table's schema: Key {0}")]
+    KeyType(String),
+    /// What is to be the key of that name is of a type that no key has.
+    #[error("Key value must be of type S, N, or B. Key name: {0}, Key type: {1}")]
+    KeyKind(String, &'static str),
 }
 
 fn malformed<T>(reason: &str) -> Result<T, Error> {

@@ -7,11 +7,12 @@ use alloc::{format, vec};
 use super::ast::{Change, Clause, Expr, Insert, Returning, Select, Statement, Target};
 use super::lexer::{Span, Token, is_keyword, tokens};
 use super::lower;
-use super::{DEPTH_MAX, Error, TOO_DEEP, malformed, refuse};
-use crate::expr::{Path, Step};
+use super::{DEPTH_MAX, EXISTS_ELSEWHERE, Error, TOO_DEEP, malformed, refuse};
+use crate::expr::{OPERATORS_MAX, Path, Step};
 use crate::item::AttributeValue;
 
 const LEFTOVER: &str = "Unexpected token after expression";
+const SECOND: &str = "Unexpected token after semicolon. (Only one query is allowed.)";
 const ALIASING: &str = "Aliasing is not supported";
 
 /// Parses a statement and puts parameters in the places of its `?`.
@@ -28,14 +29,12 @@ pub fn parse(text: &str, parameters: Vec<AttributeValue>) -> Result<Statement, E
         parameters: parameters.into_iter(),
         deferred: None,
         place: String::new(),
+        operators: 0,
     };
     let statement = parser.statement()?;
-    if !parser.eat(";") || !parser.is_at_end() {
-        parser.end()?;
-    }
+    parser.end()?;
     match parser.deferred {
         Some(error) => Err(error),
-        None if parser.parameters.next().is_some() => refuse(PARAMETERS),
         None => {
             // Whether its table is there is told after that.
             if let Statement::Select(Select { filter: Some(filter), .. }) = &statement {
@@ -58,6 +57,7 @@ pub(super) struct Parser {
     deferred: Option<Error>,
     /// Where in an attribute's value the parser is: `.x[1]`.
     pub(super) place: String,
+    operators: usize,
 }
 
 impl Parser {
@@ -79,6 +79,17 @@ impl Parser {
 
     pub(super) fn defer(&mut self, reason: impl Into<String>) {
         self.deferred.get_or_insert_with(|| Error::Refused(reason.into()));
+    }
+
+    /// Counts an operator or a call of a condition.
+    pub(super) fn operator(&mut self) {
+        self.operators += 1;
+        if self.operators > OPERATORS_MAX {
+            let count = OPERATORS_MAX + 1;
+            self.defer(format!(
+                "The expression contains too many operators; operator count: {count}"
+            ));
+        }
     }
 
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
@@ -111,6 +122,15 @@ impl Parser {
         matches!(next, Some((Token::Symbol(found), _)) if *found == symbol)
     }
 
+    /// Whether the token behind the next may be a table's name.
+    pub(super) fn is_before_name(&self) -> bool {
+        match self.tokens.get(self.at + 1) {
+            Some((Token::Quoted(_), _)) => true,
+            Some((Token::Word(word), _)) => !is_keyword(word),
+            _ => false,
+        }
+    }
+
     /// Runs `inner` one level deeper.
     pub(super) fn nested<T>(
         &mut self,
@@ -125,9 +145,10 @@ impl Parser {
         result
     }
 
-    /// Nothing may be left over.
-    fn end(&self) -> Result<(), Error> {
-        if self.is_at_end() { Ok(()) } else { malformed(LEFTOVER) }
+    /// Nothing may be left over but one semicolon.
+    fn end(&mut self) -> Result<(), Error> {
+        let what = if self.eat(";") { SECOND } else { LEFTOVER };
+        if self.is_at_end() { Ok(()) } else { malformed(what) }
     }
 
     fn statement(&mut self) -> Result<Statement, Error> {
@@ -155,14 +176,27 @@ impl Parser {
         if self.eat_word("FROM") {
             return self.where_first();
         }
-        let expression = self.expression()?;
-        self.eat(";");
-        self.end()?;
-        match expression {
-            Expr::Unsupported(what) => refuse(format!("Unsupported operation: {what}")),
-            Expr::Is { .. } => refuse("Unsupported operation: IsType"),
-            _ => refuse("Unsupported operation"),
+        if self.is_word("SET") || self.is_word("REMOVE") {
+            self.clauses()?;
+            self.end()?;
+            return refuse("Only select from a single table or index is supported.");
         }
+        let expression = self.expression()?;
+        self.end()?;
+        let what = match expression {
+            Expr::Path(path) if path.steps.is_empty() => "Id",
+            Expr::Path(_) => "Path",
+            Expr::Missing => "Missing",
+            Expr::Is { .. } => "IsType",
+            Expr::Value(AttributeValue::L(_)) => "List",
+            Expr::Value(AttributeValue::M(_)) => "Struct",
+            Expr::Value(AttributeValue::Ss(_) | AttributeValue::Ns(_) | AttributeValue::Bs(_)) => {
+                "Bag"
+            }
+            Expr::Value(_) => "Lit",
+            _ => return refuse(EXISTS_ELSEWHERE),
+        };
+        refuse(format!("Unsupported operation: {what}"))
     }
 
     fn select(&mut self) -> Result<Select, Error> {
@@ -221,12 +255,22 @@ impl Parser {
     }
 
     fn order(&mut self) -> Result<(Path, bool), Error> {
+        let span = self.span();
         let Expr::Path(path) = self.expression()? else {
             return malformed("Expected a path in ORDER BY");
         };
+        if !path.steps.is_empty() {
+            self.defer(format!(
+                "Argument to ORDER BY must be of type VariableReference. Type: PATH at {span}"
+            ));
+        }
         let descending = self.eat_word("DESC");
         if !descending {
             self.eat_word("ASC");
+        }
+        // Every item has its keys, so that this orders nothing.
+        if self.eat_word("NULLS") && !self.eat_word("FIRST") && !self.eat_word("LAST") {
+            return malformed(LEFTOVER);
         }
         Ok((path, descending))
     }
@@ -355,9 +399,6 @@ impl Parser {
                 }
             } else if self.eat_word("REMOVE") {
                 clauses.push(Clause::Remove(self.path()?));
-                while self.eat(",") {
-                    clauses.push(Clause::Remove(self.path()?));
-                }
             } else if clauses.is_empty() {
                 return malformed("Expected data manipulation");
             } else {

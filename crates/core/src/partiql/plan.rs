@@ -9,8 +9,10 @@ use super::lower;
 use super::{Error, refuse};
 use crate::expr::{Comparator, Condition, KeyRange, Path, SortRange, Step};
 use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
-use crate::table::{KeyAttribute, Schema};
+use crate::table::{self, KeyAttribute, Schema};
 
+const OVERLAPPING: &str =
+    "Overlapping conditions with range keys are not supported in where clause";
 /// Items, partitions and stretches of one statement.
 const RANGES_MAX: usize = 1000;
 
@@ -81,16 +83,30 @@ impl Select {
             Some(filter) => ranges(filter, schema)?,
             None => None,
         };
+        if let Some(ranges) = &ranges {
+            check_sizes(ranges)?;
+        }
         let forward = self.order(schema, &mut ranges)?;
         let is_query = ranges.is_some() && !matches!(self.filter, Some(Expr::Or(_)));
         Ok(Read { ranges, is_query, filter, output: Output::of(self), forward })
     }
 
-    /// Whether the sort keys are wanted in ascending order.
+    /// Whether the sort keys are wanted in ascending order: where only the partition key is named,
+    /// they are not.
     fn order(&self, schema: &Schema, ranges: &mut Option<Vec<KeyRange>>) -> Result<bool, Error> {
-        let Some((_, descending)) = self.order.first() else { return Ok(true) };
+        if self.order.is_empty() {
+            return Ok(true);
+        }
         if self.filter.is_none() {
             return refuse("Must have WHERE clause in the statement when using ORDER BY clause.");
+        }
+        for (path, _) in &self.order {
+            if !path.steps.is_empty() || !schema.key_names().any(|name| name == path.root) {
+                return refuse(format!(
+                    "Attribute {} in ORDER BY clause must be part of the primary key",
+                    path.root
+                ));
+            }
         }
         let Some(ranges) = ranges else {
             return refuse(
@@ -98,15 +114,17 @@ impl Select {
                  ORDER BY clause.",
             );
         };
-        let mut forward = !descending;
+        let by_partition = |(path, _): &(Path, bool)| path.root == schema.partition.name;
+        let first = ranges.first().map(|range| &range.partition);
+        let is_one = ranges.iter().all(|range| Some(&range.partition) == first);
+        if !is_one && !self.order.iter().any(by_partition) {
+            return refuse(
+                "Must have hash key in ORDER BY clause when more than one hash key condition \
+                 specified in WHERE clause.",
+            );
+        }
+        let mut forward = false;
         for (path, descending) in &self.order {
-            let is_key = path.steps.is_empty() && schema.key_names().any(|name| name == path.root);
-            if !is_key {
-                return refuse(format!(
-                    "Variable reference {} in ORDER BY clause must be part of the primary key.",
-                    path.root
-                ));
-            }
             if path.root == schema.partition.name {
                 ranges.sort_by(|one, two| one.partition.cmp(&two.partition));
                 if *descending {
@@ -233,28 +251,24 @@ fn ranges(filter: &Expr, schema: &Schema) -> Result<Option<Vec<KeyRange>>, Error
         }
     }
     let mut ranges: Vec<KeyRange> = Vec::new();
-    let mut owners: Vec<(usize, bool, bool)> = Vec::new();
+    let mut owners: Vec<(usize, bool)> = Vec::new();
     for (at, Stretch { partition, sort, negated }) in stretches {
-        let is_plain = sort.is_none();
         let sort = sort.unwrap_or(SortRange::All);
         let clash = (0..ranges.len()).find(|other| {
             ranges[*other].partition == partition && overlap(&ranges[*other].sort, &sort)
         });
         let Some(other) = clash else {
             ranges.push(KeyRange { partition, sort });
-            owners.push((at, is_plain, negated));
+            owners.push((at, negated));
             continue;
         };
-        let (owner, other_plain, other_negated) = owners[other];
-        let both_plain = is_plain && other_plain;
-        if owner != at && !negated && !other_negated && !both_plain {
-            return refuse(
-                "Overlapping conditions with range keys are not supported in where clause",
-            );
+        let (owner, other_negated) = owners[other];
+        if owner != at && !negated && !other_negated {
+            return refuse(OVERLAPPING);
         }
         // One stretch for both, and for whatever else of the partition is there already.
         ranges[other].sort = SortRange::All;
-        owners[other] = (owner, true, negated || other_negated);
+        owners[other] = (owner, negated || other_negated);
         let mut index = 0;
         ranges.retain(|range| {
             index += 1;
@@ -265,29 +279,50 @@ fn ranges(filter: &Expr, schema: &Schema) -> Result<Option<Vec<KeyRange>>, Error
     Ok(Some(ranges))
 }
 
+/// Refuses keys that are longer than any, of a statement that reads one partition.
+fn check_sizes(ranges: &[KeyRange]) -> Result<(), Error> {
+    let first = ranges.first().map(|range| &range.partition);
+    if ranges.iter().any(|range| Some(&range.partition) != first) {
+        return Ok(());
+    }
+    ranges.iter().try_for_each(|range| {
+        let checked = table::check_sizes(&range.partition, range.sort.values());
+        checked.or_else(|refusal| refuse(refusal.to_string()))
+    })
+}
+
 fn stretches_of(branch: &Expr, schema: &Schema) -> Result<Option<Vec<Stretch>>, Error> {
     let mut conjuncts = Vec::new();
     flatten(branch, &mut conjuncts);
     let mut partitions = None;
     let (mut sorts, mut negated): (Option<Vec<SortRange>>, bool) = (None, false);
-    for conjunct in conjuncts {
-        if partitions.is_none()
+    for conjunct in &conjuncts {
+        // What else is said of a partition key makes no stretch, of whatever type it is.
+        let is_equality =
+            matches!(conjunct, Expr::Compare { op: Comparator::Eq, .. } | Expr::In { .. });
+        if is_equality
+            && partitions.is_none()
             && let Some(Says::Equal(values)) = says(conjunct, &schema.partition)?
         {
             partitions = Some(values);
-            continue;
-        }
-        let Some(attribute) = &schema.sort else { continue };
-        match says(conjunct, attribute)? {
-            Some(Says::Equal(values)) if sorts.is_none() => {
-                sorts = Some(values.into_iter().map(SortRange::Eq).collect());
-            }
-            Some(Says::Range(range)) if sorts.is_none() => sorts = Some(Vec::from([range])),
-            Some(Says::Other { negated: true }) => negated = true,
-            _ => {}
         }
     }
     let Some(partitions) = partitions else { return Ok(None) };
+    for conjunct in conjuncts {
+        let Some(attribute) = &schema.sort else { break };
+        let found: Vec<SortRange> = match says(conjunct, attribute)? {
+            Some(Says::Equal(values)) => values.into_iter().map(SortRange::Eq).collect(),
+            Some(Says::Range(range)) => Vec::from([range]),
+            Some(Says::Other { negated: true }) => {
+                negated = true;
+                continue;
+            }
+            _ => continue,
+        };
+        // Of a second condition only that there is one matters: overlaps are not looked for then.
+        negated |= sorts.as_ref().is_some_and(|known| *known != found);
+        sorts.get_or_insert(found);
+    }
     let mut stretches = Vec::new();
     for partition in partitions {
         match &sorts {
@@ -311,7 +346,10 @@ fn says(conjunct: &Expr, attribute: &KeyAttribute) -> Result<Option<Says>, Error
         matches!(expression, Expr::Path(path)
             if path.steps.is_empty() && path.root == attribute.name)
     };
-    let key = |expression: &Expr| key_value(expression, attribute);
+    let key = |expression: &Expr| match expression {
+        Expr::Value(value) => key_value(value, attribute).map(Some),
+        _ => Ok(None),
+    };
     let ranged =
         |range: Option<SortRange>| Some(range.map_or(Says::Other { negated: false }, Says::Range));
     Ok(match conjunct {
@@ -321,8 +359,11 @@ fn says(conjunct: &Expr, attribute: &KeyAttribute) -> Result<Option<Says>, Error
                 (_, true) => (op.flipped(), left),
                 _ => return Ok(None),
             };
+            if op == Comparator::Ne {
+                return Ok(Some(Says::Other { negated: true }));
+            }
             match (op, key(value)?) {
-                (Comparator::Ne, _) => Some(Says::Other { negated: true }),
+                (Comparator::Ne, _) => None,
                 (Comparator::Eq, Some(value)) => Some(Says::Equal(Vec::from([value]))),
                 (Comparator::Lt, value) => ranged(value.map(SortRange::Lt)),
                 (Comparator::Le, value) => ranged(value.map(SortRange::Le)),
@@ -337,37 +378,45 @@ fn says(conjunct: &Expr, attribute: &KeyAttribute) -> Result<Option<Says>, Error
         }
         Expr::In { operand, list } if is_it(operand) => {
             let values = list.iter().map(key).collect::<Result<Option<Vec<_>>, _>>()?;
-            values.map(|mut values| {
-                values.sort();
-                values.dedup();
-                Says::Equal(values)
-            })
+            let Some(mut values) = values else { return Ok(None) };
+            let count = values.len();
+            values.sort();
+            values.dedup();
+            if values.len() < count {
+                return refuse(OVERLAPPING);
+            }
+            Some(Says::Equal(values))
         }
         Expr::Call(call) if call.is("begins_with") => match &call.arguments[..] {
             [(of, _), (prefix, _)] if is_it(of) => ranged(key(prefix)?.map(SortRange::BeginsWith)),
             _ => None,
         },
-        Expr::Not(inner) => says(inner, attribute)?.map(|_| Says::Other { negated: true }),
+        // Of what type the value is does not matter then.
+        Expr::Not(inner) => match says(inner, attribute) {
+            Ok(None) => None,
+            Ok(Some(_)) | Err(_) => Some(Says::Other { negated: true }),
+        },
         _ => None,
     })
 }
 
-/// The value as a key; `None` if it is none at all.
-fn key_value(expression: &Expr, attribute: &KeyAttribute) -> Result<Option<KeyValue>, Error> {
-    let Expr::Value(value) = expression else { return Ok(None) };
+/// The value as a key.
+///
+/// # Errors
+///
+/// [`Error::KeyType`] and [`Error::KeyKind`].
+pub(super) fn key_value(
+    value: &AttributeValue,
+    attribute: &KeyAttribute,
+) -> Result<KeyValue, Error> {
+    let name = || attribute.name.clone();
     let key = match value {
         AttributeValue::S(text) => KeyValue::S(text.clone()),
         AttributeValue::N(number) => KeyValue::N(*number),
         AttributeValue::B(bytes) => KeyValue::B(bytes.clone()),
-        _ => return Ok(None),
+        other => return Err(Error::KeyKind(name(), other.type_name())),
     };
-    if attribute.kind.fits(&key) {
-        return Ok(Some(key));
-    }
-    refuse(
-        "One or more parameter values were invalid: Condition parameter type does not match schema \
-         type",
-    )
+    if attribute.kind.fits(&key) { Ok(key) } else { Err(Error::KeyType(name())) }
 }
 
 /// Whether a sort key may be in both ranges.

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::ast::{Call, Expr};
-use super::lexer::{Token, is_keyword};
+use super::lexer::{Span, Token, is_keyword};
 use super::parser::{PARAMETERS, Parser};
 use super::{DEPTH_MAX, Error, TOO_DEEP, malformed, refuse};
 use crate::expr::Comparator;
@@ -25,6 +25,7 @@ impl Parser {
         }
         let mut terms = Vec::from([first]);
         while self.eat_word("OR") {
+            self.operator();
             self.need_right()?;
             terms.push(self.conjunction()?);
         }
@@ -38,6 +39,7 @@ impl Parser {
         }
         let mut terms = Vec::from([first]);
         while self.eat_word("AND") {
+            self.operator();
             self.need_right()?;
             terms.push(self.negation()?);
         }
@@ -48,6 +50,7 @@ impl Parser {
         if !self.eat_word("NOT") {
             return self.comparison();
         }
+        self.operator();
         let inner = self.nested(Self::negation)?;
         Ok(Expr::Not(Box::new(inner)))
     }
@@ -68,6 +71,7 @@ impl Parser {
                 _ => None,
             };
             if let Some(op) = op {
+                self.operator();
                 self.advance();
                 self.need_right()?;
                 let right = Box::new(self.sum()?);
@@ -76,7 +80,11 @@ impl Parser {
             }
             let negated = self.is_word("NOT");
             if negated {
+                self.operator();
                 self.advance();
+            }
+            if ["IN", "BETWEEN", "IS"].iter().any(|word| self.is_word(word)) {
+                self.operator();
             }
             let operand = Box::new(left);
             let test = if self.eat_word("IN") {
@@ -113,12 +121,18 @@ impl Parser {
 
     /// What stands behind `IN`: a list in brackets or parentheses.
     fn list(&mut self) -> Result<Vec<Expr>, Error> {
-        if self.eat("(") {
+        let close = if self.is_symbol("[") { "]" } else { ")" };
+        if self.is_symbol("[") && self.is_before("]") {
+            self.advance();
+            self.advance();
+            return Ok(Vec::new());
+        }
+        if self.eat("(") || self.eat("[") {
             let mut list = Vec::from([self.nested(Self::sum)?]);
             while self.eat(",") {
                 list.push(self.nested(Self::sum)?);
             }
-            self.expect(")")?;
+            self.expect(close)?;
             if let [Expr::Value(AttributeValue::L(values))] = &list[..] {
                 return Ok(values.iter().cloned().map(Expr::Value).collect());
             }
@@ -134,6 +148,9 @@ impl Parser {
 
     fn is(&mut self, operand: Box<Expr>) -> Result<Expr, Error> {
         let negated = self.eat_word("NOT");
+        if negated {
+            self.operator();
+        }
         let Token::Word(word) = self.token().clone() else {
             return malformed("Expected type name");
         };
@@ -253,6 +270,10 @@ impl Parser {
         if OPERATORS.contains(&upper.as_str()) {
             return malformed("Unexpected operator");
         }
+        // What has a table and no verb begins with something else.
+        if upper == "FROM" && self.is_before_name() {
+            return malformed("Expected data manipulation");
+        }
         if is_keyword(&word) {
             return malformed("Unexpected keyword");
         }
@@ -262,6 +283,7 @@ impl Parser {
 
     fn call(&mut self, name: String) -> Result<Expr, Error> {
         let span = self.span();
+        self.operator();
         self.advance();
         self.advance();
         let mut arguments = Vec::new();
@@ -271,6 +293,8 @@ impl Parser {
                 // COUNT(*) is refused by the place that it stands in.
                 if self.eat("*") {
                     arguments.push((Expr::Unsupported("Star"), at));
+                } else if self.is_word("SELECT") && name.eq_ignore_ascii_case("EXISTS") {
+                    return refuse(format!("Unsupported token in expression: SELECT at {at}"));
                 } else {
                     arguments.push((self.expression()?, at));
                 }
@@ -315,10 +339,11 @@ impl Parser {
         if close == ">>" {
             self.advance();
         }
-        let mut values = Vec::new();
+        let (mut values, mut spans) = (Vec::new(), Vec::new());
         if !self.eat(close) {
             loop {
-                let at = format!("[{}]", values.len());
+                let at = if close == "]" { format!("[{}]", values.len()) } else { String::new() };
+                spans.push(self.span());
                 values.push(self.element(&at)?);
                 if !self.eat(",") {
                     break;
@@ -329,7 +354,7 @@ impl Parser {
         if close == "]" {
             return Ok(self.checked(AttributeValue::L(values)));
         }
-        match bag(values) {
+        match bag(values, &spans, &self.place) {
             Ok(set) => Ok(set),
             Err(reason) => {
                 self.defer(reason);
@@ -355,6 +380,9 @@ impl Parser {
             };
             self.advance();
             self.expect(":")?;
+            if name.is_empty() {
+                self.defer("Path component cannot be an empty string");
+            }
             let at = if is_place { format!(".{name}") } else { String::new() };
             let value = self.element(&at)?;
             members.insert(name, value);
@@ -409,32 +437,41 @@ fn comparator(symbol: &str) -> Option<Comparator> {
     })
 }
 
-/// The set of some values of one type.
-fn bag(values: Vec<AttributeValue>) -> Result<AttributeValue, String> {
-    const PREFIX: &str = "One or more parameter values were invalid: Input collection";
-    let count = values.len();
-    let (mut texts, mut numbers, mut binaries) =
-        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let shown: Vec<String> = values.iter().map(shown).collect();
+/// The set of some texts or numbers, which are at `spans` of a statement and `place` of a value.
+fn bag(values: Vec<AttributeValue>, spans: &[Span], place: &str) -> Result<AttributeValue, String> {
+    const INVALID: &str = "One or more parameter values were invalid:";
+    const ONLY: &str =
+        "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags";
+    let Some(first) = values.first() else { return Err("Empty bags are not supported".into()) };
+    let (kind, count) = (first.type_name(), values.len());
+    let other = values.iter().zip(spans).find(|(value, _)| value.type_name() != kind);
+    match (kind, other) {
+        ("S" | "N", None) => {}
+        ("N", Some((AttributeValue::Null, _))) => {
+            return Err(format!("{INVALID} Numeric sets may not contain null under root{place}"));
+        }
+        // Where it stands is told of other bags alone.
+        ("N", Some(_)) => return Err(ONLY.into()),
+        ("S", Some((_, span))) => return Err(format!("{ONLY} at {span}")),
+        _ => return Err(format!("{ONLY} at {}", spans[0])),
+    }
+    let listed: Vec<String> = values.iter().map(shown).collect();
+    let listed = listed.join(", ");
+    let (mut texts, mut numbers) = (BTreeSet::new(), BTreeSet::new());
     for value in values {
         match value {
             AttributeValue::S(text) => drop(texts.insert(text)),
             AttributeValue::N(number) => drop(numbers.insert(number)),
-            AttributeValue::B(bytes) => drop(binaries.insert(bytes)),
-            other => return Err(format!("Unsupported type {} in a bag", other.type_name())),
+            _ => {}
         }
     }
-    let shown = shown.join(", ");
-    let twice = format!("{PREFIX} [{shown}] contains duplicates.");
-    match (texts.len(), numbers.len(), binaries.len()) {
-        (0, 0, 0) => Err("Empty bags are not supported".to_string()),
-        (found, 0, 0) if found == count => Ok(AttributeValue::Ss(texts)),
-        (0, found, 0) if found == count => Ok(AttributeValue::Ns(numbers)),
-        (0, 0, found) if found == count => Ok(AttributeValue::Bs(binaries)),
-        (_, 0, 0) => Err(twice),
-        (0, _, 0) => Err("Input collection contains duplicates".to_string()),
-        (0, 0, _) => Err(format!("{PREFIX} [{shown}]of type BS contains duplicates.")),
-        _ => Err("Bags of values of different types are not supported".to_string()),
+    match (texts.len(), numbers.len()) {
+        (found, 0) if found == count => Ok(AttributeValue::Ss(texts)),
+        (0, found) if found == count => Ok(AttributeValue::Ns(numbers)),
+        (_, 0) => Err(format!("{INVALID} Input collection [{listed}] contains duplicates.")),
+        _ => Err(format!(
+            "{INVALID} Input collection [{listed}] contains duplicates! under root{place}"
+        )),
     }
 }
 

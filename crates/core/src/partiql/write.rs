@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::ast::{Call, Change, Clause, Expr, Insert, Returning, Select, Statement};
 use super::lower;
-use super::plan::exact_key;
+use super::plan::{exact_key, key_value};
 use super::{Error, refuse};
 use crate::expr::{Condition, Node, Path, SetOperand, SetValue, Update};
 use crate::item::{AttributeValue, validate};
@@ -30,6 +30,13 @@ impl Statement {
         }
     }
 
+    /// Why a `PutItem` of the item of an `INSERT` would be refused for its key: transactions do.
+    #[must_use]
+    pub fn put_refusal(&self, schema: &Schema) -> Option<String> {
+        let Self::Insert(insert) = self else { return None };
+        schema.key_of(&insert.item).err().map(|refusal| refusal.to_string())
+    }
+
     /// Whether its failed condition says that there is such an item.
     #[must_use]
     pub const fn is_insert(&self) -> bool {
@@ -49,6 +56,11 @@ fn attribute(name: &str) -> Path {
 fn insert_op(insert: &Insert, schema: &Schema) -> Result<WriteOp, Error> {
     let refused = |text: String| Error::Refused(text);
     validate(&insert.item).map_err(|error| refused(error.to_string()))?;
+    for key in core::iter::once(&schema.partition).chain(&schema.sort) {
+        if let Some(value) = insert.item.get(&key.name) {
+            key_value(value, key)?;
+        }
+    }
     let key = schema.key_of(&insert.item).map_err(|refusal| refused(refusal.to_string()))?;
     let absent = Node::NotExists(attribute(&schema.partition.name));
     Ok(WriteOp {
@@ -65,6 +77,12 @@ fn keyed(change: &Change, schema: &Schema) -> Result<(WriteOp, Vec<Node>), Error
     let Some(filter) = &change.filter else { return refuse(NO_KEY) };
     let (key, rest) = exact_key(filter, schema)?;
     let Some(key) = key else { return refuse(NO_KEY) };
+    if let Some(name) = schema.key_names().find(|name| rest.iter().any(|it| it.names(name))) {
+        return refuse(format!(
+            "Multiple conditions on same key {name}. Only single item Update/Insert/Delete are \
+             supported"
+        ));
+    }
     let nodes = rest.into_iter().map(lower::node).collect::<Result<Vec<_>, _>>()?;
     let return_values = match change.returning {
         None => ReturnValues::None,
@@ -76,9 +94,12 @@ fn keyed(change: &Change, schema: &Schema) -> Result<(WriteOp, Vec<Node>), Error
     Ok((WriteOp { return_values, ..WriteOp::new(key, Action::Delete) }, nodes))
 }
 
+/// Of an item that is not there a `DELETE` takes away nothing, whatever its condition.
 fn delete_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
     let (op, nodes) = keyed(change, schema)?;
-    let condition = (!nodes.is_empty()).then(|| Condition::of_node(Node::And(nodes)));
+    let absent = Node::NotExists(attribute(&schema.partition.name));
+    let condition = (!nodes.is_empty())
+        .then(|| Condition::of_node(Node::Or(Vec::from([absent, Node::And(nodes)]))));
     Ok(WriteOp { condition, ..op })
 }
 
@@ -109,7 +130,7 @@ fn update(clauses: &[Clause]) -> Result<Update, Error> {
             Clause::Set(path, value) => update.push_set(path.clone(), set_value(value)?),
         };
         if let Err(reason) = pushed {
-            return refuse(format!("Invalid UpdateExpression: {reason}"));
+            return refuse(reason);
         }
     }
     Ok(update)
@@ -138,6 +159,9 @@ fn set(call: &Call, target: &Path) -> Result<Arc<AttributeValue>, Error> {
 fn set_value(expression: &Expr) -> Result<SetValue, Error> {
     match expression {
         Expr::Sum { left, right, minus } => {
+            let name = if *minus { "-" } else { "+" };
+            lower::check_type(name, left, "N")?;
+            lower::check_type(name, right, "N")?;
             let (left, right) = (set_operand(left)?, set_operand(right)?);
             Ok(if *minus { SetValue::Minus(left, right) } else { SetValue::Plus(left, right) })
         }
@@ -151,7 +175,10 @@ fn set_operand(expression: &Expr) -> Result<SetOperand, Error> {
         Expr::Value(value) => Ok(SetOperand::Value(Arc::new(value.clone()))),
         Expr::Call(call) if call.is("list_append") => {
             let [first, second] = call.operands()?;
-            let operand = |expression| set_operand(expression).map(alloc::boxed::Box::new);
+            let operand = |expression| {
+                lower::check_type("list_append", expression, "L")?;
+                set_operand(expression).map(alloc::boxed::Box::new)
+            };
             Ok(SetOperand::ListAppend(operand(first)?, operand(second)?))
         }
         Expr::Call(call) if call.is("if_not_exists") => {

@@ -190,21 +190,30 @@ impl Schema {
         if let Some(message) = empty {
             return Err(Refusal::Validation(message));
         }
-        let too_long = |message: &str| {
-            let prefix = "One or more parameter values were invalid";
-            Err(Refusal::Validation(format!("{prefix}: {message}")))
-        };
-        if length(&key.partition) > PARTITION_KEY_BYTES_MAX {
-            // The missing space is DynamoDB's own.
-            return too_long("Size of hashkey has exceeded the maximum size limit of2048 bytes");
-        }
-        if key.sort.as_ref().is_some_and(|sort| length(sort) > SORT_KEY_BYTES_MAX) {
-            return too_long(
-                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
-            );
-        }
+        check_sizes(&key.partition, key.sort.as_ref())?;
         Ok(key)
     }
+}
+
+/// Refuses values that are longer than keys of their role may be.
+pub(crate) fn check_sizes<'k>(
+    partition: &KeyValue,
+    sorts: impl IntoIterator<Item = &'k KeyValue>,
+) -> Result<(), Refusal> {
+    let too_long = |message: &str| {
+        let prefix = "One or more parameter values were invalid";
+        Err(Refusal::Validation(format!("{prefix}: {message}")))
+    };
+    if length(partition) > PARTITION_KEY_BYTES_MAX {
+        // The missing space is DynamoDB's own.
+        return too_long("Size of hashkey has exceeded the maximum size limit of2048 bytes");
+    }
+    if sorts.into_iter().any(|sort| length(sort) > SORT_KEY_BYTES_MAX) {
+        return too_long(
+            "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+        );
+    }
+    Ok(())
 }
 
 fn length(value: &KeyValue) -> usize {

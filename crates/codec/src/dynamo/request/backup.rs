@@ -4,7 +4,7 @@ use super::streams::{millis, sized};
 use super::table::{
     CAPACITY_NEEDED, Encryption, NO_CAPACITY, Sse, Units, invalid, limits_of, sse_of,
 };
-use super::{Constraints, Members};
+use super::{Constraints, Members, table_of};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
 
@@ -230,8 +230,11 @@ impl RestoreTableFromBackup {
 impl RestoreTableToPointInTime {
     fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let source = body.text("SourceTableName")?.map(|name| constraints.name(&name));
-        let by_arn = body.text("SourceTableArn")?.map(|arn| constraints.name(&arn));
+        let source = body.text("SourceTableName")?;
+        if let Some(source) = &source {
+            constraints.identifier(source, "sourceTableName");
+        }
+        let by_arn = body.text("SourceTableArn")?.map(|arn| table_of(&arn).to_owned());
         let target = target(body, &mut constraints)?;
         let at = body.number("RestoreDateTime")?;
         let latest = body.boolean("UseLatestRestorableTime")?.unwrap_or_default();

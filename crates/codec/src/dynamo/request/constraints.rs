@@ -111,9 +111,27 @@ impl Constraints {
     /// The `TableName` of a body: a name, or an ARN that ends in one.
     pub(super) fn table_name(&mut self, body: &mut Members) -> Result<String, ApiError> {
         match body.text("TableName")? {
-            Some(name) => Ok(self.name(&name)),
+            // Nothing else is told beside it.
+            Some(name) if name.is_empty() && self.prefix.is_empty() => {
+                let mut alone = Self::default();
+                alone.name(&name);
+                alone.finish().map(|()| name)
+            }
+            Some(name) if self.prefix.is_empty() => Ok(self.name(&name)),
+            Some(name) => Ok(self.inner_name(table_of(&name))),
             None => Ok(self.required(None, "tableName")),
         }
+    }
+
+    /// The name of a table in a part of a body, of which the model says more.
+    fn inner_name(&mut self, name: &str) -> String {
+        let (least, most) = (*TABLE_NAME_BYTES.start(), *TABLE_NAME_BYTES.end());
+        self.length(name, (least, most), "tableName");
+        if name.is_empty() || !name.bytes().all(fits) {
+            let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+            self.violated(format_args!("'{name}'"), "tableName", constraint);
+        }
+        name.to_owned()
     }
 
     /// The `TableName` of an operation on tables, which refuses a missing one in words of its own.

@@ -91,6 +91,9 @@ pub(super) fn attributes_to_get(
 
 /// The projection that `AttributesToGet` is.
 pub(super) fn projection(names: Option<Vec<String>>) -> Result<Option<Projection>, ApiError> {
+    if names.iter().flatten().any(String::is_empty) {
+        return Err(ApiError::validation("Empty attribute name"));
+    }
     Ok(names.map(Projection::of_attributes).transpose()?)
 }
 

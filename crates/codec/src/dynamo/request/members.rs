@@ -344,8 +344,8 @@ impl Members {
             Some(Node::Bool(value)) => Ok(Some(value)),
             // The service takes these words too.
             Some(Node::Text(text)) => match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "1" => Ok(Some(true)),
-                "false" | "no" | "0" => Ok(Some(false)),
+                "true" | "t" | "yes" | "y" | "1" => Ok(Some(true)),
+                "false" | "f" | "no" | "n" | "0" => Ok(Some(false)),
                 _ => Err(Node::Text(text).mismatch("Boolean")),
             },
             Some(other) => Err(other.mismatch("Boolean")),

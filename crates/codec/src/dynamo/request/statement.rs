@@ -48,22 +48,10 @@ struct Common {
 
 impl Common {
     fn take(body: &mut Members, constraints: &mut Constraints) -> Result<Self, ApiError> {
-        let text = body.text("Statement")?;
-        let text = constraints.required(text, "statement");
-        let shown = format!("'{text}'");
-        if text.is_empty() && constraints.is_clean() {
-            constraints.violated(&shown, "statement", "have length greater than or equal to 1");
-        }
-        if text.chars().count() > STATEMENT_CHARS_MAX {
-            let limit = format!("have length less than or equal to {STATEMENT_CHARS_MAX}");
-            constraints.violated(&shown, "statement", &limit);
-        }
-        let parameters = body.values("Parameters")?;
-        if parameters.as_ref().is_some_and(Vec::is_empty) {
-            constraints.violated("'[]'", "parameters", "have length greater than or equal to 1");
-        }
+        let text = text(body, constraints)?;
+        let parameters = parameters(body, constraints)?;
         let return_on_condition_failure = return_on_failure(body, constraints)?;
-        Ok(Self { text, parameters: parameters.unwrap_or_default(), return_on_condition_failure })
+        Ok(Self { text, parameters, return_on_condition_failure })
     }
 
     fn parse(self) -> Result<Statement, ApiError> {
@@ -71,10 +59,34 @@ impl Common {
     }
 }
 
+fn text(body: &mut Members, constraints: &mut Constraints) -> Result<String, ApiError> {
+    let text = body.text("Statement")?;
+    if let Some(text) = &text {
+        constraints.length(text, (1, STATEMENT_CHARS_MAX), "statement");
+    }
+    Ok(constraints.required(text, "statement"))
+}
+
+fn parameters(
+    body: &mut Members,
+    constraints: &mut Constraints,
+) -> Result<Vec<AttributeValue>, ApiError> {
+    let parameters = body.values("Parameters")?;
+    if parameters.as_ref().is_some_and(Vec::is_empty) {
+        constraints.violated("'[]'", "parameters", "have length greater than or equal to 1");
+    }
+    Ok(parameters.unwrap_or_default())
+}
+
 impl ExecuteStatement {
+    /// In the order in which DynamoDB tells what is wrong.
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let common = Common::take(body, &mut constraints)?;
+        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
+        let limit = constraints.at_least(body.integer("Limit")?, 1, "limit");
+        let text = text(body, &mut constraints)?;
+        let capacity = return_capacity(body, &mut constraints)?;
+        let parameters = parameters(body, &mut constraints)?;
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
         let next_token = body.text("NextToken")?;
         if let Some(token) = &next_token {
@@ -87,12 +99,9 @@ impl ExecuteStatement {
                 constraints.violated(&shown, "nextToken", &most);
             }
         }
-        let capacity = return_capacity(body, &mut constraints)?;
-        let limit = constraints.at_least(body.integer("Limit")?, 1, "limit");
         constraints.finish()?;
         body.check_values()?;
-        let return_on_condition_failure = common.return_on_condition_failure;
-        let statement = common.parse()?;
+        let statement = partiql::parse(&text, parameters)?;
         if next_token.is_some() && !statement.is_read() {
             let text = "NextToken is only valid on a SELECT statement";
             return Err(ApiError::validation(text));
@@ -227,6 +236,30 @@ fn check(statement: &Statement) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A statement of too many, in the manner of Java.
+fn shown(entry: &Members, list: &str) -> String {
+    let entry = entry.to_json();
+    let member = |name: &str| match entry.get(name) {
+        None => "null".to_owned(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let statement = member("Statement");
+    let (parameters, failure) =
+        (member("Parameters"), member("ReturnValuesOnConditionCheckFailure"));
+    match list {
+        "Statements" => format!(
+            "BatchStatementRequest(statement={statement}, parameters={parameters}, \
+             consistentRead={}, returnValuesOnConditionCheckFailure={failure})",
+            member("ConsistentRead")
+        ),
+        _ => format!(
+            "ParameterizedStatement(statement={statement}, parameters={parameters}, \
+             returnValuesOnConditionCheckFailure={failure})"
+        ),
+    }
+}
+
 fn entries(
     body: &mut Members,
     constraints: &mut Constraints,
@@ -239,7 +272,8 @@ fn entries(
         constraints.violated("'[]'", &path, "have length greater than or equal to 1");
     } else if entries.len() > most {
         let limit = format!("have length less than or equal to {most}");
-        constraints.violated(format_args!("'[{} statements]'", entries.len()), &path, &limit);
+        let each: Vec<String> = entries.iter().map(|entry| shown(entry, name)).collect();
+        constraints.violated(format_args!("'[{}]'", each.join(", ")), &path, &limit);
     }
     Ok(entries)
 }
@@ -270,7 +304,6 @@ impl StatementAnswer {
     pub fn code(error: &ApiError) -> String {
         let reason = CancellationReason::from(error.clone());
         match error.kind {
-            ErrorKind::ResourceNotFound => "ResourceNotFound".to_owned(),
             ErrorKind::InternalServer => "InternalServerError".to_owned(),
             ErrorKind::AccessDenied => "AccessDenied".to_owned(),
             ErrorKind::Throttling => "ThrottlingError".to_owned(),

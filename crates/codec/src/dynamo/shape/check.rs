@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for Check<'_> {
             Shape::Text => Ok(()),
             Shape::Named(_) => self.scalar(),
             Shape::Boolean => match text.to_ascii_lowercase().as_str() {
-                "true" | "false" | "1" | "0" | "yes" | "no" => Ok(()),
+                "true" | "t" | "yes" | "y" | "1" | "false" | "f" | "no" | "n" | "0" => Ok(()),
                 _ => self.wrong("Unexpected token received from parser"),
             },
             Shape::Blob if !text.len().is_multiple_of(4) => self.wrong(format!(

@@ -1,4 +1,9 @@
-"""Writes shapes.txt from botocore's service models: `python generate.py > shapes.txt`."""
+"""Writes shapes.txt and rules.txt from botocore's service models:
+
+`python generate.py > shapes.txt; python generate.py rules > rules.txt`.
+"""
+
+import sys
 
 import botocore.session
 
@@ -45,5 +50,63 @@ def visit(shape, seen):
     return shape.name
 
 
+# Operations on items and statements, whose rules the decoders know, and those on tags, which have
+# words of their own.
+BY_HAND = {"BatchExecuteStatement", "BatchGetItem", "BatchWriteItem", "DeleteItem",
+           "ExecuteStatement", "ExecuteTransaction", "GetItem", "ListTagsOfResource", "PutItem",
+           "Query", "Scan", "TagResource", "TransactGetItems", "TransactWriteItems",
+           "UntagResource", "UpdateItem"}
+# Members that the service judges in words of its own.
+OWN_WORDS = {"TableName", "ResourceArn", "Tags", "TableClass", "TableClassOverride"}
+
+
+def rules():
+    print("# The constraints of requests; made by generate.py from the model of botocore",
+          botocore.__version__)
+    model = botocore.session.get_session().get_service_model("dynamodb")
+    said = {}
+    for operation in sorted(set(model.operation_names) - BY_HAND):
+        asked = model.operation_model(operation).input_shape
+        if asked is not None:
+            constrain(asked, said)
+    for lines in said.values():
+        print("".join(line + "\n" for line in lines), end="")
+
+
+def constrain(shape, said):
+    """Notes the rules of a shape that is made of others: of its parts, and of their number."""
+    if shape.name in said or shape.name == "AttributeValue":
+        return
+    lines = said[shape.name] = []
+    if shape.type_name == "structure":
+        for name, of in shape.members.items():
+            if name in OWN_WORDS and (name != "TableName" or shape.name.endswith("Input")):
+                continue
+            if name in shape.required_members:
+                lines.append(f"{shape.name} {name} required")
+            part(shape.name, name, of, lines, said)
+    elif shape.type_name in ("list", "map"):
+        count = shape.metadata
+        if count.get("min") or "max" in count:
+            lines.append(f"{shape.name} # length {count.get('min', 0)} {count.get('max', '-')}")
+        of = shape.member if shape.type_name == "list" else shape.value
+        part(shape.name, "*", of, lines, said)
+
+
+def part(owner, name, of, lines, said):
+    limits = of.metadata
+    if of.type_name in ("structure", "list", "map"):
+        constrain(of, said)
+        return
+    if limits.get("enum"):
+        lines.append(" ".join([owner, name, "enum", *limits["enum"]]))
+    if of.type_name == "string" and (limits.get("min") or "max" in limits):
+        lines.append(f"{owner} {name} length {limits.get('min', 0)} {limits.get('max', '-')}")
+    if of.type_name in ("integer", "long") and ("min" in limits or "max" in limits):
+        lines.append(f"{owner} {name} value {limits.get('min', '-')} {limits.get('max', '-')}")
+    if "pattern" in limits:
+        lines.append(f"{owner} {name} pattern {limits['pattern']}")
+
+
 if __name__ == "__main__":
-    main()
+    rules() if sys.argv[1:] == ["rules"] else main()

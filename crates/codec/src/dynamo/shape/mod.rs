@@ -1,10 +1,12 @@
 //! The shapes of requests and responses, as the service's model has them.
 //!
-//! Two uses: a request that was refused is looked at once more, because a value of a wrong JSON
-//! type is refused before anything else is judged, in words that name the type; and formats that
-//! know more types than JSON are told which texts are binary and which numbers are times.
+//! Three uses: a request that was refused is looked at once more, because a value of a wrong JSON
+//! type is refused before anything else is judged, in words that name the type; what the model says
+//! of the values of requests on tables is held against them; and formats that know more types than
+//! JSON are told which texts are binary and which numbers are times.
 
 mod check;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 pub use check::{is_json, judge};
+pub use rules::completed;
 
 /// Made by `generate.py`.
 const TEXT: &str = include_str!("shapes.txt");

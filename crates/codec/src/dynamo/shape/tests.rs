@@ -112,3 +112,107 @@ fn what_is_well_typed_keeps_its_error() {
     }
     assert_eq!(said("Nobody", r#"{"TableName":7}"#), "not judged: another");
 }
+
+/// What is said of a body that its decoder took, or refused in these words.
+fn completed_by(operation: &str, body: &str, told: &str) -> String {
+    let decoded = match told {
+        "" => Ok(()),
+        told => Err(ApiError::validation(told)),
+    };
+    match completed(operation, body.as_bytes(), decoded) {
+        Ok(()) => "taken".to_owned(),
+        Err(error) => format!("{}: {}", error.kind.name(), error.message),
+    }
+}
+
+const MUST: &str = "failed to satisfy constraint: Member must";
+
+#[test]
+fn constraints_of_the_model_are_told_of_at_any_depth() {
+    let pattern = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+    let cases = [
+        (
+            "UpdateTableReplicaAutoScaling",
+            r#"{"TableName":"t","ReplicaUpdates":[{}]}"#,
+            format!("Value null at 'replicaUpdates.1.member.regionName' {MUST} not be null"),
+        ),
+        (
+            "UpdateGlobalTableSettings",
+            r#"{"GlobalTableName":"tab","ReplicaSettingsUpdate":[]}"#,
+            format!(
+                "Value '[]' at 'replicaSettingsUpdate' {MUST} have length greater than or equal \
+                 to 1"
+            ),
+        ),
+        (
+            "RestoreTableToPointInTime",
+            r#"{"TargetTableName":"tab","SourceTableName":"a$b"}"#,
+            format!("Value 'a$b' at 'sourceTableName' {MUST} {pattern}"),
+        ),
+        (
+            "ImportTable",
+            r#"{"S3BucketSource":{"S3Bucket":"bb"},"InputFormat":"CSV","TableCreationParameters":
+                {"TableName":"tab","AttributeDefinitions":[],"KeySchema":
+                [{"AttributeName":"a","KeyType":"X"}]}}"#,
+            format!(
+                "Value 'X' at 'tableCreationParameters.keySchema.1.member.keyType' {MUST} satisfy \
+                 enum value set: [HASH, RANGE]"
+            ),
+        ),
+        (
+            "UpdateContinuousBackups",
+            r#"{"TableName":"t","PointInTimeRecoverySpecification":
+                {"PointInTimeRecoveryEnabled":true,"RecoveryPeriodInDays":36}}"#,
+            format!(
+                "Value '36' at 'pointInTimeRecoverySpecification.recoveryPeriodInDays' {MUST} \
+                 have value less than or equal to 35"
+            ),
+        ),
+    ];
+    for (operation, body, violation) in cases {
+        let wanted = format!("ValidationException: 1 validation error detected: {violation}");
+        assert_eq!(completed_by(operation, body, ""), wanted, "{operation}");
+    }
+    // Operations whose decoders know all of it.
+    assert_eq!(completed_by("PutItem", "{}", ""), "taken");
+    assert_eq!(completed_by("TagResource", "{}", ""), "taken");
+}
+
+#[test]
+fn what_a_decoder_told_of_stays_first_and_is_told_once() {
+    let body = r#"{"GlobalTableName":"tab","GlobalTableBillingMode":"x",
+        "GlobalTableProvisionedWriteCapacityUnits":0}"#;
+    let units = format!(
+        "Value '0' at 'globalTableProvisionedWriteCapacityUnits' {MUST} have value greater than \
+         or equal to 1"
+    );
+    let mode = format!(
+        "Value 'x' at 'globalTableBillingMode' {MUST} satisfy enum value set: [PROVISIONED, \
+         PAY_PER_REQUEST]"
+    );
+    let told = format!("1 validation error detected: {units}");
+    assert_eq!(
+        completed_by("UpdateGlobalTableSettings", body, &told),
+        format!("ValidationException: 2 validation errors detected: {units}; {mode}")
+    );
+    // Whatever else was refused comes after the model; a table without a name before it.
+    assert_eq!(
+        completed_by("UpdateGlobalTableSettings", body, "something else"),
+        format!("ValidationException: 2 validation errors detected: {mode}; {units}")
+    );
+    let nameless = "The parameter 'TableName' is required but was not present in the request";
+    assert_eq!(
+        completed_by("UpdateTimeToLive", "{}", nameless),
+        format!("ValidationException: {nameless}")
+    );
+}
+
+#[test]
+fn types_of_members_that_nobody_asks_for_are_judged() {
+    let body = r#"{"TableName":"tab","AttributeDefinitions":[],"KeySchema":[],
+        "GlobalTableSourceArn":7}"#;
+    assert_eq!(
+        completed_by("CreateTable", body, ""),
+        "SerializationException: NUMBER_VALUE cannot be converted to String"
+    );
+}

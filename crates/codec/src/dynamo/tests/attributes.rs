@@ -96,6 +96,19 @@ fn wrong_values_are_refused_in_dynamodb_words() {
 }
 
 #[test]
+fn a_value_that_is_null_says_nothing() {
+    let empty = "ValidationException: Supplied AttributeValue is empty, must contain exactly one \
+                 of the supported datatypes";
+    for json in [r#"{"a":null}"#, r#"{"a":{"L":[null]}}"#, r#"{"a":{}}"#] {
+        assert_eq!(text(json), empty, "{json}");
+    }
+    for flag in ["t", "YES", "y", "1"] {
+        let json = format!(r#"{{"a":{{"BOOL":"{flag}"}}}}"#);
+        assert_eq!(text(&json), r#"{"a":{"BOOL":true}}"#);
+    }
+}
+
+#[test]
 fn wrong_json_is_a_serialization_exception() {
     for json in [
         "",
@@ -104,7 +117,6 @@ fn wrong_json_is_a_serialization_exception() {
         "null",
         "{} {}",
         r#"{"a":"x"}"#,
-        r#"{"a":null}"#,
         r#"{"a":{"S":5}}"#,
         r#"{"a":{"N":5}}"#,
         r#"{"a":{"BOOL":"maybe"}}"#,

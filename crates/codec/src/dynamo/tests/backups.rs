@@ -80,7 +80,9 @@ fn restores_say_when_and_what_is_different() {
         "ProvisionedThroughputOverride":{"ReadCapacityUnits":5,"WriteCapacityUnits":6},
         "SSESpecificationOverride":{"Enabled":true},
         "OnDemandThroughputOverride":{"MaxReadRequestUnits":7},
-        "GlobalSecondaryIndexOverride":[{"IndexName":"g"}],"LocalSecondaryIndexOverride":[]}"#;
+        "GlobalSecondaryIndexOverride":[{"IndexName":"ggg","Projection":{},
+            "KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}],
+        "LocalSecondaryIndexOverride":[]}"#;
     let Ok(BackupRequest::RestoreTableToPointInTime(restore)) =
         read(BackupOperation::RestoreTableToPointInTime, body)
     else {
@@ -92,7 +94,7 @@ fn restores_say_when_and_what_is_different() {
         throughput: Some((5, 6)),
         encryption: Some(Encryption::Kms(String::new())),
         limits: Some(Units { read: Some(7), write: None }),
-        global: Some(vec!["g".to_string()]),
+        global: Some(vec!["ggg".to_string()]),
         local: Some(Vec::new()),
     };
     assert_eq!(restore.overrides, overrides);

@@ -159,6 +159,7 @@ fn reads_are_answered_in_order() {
         indexes: Vec::new(),
         detail,
         kind: UnitKind::Read,
+        failed: 0.0,
     }];
     assert_eq!(
         String::from_utf8_lossy(&response::transact_get(&[Some(item), None], &consumed)),

@@ -129,12 +129,13 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "ADD a :he",
-        "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+        "Incorrect operand type for operator or function; operator: ADD, operand type: STRING, \
+         typeSet: ALLOWED_FOR_ADD_OPERAND",
     ),
     (
         "DELETE a :n1",
         "Incorrect operand type for operator or function; operator: DELETE, operand type: \
-                NUMBER",
+                NUMBER, typeSet: ALLOWED_FOR_ADD_OPERAND",
     ),
     (
         "SET a = :he + :n1",

@@ -120,7 +120,7 @@ fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     let kind = UnitKind::Unnamed;
-    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail, kind }
+    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail, kind, failed: 0.0 }
 }
 
 /// What a write consumed: of the table, and of each index.

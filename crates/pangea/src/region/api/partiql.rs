@@ -8,16 +8,17 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units, write_units};
 use pangea_codec::dynamo::request::{
     BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
     duplicate,
 };
-use pangea_codec::dynamo::{ApiError, CancellationReason, response};
+use pangea_codec::dynamo::{ApiError, CancellationReason, ErrorKind, cancelled, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::limits::TRANSACTION_BYTES_MAX;
-use pangea_core::partiql::{Select, Statement};
+use pangea_core::partiql::{self, EXISTS_ELSEWHERE, Select, Statement};
+use pangea_core::table::{Action, Schema};
 use tokio::task::JoinSet;
 
 use super::hints::Hints;
@@ -26,6 +27,10 @@ use super::transact::{self, Writes};
 use super::{Trouble, blocking, internal, serving, store_fault};
 use crate::region::Region;
 
+/// What is told of a key of another type than the table's.
+const MISMATCH: &str = "The provided key element does not match the schema";
+/// How the refusal ends of an update of a key attribute.
+const OF_THE_KEY: &str = "This attribute is part of the key";
 /// `SELECT` in a batch or a transaction names one item, and nothing else.
 const NEEDS_KEY: &str = "must specify the primary key in the where clause.";
 
@@ -39,10 +44,7 @@ pub(super) async fn execute(
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
             Ok(blocking(move || read::page(&region, &request, &hints)).await?)
         }
-        Statement::Exists(_) => {
-            let text = "EXISTS() is only supported within ExecuteTransaction";
-            Err(ApiError::validation(text).into())
-        }
+        Statement::Exists(_) => Err(ApiError::validation(EXISTS_ELSEWHERE).into()),
         statement => {
             let on_failure = request.return_on_condition_failure;
             let (returned, consumed) =
@@ -86,15 +88,22 @@ pub(super) async fn batch(
     }
     let mut answers: Vec<Option<StatementAnswer>> = (0..count).map(|_| None).collect();
     let mut sums: BTreeMap<String, Consumed> = BTreeMap::new();
+    let mut failed: BTreeMap<String, f64> = BTreeMap::new();
     while let Some(done) = doing.join_next().await {
         let (at, (answer, consumed)) = done.map_err(|_| internal("a statement was cancelled"))?;
         answers[at] = Some(answer);
-        if let Some(consumed) = consumed {
-            match sums.get_mut(&consumed.table) {
+        match consumed {
+            Some(Spent::Done(consumed)) => match sums.get_mut(&consumed.table) {
                 Some(sum) => sum.join(consumed),
                 None => drop(sums.insert(consumed.table.clone(), consumed)),
-            }
+            },
+            Some(Spent::Failed(table, units)) => *failed.entry(table).or_default() += units,
+            None => {}
         }
+    }
+    // A table of which nothing was done is not told of.
+    for (table, units) in failed {
+        sums.entry(table).and_modify(|sum| sum.failed = units);
     }
     let answers: Vec<StatementAnswer> = answers.into_iter().flatten().collect();
     let consumed: Vec<Consumed> = sums.into_values().collect();
@@ -118,13 +127,20 @@ fn distinct(region: &Region, request: &BatchExecuteStatement) -> Result<(), ApiE
     Ok(())
 }
 
+/// What a statement of a batch consumed.
+enum Spent {
+    Done(Consumed),
+    /// Of a table, so many units, for nothing.
+    Failed(String, f64),
+}
+
 /// One statement of a batch, and what it consumed.
 async fn one(
     region: &Region,
     statement: BatchStatement,
     hints: &Hints,
     capacity: ReturnCapacity,
-) -> (StatementAnswer, Option<Consumed>) {
+) -> (StatementAnswer, Option<Spent>) {
     let BatchStatement { statement, consistent, return_on_condition_failure } = statement;
     let parsed = match statement {
         Ok(parsed) => parsed,
@@ -132,9 +148,7 @@ async fn one(
     };
     let result = match &parsed {
         Statement::Select(select) => get(region, select, hints, (consistent, capacity)),
-        Statement::Exists(_) => {
-            Err(ApiError::validation("EXISTS() is only supported within ExecuteTransaction"))
-        }
+        Statement::Exists(_) => Err(ApiError::validation(EXISTS_ELSEWHERE)),
         statement => {
             let statement = (statement, return_on_condition_failure);
             write(region, statement, hints, capacity).await.map_err(|trouble| match trouble {
@@ -145,14 +159,39 @@ async fn one(
         }
     };
     let (result, consumed) = match result {
-        Ok((item, consumed)) => (Ok(item), Some(consumed)),
-        Err(error) => (Err(error), None),
+        Ok((item, consumed)) => (Ok(item), Some(Spent::Done(consumed))),
+        Err(error) => {
+            let spent = attempted(region, &parsed, &error);
+            (Err(error), spent)
+        }
     };
     let table = parsed.target().table.clone();
     // A statement that was refused before it was tried does not name its table.
-    let is_tried =
-        result.as_ref().err().is_none_or(|error| StatementAnswer::code(error) != "ValidationError");
+    let is_tried = result.as_ref().err().is_none_or(|error| {
+        StatementAnswer::code(error) != "ValidationError" || error.message.ends_with(OF_THE_KEY)
+    });
     (StatementAnswer { table: is_tried.then_some(table), result }, consumed)
+}
+
+/// What a write costs that was tried and not done: as much as one of the larger of the item that
+/// is there and the item that it brought (measured on the service by dynoxide's authors).
+fn attempted(region: &Region, statement: &Statement, error: &ApiError) -> Option<Spent> {
+    if !matches!(error.kind, ErrorKind::ConditionalCheckFailed | ErrorKind::DuplicateItem) {
+        return None;
+    }
+    let catalog = region.catalog();
+    let table = &statement.target().table;
+    let entry = serving(region, &catalog, table).ok()?;
+    let op = statement.write(&entry.schema).ok()?;
+    let brought = match &op.action {
+        Action::Put(item) => item_size(item),
+        _ => 0,
+    };
+    let key = ItemKey { table: entry.id, primary: op.key };
+    let view = region.store.snapshot().ok()?;
+    let stored = view.get_item(&key, &entry.settings.policy).ok()?;
+    let bytes = stored.as_ref().map_or(0, item_size).max(brought);
+    Some(Spent::Failed(table.clone(), write_units(bytes)))
 }
 
 /// The one item that a `SELECT` of a batch names.
@@ -193,12 +232,15 @@ pub(super) async fn transaction(
         return Ok(blocking(move || get_all(&region, &request, &hints)).await?);
     }
     let catalog = region.catalog();
-    let digest = *blake3::hash(format!("{request:?}").as_bytes()).as_bytes();
+    // What it wants to be told makes no other request of it.
+    let digest = *blake3::hash(format!("{:?}", request.statements).as_bytes()).as_bytes();
     let (mut names, mut ops) = (Vec::new(), Vec::new());
+    let count = request.statements.len();
     for (at, (statement, on_failure)) in request.statements.iter().enumerate() {
-        let entry = serving(region, &catalog, &statement.target().table)?;
-        let op = statement.write(&entry.schema).map_err(ApiError::from);
-        let mut op = op.map_err(|error| ExecuteTransaction::refused(at, &error))?;
+        let entry = serving(region, &catalog, &statement.target().table);
+        let entry = entry.map_err(|error| alone((at, count), error))?;
+        let op = statement.write(&entry.schema);
+        let mut op = op.map_err(|error| untimely((at, count), statement, &entry.schema, error))?;
         op.return_on_condition_failure = *on_failure;
         names.push(statement.target().table.clone());
         ops.push((entry.id, op));
@@ -207,23 +249,39 @@ pub(super) async fn transaction(
     let token = request.token.clone().map(|token| (token, digest));
     let writes = Writes { names, ops, token, capacity: request.capacity };
     match transact::commit(region, &catalog, writes, hints).await {
-        Ok(mut consumed) => {
-            consumed.iter_mut().for_each(|it| it.kind = UnitKind::Unnamed);
-            Ok(response::transact_get(&[], &consumed))
-        }
+        Ok(consumed) => Ok(response::transact_get(&[], &consumed)),
         Err(Trouble::Api(error)) => Err(named(error, &request).into()),
         Err(other) => Err(other),
     }
+}
+
+/// The cancellation of a transaction for what is wrong with the statement at a place.
+fn alone((at, count): (usize, usize), error: ApiError) -> ApiError {
+    let mut reasons: Vec<Option<CancellationReason>> = vec![None; count];
+    reasons[at] = Some(error.into());
+    cancelled(reasons)
+}
+
+/// Why a statement keeps its transaction from being tried; what is wrong with its key cancels it.
+fn untimely(
+    place: (usize, usize),
+    statement: &Statement,
+    schema: &Schema,
+    error: partiql::Error,
+) -> ApiError {
+    let refused = match (&error, statement.put_refusal(schema)) {
+        (partiql::Error::KeyType(_) | partiql::Error::KeyKind(..), Some(text)) => text,
+        (partiql::Error::KeyType(_), None) => MISMATCH.to_owned(),
+        _ => return ExecuteTransaction::refused(place.0, &error.into()),
+    };
+    alone(place, ApiError::validation(refused))
 }
 
 /// An `INSERT` that failed its condition says why in words of its own.
 fn named(mut error: ApiError, request: &ExecuteTransaction) -> ApiError {
     for (reason, (statement, _)) in error.reasons.iter_mut().zip(&request.statements) {
         if statement.is_insert() && reason.code == "ConditionalCheckFailed" {
-            let failed = ApiError::new(
-                pangea_codec::dynamo::ErrorKind::ConditionalCheckFailed,
-                String::new(),
-            );
+            let failed = ApiError::new(ErrorKind::ConditionalCheckFailed, String::new());
             let failed = ApiError { item: reason.item.take(), ..failed };
             *reason = CancellationReason::from(duplicate(failed));
         }
@@ -231,7 +289,7 @@ fn named(mut error: ApiError, request: &ExecuteTransaction) -> ApiError {
     if error.reasons.is_empty() {
         return error;
     }
-    pangea_codec::dynamo::cancelled(error.reasons.into_iter().map(Some))
+    cancelled(error.reasons.into_iter().map(Some))
 }
 
 fn once_each<'k, T: Ord>(keys: impl Iterator<Item = (T, &'k PrimaryKey)>) -> Result<(), ApiError> {
@@ -253,7 +311,12 @@ fn get_all(
     let mut keys = Vec::with_capacity(request.statements.len());
     for (at, (statement, _)) in request.statements.iter().enumerate() {
         let Statement::Select(select) = statement else { continue };
-        let entry = serving(region, &catalog, &select.target.table)?;
+        let place = (at, request.statements.len());
+        let entry = serving(region, &catalog, &select.target.table);
+        let entry = entry.map_err(|error| alone(place, error))?;
+        if let Err(error @ partiql::Error::KeyType(_)) = select.key(&entry.schema) {
+            return Err(untimely(place, statement, &entry.schema, error));
+        }
         let key = key_of(entry, select, "ExecuteTransaction");
         let key = key.map_err(|error| ExecuteTransaction::refused(at, &error))?;
         keys.push((entry, select, key));
@@ -274,7 +337,10 @@ fn get_all(
         items.push(item.map(|item| select.output().apply(item)));
     }
     hints.session.saw(&view.rests_on());
-    let consumed: Vec<Consumed> =
-        units.into_iter().map(|(name, units)| consumed(name, units, request.capacity)).collect();
+    let of = |(name, units)| Consumed {
+        kind: UnitKind::Read,
+        ..consumed(name, units, request.capacity)
+    };
+    let consumed: Vec<Consumed> = units.into_iter().map(of).collect();
     Ok(response::transact_get(&items, &consumed))
 }

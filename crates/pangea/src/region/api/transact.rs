@@ -47,7 +47,8 @@ pub(super) async fn write(
     let catalog = region.catalog();
     let (token, capacity) = (request.token.clone(), request.capacity);
     let metrics = request.collection_metrics;
-    let digest = *blake3::hash(format!("{request:?}").as_bytes()).as_bytes();
+    // What it wants to be told makes no other request of it.
+    let digest = *blake3::hash(format!("{:?}", request.writes).as_bytes()).as_bytes();
     let names: Vec<String> = request.writes.iter().map(|it| it.table().to_string()).collect();
     let ops = request.into_ops(|name| schema(region, &catalog, name))?;
     let token = token.map(|token| (token, digest));
@@ -295,7 +296,10 @@ pub(super) fn get(
         }
         *units.entry(&get.table).or_default() += UNITS_FACTOR * read_units(bytes, true);
         items.push(match &get.projection {
-            Some(projection) => item.map(|item| projection.apply(&item)),
+            // An item of which nothing is wanted that it has is not told of.
+            Some(projection) => {
+                item.map(|item| projection.apply(&item)).filter(|item| !item.is_empty())
+            }
             None => item,
         });
     }

@@ -103,8 +103,9 @@ pub(super) fn import(body: &mut Members) -> Result<Control, ApiError> {
     let member = ("InputCompressionType", "inputCompressionType");
     word(body, &mut constraints, member, &compressions)?;
     let given = body.object("TableCreationParameters")?;
-    let mut given = constraints.required(given, "tableCreationParameters");
+    let given = constraints.required(given, "tableCreationParameters");
     constraints.finish()?;
+    let mut given = given.at("tableCreationParameters.".to_owned());
     let table = CreateTable::decode(&mut given)?.table;
     Ok(Control::Transfer(Transfer { kind: TransferKind::Import, table, asked }))
 }

@@ -37,10 +37,14 @@ pub struct CreateTable {
 
 impl CreateTable {
     pub(in crate::dynamo::request) fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let mut constraints = Constraints::default();
+        let mut constraints = Constraints::of(body);
         let definitions = keys::definitions(body, &mut constraints)?;
         let definitions = constraints.required(definitions, "attributeDefinitions");
-        let table = constraints.named_table(body)?;
+        // Of an import it is one of the members of a member.
+        let table = match body.path() {
+            "" => constraints.named_table(body)?,
+            _ => constraints.table_name(body)?,
+        };
         let mode = features::billing_mode(body, &mut constraints)?;
         let throughput = features::throughput(body, &mut constraints, "")?;
         let keys = keys::key_schema(body, &mut constraints, "keySchema")?;

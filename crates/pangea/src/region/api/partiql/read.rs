@@ -266,7 +266,7 @@ fn entry_of(entry: &TableEntry, index: &Index, key: &Attributes) -> Result<Index
 }
 
 fn invalid_token() -> ApiError {
-    ApiError::validation("Given NextToken is not valid for this request")
+    ApiError::validation("Invalid NextToken")
 }
 
 /// What a token holds of its request: another one does not go on there.
@@ -286,14 +286,16 @@ fn place_of(token: &str, print: &str) -> Result<Place, ApiError> {
         let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let mut parts = text.splitn(3, ' ');
-        if parts.next()? != print {
-            return None;
-        }
+        let of = parts.next()?.to_owned();
         let range = parts.next()?.parse().ok()?;
         let key = parts.next()?;
         let after =
             if key.is_empty() { None } else { Some(decode_attributes(key.as_bytes()).ok()?) };
-        Some(Place { range, after })
+        Some((of, Place { range, after }))
     };
-    parse().ok_or_else(invalid_token)
+    match parse() {
+        Some((of, place)) if of == print => Ok(place),
+        Some(_) => Err(ApiError::validation("NextToken does not match request")),
+        None => Err(invalid_token()),
+    }
 }
