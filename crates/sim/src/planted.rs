@@ -50,7 +50,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
         Bug::ServedWhenOver | Bug::StageOutlivesLife => Some(Focus::Evictions),
-        Bug::EarlierLivesUnheard | Bug::UnheardDropped => Some(Focus::Returns),
+        Bug::EarlierLivesUnheard | Bug::UnheardDropped | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly
@@ -124,6 +124,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::ReturnedUnasked,
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
+    Bug::WriterTrusted,
     Bug::FrameOnStale,
     Bug::StageOutlivesLife,
     Bug::JournalNotOnApply,

@@ -148,9 +148,8 @@ impl Node {
             let writer = origin.slot();
             let has_table = self.others_with(entry, place).any(|slot| slot == writer)
                 && self.catalog.is_whole(entry, writer);
-            return (has_table || self.planted_silence())
-                && self.has_spoken(writer)
-                && self.has_spoken_in(store, origin);
+            let has_all = has_table && self.has_spoken_in(store, origin);
+            return self.has_spoken(writer) && (has_all || self.planted_credulity());
         }
         let mut holders = self.others_with(entry, place);
         holders.any(|slot| {
@@ -175,8 +174,18 @@ impl Node {
     /// lost its log without having noticed, where nobody is left who could tell it.
     fn has_spoken_in(&self, store: &impl Snapshot, life: Origin) -> bool {
         let said = store.item(&membership::key(life.slot()));
-        let said = said.is_some_and(|said| said.greatest().stamp.origin == life);
-        said || self.planted_silence()
+        said.is_some_and(|said| said.greatest().stamp.origin == life)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_credulity(&self) -> bool {
+        self.has_bug(super::Bug::WriterTrusted) || self.planted_silence()
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_credulity(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "planted-bugs")]

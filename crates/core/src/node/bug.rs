@@ -35,6 +35,8 @@ pub enum Bug {
     ClaimTrusted,
     /// What a region had counts for a region that comes back, although it may have lost its log.
     SilenceTrusted,
+    /// Who wrote a version is taken to have it, whatever became of its table, or its log.
+    WriterTrusted,
     /// What a region that comes back alone had goes where nobody tells of the table.
     UnheardDropped,
     /// What waits to be shown of a life outlives it.

@@ -269,7 +269,11 @@ impl Node {
             && made.origin != self.me
             && heard.max().is_none_or(|heard| made.hlc > *heard)
             && (!self.is_told_of(entry) || self.planted_deaf_past());
-        !entry.deleted && (unheard || entry.holders().all(|slot| slot == me))
+        let mut others = entry.holders().filter(|&slot| slot != me);
+        // Whoever shall have inherited it from this region, never has any of it.
+        let mine = self.catalog.written(entry.id).is_some_and(|written| written.home == me);
+        let alone = others.all(|slot| self.is_failed(entry, slot));
+        !entry.deleted && (unheard || (alone && (mine || entry.is_held_by(me))))
     }
 
     /// Whether another region says in its present life what becomes of the table there.
@@ -321,7 +325,8 @@ impl Node {
         false
     }
 
-    /// The other holders of the table that may have what lies at `place`.
+    /// The other holders of the table that may have what lies at `place`; one whose replica could
+    /// not be made never has any.
     pub(super) fn others_with<'a>(
         &'a self,
         entry: &'a TableEntry,
@@ -329,7 +334,8 @@ impl Node {
     ) -> impl Iterator<Item = RegionSlot> + 'a {
         let (me, placement) = (self.config.slot, &entry.settings.placement);
         let allowed = move |slot| placement.allows(&self.catalog.directory, place, slot);
-        entry.holders().filter(move |&slot| slot != me && allowed(slot))
+        let holders = entry.holders().filter(move |&slot| slot != me && allowed(slot));
+        holders.filter(move |&slot| !self.is_failed(entry, slot))
     }
 
     fn is_shared(&self, entry: &TableEntry, place: Place) -> bool {
