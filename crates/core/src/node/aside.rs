@@ -4,15 +4,15 @@
 //! what no holder had. Of the rest it cannot: it was given up before they had levelled what it had
 //! of a life that is over, or they have copied the table since from regions that never had it, or
 //! have lost their logs, and with them what they wrote. What a region claims of a life is one stamp
-//! for all tables, and what it had of it when it heard of the end, it forgets when it lives anew. So
-//! nothing that is said of a life tells it; the rows do. And perhaps nobody else knows the table any
-//! more, so that it cannot be told who may have any of this. So all of it goes into a table of its
-//! own, which nobody is sent:
+//! for all tables, and what it had of it when it heard of the end, it forgets when it lives anew.
+//! So nothing that is said of a life tells it; the rows do. And perhaps nobody else knows the table
+//! any more, so that it cannot be told who may have any of this. So all of it goes into a table of
+//! its own, which nobody is sent:
 //!
 //! * what it alone had goes to the ledger once it has heard of the table again;
 //! * what is in *doubt* waits until it has copied the table from all who hold it: where what is
-//!   there had seen the write, others have it, or knew it when they overwrote it, and it goes; where
-//!   not, it goes to the ledger as well;
+//!   there had seen the write, others have it, or knew it when they overwrote it, and it goes;
+//!   where not, it goes to the ledger as well;
 //! * of a table of which the region has not heard when it has caught up with all that it can reach,
 //!   it goes to the ledger of this region alone, where an operator sees it, and the ledger's own
 //!   bounds hold. What stays aside is a mark: if somebody comes back who knows the table, then it
@@ -21,8 +21,8 @@
 //! Whoever has said, since this region was called back, what it had, has not lost its log before.
 //! So the region begins its life when all have said so whom it can reach, or after a while.
 //!
-//! State: a cursor that goes round over these rows, a bounded number at a time, while there are
-//! any but marks. Always true: a write that was set aside stays so until the batch that puts it into
+//! State: a cursor that goes round over these rows, a bounded number at a time, while there are any
+//! but marks. Always true: a write that was set aside stays so until the batch that puts it into
 //! the ledger, or finds it in what was copied. In doubt it goes to the ledger: where the item's
 //! delete was collected, or what had seen the write was shortened.
 

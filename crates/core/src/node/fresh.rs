@@ -1,8 +1,8 @@
 //! What was written in the event under way, over the snapshot that it began with.
 //!
-//! A frame is preceded by what this region has to say first: what it had of a life that is over, and
-//! which tables it does not hold any more. Those rows of the catalog are not in the snapshot yet,
-//! and rows of the frame may be about the same items: what an earlier life of this region said
+//! A frame is preceded by what this region has to say first: what it had of a life that is over,
+//! and which tables it does not hold any more. Those rows of the catalog are not in the snapshot
+//! yet, and rows of the frame may be about the same items: what an earlier life of this region said
 //! comes back to it from others. To merge them into the older row would undo what was just said.
 
 use alloc::collections::BTreeMap;

@@ -6,9 +6,9 @@
 //! anything is done in it. Then it puts its past in order, in batches that can be done again:
 //!
 //! * of tables that others hold, its writes that none of them had are set aside for the ledger
-//!   ([`super::aside`]), and all rows go: the others may have deleted items meanwhile, and collected
-//!   the tombstones. So are writes of other lives that are over, which it alone may have been given:
-//!   it was given up before the others had levelled them;
+//!   ([`super::aside`]), and all rows go: the others may have deleted items meanwhile, and
+//!   collected the tombstones. So are writes of other lives that are over, which it alone may have
+//!   been given: it was given up before the others had levelled them;
 //! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
 //!   those that were written after the others had stopped listening are written anew, in the new
 //!   life;

@@ -4,8 +4,8 @@
 //! Source: DESIGN.md, promise 1 and invariant 6; data-plane.md 2.12 and 3.3, 17. At every commit of
 //! an item: whatever the region's state has absorbed is in the past of the version that it shows,
 //! or in its ledger, in the same batch. At rest: the same for every durable version, over all
-//! regions, and of a table of which nobody tells any more: in a ledger. A version that a later write had knowingly overwritten counts as kept where that write
-//! is kept.
+//! regions, and of a table of which nobody tells any more: in a ledger. A version that a later
+//! write had knowingly overwritten counts as kept where that write is kept.
 
 use pangea_core::id::TableId;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
