@@ -458,8 +458,3 @@ fn an_end_that_is_told_by_the_greatest_version_is_found() {
 fn expired_items_that_are_left_to_a_suspended_region_are_found() {
     check_from(1_817, Bug::ExpiryLeftToSuspended, 1, &[Invariant::Liveness]);
 }
-
-#[test]
-fn expired_items_of_an_owner_that_is_gone_are_found() {
-    check(Bug::ExpiryLeftToGoneOwner, 2_000, &[Invariant::Liveness]);
-}
