@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
-use pangea_core::ledger::{flood, is_shared, pairs, read_stamp, stamps_of, table_of};
+use pangea_core::ledger::{TABLE_NAME, flood, is_shared, pairs, read_stamp, stamps_of, table_of};
 use pangea_core::merge::VersionVector;
 use pangea_core::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,7 @@ impl ConflictReport {
             };
             (side(entry.get("loser")?, names)?, winner)
         };
+        let named = names.tables.get(&table).cloned().or_else(|| text(entry, TABLE_NAME));
         Some(Self {
             id: Self::id_of(row)?,
             class: text(entry, "class").unwrap_or_else(conflict_class),
@@ -110,7 +111,7 @@ impl ConflictReport {
             pairs: if is_shared(row) { pairs.iter().map(spell).collect() } else { Vec::new() },
             dropped_images: number(entry, "dropped_images"),
             resolved: decision.and_then(|decision| text(decision, "kept")),
-            table: names.tables.get(&table).cloned().unwrap_or_else(|| table.to_string()),
+            table: named.unwrap_or_else(|| table.to_string()),
             key: key.iter().map(value_json).collect(),
             severity: text(entry, "severity")?,
             policy: text(entry, "policy")?,

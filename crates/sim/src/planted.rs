@@ -35,6 +35,8 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::BereftDropped
         | Bug::ClaimTrusted
         | Bug::ReturnedUnasked
+        | Bug::FrameOnStale
+        | Bug::ExpiryLeftToGoneOwner
         | Bug::SilenceTrusted
         | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
@@ -44,10 +46,11 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryTakenAtOnce
         | Bug::ExpiryTakenTogether
         | Bug::ExpiryNeverTakenOver
+        | Bug::ExpiryLeftToSuspended
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
-        Bug::ServedWhenOver => Some(Focus::Evictions),
-        Bug::EarlierLivesUnheard => Some(Focus::Returns),
+        Bug::ServedWhenOver | Bug::StageOutlivesLife => Some(Focus::Evictions),
+        Bug::EarlierLivesUnheard | Bug::UnheardDropped | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly
@@ -120,6 +123,10 @@ pub const PLANTED: &[Bug] = &[
     Bug::ClaimTrusted,
     Bug::ReturnedUnasked,
     Bug::SilenceTrusted,
+    Bug::UnheardDropped,
+    Bug::WriterTrusted,
+    Bug::FrameOnStale,
+    Bug::StageOutlivesLife,
     Bug::JournalNotOnApply,
     Bug::ExposedEarly,
     Bug::NeedsIgnored,
@@ -131,6 +138,8 @@ pub const PLANTED: &[Bug] = &[
     Bug::ExpiryTakenAtOnce,
     Bug::ExpiryTakenTogether,
     Bug::ExpiryNeverTakenOver,
+    Bug::ExpiryLeftToSuspended,
+    Bug::ExpiryLeftToGoneOwner,
     Bug::ExpiryUntold,
     Bug::ExpiryOfGreatest,
 ];

@@ -227,6 +227,21 @@ fn a_replica_that_does_not_ask_who_has_come_back_is_found() {
 }
 
 #[test]
+fn what_is_aside_of_a_table_that_nobody_tells_of_and_goes_is_found() {
+    check_from(265, Bug::UnheardDropped, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_frame_that_is_merged_into_older_rows_is_found() {
+    check_trimmed(1_147, ["", "", "collection"], Bug::FrameOnStale, &[Invariant::Index]);
+}
+
+#[test]
+fn what_waits_to_be_shown_of_a_life_that_is_over_is_found() {
+    check_from(2_800, Bug::StageOutlivesLife, 1, &[Invariant::Applied]);
+}
+
+#[test]
 fn a_life_that_is_over_and_begins_to_serve_is_found() {
     check_from(711, Bug::ServedWhenOver, 10, &[Invariant::Applied]);
 }
@@ -437,4 +452,9 @@ fn an_end_that_other_regions_do_not_tell_as_expiry_is_found() {
 #[test]
 fn an_end_that_is_told_by_the_greatest_version_is_found() {
     check(Bug::ExpiryOfGreatest, 2_000, &[Invariant::Expiry]);
+}
+
+#[test]
+fn expired_items_that_are_left_to_a_suspended_region_are_found() {
+    check_from(1_817, Bug::ExpiryLeftToSuspended, 1, &[Invariant::Liveness]);
 }

@@ -313,6 +313,12 @@ impl Catalog {
         self.masked.get(&id).or_else(|| self.tables.get(&id))
     }
 
+    /// How many tables are known, deleted or not.
+    #[must_use]
+    pub fn table_count(&self) -> usize {
+        self.tables.len()
+    }
+
     /// The same as its home wrote it: what a change of it begins with.
     #[must_use]
     pub fn written(&self, id: TableId) -> Option<&TableEntry> {
@@ -363,6 +369,14 @@ impl Catalog {
             }
             None => entry.is_held_by(slot) && !self.is_behind(entry, slot),
         }
+    }
+
+    /// The region that deletes what has expired of a table where each key has one that writes it:
+    /// that one; for one that is gone, and writes nothing that is taken any more, the home.
+    #[must_use]
+    pub fn owner(&self, entry: &TableEntry, key: &PrimaryKey) -> RegionSlot {
+        let owner = entry.settings.ownership.owner(&self.directory, key, entry.home);
+        if self.membership.is_gone(owner) { entry.home } else { owner }
     }
 
     /// Whether any table is, or was, in a group.

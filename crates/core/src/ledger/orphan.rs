@@ -16,6 +16,9 @@ use crate::view::view;
 /// In an entry's `class`: the write was not lost to another, but with its region.
 pub const ORPHANED: &str = "orphaned";
 
+/// In an entry: the name of the table, which perhaps nobody else knows any more.
+pub const TABLE_NAME: &str = "table_name";
+
 /// The ledger's row key of an orphaned write of `item`, exported at `at`.
 #[must_use]
 pub fn orphan_key(item: &ItemKey, orphan: Stamp, at: Stamp) -> ItemKey {

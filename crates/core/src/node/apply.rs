@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::fresh::Fresh;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::function::Function;
 use crate::catalog::{Policy, Settings};
@@ -54,6 +55,7 @@ impl Node {
         if self.cleaning.is_some() {
             return;
         }
+        let (token, before) = (self.next_token, effects.len());
         // What it had of a life that is over, it notes before anything else comes of that.
         if self.heard {
             self.drive_membership(now, store, effects);
@@ -63,6 +65,23 @@ impl Node {
         if !self.over && !self.reconciled {
             self.reconcile(now, store, effects);
         }
+        if token == self.next_token || self.planted_staleness() {
+            return self.take(now, from, frame, store, effects);
+        }
+        let fresh = Fresh::new(store, &effects[before..]);
+        let fresh: &dyn Snapshot = &fresh;
+        self.take(now, from, frame, &fresh, effects);
+    }
+
+    /// A frame, once all that comes before it is said.
+    fn take(
+        &mut self,
+        now: Now,
+        from: RegionSlot,
+        frame: Frame,
+        store: &impl Snapshot,
+        effects: &mut Vec<Effect>,
+    ) {
         let checked = match &frame {
             Frame::Rows(rows) => check_rows(from, rows),
             Frame::Copied(copied) => check_copied(copied),
@@ -96,6 +115,17 @@ impl Node {
             Frame::Relayed(relayed) => self.receive_relayed(now, from, relayed, store, effects),
             Frame::Compared(_) => {}
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_staleness(&self) -> bool {
+        self.has_bug(super::Bug::FrameOnStale)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_staleness(&self) -> bool {
+        false
     }
 
     /// Nothing of a life that is over is taken from the region that lived it; what others have of

@@ -1,31 +1,40 @@
-//! What a region that comes back may alone have had, until it has copied the table again.
+//! What a region that comes back may alone have had, until it knows what has become of the table.
 //!
-//! Its rows go when it comes back ([`super::rejoin`]). Of some it cannot tell by then whether
-//! others have them: it was given up before they had levelled what it had of a life that is over,
-//! or they have copied the table since from regions that never had it, or have lost their logs, and
-//! with them what they wrote. What a region claims of a life is one stamp for all tables, and what
-//! it had of it when it heard of the end, it forgets when it lives anew. So nothing that is said of
-//! a life tells it; the rows do. What no other region is known to have goes into a table of its
-//! own, which nobody is sent. Once the region has copied the table from all who hold it, it looks
-//! at each: where what is there had seen the write, others have it, or knew it when they overwrote
-//! it, and it goes; where not, it goes to the ledger with the writes that were orphaned.
+//! Its rows go when it comes back ([`super::rejoin`]). Of what it wrote itself it can tell by then
+//! what no holder had. Of the rest it cannot: it was given up before they had levelled what it had
+//! of a life that is over, or they have copied the table since from regions that never had it, or
+//! have lost their logs, and with them what they wrote. What a region claims of a life is one stamp
+//! for all tables, and what it had of it when it heard of the end, it forgets when it lives anew.
+//! So nothing that is said of a life tells it; the rows do. And perhaps nobody else knows the table
+//! any more, so that it cannot be told who may have any of this. So all of it goes into a table of
+//! its own, which nobody is sent:
+//!
+//! * what it alone had goes to the ledger once it has heard of the table again;
+//! * what is in *doubt* waits until it has copied the table from all who hold it: where what is
+//!   there had seen the write, others have it, or knew it when they overwrote it, and it goes;
+//!   where not, it goes to the ledger as well;
+//! * of a table of which the region has not heard when it has caught up with all that it can reach,
+//!   it goes to the ledger of this region alone, where an operator sees it, and the ledger's own
+//!   bounds hold. What stays aside is a mark: if somebody comes back who knows the table, then it
+//!   is told to those who may have it.
 //!
 //! Whoever has said, since this region was called back, what it had, has not lost its log before.
 //! So the region begins its life when all have said so whom it can reach, or after a while.
 //!
-//! State: a cursor that goes round over these rows, a bounded number at a time, while there are
-//! any. Always true: a write that was set aside stays so until the batch that puts it into the
-//! ledger, or finds it in what was copied. In doubt it goes to the ledger: where the item's delete
-//! was collected, or what had seen the write was shortened.
+//! State: a cursor that goes round over these rows, a bounded number at a time, while there are any
+//! but marks. Always true: a write that was set aside stays so until the batch that puts it into
+//! the ledger, or finds it in what was copied. In doubt it goes to the ledger: where the item's
+//! delete was collected, or what had seen the write was shortened.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
 use crate::catalog::{ReplicaState, TableEntry};
-use crate::id::{Place, RegionSlot, TableId};
-use crate::item::{ItemKey, PrimaryKey};
+use crate::id::{Origin, Place, RegionSlot, TableId};
+use crate::item::{AttributeValue, Attributes, ItemKey, PrimaryKey};
 use crate::ledger;
-use crate::membership::RegionState;
+use crate::membership::{self, RegionState};
 use crate::merge::{Stored, Version};
 use crate::replica::Snapshot;
 use crate::time::{Hlc, Now, Stamp};
@@ -35,6 +44,12 @@ const ROWS_MAX: usize = 128;
 /// Time between rounds while a table is still to be copied, microseconds.
 const ROUND_US: u64 = 100_000;
 
+/// In a row that is aside: it is in doubt whether others have the write.
+const DOUBT: &str = "doubt";
+/// In a row that is aside and says nothing else: the ledger of this region has it, and nobody's
+/// beside.
+const MARK: &str = "mark";
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
@@ -42,24 +57,28 @@ pub(super) struct Aside {
     next_us: u64,
     /// A row of this round waits for its table.
     waits: bool,
-    /// Nothing is aside.
-    none: bool,
+    /// A mark of this round waits to be told to others.
+    marks: bool,
+    /// How many tables were known when only marks were left, or nothing (zero).
+    settled: Option<usize>,
 }
 
-/// What becomes of a write that was set aside.
+/// What becomes of a row that was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// It is not known yet.
     Waits,
-    /// Others have it, or had seen it; or its table is gone.
+    /// Others have it, or had seen it; or its table was deleted.
     Known,
     /// Nobody had it.
     Orphaned,
+    /// Nobody has told of its table.
+    Unheard,
 }
 
 impl Node {
-    /// Sets aside the versions of a row that others may not have, but for those that are known to
-    /// be orphans.
+    /// Sets aside the versions of a row that others may not have, `orphans` among them: those that
+    /// nobody else had.
     pub(super) fn set_aside<S: Snapshot>(
         &mut self,
         now: Now,
@@ -68,36 +87,69 @@ impl Node {
         stored: &Stored,
         orphans: &[Version],
     ) {
-        for version in &stored.versions {
+        for version in stored.versions.iter().filter(|_| !entry.deleted) {
             let (stamp, place) = (version.stamp, version.origins.place);
             let is_orphan = orphans.iter().any(|orphan| orphan.stamp == stamp);
-            if is_orphan || !self.is_doubtful(entry, stamp, place) {
+            if !is_orphan && !self.is_doubtful(txn.store, entry, stamp, place) {
                 continue;
             }
-            let row = ledger::orphan_entry(key, version, &entry.settings.policy);
+            let mut row = ledger::orphan_entry(key, version, &entry.settings.policy);
+            row.insert(ledger::TABLE_NAME.to_string(), AttributeValue::S(entry.name.clone()));
+            if !is_orphan {
+                row.insert(DOUBT.to_string(), AttributeValue::Bool(true));
+            }
             let at = self.issue(now, Hlc::ZERO);
             let primary = ledger::orphan_key(key, stamp, at).primary;
-            self.put_row(now, txn, ItemKey { table: TableId::ASIDE, primary }, row, place);
+            self.put_aside(now, txn, primary, row, place);
         }
     }
 
+    /// A row of the ledger, to be there once it is known who may have it.
+    pub(super) fn put_aside<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        primary: PrimaryKey,
+        row: Attributes,
+        place: Place,
+    ) {
+        self.put_row(now, txn, ItemKey { table: TableId::ASIDE, primary }, row, place);
+        self.aside.settled = None;
+    }
+
     /// Whether a version may be here alone, although others shall have the table.
-    pub(super) fn is_doubtful(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
+    pub(super) fn is_doubtful(
+        &self,
+        store: &impl Snapshot,
+        entry: &TableEntry,
+        stamp: Stamp,
+        place: Place,
+    ) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::BereftDropped) {
             return false;
         }
         let shared = !entry.deleted && self.others_with(entry, place).next().is_some();
-        shared && stamp.origin != self.me && !self.is_known(entry, stamp, place)
+        shared && stamp.origin != self.me && !self.is_known(store, entry, stamp, place)
     }
 
-    /// Whether another region is known to have a version: who wrote it, or a holder that had it
-    /// when it heard that its life is over. Each has said so since this region was called back, so
-    /// that its log was not lost before.
-    fn is_known(&self, entry: &TableEntry, stamp: Stamp, place: Place) -> bool {
+    /// Whether another region is known to have a version: who wrote it, if it has all of the table
+    /// still, or a holder that had it when it heard that its life is over. Each has said so since
+    /// this region was called back, so that its log was not lost before.
+    fn is_known(
+        &self,
+        store: &impl Snapshot,
+        entry: &TableEntry,
+        stamp: Stamp,
+        place: Place,
+    ) -> bool {
         let (origin, voices) = (stamp.origin, self.catalog.voices());
         if self.catalog.membership().admits(origin) {
-            return self.has_spoken(origin.slot());
+            let writer = origin.slot();
+            let has_table = self.others_with(entry, place).any(|slot| slot == writer)
+                && self.catalog.is_whole(entry, writer);
+            let has_all = has_table && self.has_spoken_in(store, origin);
+            return self.has_spoken(writer) && (has_all || self.planted_credulity());
         }
         let mut holders = self.others_with(entry, place);
         holders.any(|slot| {
@@ -116,6 +168,24 @@ impl Node {
         let since = self.catalog.membership().since(self.config.slot);
         let voice = self.catalog.voices().get(&slot);
         voice.is_some_and(|voice| voice.membership.generation >= since) || self.planted_silence()
+    }
+
+    /// Whether what a region has said last it has said in this life: in another one it may have
+    /// lost its log without having noticed, where nobody is left who could tell it.
+    fn has_spoken_in(&self, store: &impl Snapshot, life: Origin) -> bool {
+        let said = store.item(&membership::key(life.slot()));
+        said.is_some_and(|said| said.greatest().stamp.origin == life)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_credulity(&self) -> bool {
+        self.has_bug(super::Bug::WriterTrusted) || self.planted_silence()
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_credulity(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "planted-bugs")]
@@ -151,7 +221,10 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let idle = self.aside.none || now.mono_us < self.aside.next_us;
+        // Marks wait for a table that is not known.
+        let known = self.catalog.table_count();
+        let idle = self.aside.settled.is_some_and(|tables| tables == 0 || tables == known);
+        let idle = idle || now.mono_us < self.aside.next_us;
         if idle || !self.past || self.is_out() || self.lost.is_some() {
             return;
         }
@@ -160,34 +233,81 @@ impl Node {
         self.aside.after = rows.last().map(|(key, _)| key.primary.clone());
         let mut txn = Txn::new(store);
         for (key, stored) in rows {
-            let verdict = self.judge(&txn, &key, &stored);
-            if verdict == Verdict::Waits {
-                self.aside.waits = true;
-                continue;
-            }
-            let greatest = stored.greatest();
-            if let (Verdict::Orphaned, Some(row)) = (verdict, greatest.body.attributes()) {
-                let primary = key.primary.clone();
-                let ledger_key = ItemKey { table: TableId::LEDGER, primary };
-                self.put_ledger(now, &mut txn, ledger_key, row.clone(), greatest.origins.place);
-            }
-            txn.batch.remove(key, &stored, self.me);
+            self.look_at(now, &mut txn, key, &stored);
         }
         if last {
-            let none = !self.aside.waits;
-            self.aside = Aside { none, next_us: now.mono_us + ROUND_US, ..Aside::default() };
+            let Aside { waits, marks, .. } = self.aside;
+            let settled = (!waits).then_some(if marks { known } else { 0 });
+            self.aside = Aside { settled, next_us: now.mono_us + ROUND_US, ..Aside::default() };
         }
         self.persist(txn, Vec::new(), effects);
     }
 
-    fn judge<S: Snapshot>(&self, txn: &Txn<'_, S>, key: &ItemKey, stored: &Stored) -> Verdict {
-        let row = stored.greatest().body.attributes();
-        let item = row.and_then(|row| ledger::item_of(&key.primary, row));
-        let stamps = ledger::stamps_of(&key.primary);
+    /// Looks at one row that was set aside.
+    fn look_at<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        key: ItemKey,
+        stored: &Stored,
+    ) {
+        let empty = Attributes::new();
+        let said = stored.greatest().body.attributes().unwrap_or(&empty);
+        let (place, is_mark) = (stored.greatest().origins.place, said.contains_key(MARK));
+        let in_doubt = said.contains_key(DOUBT);
+        let ledger_key = ItemKey { table: TableId::LEDGER, primary: key.primary.clone() };
+        let kept = txn.item(&ledger_key);
+        let row = match &kept {
+            Some(kept) if is_mark => kept.greatest().body.attributes().cloned(),
+            // It has gone for the ledger's bounds.
+            None if is_mark => None,
+            _ => Some(said.clone()),
+        };
+        let Some(mut row) = row else { return txn.batch.remove(key, stored, self.me) };
+        row.remove(DOUBT);
+        match self.judge(txn, &ledger_key, (&row, in_doubt), place) {
+            Verdict::Waits => self.aside.waits = true,
+            Verdict::Unheard if is_mark => self.aside.marks = true,
+            Verdict::Unheard => {
+                if kept.is_none() {
+                    self.put_ledger(now, txn, ledger_key, row, place);
+                }
+                let words = [(MARK, true), (DOUBT, in_doubt)].into_iter().filter(|it| it.1);
+                let mark = words.map(|(word, is)| (word.to_string(), AttributeValue::Bool(is)));
+                self.put_row(now, txn, key, mark.collect(), place);
+                self.aside.marks = true;
+            }
+            Verdict::Known => txn.batch.remove(key, stored, self.me),
+            Verdict::Orphaned => {
+                self.put_ledger(now, txn, ledger_key, row, place);
+                txn.batch.remove(key, stored, self.me);
+            }
+        }
+    }
+
+    fn judge<S: Snapshot>(
+        &self,
+        txn: &Txn<'_, S>,
+        key: &ItemKey,
+        (row, in_doubt): (&Attributes, bool),
+        place: Place,
+    ) -> Verdict {
+        let Some(table) = ledger::table_of(&key.primary) else { return Verdict::Known };
+        let me = self.config.slot;
+        // It may yet be told of the table, or given it back.
+        let joins = self.catalog.membership().state(me) == Some(RegionState::Joining);
+        let Some(entry) = self.catalog.get(table) else {
+            return if joins { Verdict::Waits } else { self.planted_oblivion() };
+        };
+        if entry.deleted {
+            return Verdict::Known;
+        }
+        if !in_doubt {
+            return Verdict::Orphaned;
+        }
+        let (item, stamps) = (ledger::item_of(&key.primary, row), ledger::stamps_of(&key.primary));
         let (Some(item), Some((stamp, _))) = (item, stamps) else { return Verdict::Known };
-        let (me, place) = (self.config.slot, stored.greatest().origins.place);
-        let Some(entry) = self.catalog.get(item.table) else { return Verdict::Waits };
-        if entry.deleted || self.is_known(entry, stamp, place) {
+        if self.is_known(txn.store, entry, stamp, place) {
             return Verdict::Known;
         }
         let failed = matches!(self.catalog.state(entry, me), Some(ReplicaState::Failed { .. }));
@@ -195,20 +315,37 @@ impl Node {
             if !self.catalog.is_whole(entry, me) || self.has_copies(entry.id) {
                 return Verdict::Waits;
             }
-        } else if self.catalog.membership().state(me) == Some(RegionState::Joining) {
-            // It may yet be given the table back.
+        } else if joins {
             return Verdict::Waits;
         }
         let seen = txn.item(&item).is_some_and(|stored| stored.seen.covers(stamp));
-        if seen || is_in_ledger(txn, &item, stamp) { Verdict::Known } else { Verdict::Orphaned }
+        let known = seen || is_in_ledger(txn, (&item, stamp), key);
+        if known { Verdict::Known } else { Verdict::Orphaned }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_oblivion(&self) -> Verdict {
+        let planted = self.has_bug(super::Bug::UnheardDropped);
+        if planted { Verdict::Known } else { Verdict::Unheard }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_oblivion(&self) -> Verdict {
+        Verdict::Unheard
     }
 }
 
-/// Whether the ledger has the write as the loser of a conflict, or as an orphan.
-fn is_in_ledger<S: Snapshot>(txn: &Txn<'_, S>, item: &ItemKey, loser: Stamp) -> bool {
+/// Whether the ledger has the write as the loser of a conflict, or as an orphan, beside the row
+/// that is looked at.
+fn is_in_ledger<S: Snapshot>(
+    txn: &Txn<'_, S>,
+    (item, loser): (&ItemKey, Stamp),
+    row: &ItemKey,
+) -> bool {
     let first = ledger::key(item, loser, Stamp { hlc: Hlc::ZERO, ..loser }).primary;
-    let next = txn.store.rows(TableId::LEDGER, Some(&first), 1);
-    next.iter().any(|(key, _)| {
+    let next = txn.store.rows(TableId::LEDGER, Some(&first), 2);
+    next.iter().filter(|(key, _)| key != row).any(|(key, _)| {
         let loses = ledger::stamps_of(&key.primary).is_some_and(|(it, _)| it == loser);
         loses && key.primary.partition == first.partition
     })

@@ -35,6 +35,14 @@ pub enum Bug {
     ClaimTrusted,
     /// What a region had counts for a region that comes back, although it may have lost its log.
     SilenceTrusted,
+    /// Who wrote a version is taken to have it, whatever became of its table, or its log.
+    WriterTrusted,
+    /// What a region that comes back alone had goes where nobody tells of the table.
+    UnheardDropped,
+    /// What waits to be shown of a life outlives it.
+    StageOutlivesLife,
+    /// A frame is merged into rows as they were before what this region said ahead of it.
+    FrameOnStale,
     /// A replica is not copied from who has come back and held the table before.
     ReturnedUnasked,
     /// What a region wrote before its last life counts as unheard where nobody had it then.
@@ -131,6 +139,10 @@ pub enum Bug {
     ExpiryTakenAtOnce,
     /// Items that another region wrote last are deleted by all others at the same time.
     ExpiryTakenTogether,
+    /// Items that a region wrote last which is suspended, or gone, are left to it first.
+    ExpiryLeftToSuspended,
+    /// Items of which a region that is gone was the only one to write are never deleted.
+    ExpiryLeftToGoneOwner,
     /// Items that another region wrote last are never deleted.
     ExpiryNeverTakenOver,
     /// That an item was deleted for its age is told where that was done, and not where it arrives.

@@ -269,7 +269,7 @@ impl Node {
         false
     }
 
-    fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+    pub(super) fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
         matches!(self.catalog.state(entry, slot), Some(ReplicaState::Failed { .. }))
     }
 

@@ -58,11 +58,13 @@ impl Node {
         grace_ms: u64,
     ) -> bool {
         let Some(entry) = self.catalog.get(key.table) else { return false };
-        let due =
-            txn.item(&key).is_some_and(|stored| self.is_due(entry, &stored, now.wall_ms, grace_ms));
+        let stored = txn.item(&key);
+        let is_due =
+            |stored: Stored| self.is_due(entry, (&key.primary, &stored), now.wall_ms, grace_ms);
+        let due = stored.is_some_and(is_due);
         let op = WriteOp::new(key.primary, Action::Delete);
-        // What only another region may write is that one's to delete.
-        let planned = if due { self.plan(txn, key.table, &op).ok() } else { None };
+        // Whose turn it is was said above; what may not be here is another's to delete.
+        let planned = if due { self.plan_here(txn, key.table, &op).ok() } else { None };
         let Some(mut planned) = planned.filter(super::write::Planned::writes) else { return false };
         planned.expires();
         let stamp = self.issue(now, self.floor(&planned));
@@ -71,25 +73,50 @@ impl Node {
     }
 
     #[cfg(not(feature = "planted-bugs"))]
-    fn is_due(&self, entry: &TableEntry, stored: &Stored, now_ms: u64, grace_ms: u64) -> bool {
-        expiry::is_due(entry, stored, self.config.slot, now_ms, grace_ms)
+    fn is_due(
+        &self,
+        entry: &TableEntry,
+        item: (&PrimaryKey, &Stored),
+        now_ms: u64,
+        grace_ms: u64,
+    ) -> bool {
+        expiry::is_due((&self.catalog, entry), item, self.config.slot, now_ms, grace_ms)
     }
 
     #[cfg(feature = "planted-bugs")]
-    fn is_due(&self, entry: &TableEntry, stored: &Stored, now_ms: u64, grace_ms: u64) -> bool {
+    fn is_due(
+        &self,
+        entry: &TableEntry,
+        (key, stored): (&PrimaryKey, &Stored),
+        now_ms: u64,
+        grace_ms: u64,
+    ) -> bool {
         use super::Bug;
+        use crate::catalog::Policy;
         use crate::limits::CLOCK_SKEW_MS_MAX;
+        use crate::membership::RegionState;
+        let me = self.config.slot;
+        let first = stored.greatest().stamp.origin.slot();
         let (now_ms, grace_ms) = match self.config.bug {
             Some(Bug::ExpiryUnlooked) => return true,
             Some(Bug::ExpiryEarly) => (now_ms + CLOCK_SKEW_MS_MAX, grace_ms),
             Some(Bug::ExpiryTakenAtOnce) => (now_ms, 0),
             Some(Bug::ExpiryNeverTakenOver) => (now_ms, u64::MAX),
-            Some(Bug::ExpiryTakenTogether) => {
-                let mine = stored.greatest().stamp.origin.slot() == self.config.slot;
-                (now_ms - if mine { 0 } else { grace_ms }, 0)
+            Some(Bug::ExpiryTakenTogether) => (now_ms - if first == me { 0 } else { grace_ms }, 0),
+            Some(Bug::ExpiryLeftToSuspended) => {
+                let state = self.catalog.membership().state(first);
+                let waits = first != me && state != Some(RegionState::Active);
+                (now_ms - if waits { grace_ms } else { 0 }, grace_ms)
+            }
+            Some(Bug::ExpiryLeftToGoneOwner) if entry.settings.policy == Policy::Owner => {
+                let ownership = &entry.settings.ownership;
+                if ownership.owner(&self.config.directory, key, entry.home) != me {
+                    return false;
+                }
+                (now_ms, grace_ms)
             }
             _ => (now_ms, grace_ms),
         };
-        expiry::is_due(entry, stored, self.config.slot, now_ms, grace_ms)
+        expiry::is_due((&self.catalog, entry), (key, stored), me, now_ms, grace_ms)
     }
 }

@@ -308,7 +308,10 @@ impl Node {
         let newest = self.catalog.membership().generation.max(next.membership.generation);
         if core::mem::replace(&mut self.generation, newest) < newest {
             self.reconciled = false;
-            self.forget_earlier_lives();
+            // What this region itself has just found decided, the catalog does not tell yet.
+            let known = self.catalog.membership();
+            let known = if known.generation < newest { &next.membership } else { known }.clone();
+            self.forget_earlier_lives(&known);
             self.left = self.last;
             effects.push(Effect::Trace(Trace::Generation(newest)));
         }
@@ -321,9 +324,10 @@ impl Node {
     }
 
     /// What peers had applied in lives that are over says nothing of what they have.
-    fn forget_earlier_lives(&mut self) {
-        let membership = self.catalog.membership();
-        self.stage.forget(|origin| membership.admits(origin));
+    fn forget_earlier_lives(&mut self, membership: &Membership) {
+        if !self.planted_remembrance() {
+            self.stage.forget(|origin| membership.admits(origin));
+        }
         let mut earlier = Vec::new();
         for (&slot, link) in &mut self.links {
             let joined = membership.since(slot);
@@ -503,6 +507,17 @@ impl Node {
             (joining && self.planted_deafness())
                 || ((heard || joining) && self.has_all_of(slot, origin, soon))
         })
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_remembrance(&self) -> bool {
+        self.has_bug(super::Bug::StageOutlivesLife)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_remembrance(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "planted-bugs")]

@@ -18,6 +18,7 @@ mod define;
 mod derive;
 mod event;
 mod expire;
+mod fresh;
 mod govern;
 mod heal;
 mod record;

@@ -5,14 +5,14 @@
 //! the feeds of the catalog, which it is still given, and begins it: the life is durable before
 //! anything is done in it. Then it puts its past in order, in batches that can be done again:
 //!
-//! * of tables that others hold, its writes that none of them had go to the ledger, and all rows
-//!   go: the others may have deleted items meanwhile, and collected the tombstones. Writes of other
-//!   lives that are over, which it alone may have been given, are set aside ([`super::aside`]): it
-//!   was given up before the others had levelled them;
+//! * of tables that others hold, its writes that none of them had are set aside for the ledger
+//!   ([`super::aside`]), and all rows go: the others may have deleted items meanwhile, and
+//!   collected the tombstones. So are writes of other lives that are over, which it alone may have
+//!   been given: it was given up before the others had levelled them;
 //! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
 //!   those that were written after the others had stopped listening are written anew, in the new
 //!   life;
-//! * ledger entries that none of the others had are written anew;
+//! * ledger entries that none of the others had are set aside, too, to be written anew;
 //! * the catalog goes, and every place in the others' feeds.
 //!
 //! From there it is like a region that was never there: it takes part from the beginning of every
@@ -124,7 +124,7 @@ impl Node {
                 true => true,
                 false => self.is_orphan(entry, it.stamp, it.origins.place),
             };
-            // Where no holder has spoken, perhaps nobody knows the table any more.
+            // Where no holder has spoken, what they are taken to have had may be lost.
             let told = |it: &&Version| {
                 let mut others = self.others_with(entry, it.origins.place);
                 !shared || alone(it) || others.any(|slot| self.has_spoken(slot))
@@ -133,31 +133,20 @@ impl Node {
             let orphans: Vec<_> = orphans.cloned().collect();
             if shared {
                 self.set_aside(now, txn, (entry, &key), &stored, &orphans);
-            }
-            for orphan in orphans.iter().filter(|_| !entry.deleted) {
-                if shared {
-                    let row = ledger::orphan_entry(&key, orphan, &entry.settings.policy);
-                    let at = self.issue(now, Hlc::ZERO);
-                    let (ledger_key, place) =
-                        (ledger::orphan_key(&key, orphan.stamp, at), orphan.origins.place);
-                    self.put_ledger(now, txn, ledger_key, row, place);
-                } else {
-                    let stored = txn.item(&key).unwrap_or_else(|| stored.clone());
-                    let stamp = self.issue(now, stored.seen.newest());
-                    let (body, origins) = (orphan.body.clone(), orphan.origins);
-                    let context = Some(orphan.context.clone());
-                    let write = Write { stamp, body, origins, context };
-                    self.put(txn, key.clone(), Some(stored), write);
-                }
-            }
-            if !shared {
-                self.forget_unheard(txn, &key);
-            }
-            if shared {
                 let was = self.fingerprint(&key, Some(&stored));
                 self.note_changed(txn, &key, was, None);
                 txn.batch.remove(key, &stored, self.me);
+                continue;
             }
+            for orphan in orphans.iter().filter(|_| !entry.deleted) {
+                let stored = txn.item(&key).unwrap_or_else(|| stored.clone());
+                let stamp = self.issue(now, stored.seen.newest());
+                let (body, origins) = (orphan.body.clone(), orphan.origins);
+                let context = Some(orphan.context.clone());
+                let write = Write { stamp, body, origins, context };
+                self.put(txn, key.clone(), Some(stored), write);
+            }
+            self.forget_unheard(txn, &key);
         }
     }
 
@@ -202,10 +191,11 @@ impl Node {
             let place = greatest.origins.place;
             let alone = table.is_some_and(|entry| {
                 let stamp = greatest.stamp;
-                self.is_orphan(entry, stamp, place) || self.is_doubtful(entry, stamp, place)
+                self.is_orphan(entry, stamp, place)
+                    || self.is_doubtful(txn.store, entry, stamp, place)
             });
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
-                self.put_ledger(now, txn, key, row.clone(), place);
+                self.put_aside(now, txn, key.primary, row.clone(), place);
             }
         }
     }
@@ -279,7 +269,11 @@ impl Node {
             && made.origin != self.me
             && heard.max().is_none_or(|heard| made.hlc > *heard)
             && (!self.is_told_of(entry) || self.planted_deaf_past());
-        !entry.deleted && (unheard || entry.holders().all(|slot| slot == me))
+        let mut others = entry.holders().filter(|&slot| slot != me);
+        // Whoever shall have inherited it from this region, never has any of it.
+        let mine = self.catalog.written(entry.id).is_some_and(|written| written.home == me);
+        let alone = others.all(|slot| self.is_failed(entry, slot));
+        !entry.deleted && (unheard || (alone && (mine || entry.is_held_by(me))))
     }
 
     /// Whether another region says in its present life what becomes of the table there.
@@ -331,7 +325,8 @@ impl Node {
         false
     }
 
-    /// The other holders of the table that may have what lies at `place`.
+    /// The other holders of the table that may have what lies at `place`; one whose replica could
+    /// not be made never has any.
     pub(super) fn others_with<'a>(
         &'a self,
         entry: &'a TableEntry,
@@ -339,7 +334,8 @@ impl Node {
     ) -> impl Iterator<Item = RegionSlot> + 'a {
         let (me, placement) = (self.config.slot, &entry.settings.placement);
         let allowed = move |slot| placement.allows(&self.catalog.directory, place, slot);
-        entry.holders().filter(move |&slot| slot != me && allowed(slot))
+        let holders = entry.holders().filter(move |&slot| slot != me && allowed(slot));
+        holders.filter(move |&slot| !self.is_failed(entry, slot))
     }
 
     fn is_shared(&self, entry: &TableEntry, place: Place) -> bool {

@@ -144,11 +144,25 @@ impl Node {
         table: TableId,
         op: &WriteOp,
     ) -> Result<Planned, Unplanned> {
+        self.check_owner(self.served(table)?, &op.key)?;
+        self.plan_here(txn, table, op)
+    }
+
+    fn served(&self, table: TableId) -> Result<&TableEntry, Unplanned> {
         let serving = self.catalog.get(table);
         let serving = serving.filter(|entry| self.catalog.is_serving(entry, self.config.slot));
-        let entry = serving.ok_or(Unplanned::NotServing)?;
+        serving.ok_or(Unplanned::NotServing)
+    }
+
+    /// The same of a write that this region does, whoever else does those of clients.
+    pub(super) fn plan_here<S: Snapshot>(
+        &self,
+        txn: &Txn<'_, S>,
+        table: TableId,
+        op: &WriteOp,
+    ) -> Result<Planned, Unplanned> {
+        let entry = self.served(table)?;
         let key = ItemKey { table, primary: op.key.clone() };
-        self.check_owner(entry, &key.primary)?;
         let stored = txn.item(&key);
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
         let before = shown.as_deref().map_or(0, item_size);

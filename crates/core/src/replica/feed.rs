@@ -16,7 +16,6 @@ use alloc::vec::Vec;
 use super::{Copied, Entry, Frame, Progress, Request, Row, Rows, Snapshot};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
-use crate::ledger;
 use crate::limits::{
     ACK_INTERVAL_US, FEED_BYTES_MAX, FEED_ROWS_MAX, HEARTBEAT_INTERVAL_MS, TRANSACTION_ITEMS_MAX,
 };
@@ -232,8 +231,7 @@ impl Feed {
         };
         let (mut through, mut rows, mut bytes, mut full) = (after, Vec::new(), 0, false);
         for Entry { hlc, key, stored } in changes {
-            let fills = bytes >= FEED_BYTES_MAX && hlc > through;
-            if fills || (origin == self.me && waits(progress, &key)) {
+            if bytes >= FEED_BYTES_MAX && hlc > through {
                 (full, whole) = (true, false);
                 break;
             }
@@ -362,14 +360,6 @@ impl Feed {
         let ready = true;
         Some(Frame::Copied(Copied { table, after, ready, generation, rows, next, collected }))
     }
-}
-
-/// Whether a ledger row is about a table that this region has not heard of yet, so that nobody can
-/// say who may have it: a region that has come back exports what it alone had before it hears of
-/// the tables again.
-fn waits(progress: &Progress, key: &ItemKey) -> bool {
-    let table = ledger::table_of(&key.primary).filter(|_| key.table == TableId::LEDGER);
-    table.is_some_and(|table| progress.catalog.get(table).is_none())
 }
 
 /// What one frame takes.

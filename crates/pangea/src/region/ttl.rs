@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use pangea_core::catalog::TableEntry;
+use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::expiry;
 use pangea_core::item::PrimaryKey;
 use pangea_core::node::{Expire, Outcome};
@@ -61,7 +61,7 @@ pub(super) async fn keep(region: Arc<Region>) {
             .held_by(region.slot)
             .filter(|entry| entry.ttl.is_some() && catalog.is_serving(entry, region.slot));
         for entry in expiring {
-            if let Err(fault) = pass(&region, entry).await {
+            if let Err(fault) = pass(&region, &catalog, entry).await {
                 region.repairs.suspicion().of(&fault);
                 let table = &entry.name;
                 tracing::warn!(error = %fault, table, "a pass for expired items failed");
@@ -70,11 +70,15 @@ pub(super) async fn keep(region: Arc<Region>) {
     }
 }
 
-async fn pass(region: &Arc<Region>, entry: &TableEntry) -> Result<(), Fault> {
+async fn pass(
+    region: &Arc<Region>,
+    catalog: &Arc<Catalog>,
+    entry: &TableEntry,
+) -> Result<(), Fault> {
     let counts = &region.expiries;
     let mut after = None;
     loop {
-        let chunk = chunk(region, entry, after).await?;
+        let chunk = chunk(region, (catalog, entry), after).await?;
         counts.rows.fetch_add(chunk.rows as u64, Relaxed);
         for keys in chunk.due.chunks(DELETES_MAX) {
             delete(region, entry, keys).await;
@@ -97,10 +101,10 @@ struct Chunk {
 
 async fn chunk(
     region: &Arc<Region>,
-    entry: &TableEntry,
+    (catalog, entry): (&Arc<Catalog>, &TableEntry),
     after: Option<PrimaryKey>,
 ) -> Result<Chunk, Fault> {
-    let (region, entry) = (Arc::clone(region), entry.clone());
+    let (region, catalog, entry) = (Arc::clone(region), Arc::clone(catalog), entry.clone());
     let read = move || {
         let view = region.store.snapshot()?;
         let rows = view.rows(entry.id, after.as_ref(), CHUNK_ROWS);
@@ -109,7 +113,8 @@ async fn chunk(
         let mut chunk = Chunk { rows: rows.len(), last: None, due: Vec::new() };
         for (key, stored) in rows {
             chunk.last = Some(key.primary.clone());
-            if expiry::is_due(&entry, &stored, region.slot, now_ms, grace_ms) {
+            let item = (&key.primary, &stored);
+            if expiry::is_due((&catalog, &entry), item, region.slot, now_ms, grace_ms) {
                 chunk.due.push(key.primary);
             }
         }

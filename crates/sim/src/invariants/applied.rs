@@ -108,7 +108,10 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     let takes_part = |site: &Site| newest.is_none_or(|it| it.admits(site.origin));
     let elsewhere =
         |(other, site): (usize, &Site)| other != issued.region && takes_part(site) && shows(site);
-    let nowhere = over && !sites.iter().enumerate().any(elsewhere);
+    // Who wrote it may have left the table since, when one had it all that is given up now.
+    let away = sites.iter().any(|site| !takes_part(site) && shows(site));
+    let left = away && !shows(&sites[issued.region]);
+    let nowhere = (over || left) && !sites.iter().enumerate().any(elsewhere);
     // Where it came to lose, what won was sent in its place; the ledger there has what lost.
     let kept = |site: &Site| {
         let kept = [&site.ledgered, &site.orphaned].map(|kept| kept.get(&issued.key));
@@ -117,6 +120,9 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     let buried = oracle.buried(sites, issued.key).has(issued.nth);
     demand(BROKEN, absorbed || nowhere || buried || sites.iter().any(kept), || {
         let slot = sites[region].slot;
-        format!("{slot} has applied {stamp} of {:?} without having its row", key.primary)
+        let shown = sites.iter().filter(|site| shows(site)).map(|site| site.slot.to_string());
+        let shown: Vec<_> = shown.collect();
+        let key = &key.primary;
+        format!("{slot} has applied {stamp} of {key:?} without having its row; {shown:?} have it")
     })
 }

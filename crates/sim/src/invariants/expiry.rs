@@ -2,7 +2,8 @@
 //!
 //! Source: data-plane.md 2.16. A region deletes an item for its age only if what its readers saw of
 //! it had expired by its own clock, for as long as clocks may differ, and if it wrote that last or
-//! had left it to whoever did, and to each holder before itself, for long enough. What it had not
+//! had left it to whoever did, and to each holder before itself, for long enough; who takes no
+//! writes has no turn, and an owner that is gone leaves its items to the home. What it had not
 //! seen survives as under any delete: that is for the invariants of merging and of the ledger to
 //! say. Journals of all regions tell such an end as one, and no other. In the end nothing that has
 //! expired is left, whoever wrote it.
@@ -12,6 +13,7 @@ use pangea_core::id::{RegionSlot, TableId};
 use pangea_core::item::{AttributeValue, ItemKey};
 use pangea_core::journal::Record;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
+use pangea_core::membership::RegionState;
 use pangea_core::merge::{Stored, Version};
 use pangea_core::view::view;
 
@@ -56,7 +58,7 @@ pub(crate) fn issued(site: &Site, pass: Option<Pass>, key: &ItemKey, version: &V
         return Err(super::Broken::new(BROKEN, format!("{stamp}: {key:?} does not expire")));
     };
     let Pass { now_ms, grace_ms } = pass;
-    demand(BROKEN, is_due(site, entry, (stored, expires_ms), pass), || {
+    demand(BROKEN, is_due(site, (entry, key), (stored, expires_ms), pass), || {
         let by = stored.greatest().stamp.origin.slot();
         format!(
             "{stamp} deletes {key:?} of {by}, which expires at {expires_ms}, at {now_ms}, {} ms \
@@ -77,14 +79,28 @@ fn expires_ms(entry: &TableEntry, stored: &Stored) -> Option<u64> {
 
 fn is_due(
     site: &Site,
-    entry: &TableEntry,
+    (entry, key): (&TableEntry, &ItemKey),
     (stored, expires_ms): (&Stored, u64),
     pass: Pass,
 ) -> bool {
+    let membership = site.catalog.membership();
     let writer = stored.greatest().stamp.origin.slot();
     let mut order: Vec<RegionSlot> = entry.holders().collect();
     order.retain(|&slot| slot != writer);
     order.insert(0, writer);
+    let able = |slot: &RegionSlot| {
+        let active = membership.state(*slot) == Some(RegionState::Active);
+        *slot == site.slot || (active && site.catalog.is_serving(entry, *slot))
+    };
+    order.retain(able);
+    if entry.settings.policy == Policy::Owner {
+        let ownership = &entry.settings.ownership;
+        let owner = ownership.owner(&site.catalog.directory, &key.primary, entry.home);
+        order = vec![if membership.is_gone(owner) { entry.home } else { owner }];
+        if order != [site.slot] {
+            return false;
+        }
+    }
     let turn = order.iter().position(|&slot| slot == site.slot).unwrap_or(order.len());
     let left_ms = turn as u64 * pass.grace_ms;
     expires_ms + CLOCK_SKEW_MS_MAX + left_ms <= pass.now_ms
@@ -132,18 +148,14 @@ pub(crate) fn overdue(site: &Site, pass: Pass) -> Option<&ItemKey> {
         let rows = site.disk.durable.table(entry.id);
         let mut due = rows.filter(|(key, held)| {
             let expires_ms = expires_ms(entry, &held.stored);
-            expires_ms
-                .is_some_and(|expires_ms| is_due(site, entry, (&held.stored, expires_ms), pass))
-                && may_write(site, entry, key, &held.stored)
+            expires_ms.is_some_and(|at_ms| is_due(site, (entry, key), (&held.stored, at_ms), pass))
+                && may_write(site, entry, &held.stored)
         });
         due.next().map(|(key, _)| key)
     })
 }
 
-fn may_write(site: &Site, entry: &TableEntry, key: &ItemKey, stored: &Stored) -> bool {
-    let (settings, directory) = (&entry.settings, &site.catalog.directory);
-    let owner = || settings.ownership.owner(directory, &key.primary, entry.home);
+fn may_write(site: &Site, entry: &TableEntry, stored: &Stored) -> bool {
     let place = stored.greatest().origins.place;
-    settings.placement.allows(directory, place, site.slot)
-        && (settings.policy != Policy::Owner || owner() == site.slot)
+    entry.settings.placement.allows(&site.catalog.directory, place, site.slot)
 }

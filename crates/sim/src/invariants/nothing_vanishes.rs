@@ -4,8 +4,8 @@
 //! Source: DESIGN.md, promise 1 and invariant 6; data-plane.md 2.12 and 3.3, 17. At every commit of
 //! an item: whatever the region's state has absorbed is in the past of the version that it shows,
 //! or in its ledger, in the same batch. At rest: the same for every durable version, over all
-//! regions. A version that a later write had knowingly overwritten counts as kept where that write
-//! is kept.
+//! regions, and of a table of which nobody tells any more: in a ledger. A version that a later
+//! write had knowingly overwritten counts as kept where that write is kept.
 
 use pangea_core::id::TableId;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey};
@@ -128,23 +128,20 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         let table = item.key.table;
         let mut alive = sites.iter().filter(|site| !site.gone);
         let entry = alive.next().and_then(|site| site.catalog.get(table));
-        if entry.is_none_or(|entry| entry.deleted) {
+        if oracle.deleted.contains(&table) {
+            // With the table, if only where the region was given up before it told so.
             continue;
         }
         // What a dead region had shown nobody is on its own disk, and what waits for it to answer
         // is where it was.
         let waits = sites.iter().any(|site| site.gone);
-        let whole = sites.iter().filter(|site| site.is_whole(table) || waits);
-        let kept = whole.fold(ledgers(sites, id), |kept, site| {
-            let image = &site.disk.durable;
-            kept.union(match image.rows.get(&item.key) {
-                Some(held) => pasts(oracle, id, &held.stored),
-                // Knowingly deleted; that it should be is for convergence to say.
-                None => image.absorbed(&item.key),
-            })
-        });
-        // Where a table cannot be copied again, it is not known yet whether others have it.
-        let kept = sites.iter().fold(kept, |kept, site| kept.union(aside(oracle, site, id)));
+        let kept = match entry {
+            Some(_) => kept_of(oracle, sites, (id, &item.key), waits),
+            None if waits => continue,
+            // Those who knew the table have lost their disks, or came back and have no rows of it:
+            // nobody will be told who could have them, but what they alone had is shown.
+            None => ledgers(sites, id),
+        };
         let mut gone = oracle.durable(item).without(kept).without(oracle.buried(sites, id));
         for &lost in item.versions.iter().filter(|version| oracle.perished.contains(version)) {
             // It was on a disk that is lost, and nowhere else.
@@ -155,6 +152,21 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         })?;
     }
     Ok(())
+}
+
+/// What is kept of an item by anyone who has all of its table.
+fn kept_of(oracle: &Oracle, sites: &[Site], (id, key): (KeyId, &ItemKey), waits: bool) -> Bits {
+    let whole = sites.iter().filter(|site| site.is_whole(key.table) || waits);
+    let kept = whole.fold(ledgers(sites, id), |kept, site| {
+        let image = &site.disk.durable;
+        kept.union(match image.rows.get(key) {
+            Some(held) => pasts(oracle, id, &held.stored),
+            // Knowingly deleted; that it should be is for convergence to say.
+            None => image.absorbed(key),
+        })
+    });
+    // Where a table cannot be copied again, it is not known yet whether others have it.
+    sites.iter().fold(kept, |kept, site| kept.union(aside(oracle, site, id)))
 }
 
 pub(super) fn ledgers(sites: &[Site], key: KeyId) -> Bits {

@@ -119,6 +119,8 @@ pub(crate) struct Oracle {
     /// Per item, what deletes that were collected had overwritten: a region that comes back forgets
     /// that it knew, and perhaps nobody else ever did.
     buried: BTreeMap<KeyId, Bits>,
+    /// Tables that some region has deleted, durably.
+    pub(crate) deleted: BTreeSet<TableId>,
     /// Items that rotted anywhere.
     pub(crate) rotted: BTreeSet<KeyId>,
     /// Tombstones dropped, and rows shortened, each region counted.
@@ -137,6 +139,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             deeds: Vec::new(),
             perished: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             rotted: BTreeSet::new(),
             buried: BTreeMap::new(),
             collected: 0,

@@ -321,6 +321,8 @@ impl World {
         if !catalog_changed {
             return Ok(());
         }
+        let deleted = self.sites[region].catalog.tables().filter(|entry| entry.deleted);
+        self.oracle.deleted.extend(deleted.map(|entry| entry.id));
         membership::known(&mut self.generations, generation, &self.sites[region])?;
         self.newly_whole(region)
     }

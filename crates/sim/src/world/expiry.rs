@@ -76,8 +76,9 @@ impl World {
         let serving = expiring.filter(|entry| catalog.is_serving(entry, me));
         let found = serving.map(|entry| {
             let rows = self.sites[region].disk.durable.table(entry.id);
-            let due = rows.filter(|(_, held)| {
-                careless || expiry::is_due(entry, &held.stored, me, now_ms, ttl.grace_ms)
+            let due = rows.filter(|(key, held)| {
+                let item = (&key.primary, &held.stored);
+                careless || expiry::is_due((catalog, entry), item, me, now_ms, ttl.grace_ms)
             });
             (entry.id, due.map(|(key, _)| key.primary.clone()).collect::<Vec<_>>())
         });

@@ -212,6 +212,9 @@ impl World {
         self.oracle.perish(&self.sites, region);
         let incarnation = self.faults.range(2, 1_023) as u16;
         self.sites[region].lose_disk(incarnation, self.swarm.regions);
+        // What was decided, and only this region had heard of, is as if it never was.
+        let known = self.sites.iter().map(|site| site.catalog.membership().generation).max();
+        self.generations.retain(|generation, _| Some(*generation) <= known);
         Ok(())
     }
 
