@@ -1,8 +1,9 @@
 """Writes COMPAT.md: which clients and operations the tests used, and whether those tests passed.
 
 A plugin of pytest, idle unless PANGEA_COMPAT=1. It notes what really leaves the test process:
-botocore tells of each API call, Python's audit hook of each command that is started. An operation
-counts as passed if every test that used it passed, tests of refused requests included.
+botocore tells of each API call, Python's audit hook of each command that is started and of what
+programs in other languages say that they send (see programs.py). An operation counts as passed if
+every test that used it passed, tests of refused requests included.
 
 Workers note, and the reports of their tests carry the notes to the process that writes the page;
 where there are no workers that is the same process.
@@ -22,7 +23,8 @@ COMMAND = "PANGEA_COMPAT=1 cargo xtask test --only e2e"
 # The one whose operations are listed even where no test uses them.
 LISTED = "DynamoDB"
 SERVICES = {"dynamodb": "DynamoDB", "route53": "Route 53", "globalaccelerator":
-            "Global Accelerator"}
+            "Global Accelerator", "DynamoDb": "DynamoDB", "DynamoDbStreams": "DynamoDB Streams",
+            "DynamoDB-Streams": "DynamoDB Streams"}
 # What workers say to the process that writes: in reports, and when they end.
 NOTED, LEFT_OUT = "compat", "compat_left_out"
 HEAD = f"""# Compatibility
@@ -78,6 +80,9 @@ class Recorder:
             words = arguments[1]
             if isinstance(words, (list, tuple)) and words:
                 self.on_command([os.fspath(word) for word in words])
+        elif event == "pangea.used":
+            client, service, operation = arguments
+            self.note(client, SERVICES.get(service, service), operation)
 
     def on_command(self, words):
         program, rest = Path(words[0]).name, words[1:]
@@ -200,7 +205,25 @@ def versions_of_clients():
         "curl": ["curl", "--version"],
     }
     versions = {name: version(argv) for name, argv in said.items()}
-    return versions | {"boto3": boto3.__version__, "botocore": botocore.__version__}
+    return versions | {"boto3": boto3.__version__, "botocore": botocore.__version__} | built()
+
+
+def built():
+    """The versions of clients that were built for the tests: what their lists of packages pin."""
+    jars, modules = os.environ.get("PANGEA_JAVA_CLASSES", ""), ""
+    if os.environ.get("PANGEA_GO_CLIENT"):
+        modules = (Path(__file__).parent / "go/go.mod").read_text(encoding="utf-8")
+    known = {
+        "AWS SDK for Java": (r"/dynamodb-(\d[\d.]*)\.jar", jars),
+        "AWS SDK for Java, enhanced client": (r"/dynamodb-enhanced-(\d[\d.]*)\.jar", jars),
+        "DynamoDB Lock Client": (r"/dynamodb-lock-client-(\d[\d.]*)\.jar", jars),
+        "Kinesis Client Library": (r"/amazon-kinesis-client-(\d[\d.]*)\.jar", jars),
+        "DynamoDB Streams Kinesis Adapter":
+            (r"/dynamodb-streams-kinesis-adapter-(\d[\d.]*)\.jar", jars),
+        "AWS SDK for Go": (r"/service/dynamodb v(\d[\d.]*)", modules),
+    }
+    found = {name: re.search(pattern, text) for name, (pattern, text) in known.items()}
+    return {name: match.group(1) for name, match in found.items() if match}
 
 
 def version(argv):

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod fuzz;
 mod say;
 mod setup;

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::clients::{self, Built};
 use crate::say;
 use crate::setup;
 use crate::shell::{self, Failure};
@@ -40,6 +42,8 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
         return storage(engine);
     }
     let (tiers, pytest) = select(arguments)?;
+    // Beside the rest: what takes their time is registries that are far away.
+    let mut building = tiers.contains(&Tier::EndToEnd).then(|| thread::spawn(clients::build));
     let mut total = Tally::default();
     for tier in tiers {
         match tier {
@@ -48,7 +52,7 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
                 total.add(planted_bugs()?);
                 total.add(schedules()?);
             }
-            Tier::EndToEnd => total.add(end_to_end(&pytest)?),
+            Tier::EndToEnd => total.add(end_to_end(&pytest, building.take())?),
         }
     }
     Ok(total)
@@ -141,7 +145,10 @@ fn cargo_tests(name: &str, arguments: &[&str]) -> Result<Tally, Failure> {
     Ok(tally)
 }
 
-fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
+fn end_to_end(
+    arguments: &[&str],
+    building: Option<JoinHandle<Result<Built, Failure>>>,
+) -> Result<Tally, Failure> {
     let started = begin("tools for the end-to-end tests");
     setup::packages()?;
     let python = setup::python()?;
@@ -157,6 +164,12 @@ fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
     copy(&built, &pangea)
         .map_err(|error| Failure::new(format!("{}: {error}", pangea.display())))?;
 
+    let started = begin("clients in other languages");
+    let built = building.map_or_else(clients::build, |thread| {
+        thread.join().unwrap_or_else(|_| Err(Failure::new("the build of clients panicked")))
+    })?;
+    say::done("clients in other languages", true, started.elapsed());
+
     let started = begin("end-to-end tests");
     let mut tally = Tally::default();
     let mut command = shell::program_in_root(&python);
@@ -165,6 +178,7 @@ fn end_to_end(arguments: &[&str]) -> Result<Tally, Failure> {
     command.args(arguments);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PANGEA_BIN", &pangea).env("PANGEA_SHOP_BIN", &shop);
+    command.envs(built);
     let well = shell::follow(&mut command, |line| tally.read_pytest(line))?;
     let tally = tally.settle(well);
     say::done("end-to-end tests", tally.clean(), started.elapsed());
