@@ -97,7 +97,9 @@ impl SequenceNumber {
         let digits = text.strip_prefix(Self::LEAD).filter(|digits| digits.len() == 20);
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         let sequence = digits.and_then(|digits| digits.parse().ok());
-        sequence.map(Self).ok_or_else(|| ApiError::validation("Invalid SequenceNumber"))
+        sequence
+            .map(Self)
+            .ok_or_else(|| ApiError::validation("Invalid SequenceNumber for the shard"))
     }
 }
 

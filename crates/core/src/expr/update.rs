@@ -1,6 +1,7 @@
 //! Update expressions: the tree and its parser.
 
 mod apply;
+mod charge;
 mod targets;
 
 use alloc::boxed::Box;

@@ -3,7 +3,8 @@
 use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{Condition, Join, Projection, Update};
 use pangea_core::index;
-use pangea_core::item::{Attributes, PrimaryKey, validate};
+use pangea_core::item::{Attributes, ItemError, PrimaryKey, validate};
+use pangea_core::limits::ITEM_BYTES_MAX;
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 use super::expressions::{
@@ -190,6 +191,11 @@ impl UpdateItem {
         let update = expressions.parse("UpdateExpression", Update::parse)?;
         let condition = expressions.condition()?;
         expressions.finish()?;
+        // Not of an update in a transaction, which is measured by the item alone.
+        let is_alone = body.path().is_empty();
+        if is_alone && update.as_ref().is_some_and(|update| update.charge() > ITEM_BYTES_MAX) {
+            return Err(ItemError::TooLargeToUpdate.into());
+        }
         Ok(Self {
             table,
             key,

@@ -16,6 +16,7 @@ const SHARD_CHARS: (usize, usize) = (28, 65);
 const SEQUENCE_CHARS: (usize, usize) = (21, 40);
 /// Characters of an iterator (DynamoDB).
 const ITERATOR_CHARS: (usize, usize) = (1, 2048);
+const INVALID: &str = "One or more parameter values were invalid";
 /// In the order in which the service prints them.
 const ITERATOR_TYPES: [&str; 5] =
     ["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON", "AT_TIMESTAMP"];
@@ -169,12 +170,11 @@ fn start(kind: &str, sequence: Option<&str>, time: Option<f64>) -> Result<Iterat
     }
     let sequence = match (by_sequence, sequence) {
         (true, None) => {
-            let text = format!("SequenceNumber is required for the ShardIteratorType {kind}");
-            return Err(ApiError::validation(text));
+            return Err(ApiError::validation(format!("{INVALID}: SequenceNumber cannot be null")));
         }
         (false, Some(_)) => {
-            let text = format!("SequenceNumber is not allowed for the ShardIteratorType {kind}");
-            return Err(ApiError::validation(text));
+            let text = "SequenceNumber should not be passed for this iterator type";
+            return Err(ApiError::validation(format!("{INVALID}: {text}")));
         }
         (_, sequence) => sequence.map(SequenceNumber::parse).transpose()?,
     };

@@ -165,8 +165,7 @@ fn a_name_is_needed_and_must_be_one() {
         ("{}", "The parameter 'TableName' is required but was not present in the request"),
         (
             r#"{"TableName":"ab"}"#,
-            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: \
-             Member must have length greater than or equal to 3",
+            "TableName must be at least 3 characters long and at most 255 characters long",
         ),
     ] {
         let error = decode(Operation::DescribeTable, body.as_bytes());

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{item, l, map, n, placeholders, s, ss};
 use crate::expr::{Placeholders, Update, UpdateError};
-use crate::item::{AttributeValue, Attributes};
+use crate::item::{AttributeValue, Attributes, Number};
 
 /// The parts of the item that differ after the update: new values, or `None` where it is gone.
 fn differences(text: &str) -> Result<Vec<(String, Option<AttributeValue>)>, String> {
@@ -206,4 +206,31 @@ fn an_update_that_is_too_long_is_refused_without_its_size() {
         error.to_string(),
         "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;"
     );
+}
+
+/// The costs of statements, as they were measured on the service.
+#[test]
+fn requests_are_charged_for_what_they_write() {
+    let text = |length: usize| AttributeValue::S("x".repeat(length));
+    let charge = |expression: &str| {
+        let values = [(":v", text(10)), (":n", AttributeValue::N(Number::from(1)))];
+        let values = values.map(|(name, value)| (name.to_string(), value)).into();
+        let mut placeholders = Placeholders::new(None, Some(values)).expect("placeholders");
+        Update::parse(expression, &mut placeholders).expect("an update").charge()
+    };
+    for (expression, bytes) in [
+        ("SET b = :v", 3 + 19 + 1 + 10),
+        ("SET b = :v, c = :v", 3 + 2 * (19 + 1 + 10)),
+        ("SET l[10] = :v", 3 + 19 + 7 + 10),
+        ("SET m.a.x = :v", 3 + 19 + 11 + 10),
+        ("ADD abcdefghij :n", 3 + 19 + 10 + 2),
+        ("REMOVE l[1]", 3 + 1 + 6),
+        ("SET c = l[10]", 3 + 19 + 1 + 32),
+        ("SET n = n + :n", 3 + 19 + 1 + 34 + 16 + 2),
+        ("SET n = n - :n", 3 + 19 + 1 + 37 + 16 + 2),
+        ("SET c = if_not_exists(c, :v)", 3 + 19 + 1 + 39 + 16 + 10),
+        ("SET l = list_append(l, m.z)", 3 + 19 + 1 + 37 + 16 + 31),
+    ] {
+        assert_eq!(charge(expression), bytes, "{expression}");
+    }
 }

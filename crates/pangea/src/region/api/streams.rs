@@ -121,7 +121,7 @@ fn placed(
     (from, until): (u64, u64),
 ) -> Result<u64, ApiError> {
     if sequence < from || sequence >= until {
-        return Err(ApiError::validation("Invalid SequenceNumber"));
+        return Err(ApiError::validation("Invalid SequenceNumber for the shard"));
     }
     // A shard's own beginning stands for the oldest record that is left.
     if sequence != from && sequence < kept_from(region, region.clock.now().wall_ms) {

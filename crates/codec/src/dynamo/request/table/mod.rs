@@ -105,7 +105,7 @@ pub struct TableRequest {
 impl TableRequest {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let table = constraints.named_table(body)?;
+        let table = constraints.known_table(body)?;
         constraints.finish()?;
         Ok(Self { table })
     }

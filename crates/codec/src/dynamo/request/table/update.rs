@@ -71,7 +71,7 @@ impl UpdateTable {
     pub(in crate::dynamo::request) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
         let definitions = keys::definitions(body, &mut constraints)?;
-        let table = constraints.named_table(body)?;
+        let table = constraints.known_table(body)?;
         let on_demand = features::billing_mode(body, &mut constraints)?;
         let throughput = features::throughput(body, &mut constraints, "")?;
         let lists_indexes = body.has("GlobalSecondaryIndexUpdates");
