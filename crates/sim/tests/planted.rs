@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use pangea_core::crdt;
 use pangea_core::node::Bug;
 use pangea_sim::{
-    Focus, Invariant, Knob, Options, Report, Trim, fitting, parse_spans, run, run_many, shrink,
+    Invariant, Knob, Options, Report, Trim, fitting, parse_spans, run, run_many, shrink,
 };
 
 /// The seeds from 1 on that break with the bug, up to the first; what it broke.
