@@ -156,13 +156,13 @@ def test_workers_are_given_every_change_once_and_in_order(own_pangea, fleet):
 
         # One that leaves by itself hands over what it has, the lead included, and the next one goes
         # on where it stopped.
-        leader.close()
+        leader.close(BEGIN)
         third = fleet.start("third")
         until(third, lambda: third.told("record"), "records of the third", BEGIN)
     finally:
         wrote = writers.end()
     eventually(lambda: all(fleet.has(these) for these in wrote.values()), "the last changes", BEGIN)
-    third.close()
+    third.close(BEGIN)
 
     told, values = check_order(fleet), fleet.values()
     assert len(told) >= 3, "several shards were walked"
