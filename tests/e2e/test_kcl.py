@@ -5,6 +5,7 @@ given must be every change of this region's clients, in the order of each item.
 """
 
 import collections
+import os
 import random
 import threading
 
@@ -14,7 +15,11 @@ from cluster import REGIONS
 from programs import Program, java, needs_java, programs, until
 from support import eventually
 
-pytestmark = needs_java
+# The library balances its workers when it likes to, after a minute or more: no run that decides
+# something waits for that.
+ASKED = os.environ.get("PANGEA_KCL") or os.environ.get("PANGEA_COMPAT")
+pytestmark = [needs_java, pytest.mark.skipif(
+    not ASKED, reason="the library balances its workers by its own clocks: PANGEA_KCL=1 runs it")]
 
 HOME, SECOND, _ = REGIONS
 # Short, so that several are walked from parent to child; not shorter, because the library takes
