@@ -80,7 +80,7 @@ def test_connections_beyond_the_bound_do_not_hold_their_place(own_pangea, port):
     begun = b"GET /healthz HTTP/1.1\r\n"
     # HTTP/2's preface, and a frame of no settings.
     two = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-    streams = held(port, CONNECTIONS) + held(port, 32) + held(port, 32, begun) + held(port, 32, two)
+    streams = held(port, CONNECTIONS) + held(port, 32) + held(port, 32, begun) + held(port, 64, two)
     with socket.create_connection(("127.0.0.1", port), timeout=30) as stream:
         stream.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert stream.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"

@@ -30,7 +30,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
-use crate::catalog::{ReplicaState, TableEntry};
+use crate::catalog::TableEntry;
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, PrimaryKey};
 use crate::ledger;
@@ -310,8 +310,7 @@ impl Node {
         if self.is_known(txn.store, entry, stamp, place) {
             return Verdict::Known;
         }
-        let failed = matches!(self.catalog.state(entry, me), Some(ReplicaState::Failed { .. }));
-        if entry.is_held_by(me) && !failed {
+        if entry.is_held_by(me) && !self.is_failed(entry, me) {
             if !self.catalog.is_whole(entry, me) || self.has_copies(entry.id) {
                 return Verdict::Waits;
             }
