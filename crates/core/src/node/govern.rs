@@ -14,12 +14,10 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Effect, Node, Outcome, Trace, Txn};
+use super::{Closed, Effect, Node, Outcome, Trace, Txn};
 use crate::id::{Origin, RegionSlot, RequestId, TableId};
 use crate::limits::{PROPOSAL_PATIENCE_MS, PROPOSAL_RETRY_MS, PROPOSAL_TURN_MS};
-use crate::membership::{
-    self, Change, Claim, Inapplicable, Membership, RegionState, Voice, Voices, What,
-};
+use crate::membership::{self, Change, Claim, Inapplicable, Membership, Voice, Voices, What};
 use crate::replica::{Applied, Snapshot};
 use crate::time::{Hlc, Now};
 
@@ -79,37 +77,6 @@ pub enum DirectiveRefusal {
     Superseded,
 }
 
-/// Why a region takes no writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
-    /// It was given up.
-    #[error("was evicted in generation {generation} of the membership; `pangea region rejoin`")]
-    Evicted {
-        /// Since when.
-        generation: u32,
-    },
-    /// It left.
-    #[error("was removed")]
-    Removed,
-    /// An operator suspended it.
-    #[error("is suspended; `pangea region resume`")]
-    Suspended,
-    /// It has not copied everything yet.
-    #[error("is joining, and takes writes when it has copied what it shall hold")]
-    Joining,
-    /// It is about to leave.
-    #[error("is leaving, and takes no more writes")]
-    Leaving,
-    /// Peers know writes of it that it does not know.
-    #[error("has lost its log: peer {peer} knows its writes up to {known}")]
-    LogLost {
-        /// Who knows more.
-        peer: RegionSlot,
-        /// How much.
-        known: Hlc,
-    },
-}
-
 /// A change that this region wants decided.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -123,32 +90,6 @@ pub(super) struct Wanted {
 }
 
 impl Node {
-    /// Why this region takes no writes, if it does not.
-    #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
-        let membership = self.catalog.membership();
-        let me = self.config.slot;
-        let state = membership.state(me);
-        match state {
-            Some(RegionState::Removed) => return Some(Closed::Removed),
-            Some(RegionState::Evicted) => {
-                let generation = membership.generation;
-                return Some(Closed::Evicted { generation });
-            }
-            Some(_) if !membership.admits(self.me) => {
-                let generation = membership.since(me);
-                return Some(Closed::Evicted { generation });
-            }
-            Some(RegionState::Joining) => return Some(Closed::Joining),
-            // It is not a member yet.
-            None if !membership.regions.is_empty() => return Some(Closed::Joining),
-            Some(RegionState::Leaving) => return Some(Closed::Leaving),
-            Some(RegionState::Suspended) => return Some(Closed::Suspended),
-            Some(RegionState::Active) | None => {}
-        }
-        self.lost.map(|(peer, known)| Closed::LogLost { peer, known })
-    }
-
     /// Whether this region, in this life, does not take part any more.
     pub(super) fn is_out(&self) -> bool {
         !self.catalog.membership().admits(self.me)

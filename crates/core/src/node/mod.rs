@@ -12,6 +12,7 @@ mod apply;
 mod aside;
 #[cfg(feature = "planted-bugs")]
 mod bug;
+mod closed;
 mod collect;
 mod copy;
 mod define;
@@ -33,11 +34,12 @@ mod write;
 
 #[cfg(feature = "planted-bugs")]
 pub use bug::Bug;
+pub use closed::Closed;
 pub use collect::{Collect, Collection, Wait};
 pub use define::{Change, DefineRefusal, NewTable, TableUpdate};
 pub use event::{Effect, Elsewhere, Event, Outcome, Trace};
 pub use expire::Expire;
-pub use govern::{Closed, Directive, DirectiveRefusal};
+pub use govern::{Directive, DirectiveRefusal};
 pub use heal::Heal;
 pub use resolve::Resolution;
 pub use retain::Retention;

@@ -170,10 +170,11 @@ fn refused(region: &Region, refusal: &DirectiveRefusal) -> Reply {
 }
 
 /// Why the region serves neither reads nor writes, if by decision of the regions it does not.
-pub(super) fn unserved(region: &Region) -> Option<String> {
-    match region.writer.observed().closed? {
+pub(super) fn unserved(region: &Region, catalog: &Catalog) -> Option<String> {
+    let origin = region.writer.observed().origin;
+    match Closed::decided(catalog.membership(), origin)? {
         // What it has is right, and others may have less.
-        Closed::LogLost { .. } | Closed::Leaving => None,
+        Closed::Leaving => None,
         closed => Some(format!("this region {closed}")),
     }
 }

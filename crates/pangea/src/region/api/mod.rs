@@ -188,7 +188,12 @@ async fn admit(
 
 /// Whether the region serves anything.
 fn serves(region: &Region) -> Result<(), ApiError> {
-    super::members::unserved(region).map_or(Ok(()), |why| Err(internal(why)))
+    served(region, &region.catalog())
+}
+
+/// See [`serves`], of the regions that `catalog` names.
+fn served(region: &Region, catalog: &Catalog) -> Result<(), ApiError> {
+    super::members::unserved(region, catalog).map_or(Ok(()), |why| Err(internal(why)))
 }
 
 /// The answer, where nothing is waited for: most reads of one item.
@@ -309,7 +314,9 @@ fn serving<'c>(
     catalog: &'c Catalog,
     name: &str,
 ) -> Result<&'c TableEntry, ApiError> {
-    let entry = catalog.find(region.slot, name).ok_or_else(missing)?;
+    let Some(entry) = catalog.find(region.slot, name) else {
+        return Err(gone(region, catalog));
+    };
     if catalog.is_behind(entry, region.slot) {
         let text = format!(
             "{} is catching up: more was written elsewhere to tables of groups than it can show \
@@ -318,7 +325,14 @@ fn serving<'c>(
         );
         return Err(ApiError::new(ErrorKind::ServiceUnavailable, text));
     }
-    Some(entry).filter(|entry| catalog.is_serving(entry, region.slot)).ok_or_else(missing)
+    Some(entry)
+        .filter(|entry| catalog.is_serving(entry, region.slot))
+        .ok_or_else(|| gone(region, catalog))
+}
+
+/// No such table: or the regions decided since the request came in that this one serves none.
+fn gone(region: &Region, catalog: &Catalog) -> ApiError {
+    served(region, catalog).err().unwrap_or_else(missing)
 }
 
 fn missing() -> ApiError {
