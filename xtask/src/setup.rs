@@ -37,7 +37,7 @@ const DYNOXIDE: [&str; 2] = ["dynoxide-rs", "3.2.0"];
 
 const REQUIREMENTS: &str = "tests/e2e/requirements.txt";
 
-/// Installs the missing Debian packages of the end-to-end tests.
+/// Installs the missing Debian packages of the unit tests and the end-to-end tests.
 pub(crate) fn packages() -> Result<(), Failure> {
     install(&TOOLS)
 }

@@ -44,6 +44,12 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
     let (tiers, pytest) = select(arguments)?;
     // Beside the rest: what takes their time is registries that are far away.
     let mut building = tiers.contains(&Tier::EndToEnd).then(|| thread::spawn(clients::build));
+    // Unit tests ask servers with `dig`, too.
+    if tiers.contains(&Tier::Unit) || tiers.contains(&Tier::EndToEnd) {
+        let started = begin("tools for the tests");
+        setup::packages()?;
+        say::done("tools for the tests", true, started.elapsed());
+    }
     let mut total = Tally::default();
     for tier in tiers {
         match tier {
@@ -149,10 +155,9 @@ fn end_to_end(
     arguments: &[&str],
     building: Option<JoinHandle<Result<Built, Failure>>>,
 ) -> Result<Tally, Failure> {
-    let started = begin("tools for the end-to-end tests");
-    setup::packages()?;
+    let started = begin("Python for the end-to-end tests");
     let python = setup::python()?;
-    say::done("tools for the end-to-end tests", true, started.elapsed());
+    say::done("Python for the end-to-end tests", true, started.elapsed());
 
     let Some(built) = pangea()? else { return Ok(Tally::check(false)) };
     let started = begin("build of the sample application");
