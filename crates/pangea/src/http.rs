@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -49,6 +49,9 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Requests under way have this long to be answered when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Headers of most answers.
+const HEADERS: usize = 8;
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4); no HTTP/1 method does.
 const PREFACE: &[u8; 3] = b"PRI";
@@ -352,6 +355,8 @@ async fn collect(
 pub fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
+    // Room for what most answers have, so that it does not grow twice.
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

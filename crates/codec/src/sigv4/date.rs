@@ -88,17 +88,17 @@ impl fmt::Display for Date {
 }
 
 fn basic(text: &str) -> Option<Date> {
-    let text = text.strip_suffix('Z')?;
-    let (day, time) = text.split_once('T')?;
-    if day.len() != 8 || time.len() != 6 {
+    let text: &[u8; 16] = text.as_bytes().try_into().ok()?;
+    if (text[8], text[15]) != (b'T', b'Z') {
         return None;
     }
-    let number = |text: Option<&str>| -> Option<u64> {
-        let text = text?;
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'))
+        })
     };
-    let day = [number(day.get(..4))?, number(day.get(4..6))?, number(day.get(6..))?];
-    let time = [number(time.get(..2))?, number(time.get(2..4))?, number(time.get(4..))?];
+    let day = [number(&text[..4])?, number(&text[4..6])?, number(&text[6..8])?];
+    let time = [number(&text[9..11])?, number(&text[11..13])?, number(&text[13..15])?];
     build(day, time)
 }
 

@@ -91,7 +91,7 @@ pub(super) fn read<'a>(request: &'a Signed<'a>) -> Result<Presented<'a>, ApiErro
                         as HTTP header.";
             Err(ApiError::new(ErrorKind::InvalidSignature, text))
         }
-        Some(header) if header.trim().starts_with("AWS4-") => match header {
+        Some(header) if header.trim_ascii_start().starts_with("AWS4-") => match header {
             // As it mostly is: nothing of it is copied.
             Cow::Borrowed(header) => of_header(request, header),
             Cow::Owned(header) => of_header(request, &header).map(Presented::into_owned),

@@ -57,10 +57,12 @@ pub(super) fn check_parameters_of<'l>(
             "ExpressionAttributeNames can only be specified when using expressions",
         ));
     }
+    if !body.has("ExpressionAttributeValues") {
+        return Ok(());
+    }
     let with_values: Vec<&str> =
         expressions.iter().copied().filter(|name| *name != "ProjectionExpression").collect();
-    let has_values = body.has("ExpressionAttributeValues") && !with_values.is_empty();
-    if has_values && !with_values.iter().any(|name| body.has(name)) {
+    if !with_values.is_empty() && !with_values.iter().any(|name| body.has(name)) {
         let verb = if with_values.len() == 1 { "is" } else { "are" };
         return Err(ApiError::validation(format!(
             "ExpressionAttributeValues can only be specified when using expressions: {} {verb} null",

@@ -13,6 +13,9 @@ use serde_json::{Map, Value as Json};
 use crate::dynamo::ApiError;
 use crate::dynamo::attribute::{AttributesSeed, Sink, ValueSeed, decode_error};
 
+/// So many members are looked through for one.
+const LOOKED_THROUGH_MAX: usize = 16;
+
 /// A JSON value of a request.
 #[derive(Debug)]
 enum Node {
@@ -282,10 +285,20 @@ impl Node {
 impl Members {
     /// The members of a request's body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        // Looked at once: else each text in it is.
+        match str::from_utf8(body) {
+            Ok(body) => Self::read(&mut serde_json::Deserializer::from_str(body)),
+            // It says where.
+            Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body)),
+        }
+    }
+
+    fn read<'b, R: serde_json::de::Read<'b>>(
+        deserializer: &mut serde_json::Deserializer<R>,
+    ) -> Result<Self, ApiError> {
         let sink = Sink::default();
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
         let seed = NodeSeed { place: Place::Body, sink: &sink };
-        let result = seed.deserialize(&mut deserializer);
+        let result = seed.deserialize(&mut *deserializer);
         match result.and_then(|node| deserializer.end().map(|()| node)) {
             Ok(node) => node.into_object(),
             Err(error) => Err(decode_error(sink, &error)),
@@ -326,6 +339,10 @@ impl Members {
     }
 
     fn find(&self, name: &str) -> Option<usize> {
+        // Most bodies have few, and few of a length: that is faster than in order.
+        if self.nodes.len() <= LOOKED_THROUGH_MAX {
+            return self.nodes.iter().position(|(it, _)| it == name);
+        }
         self.nodes.binary_search_by(|(it, _)| it.as_str().cmp(name)).ok()
     }
 

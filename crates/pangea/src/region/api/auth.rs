@@ -17,6 +17,7 @@ use hyper::http::request::Parts;
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::sigv4::{self, Date, Demand, SKEW_S, Secret, Signed};
 
+use super::rare::{Rare, SECURITY_TOKEN};
 use crate::config::{Credential, Topology};
 
 /// Beside the name of the region that forwards: when, and a keyed hash.
@@ -85,12 +86,20 @@ impl Auth {
     ///
     /// # Errors
     /// In the service's words and order.
-    pub(super) fn admit(&self, head: &Parts, body: &[u8]) -> Result<Caller<'_>, ApiError> {
+    pub(super) fn admit(
+        &self,
+        head: &Parts,
+        rare: Rare,
+        body: &[u8],
+    ) -> Result<Caller<'_>, ApiError> {
         let now = unix_s();
-        if self.is_sealed(&head.headers, body, now) {
+        if rare.ours && self.is_sealed(&head.headers, body, now) {
             return Ok(Caller { auth: self, credential: None });
         }
-        let header = |name: &str| header(head, name);
+        let header = |name: &str| match name {
+            SECURITY_TOKEN if !rare.security_token => None,
+            name => header(head, name),
+        };
         let request = Signed {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -236,7 +245,7 @@ mod tests {
     }
 
     fn refusal(auth: &Auth, head: &Parts) -> Option<ErrorKind> {
-        auth.admit(head, b"{}").err().map(|error| error.kind)
+        auth.admit(head, Rare::of(&head.headers), b"{}").err().map(|error| error.kind)
     }
 
     #[test]
@@ -270,7 +279,8 @@ mod tests {
         let rules = "allow = [{ tables = [\"shop-*\"], actions = [\"GetItem\", \"Batch*\"] }]\n";
         let auth = auth(&format!("{KEY}{rules}"));
         let parts = signed("sesame", b"{}");
-        let caller = auth.admit(&parts, b"{}").map_err(|error| error.message);
+        let caller =
+            auth.admit(&parts, Rare::of(&parts.headers), b"{}").map_err(|error| error.message);
         let caller = caller.expect("the signature is right");
         assert_eq!(caller.may("GetItem", &["shop-orders"]), Ok(()));
         assert_eq!(caller.may("BatchGetItem", &["shop-a", "shop-b"]), Ok(()));

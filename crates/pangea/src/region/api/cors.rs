@@ -4,8 +4,10 @@ use hyper::HeaderMap;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
 };
+
+use super::rare::Rare;
 
 /// What a script may read of an answer: the service's own list, and ours.
 const EXPOSED: &str = "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,x-amz-crc32,Date,\
@@ -20,13 +22,8 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self { asked: headers.contains_key(ORIGIN) }
-    }
-
-    /// Whether the request is a script's.
-    pub(super) const fn asked(&self) -> bool {
-        self.asked
+    pub(super) const fn of(rare: Rare) -> Self {
+        Self { asked: rare.origin }
     }
 
     /// Nothing, to requests of others.

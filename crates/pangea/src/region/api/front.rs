@@ -24,6 +24,7 @@ use pangea_core::limits::REQUEST_BYTES_MAX;
 use super::auth::{self, Caller};
 use super::cors::{self, Cors};
 use super::encoding::{self, Unreadable};
+use super::rare::Rare;
 use super::{Call, internal};
 use crate::config::Limits;
 use crate::guard;
@@ -117,9 +118,10 @@ pub(in crate::region) async fn answer(region: Arc<Region>, request: Request<Inco
     if request.method() == Method::GET && request.uri().path() == "/healthz" {
         return health::answer(&region);
     }
-    let cors = Cors::of(request.headers());
-    let wanted = encoding::wanted(request.headers());
-    let answered = guard::guarded(Box::pin(route(&region, request, &cors))).await;
+    let rare = Rare::of(request.headers());
+    let cors = Cors::of(rare);
+    let wanted = rare.accept_encoding.then(|| encoding::wanted(request.headers())).flatten();
+    let answered = guard::guarded(Box::pin(route(&region, request, rare))).await;
     let mut reply = answered
         .unwrap_or_else(|panicked| refused(&region, &internal(panicked.to_string()), AMZ_JSON));
     if let Some(wanted) = wanted {
@@ -146,7 +148,7 @@ fn compress(reply: &mut Reply, wanted: encoding::Encoding) {
     }
 }
 
-async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) -> Reply {
+async fn route(region: &Arc<Region>, request: Request<Incoming>, rare: Rare) -> Reply {
     let (head, body) = request.into_parts();
     let pairs = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let line = head.uri.path_and_query().map_or(0, |line| line.as_str().len());
@@ -156,19 +158,19 @@ async fn route(region: &Arc<Region>, request: Request<Incoming>, cors: &Cors) ->
         return http::reply(StatusCode::BAD_REQUEST, "text/plain", "Bad Request\n");
     }
     match (&head.method, head.uri.path()) {
-        (&Method::POST, "/") if media_type(&head.headers).eq_ignore_ascii_case(AMZ_CBOR) => {
-            Box::pin(amz_cbor(region, head, body)).await
-        }
-        (&Method::POST, "/") => post(region, head, body, Wire::Json).await,
+        (&Method::POST, "/") => match Media::of(&head.headers) {
+            Media::AmzCbor => Box::pin(amz_cbor(region, head, body, rare)).await,
+            media => post(region, (head, media, rare), body, Wire::Json).await,
+        },
         (&Method::POST, path) if path.starts_with(SERVICE_PATH) && is_rpc(&head.headers) => {
-            Box::pin(rpc(region, head, body)).await
+            Box::pin(rpc(region, head, body, rare)).await
         }
         (&Method::GET, "/" | "/ping") => {
             let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
             let host = host.or_else(|| Some(head.uri.authority()?.as_str())).unwrap_or_default();
             http::reply(StatusCode::OK, "text/plain", format!("healthy: {host} "))
         }
-        (&Method::OPTIONS, _) if cors.asked() => {
+        (&Method::OPTIONS, _) if rare.origin => {
             let mut reply = http::reply(StatusCode::OK, "text/plain", "");
             reply.headers_mut().remove(CONTENT_TYPE);
             cors::preflight(&head.headers, reply.headers_mut());
@@ -201,14 +203,15 @@ fn is_rpc(headers: &HeaderMap) -> bool {
 
 /// A request of Smithy's RPC v2, whose path names the operation: the same request in JSON, and its
 /// answer in CBOR.
-async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming) -> Reply {
+async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming, rare: Rare) -> Reply {
     let path = head.uri.path()[SERVICE_PATH.len()..].to_owned();
     let Some((service, operation)) = path.split_once("/operation/") else { return not_found() };
     let Ok(target) = HeaderValue::from_str(&format!("{service}.{operation}")) else {
         return not_found();
     };
     head.headers.insert("x-amz-target", target);
-    let mut reply = post(region, head, body, Wire::Cbor(Times::Seconds)).await;
+    let media = Media::of(&head.headers);
+    let mut reply = post(region, (head, media, rare), body, Wire::Cbor(Times::Seconds)).await;
     if into_cbor(&mut reply, operation, Times::Seconds, CBOR) {
         reply.headers_mut().insert(PROTOCOL, HeaderValue::from_static(RPC));
     }
@@ -216,10 +219,11 @@ async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming) -> Reply {
 }
 
 /// A request in CBOR as it was before RPC v2: the header names the operation, as with JSON.
-async fn amz_cbor(region: &Arc<Region>, head: Parts, body: Incoming) -> Reply {
+async fn amz_cbor(region: &Arc<Region>, head: Parts, body: Incoming, rare: Rare) -> Reply {
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.split_once('.')).map(|(_, name)| name);
     let operation = operation.unwrap_or_default().to_owned();
+    let head = (head, Media::AmzCbor, rare);
     let mut reply = post(region, head, body, Wire::Cbor(Times::Milliseconds)).await;
     into_cbor(&mut reply, &operation, Times::Milliseconds, AMZ_CBOR);
     reply
@@ -237,7 +241,12 @@ fn into_cbor(reply: &mut Reply, operation: &str, times: Times, content_type: &'s
     true
 }
 
-async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire) -> Reply {
+async fn post(
+    region: &Arc<Region>,
+    (mut head, media, rare): (Parts, Media, Rare),
+    body: Incoming,
+    wire: Wire,
+) -> Reply {
     if head.extensions.get::<Crowded>().is_some() {
         return throttled(region);
     }
@@ -249,24 +258,25 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
     };
     let empty = empty || body.is_empty();
     // The answer is of the same type, without its parameters.
-    let is = |name: &str| media_type(&head.headers).eq_ignore_ascii_case(name);
-    let content_type = match wire {
-        Wire::Json if is(AMZ_JSON) => AMZ_JSON,
-        Wire::Cbor(_) if is(CBOR) || is(AMZ_CBOR) => AMZ_JSON,
-        Wire::Json if is(JSON) => JSON,
+    let content_type = match (wire, media) {
+        (Wire::Json, Media::AmzJson) | (Wire::Cbor(_), Media::Cbor | Media::AmzCbor) => AMZ_JSON,
+        (Wire::Json, Media::Json) => JSON,
         _ if empty => JSON,
         _ => return not_found(),
     };
-    match prepare(region, &head, body, wire) {
+    match prepare(region, (&head, rare), body, wire) {
         // What was unpacked stays as long as the request is under way.
         Ok((.., body)) if !share.grow(body.len()) => throttled(region),
         Ok((operation, caller, body)) => {
             // The body is whole now, also for a region that it is sent on to.
-            head.headers.remove("x-amz-content-sha256");
+            if rare.content_sha256 {
+                head.headers.remove("x-amz-content-sha256");
+            }
             if wire != Wire::Json {
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(AMZ_JSON));
             }
-            let call = Call { operation, caller, headers: &head.headers, body, content_type };
+            let headers = &head.headers;
+            let call = Call { operation, caller, headers, rare, body, content_type };
             super::hinted(region, call).await
         }
         Err(Refused::Error(error)) => refused(region, &error, content_type),
@@ -274,9 +284,33 @@ async fn post(region: &Arc<Region>, mut head: Parts, body: Incoming, wire: Wire)
     }
 }
 
-fn media_type(headers: &HeaderMap) -> &str {
-    let name = headers.get(CONTENT_TYPE).and_then(|name| name.to_str().ok()).unwrap_or_default();
-    name.split_once(';').map_or(name, |(name, _)| name).trim()
+/// The media types of bodies that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    AmzJson,
+    Json,
+    AmzCbor,
+    Cbor,
+    Other,
+}
+
+impl Media {
+    /// What a request says of its body, without parameters.
+    fn of(headers: &HeaderMap) -> Self {
+        let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        if value == AMZ_JSON.as_bytes() {
+            return Self::AmzJson;
+        }
+        let name = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let known = [
+            (AMZ_JSON, Self::AmzJson),
+            (JSON, Self::Json),
+            (AMZ_CBOR, Self::AmzCbor),
+            (CBOR, Self::Cbor),
+        ];
+        let found = known.into_iter().find(|(it, _)| name.eq_ignore_ascii_case(it.as_bytes()));
+        found.map_or(Self::Other, |(_, media)| media)
+    }
 }
 
 enum Refused {
@@ -293,7 +327,7 @@ impl From<ApiError> for Refused {
 /// Which operation, whose, and the body as it was before it was compressed.
 fn prepare<'r>(
     region: &'r Region,
-    head: &Parts,
+    (head, rare): (&Parts, Rare),
     body: Bytes,
     wire: Wire,
 ) -> Result<(Operation, Caller<'r>, Bytes), Refused> {
@@ -306,7 +340,7 @@ fn prepare<'r>(
         // One that is not served here is asked for by somebody all the same.
         operation => region
             .auth
-            .admit(head, &body)
+            .admit(head, rare, &body)
             .and_then(|caller| operation.map(|operation| (operation, caller)).map_err(unknown)),
     };
     let (operation, caller) = match admitted {
@@ -318,15 +352,18 @@ fn prepare<'r>(
         Err(error) => return Err(error.into()),
     };
     let header = |name: &str| auth::header(head, name);
-    let body = sigv4::unchunked(&header, &body)?.map_or(body, Bytes::from);
-    let body =
-        encoding::decoded(&head.headers, body, REQUEST_BYTES_MAX).map_err(|why| match why {
+    let chunked = rare.content_sha256.then(|| sigv4::unchunked(&header, &body)).transpose()?;
+    let mut body = chunked.flatten().map_or(body, Bytes::from);
+    if rare.content_encoding {
+        let decoded = encoding::decoded(&head.headers, body, REQUEST_BYTES_MAX);
+        body = decoded.map_err(|why| match why {
             Unreadable::TooLarge => Refused::TooLarge,
             // The service's answer to it, too.
             Unreadable::Broken => {
                 internal("the body is not of the encoding that it is said to be in").into()
             }
         })?;
+    }
     let body = match wire {
         Wire::Json => body,
         Wire::Cbor(_) if body.is_empty() => Bytes::from_static(b"{}"),

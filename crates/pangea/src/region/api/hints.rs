@@ -7,6 +7,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use pangea_codec::dynamo::ApiError;
 use pangea_core::merge::VersionVector;
 
+use super::rare::Rare;
 use crate::region::durable::Told;
 use crate::region::{Region, durable, forward, reads, session};
 use crate::versions::{format_vector, parse_stamp};
@@ -16,9 +17,6 @@ use crate::versions::{format_vector, parse_stamp};
 pub(super) const CONTEXT: &str = "x-pangea-context";
 /// In a response: how many versions the item has. In a request, `all` asks for all of them.
 pub(super) const SIBLINGS: &str = "x-pangea-siblings";
-
-/// What the names of all of them begin with.
-const PREFIX: &str = "x-pangea-";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,9 +39,8 @@ pub(super) struct Hints {
 impl Hints {
     /// # Errors
     /// A header that is not what a response gave, or says nothing of its kind.
-    pub(super) fn of(region: &Region, headers: &HeaderMap) -> Result<Self, ApiError> {
-        // Most requests have none of them, and need not be asked for each.
-        if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+    pub(super) fn of(region: &Region, headers: &HeaderMap, rare: Rare) -> Result<Self, ApiError> {
+        if !rare.ours {
             return Ok(Self::default());
         }
         Ok(Self {

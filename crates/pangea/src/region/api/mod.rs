@@ -13,6 +13,7 @@ mod hints;
 mod items;
 mod pages;
 mod partiql;
+mod rare;
 pub(super) mod restore;
 mod streams;
 mod tables;
@@ -40,6 +41,7 @@ use crate::storage::Fault;
 use auth::Caller;
 pub(super) use control::Transfers;
 use hints::Hints;
+use rare::Rare;
 
 /// Long reads at a time: the rest of the blocking threads is for the feeds of peers.
 static READS: Semaphore = Semaphore::const_new(32);
@@ -49,6 +51,7 @@ struct Call<'a> {
     operation: Operation,
     caller: Caller<'a>,
     headers: &'a HeaderMap,
+    rare: Rare,
     /// JSON.
     body: Bytes,
     /// Of the answer.
@@ -57,7 +60,7 @@ struct Call<'a> {
 
 async fn hinted(region: &Arc<Region>, call: Call<'_>) -> Reply {
     let content_type = call.content_type;
-    let hints = match Hints::of(region, call.headers) {
+    let hints = match Hints::of(region, call.headers, call.rare) {
         Ok(hints) => Arc::new(hints),
         Err(error) => return front::refused(region, &error, content_type),
     };
