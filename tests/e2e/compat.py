@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ SERVICES = {"dynamodb": "DynamoDB", "route53": "Route 53", "globalaccelerator":
             "Global Accelerator", "DynamoDb": "DynamoDB", "DynamoDbStreams": "DynamoDB Streams",
             "DynamoDB-Streams": "DynamoDB Streams"}
 # What workers say to the process that writes: in reports, and when they end.
-NOTED, LEFT_OUT = "compat", "compat_left_out"
+NOTED, LEFT_OUT, DIFFERENTIAL = "compat", "compat_left_out", "differential"
 HEAD = f"""# Compatibility
 
 This file is generated from a run of all end-to-end tests; do not edit it. The command is
@@ -49,6 +50,7 @@ class Recorder:
         self.noted = None
         self.used = collections.defaultdict(set)
         self.failed, self.ran = set(), set()
+        self.differential = None
         self.left_out = 0
 
     def note(self, client, service, operation):
@@ -126,6 +128,8 @@ class Recorder:
         for name, noted in report.user_properties:
             for used in noted if name == NOTED else ():
                 self.used[tuple(used)].add(test)
+            if name == DIFFERENTIAL:
+                self.differential = noted
 
     def pytest_deselected(self, items):
         self.left_out += len(items)
@@ -159,7 +163,8 @@ class Recorder:
             HEAD, f"Of {len(self.ran)} tests, {passed} passed.", "",
             "## Versions", "", "| program | version |", "|---|---|", *versions, "",
             "## Operations", "", *rows, "",
-            f"## Operations of {LISTED} that no test used", "", *self.unused(), ""])
+            f"## Operations of {LISTED} that no test used", "", *self.unused(), "",
+            *beside(self.differential)])
 
     def result(self, tests):
         bad = sorted(tests & self.failed)
@@ -177,6 +182,22 @@ class Recorder:
         used |= {"".join(word.capitalize() for word in operation.split("-"))
                  for client, service, operation in self.used if client == "AWS CLI"}
         return wrapped(sorted(known - used))
+
+
+def beside(found):
+    """What the differential run has found (test_differential.py)."""
+    head = ["## Random requests beside dynoxide", ""]
+    if found is None:
+        return [*head, "They were not run: dynoxide was not there.", ""]
+    operations = ", ".join(f"{count} `{name}`" for name, count in found["operations"].items())
+    text = (f"The same {found['asked']} random requests ({operations}) went to a region and to "
+            f"dynoxide {found['version']}, a stand-in whose makers hold it against AWS; "
+            f"{found['refused']} were refused. Each answer and what each write had left was "
+            f"compared. {found['differed']} differed, {found['unexplained']} without an explanation "
+            "below, which is also what would fail the test.")
+    rows = [f"| {name} | {count} | {why} |" for name, count, why in found["known"]]
+    return [*head, *textwrap.wrap(text, 100), "", "| difference | requests | explanation |",
+            "|---|---|---|", *rows, ""]
 
 
 def files(tests):

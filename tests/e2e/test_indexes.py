@@ -162,6 +162,13 @@ def test_values_that_can_be_no_index_key_are_refused(pangea, table):
         TableName=table, Key={"pk": {"S": "bad"}, "sk": {"S": "0"}})
 
 
+def test_a_wrong_index_key_is_told_before_the_condition(pangea, table):
+    item = {"pk": {"S": "wrong"}, "sk": {"S": "0"}, "total": {"S": "ten"}}
+    with pytest.raises(ClientError, match="Type mismatch for Index Key total"):
+        pangea.client(HOME).put_item(
+            TableName=table, Item=item, ConditionExpression="attribute_exists(pk)")
+
+
 def test_a_query_may_filter_by_what_the_index_has(pangea, table):
     client = pangea.plain(HOME)
     values = {":pk": {"S": "c1"}, ":x": {"S": "x"}}

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that the README promises of it.
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -183,11 +184,24 @@ fn end_to_end(
     command.args(arguments);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PANGEA_BIN", &pangea).env("PANGEA_SHOP_BIN", &shop);
+    if let Some(peer) = peer()? {
+        command.env("PANGEA_DYNOXIDE", peer);
+    }
     command.envs(built);
     let well = shell::follow(&mut command, |line| tally.read_pytest(line))?;
     let tally = tally.settle(well);
     say::done("end-to-end tests", tally.clean(), started.elapsed());
     Ok(tally)
+}
+
+/// The server that random requests are compared with, where that is asked for: it takes minutes to
+/// build.
+fn peer() -> Result<Option<PathBuf>, Failure> {
+    let asked = ["PANGEA_DIFFERENTIAL", "PANGEA_COMPAT"];
+    if asked.iter().all(|name| env::var_os(name).is_none()) {
+        return Ok(None);
+    }
+    setup::dynoxide()
 }
 
 /// The sample application, where the README's first command builds it; `None` if it does not

@@ -37,7 +37,7 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// What the regions have decided of the life `me` of a region, if it is that it takes no writes.
+    /// What the regions have decided of the life `me` of a region, if that is to take no writes.
     /// A function of the membership alone: who reads tables and membership from one catalog never
     /// sees an evicted region's tables go before the reason.
     #[must_use]

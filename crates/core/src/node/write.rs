@@ -166,18 +166,17 @@ impl Node {
         let stored = txn.item(&key);
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
         let before = shown.as_deref().map_or(0, item_size);
-        if let Action::Update(update) = &op.action {
-            table::check_update(update, &entry.schema, &entry.indexes)
-                .map_err(Unplanned::Refused)?;
-        }
+        // What the request alone shows to be wrong is told before what is there is looked at.
+        let wrong = match &op.action {
+            Action::Put(item) => check_each(&entry.indexes, |index| index.check(item)),
+            Action::Update(update) => table::check_update(update, &entry.schema, &entry.indexes),
+            Action::Delete | Action::Check => Ok(()),
+        };
+        wrong.map_err(Unplanned::Refused)?;
         let applied =
             table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
-        if let Some(next) = &applied.next {
-            let check = |index: &Index| match op.action {
-                Action::Put(_) => index.check(next),
-                Action::Update(_) => index.check_change(shown.as_deref(), next),
-                Action::Delete | Action::Check => Ok(()),
-            };
+        if let (Action::Update(_), Some(next)) = (&op.action, &applied.next) {
+            let check = |index: &Index| index.check_change(shown.as_deref(), next);
             check_each(&entry.indexes, check).map_err(Unplanned::Refused)?;
         }
         let indexed = index_units(entry, shown.as_deref(), &applied);

@@ -243,6 +243,8 @@ pub struct GetItem {
 
 impl GetItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
+        // The model has no such member here, and what it has not is not looked at.
+        body.forget(&["ExpressionAttributeValues"]);
         let allowed = ["ProjectionExpression"];
         let parameters = legacy::check_parameters(body, &allowed, &["AttributesToGet"]);
         let mut constraints = Constraints::of(body);

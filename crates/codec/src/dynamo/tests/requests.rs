@@ -29,6 +29,14 @@ fn refusal(operation: Operation, body: &str) -> String {
     }
 }
 
+/// The model has no values there, and DynamoDB looks at nothing that it does not have.
+#[test]
+fn a_get_does_not_look_at_values() {
+    let body = r#"{"TableName":"tab","Key":{"id":{"S":"k"}},
+        "ExpressionAttributeValues":{":unused":{"S":"x"}}}"#;
+    assert!(matches!(request(Operation::GetItem, body), Ok(Request::GetItem(_))));
+}
+
 #[test]
 fn operations_are_found_by_target() {
     for operation in Operation::ALL {
