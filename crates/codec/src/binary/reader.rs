@@ -295,15 +295,17 @@ impl<'a> Reader<'a> {
     }
 
     fn attributes_below(&mut self, depth: usize) -> Result<Attributes> {
-        let mut attributes = Attributes::new();
-        for _ in 0..self.length()? {
+        let length = self.length()?;
+        // A tree that is built of what is in order is built at once; a length may lie.
+        let mut attributes = Vec::<(String, AttributeValue)>::with_capacity(length.min(64));
+        for _ in 0..length {
             let name = self.text()?;
-            if attributes.last_key_value().is_some_and(|(before, _)| before.as_str() >= name) {
+            if attributes.last().is_some_and(|(before, _)| before.as_str() >= name) {
                 return Err(DecodeError::Order);
             }
-            attributes.insert(name.to_owned(), self.value_below(depth)?);
+            attributes.push((name.to_owned(), self.value_below(depth)?));
         }
-        Ok(attributes)
+        Ok(attributes.into_iter().collect())
     }
 
     fn set<T: Ord>(&mut self, one: impl Fn(&mut Self) -> Result<T>) -> Result<BTreeSet<T>> {

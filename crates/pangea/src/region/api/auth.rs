@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::sigv4::{self, Date, Demand, SKEW_S, Secret, Signed};
@@ -22,6 +22,7 @@ use crate::config::{Credential, Topology};
 
 /// Beside the name of the region that forwards: when, and a keyed hash.
 pub(in crate::region) const SEAL: &str = "x-pangea-forwarded-seal";
+const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const SEAL_NAME: HeaderName = HeaderName::from_static(SEAL);
 /// The service in scopes, of streams as well.
 const SERVICE: &str = "dynamodb";
@@ -96,7 +97,15 @@ impl Auth {
         if rare.ours && self.is_sealed(&head.headers, body, now) {
             return Ok(Caller { auth: self, credential: None });
         }
+        // What each request is asked for, by names that need not be read first.
+        let one = |name: &HeaderName| {
+            let mut values = head.headers.get_all(name).into_iter();
+            let first = values.next().and_then(|value| value.to_str().ok())?;
+            values.next().is_none().then_some(Cow::Borrowed(first))
+        };
         let header = |name: &str| match name {
+            "authorization" => one(&AUTHORIZATION).or_else(|| header(head, name)),
+            "x-amz-date" => one(&DATE).or_else(|| header(head, name)),
             SECURITY_TOKEN if !rare.security_token => None,
             name => header(head, name),
         };
@@ -157,8 +166,13 @@ impl Caller<'_> {
     ///
     /// # Errors
     /// `AccessDenied`.
-    pub(super) fn may(self, operation: &str, tables: &[&str]) -> Result<(), ApiError> {
+    pub(super) fn may<'t>(
+        self,
+        operation: &str,
+        tables: impl FnOnce() -> Vec<&'t str>,
+    ) -> Result<(), ApiError> {
         let Some(credential) = self.credential else { return Ok(()) };
+        let tables = tables();
         let denied = |table: &str| {
             let (region, key) = (&self.auth.region, &credential.access_key);
             let resource = match table {
@@ -176,7 +190,7 @@ impl Caller<'_> {
         if tables.is_empty() && !credential.allows(operation, "*") {
             return denied("*");
         }
-        for &table in tables {
+        for table in tables {
             let name = table.rsplit_once(":table/").map_or(table, |(_, name)| name);
             let name = name.split('/').next().unwrap_or_default();
             if !credential.allows(operation, name) {
@@ -282,17 +296,17 @@ mod tests {
         let caller =
             auth.admit(&parts, Rare::of(&parts.headers), b"{}").map_err(|error| error.message);
         let caller = caller.expect("the signature is right");
-        assert_eq!(caller.may("GetItem", &["shop-orders"]), Ok(()));
-        assert_eq!(caller.may("BatchGetItem", &["shop-a", "shop-b"]), Ok(()));
+        assert_eq!(caller.may("GetItem", || vec!["shop-orders"]), Ok(()));
+        assert_eq!(caller.may("BatchGetItem", || vec!["shop-a", "shop-b"]), Ok(()));
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/shop-orders/index/x";
-        assert_eq!(caller.may("GetItem", &[arn]), Ok(()));
-        let denied = caller.may("PutItem", &["shop-orders"]).expect_err("no rule allows it");
+        assert_eq!(caller.may("GetItem", || vec![arn]), Ok(()));
+        let denied = caller.may("PutItem", || vec!["shop-orders"]).expect_err("no rule allows it");
         let text = "User: arn:aws:iam::000000000000:user/AKIDTEST is not authorized to perform: \
                     dynamodb:PutItem on resource: \
                     arn:aws:dynamodb:us-east-1:000000000000:table/shop-orders because no \
                     identity-based policy allows the dynamodb:PutItem action";
         assert_eq!((denied.kind, denied.message.as_str()), (ErrorKind::AccessDenied, text));
-        assert!(caller.may("BatchGetItem", &["shop-a", "other"]).is_err());
-        assert!(caller.may("ListTables", &[]).is_err());
+        assert!(caller.may("BatchGetItem", || vec!["shop-a", "other"]).is_err());
+        assert!(caller.may("ListTables", Vec::new).is_err());
     }
 }

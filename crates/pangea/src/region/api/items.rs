@@ -50,8 +50,10 @@ pub(super) fn get_at_once(
     let shown = shown.map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     let bytes = shown.as_ref().map_or(0, |shown| shown.bytes);
-    let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
-    Ok(Some(response::get_shown(shown, Some(&consumed))))
+    // Most requests do not ask what they cost.
+    let consumed = (get.capacity != ReturnCapacity::None)
+        .then(|| consumed(&get.table, read_units(bytes, get.consistent), get.capacity));
+    Ok(Some(response::get_shown(shown, consumed.as_ref())))
 }
 
 /// Any read of one item.

@@ -89,7 +89,7 @@ async fn handle(
     region.counts.requests.fetch_add(1, Relaxed);
     region.injection.meet();
     let asked = decode(operation, &body)?;
-    caller.may(operation.name(), &asked.tables())?;
+    caller.may(operation.name(), || asked.tables())?;
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
     if hints.read.is_wide() && !by_key {
         let text = format!("{} is for GetItem and BatchGetItem", reads::READ);
