@@ -43,6 +43,17 @@ pub struct Select {
     pub(super) filter: Option<Expr>,
     /// What to order by, and whether descending.
     pub(super) order: Vec<(Path, bool)>,
+    /// Why it is refused, unless its index may not be read at all.
+    pub(super) refusal: Option<String>,
+}
+
+impl Select {
+    /// Why it is refused, if nothing is wrong with the index that it names: of such a statement
+    /// that is told before (the Parity Suite, October 2026).
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
 }
 
 /// `INSERT`.

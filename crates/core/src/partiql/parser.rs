@@ -31,11 +31,17 @@ pub fn parse(text: &str, parameters: Vec<AttributeValue>) -> Result<Statement, E
         place: String::new(),
         operators: 0,
     };
-    let statement = parser.statement()?;
+    let mut statement = parser.statement()?;
     parser.end()?;
-    match parser.deferred {
-        Some(error) => Err(error),
-        None => {
+    match (parser.deferred, &mut statement) {
+        (Some(Error::Projection(text)), Statement::Select(select))
+            if select.target.index.is_some() =>
+        {
+            select.refusal = Some(text);
+            Ok(statement)
+        }
+        (Some(error), _) => Err(error),
+        (None, _) => {
             // Whether its table is there is told after that.
             if let Statement::Select(Select { filter: Some(filter), .. }) = &statement {
                 lower::condition(filter)?;
@@ -79,6 +85,11 @@ impl Parser {
 
     pub(super) fn defer(&mut self, reason: impl Into<String>) {
         self.deferred.get_or_insert_with(|| Error::Refused(reason.into()));
+    }
+
+    fn defer_projection(&mut self, span: Span) {
+        let text = format!("Unexpected path component at {span}");
+        self.deferred.get_or_insert(Error::Projection(text));
     }
 
     /// Counts an operator or a call of a condition.
@@ -233,7 +244,7 @@ impl Parser {
                 order.push(self.order()?);
             }
         }
-        Ok(Select { target, paths, filter, order })
+        Ok(Select { target, paths, filter, order, refusal: None })
     }
 
     fn projection(&mut self) -> Result<Vec<Path>, Error> {
@@ -242,10 +253,8 @@ impl Parser {
             let span = self.span();
             match self.expression()? {
                 Expr::Path(path) => paths.push(path),
-                Expr::Call(call) => {
-                    self.defer(format!("Unexpected path component at {}", call.span));
-                }
-                _ => self.defer(format!("Unexpected path component at {span}")),
+                Expr::Call(call) => self.defer_projection(call.span),
+                _ => self.defer_projection(span),
             }
             self.alias();
             if !self.eat(",") {

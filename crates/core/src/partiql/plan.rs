@@ -78,6 +78,9 @@ impl Select {
     ///
     /// [`Error::Refused`] with DynamoDB's message.
     pub fn resolve(&self, schema: &Schema) -> Result<Read, Error> {
+        if let Some(text) = &self.refusal {
+            return refuse(text.clone());
+        }
         let filter = self.filter.as_ref().map(lower::condition).transpose()?;
         let mut ranges = match &self.filter {
             Some(filter) => ranges(filter, schema)?,

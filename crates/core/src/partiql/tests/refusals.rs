@@ -2,9 +2,11 @@
 //! in October 2026 (by dynoxide's authors, in two regions).
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec;
 
 use super::message;
+use crate::partiql::{Statement, parse};
 
 const INSERT: &str = "INSERT INTO T VALUE {'pk': 'a', ";
 const BAG: &str =
@@ -55,6 +57,24 @@ fn conditions() {
     ] {
         assert_eq!(message(&format!("SELECT * FROM T WHERE {condition}")), reason, "{condition}");
     }
+}
+
+/// What a statement wants of an index is told after what is wrong with the index, so it waits.
+#[test]
+fn a_projection_that_is_no_path() {
+    let count = "Unexpected path component at 1:8:5";
+    for table in ["T", "T.i"] {
+        let text = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(message(&text), count, "{text}");
+    }
+    let refusal = |text: &str| match parse(text, vec![]) {
+        Ok(Statement::Select(select)) => select.refusal().map(ToString::to_string),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal("SELECT COUNT(*) FROM T.i"), Some(count.to_string()));
+    assert_eq!(refusal("SELECT n FROM T.i"), None);
+    // What is wrong before it is told before it.
+    assert_eq!(message("SELECT 1e126, COUNT(*) FROM T.i").split(' ').next(), Some("Number"));
 }
 
 #[test]

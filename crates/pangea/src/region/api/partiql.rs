@@ -203,7 +203,9 @@ fn get(
 ) -> Result<(Option<Attributes>, Consumed), ApiError> {
     let catalog = region.catalog();
     let table = &select.target.table;
-    let entry = serving(region, &catalog, table)?;
+    let entry = serving(region, &catalog, table);
+    read::check_refusal(entry.as_deref().ok(), select)?;
+    let entry = entry?;
     read::check_index(entry, select)?;
     let key = key_of(entry, select, "BatchExecuteStatement")?;
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
