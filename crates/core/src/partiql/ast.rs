@@ -41,8 +41,7 @@ pub struct Select {
     /// The wanted paths; `None` is all.
     pub(super) paths: Option<Vec<Path>>,
     pub(super) filter: Option<Expr>,
-    /// What to order by, and whether descending.
-    pub(super) order: Vec<(Path, bool)>,
+    pub(super) order: Vec<Order>,
     /// Why it is refused, unless its index may not be read at all.
     pub(super) refusal: Option<String>,
 }
@@ -54,6 +53,15 @@ impl Select {
     pub fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
     }
+}
+
+/// A term of `ORDER BY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) path: Path,
+    pub(super) descending: bool,
+    /// Why it is refused, if it is not the name of an attribute.
+    pub(super) refusal: Option<String>,
 }
 
 /// `INSERT`.

@@ -6,7 +6,12 @@
 //! right syntax is told after it. Recursion is bounded before it is gone into.
 
 mod ast;
+mod change;
+mod ion;
+mod keys;
+mod keywords;
 mod lexer;
+mod literal;
 mod lower;
 mod parser;
 mod plan;

@@ -219,7 +219,11 @@ fn get(
 }
 
 fn key_of(entry: &TableEntry, select: &Select, within: &str) -> Result<PrimaryKey, ApiError> {
-    let key = select.key(&entry.schema)?.filter(|_| select.target.index.is_none());
+    // An index names no item, of whatever type what is said of its keys is.
+    let key = match &select.target.index {
+        Some(_) => None,
+        None => select.key(&entry.schema)?,
+    };
     let text = || format!("Select statements within {within} {NEEDS_KEY}");
     key.ok_or_else(|| ApiError::validation(text()))
 }
