@@ -75,11 +75,12 @@ def test_a_backup_is_a_consistent_copy_that_can_be_restored(pangea, table_name):
 
     target = f"{table_name}-restored"
     restored = client.restore_table_from_backup(TargetTableName=target, BackupArn=arn)
-    assert restored["TableDescription"]["RestoreSummary"]["SourceBackupArn"] == arn
+    summary = restored["TableDescription"]["RestoreSummary"]
+    assert (summary["SourceBackupArn"], summary["RestoreInProgress"]) == (arn, True)
     wait(client, target)
     assert contents(client, target) == wanted
     table = client.describe_table(TableName=target)["Table"]
-    assert not table["RestoreSummary"]["RestoreInProgress"]
+    assert "RestoreSummary" not in table
     assert {index["IndexName"] for index in table["GlobalSecondaryIndexes"]} == {"by-g", "keys"}
     found = client.query(TableName=target, IndexName="by-g", Select="COUNT",
                          KeyConditionExpression="g = :g",
@@ -112,6 +113,57 @@ def test_a_backup_is_a_consistent_copy_that_can_be_restored(pangea, table_name):
     assert table["SSEDescription"]["SSEType"] == "KMS"
     assert refused(client.create_backup, TableName=table_name, BackupName="late") \
         == ("TableNotFoundException", f"Table not found: {table_name}")
+
+
+def answered(call, **arguments):
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"], error.response["Error"]["Message"]
+    return "done", ""
+
+
+def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    for start in range(0, 3000, 25):
+        items = [{"pk": {"S": f"k{n}"}, "v": {"S": "v" * 500}, "g": {"S": f"g{n}"}}
+                 for n in range(start, start + 25)]
+        client.batch_write_item(RequestItems={
+            table_name: [{"PutRequest": {"Item": item}} for item in items]})
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    available(client, made["BackupArn"])
+    missing = "Requested resource not found"
+    # A restore may be done before all was asked of it: then nothing was tested.
+    for attempt in range(8):
+        target = f"{table_name}-{attempt}"
+        restore = {"TargetTableName": target, "BackupArn": made["BackupArn"]}
+        answer = client.restore_table_from_backup(**restore)
+        arn = answer["TableDescription"]["TableArn"]
+        calls = [
+            (client.put_item, {"TableName": target, "Item": {"pk": {"S": "k0"}}}),
+            (client.get_item, {"TableName": target, "Key": {"pk": {"S": "k0"}}}),
+            (client.execute_statement, {"Statement": f'SELECT * FROM "{target}"'}),
+            (client.update_table, {"TableName": target, "DeletionProtectionEnabled": True}),
+            (client.list_tags_of_resource, {"ResourceArn": arn}),
+            (client.describe_time_to_live, {"TableName": target}),
+            (client.describe_continuous_backups, {"TableName": target}),
+            (client.restore_table_from_backup, restore),
+        ]
+        answers = [answered(call, **arguments) for call, arguments in calls]
+        if client.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING":
+            break
+    else:
+        pytest.fail("every restore was done before all was asked of it")
+    named = f"{missing}: Table: {target} not found"
+    assert answers == [("ResourceNotFoundException", missing)] * 3 \
+        + [("ResourceNotFoundException", named)] * 3 \
+        + [("TableNotFoundException", f"Table not found: {target}"),
+           ("TableInUseException", f"Table: {target} is already being restored from backup: "
+                                   + made["BackupArn"])]
+    wait(client, target)
+    put(client, target, "k0", "later")
+    assert len(contents(client, target)) == 3000
 
 
 def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_name):
@@ -147,8 +199,12 @@ def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_
 
     restore["TargetTableName"] = f"{table_name}-never"
     for moment in (at - 3600, at + 3600):
-        code, _ = refused(client.restore_table_to_point_in_time, **restore, RestoreDateTime=moment)
+        code, message = refused(client.restore_table_to_point_in_time, **restore,
+                                RestoreDateTime=moment)
         assert code == "InvalidRestoreTimeException"
+        text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+        assert message.startswith(
+            f"RestoreDateTime '{text}' must be within EarliestRestorableDateTime '")
     restore["SourceTableName"] = "nothing"
     assert refused(client.restore_table_to_point_in_time, **restore, UseLatestRestorableTime=True) \
         == ("TableNotFoundException", "Table not found: nothing")

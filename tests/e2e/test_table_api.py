@@ -111,6 +111,10 @@ def test_a_table_is_updated_one_thing_at_a_time(client, table):
     assert now["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
     assert now["SSEDescription"]["SSEType"] == "KMS"
     assert now["OnDemandThroughput"] == {"MaxReadRequestUnits": 7}
+    none = {"MaxReadRequestUnits": -1, "MaxWriteRequestUnits": -1}
+    told = client.update_table(TableName=table, OnDemandThroughput=none)["TableDescription"]
+    assert told["OnDemandThroughput"] == none
+    assert "OnDemandThroughput" not in shown(client, table)
     code, message = refused(client.delete_table, TableName=table)
     assert code == "ValidationException" and "protected against deletion" in message
     client.update_table(TableName=table, DeletionProtectionEnabled=False)
@@ -154,6 +158,10 @@ def test_tags_and_expiry(client, table):
     other = {"Enabled": False, "AttributeName": "other"}
     _, message = refused(client.update_time_to_live, TableName=table, TimeToLiveSpecification=other)
     assert message.endswith("current AttributeName is ends")
+    never = {"Enabled": False, "AttributeName": "ends"}
+    assert refused(client.update_time_to_live, TableName=table, TimeToLiveSpecification=never) \
+        == ("ValidationException",
+            "Time to live has been modified multiple times within a fixed interval")
 
 
 def test_what_is_only_kept_is_shown(client, table):
@@ -279,6 +287,9 @@ def test_what_is_newest_is_refused_by_name(client, table):
     code, message = refused(client.create_table, TableName=f"{table}-2", **KEYS,
                             BillingMode="PAY_PER_REQUEST", VectorIndexes=vectors)
     assert code == "ValidationException" and "VectorIndexes" in message
+    code, message = refused(client.create_table, TableName=f"{table}-2", **KEYS,
+                            GlobalTableSourceArn=shown(client, table)["TableArn"])
+    assert code == "ValidationException" and "GlobalTableSourceArn" in message
     assert client.list_bulk_operations()["BulkOperationsSummaryList"] == []
     began = client.start_bulk_put_items(
         TableName=table, OutputS3Configuration={"S3Bucket": "nowhere", "OutputType": ["ERROR"]},

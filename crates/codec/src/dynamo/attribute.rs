@@ -307,26 +307,8 @@ enum Tag {
     Unknown,
 }
 
-/// What is wrong with a number whose power of ten, or whose scale, must fit 32 bits.
-fn narrowed(text: &str) -> Option<NumberError> {
-    let (digits, power) = text.split_once(['e', 'E'])?;
-    let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    let fits = |power: i64| {
-        let scale = i64::try_from(fraction).ok()?.checked_sub(power)?;
-        i32::try_from(power).and_then(|_| i32::try_from(scale)).ok()
-    };
-    match power.parse::<i64>() {
-        Ok(power) if fits(power).is_none() => Some(NumberError::Malformed),
-        // The magnitude is precision less scale, in 32 bits that wrap.
-        Ok(power) if power > i64::from(i32::MAX) - 64 => Some(NumberError::Underflow),
-        Ok(_) => None,
-        Err(_) => Some(NumberError::Malformed),
-    }
-}
-
 fn number(text: &str, narrow: bool) -> Result<Number, ApiError> {
-    let narrowed = if narrow { narrowed(text) } else { None };
-    let parsed = narrowed.map_or_else(|| Number::parse(text), Err);
+    let parsed = if narrow { Number::parse_narrow(text) } else { Number::parse(text) };
     parsed.map_err(|error| {
         let message = error.client_message();
         ApiError::validation(match error {

@@ -42,7 +42,7 @@ impl BackupArn {
     /// A `ValidationException` where it is none.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let (table, id) = parse_part_arn(text, "/backup/")
-            .ok_or_else(|| ApiError::validation("Invalid BackupArn"))?;
+            .ok_or_else(|| ApiError::validation("Invalid Backup ARN"))?;
         Ok(Self { id: id.into(), table: table.into(), text: text.into() })
     }
 

@@ -125,6 +125,12 @@ impl PathTree {
     }
 }
 
+/// Refuses, in DynamoDB's words, paths of which one is or contains another.
+pub(crate) fn distinct<'p>(mut paths: impl Iterator<Item = &'p Path>) -> Result<(), String> {
+    let mut tree = PathTree::default();
+    paths.try_for_each(|path| tree.insert(path)).map_err(|(_, reason)| reason)
+}
+
 /// The branch at `step`, or `None` once the rest of the path was planted there.
 fn branch_at<'a>(branch: &'a mut Branch, step: &Step, rest: &[Step]) -> Option<&'a mut Branch> {
     match (branch, step) {

@@ -88,6 +88,29 @@ impl Number {
         scan.finish(negative, power)
     }
 
+    /// As [`Number::parse`], of a text that is read as Java's `BigDecimal` reads it: its power of
+    /// ten and its scale are 32 bits wide, and so is precision less scale (measured on the service
+    /// by dynoxide's authors).
+    ///
+    /// # Errors
+    ///
+    /// As [`Number::parse`].
+    pub fn parse_narrow(text: &str) -> Result<Self, NumberError> {
+        let (digits, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let power = power.parse::<i32>().map_err(|_| NumberError::Malformed)?;
+        let scale = i64::try_from(fraction.len()).map_or(i64::MAX, |all| all - i64::from(power));
+        if i32::try_from(scale).is_err() {
+            return Err(NumberError::Malformed);
+        }
+        let leading = |digit: &u8| matches!(digit, b'+' | b'-' | b'0');
+        let precision = whole.bytes().chain(fraction.bytes()).skip_while(leading).count().max(1);
+        if i64::try_from(precision).map_or(i64::MAX, |all| all - scale) >= i64::from(i32::MAX) {
+            return Err(NumberError::Underflow);
+        }
+        Self::parse(text)
+    }
+
     /// `mantissa * 10^exponent`, normalised; for codecs.
     ///
     /// # Errors

@@ -41,8 +41,27 @@ pub struct Select {
     /// The wanted paths; `None` is all.
     pub(super) paths: Option<Vec<Path>>,
     pub(super) filter: Option<Expr>,
-    /// What to order by, and whether descending.
-    pub(super) order: Vec<(Path, bool)>,
+    pub(super) order: Vec<Order>,
+    /// Why it is refused, unless its index may not be read at all.
+    pub(super) refusal: Option<String>,
+}
+
+impl Select {
+    /// Why it is refused, if nothing is wrong with the index that it names: of such a statement
+    /// that is told before (the Parity Suite, October 2026).
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+}
+
+/// A term of `ORDER BY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) path: Path,
+    pub(super) descending: bool,
+    /// Why it is refused, if it is not the name of an attribute.
+    pub(super) refusal: Option<String>,
 }
 
 /// `INSERT`.

@@ -6,7 +6,7 @@ use core::fmt;
 use core::iter::Peekable;
 use core::str::CharIndices;
 
-use super::{Error, malformed};
+use super::{Error, ion, malformed};
 
 /// Where a token stands: line and column from 1, and its length, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,14 +22,6 @@ impl fmt::Display for Span {
     }
 }
 
-impl Span {
-    /// From here to the end of another on the same line.
-    pub(super) const fn to(self, end: Self) -> Self {
-        let last = end.column + end.length;
-        Self { length: last.saturating_sub(self.column), ..self }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A bare word, keyword or not.
@@ -39,6 +31,8 @@ pub(super) enum Token {
     /// A text in single quotes.
     Text(String),
     Number(String),
+    /// An Ion literal, of which only the type matters.
+    Ion(&'static str),
     /// `?`
     Parameter,
     Symbol(&'static str),
@@ -129,6 +123,15 @@ impl Lexer<'_> {
         match first {
             '\'' => Ok(Token::Text(self.quoted('\'')?)),
             '"' => Ok(Token::Quoted(self.quoted('"')?)),
+            '`' => {
+                self.next();
+                let inside = self.rest();
+                let Some(end) = inside.find('`') else { return malformed("") };
+                let Some(kind) = ion::kind(&inside[..end]) else { return malformed("") };
+                let count = inside[..=end].chars().count();
+                self.drop(count);
+                Ok(Token::Ion(kind))
+            }
             '?' => {
                 self.next();
                 Ok(Token::Parameter)
@@ -205,7 +208,7 @@ impl Lexer<'_> {
                 self.next();
             }
             self.digits(&mut text);
-            // As Java's BigDecimal reads it: the exponent and the scale are 32 bits wide.
+            // Its exponent and its scale are 32 bits wide.
             let parsed = text[from..].parse::<i32>();
             power = match parsed {
                 Ok(power) => i64::from(power),
@@ -222,70 +225,4 @@ impl Lexer<'_> {
 
 fn is_word(letter: char) -> bool {
     letter.is_alphabetic() || letter == '_' || letter == '$'
-}
-
-/// Words that are no names unless they are quoted.
-const KEYWORDS: [&str; 57] = [
-    "ALL",
-    "AND",
-    "AS",
-    "ASC",
-    "BETWEEN",
-    "BY",
-    "CASE",
-    "CAST",
-    "CONFLICT",
-    "CREATE",
-    "CROSS",
-    "DELETE",
-    "DESC",
-    "DISTINCT",
-    "DROP",
-    "ELSE",
-    "ESCAPE",
-    "EXCEPT",
-    "EXEC",
-    "EXISTS",
-    "FALSE",
-    "FROM",
-    "FULL",
-    "GROUP",
-    "HAVING",
-    "IN",
-    "INNER",
-    "INSERT",
-    "INTERSECT",
-    "INTO",
-    "IS",
-    "JOIN",
-    "LEFT",
-    "LET",
-    "LIKE",
-    "LIMIT",
-    "MISSING",
-    "NOT",
-    "NULL",
-    "ON",
-    "OR",
-    "ORDER",
-    "OUTER",
-    "PIVOT",
-    "REMOVE",
-    "RETURNING",
-    "RIGHT",
-    "SELECT",
-    "SET",
-    "THEN",
-    "TRUE",
-    "UNION",
-    "UNPIVOT",
-    "UPDATE",
-    "USING",
-    "WHEN",
-    "WHERE",
-];
-
-/// Whether a bare word is a keyword.
-pub(super) fn is_keyword(word: &str) -> bool {
-    KEYWORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
 }

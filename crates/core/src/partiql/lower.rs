@@ -22,11 +22,22 @@ pub(super) fn condition(expression: &Expr) -> Result<Condition, Error> {
 
 /// Something true or false of an item.
 pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
-    let all = |terms: &[Expr]| terms.iter().map(node).collect::<Result<Vec<_>, _>>();
+    node_under(None, expression)
+}
+
+/// As [`node`], of an operand of the operator.
+fn node_under(operator: Option<&str>, expression: &Expr) -> Result<Node, Error> {
+    let all = |operator: &str, terms: &[Expr]| {
+        terms.iter().map(|term| node_under(Some(operator), term)).collect::<Result<Vec<_>, _>>()
+    };
+    let no_condition = |kind: &str| match operator {
+        Some(operator) => wrong_type(operator, kind),
+        None => refuse(NO_CONDITION),
+    };
     Ok(match expression {
-        Expr::And(terms) => Node::And(all(terms)?),
-        Expr::Or(terms) => Node::Or(all(terms)?),
-        Expr::Not(inner) => Node::Not(Box::new(node(inner)?)),
+        Expr::And(terms) => Node::And(all("AND", terms)?),
+        Expr::Or(terms) => Node::Or(all("OR", terms)?),
+        Expr::Not(inner) => Node::Not(Box::new(node_under(Some("NOT"), inner)?)),
         Expr::Compare { left, op, right } => compare(left, *op, right)?,
         Expr::Between { operand: of, low, high } => {
             let (of, low, high) = (operand(of)?, operand(low)?, operand(high)?);
@@ -35,6 +46,10 @@ pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
             check_ordered("BETWEEN", [&high, &high])?;
             bounds(&low, &high).or_else(refuse)?;
             Node::Between { operand: of, low, high }
+        }
+        Expr::In { operand: of, list } if is_truth(of) || list.iter().any(is_truth) => {
+            let equal = |one: &Expr| compare(of, Comparator::Eq, one);
+            Node::Or(list.iter().map(equal).collect::<Result<_, _>>()?)
         }
         Expr::In { operand: of, list } => {
             let list = list.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
@@ -49,14 +64,23 @@ pub(super) fn node(expression: &Expr) -> Result<Node, Error> {
             Node::In { operand: of, list }
         }
         Expr::Is { operand: of, kinds } => is(of, kinds)?,
+        Expr::Call(call) if call.is("size") => {
+            operand(expression)?;
+            return no_condition("N");
+        }
         Expr::Call(call) => truth(call)?,
         Expr::Value(AttributeValue::Bool(true)) => Node::And(Vec::new()),
         Expr::Value(AttributeValue::Bool(false)) => Node::Or(Vec::new()),
+        Expr::Value(value) => return no_condition(value.type_name()),
         Expr::Unsupported(what) => return refuse(format!("Unsupported operation: {what}")),
-        Expr::Value(_) | Expr::Missing | Expr::Path(_) | Expr::Sum { .. } => {
+        Expr::Missing | Expr::Path(_) | Expr::Sum { .. } => {
             return refuse(NO_CONDITION);
         }
     })
+}
+
+fn is_truth(expression: &Expr) -> bool {
+    matches!(expression, Expr::Call(call) if call.is_truth())
 }
 
 fn is(of: &Expr, kinds: &[&'static str]) -> Result<Node, Error> {
@@ -69,20 +93,15 @@ fn is(of: &Expr, kinds: &[&'static str]) -> Result<Node, Error> {
 }
 
 fn compare(left: &Expr, op: Comparator, right: &Expr) -> Result<Node, Error> {
-    match (left, right) {
-        // A function that is true or false, compared with one of these.
-        (Expr::Call(call), Expr::Value(AttributeValue::Bool(wanted)))
-        | (Expr::Value(AttributeValue::Bool(wanted)), Expr::Call(call))
-            if !call.is("size") && matches!(op, Comparator::Eq | Comparator::Ne) =>
+    for (call, other) in [(left, right), (right, left)] {
+        if let Expr::Call(call) = call
+            && call.is_truth()
         {
-            let node = truth(call)?;
-            let positive = *wanted == (op == Comparator::Eq);
-            return Ok(if positive { node } else { Node::Not(Box::new(node)) });
+            return compare_truth(call, op, other);
         }
-        (_, Expr::Missing) | (Expr::Missing, _) => {
-            return refuse("MISSING must be compared using IS operator");
-        }
-        _ => {}
+    }
+    if matches!((left, right), (_, Expr::Missing) | (Expr::Missing, _)) {
+        return refuse("MISSING must be compared using IS operator");
     }
     let (left, right) = (operand(left)?, operand(right)?);
     if !matches!(op, Comparator::Eq | Comparator::Ne) {
@@ -90,6 +109,48 @@ fn compare(left: &Expr, op: Comparator, right: &Expr) -> Result<Node, Error> {
     }
     check_distinct(op.symbol(), &left, [&right])?;
     Ok(Node::Compare { left, op, right })
+}
+
+/// A function that is true or false, held against something: equal to the same alone (measured on
+/// the service by dynoxide's authors, October 2026).
+fn compare_truth(call: &Call, op: Comparator, other: &Expr) -> Result<Node, Error> {
+    let node = truth(call)?;
+    let equal = equal_truth(node, other)?;
+    match op {
+        Comparator::Eq => Ok(equal),
+        Comparator::Ne => Ok(Node::Not(Box::new(equal))),
+        _ => wrong_type(op.symbol(), "BOOL"),
+    }
+}
+
+/// Whether a truth is what an operand is.
+fn equal_truth(node: Node, other: &Expr) -> Result<Node, Error> {
+    let not = |node: Node| Node::Not(Box::new(node));
+    let either = |node: &Node, yes: Node, no: Node| {
+        let both = Node::And(Vec::from([node.clone(), yes]));
+        Node::Or(Vec::from([both, Node::And(Vec::from([not(node.clone()), no]))]))
+    };
+    Ok(match other {
+        Expr::Value(AttributeValue::Bool(true)) => node,
+        Expr::Value(AttributeValue::Bool(false)) => not(node),
+        Expr::Path(path) => {
+            let is = |wanted| Node::Compare {
+                left: Operand::Path(path.clone()),
+                op: Comparator::Eq,
+                right: Operand::Value(Arc::new(AttributeValue::Bool(wanted))),
+            };
+            either(&node, is(true), is(false))
+        }
+        Expr::Call(call) if call.is_truth() => {
+            let other = truth(call)?;
+            either(&node, other.clone(), not(other))
+        }
+        // Nothing else is true or false.
+        other => {
+            operand(other)?;
+            Node::Or(Vec::new())
+        }
+    })
 }
 
 /// Refuses a path that is held against itself.
@@ -196,7 +257,6 @@ fn truth(call: &Call) -> Result<Node, Error> {
             let [of, part] = call.operands()?;
             Node::Contains(operand(of)?, operand(part)?)
         }
-        "size" => return refuse(NO_CONDITION),
         _ => return call.unknown(),
     })
 }
@@ -215,6 +275,19 @@ fn path_of(call: &Call) -> Result<Path, Error> {
 impl Call {
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// Whether it is true or false.
+    fn is_truth(&self) -> bool {
+        let name = self.lower();
+        let functions = [
+            "attribute_exists",
+            "attribute_not_exists",
+            "attribute_type",
+            "begins_with",
+            "contains",
+        ];
+        functions.contains(&name.as_str())
     }
 
     pub(super) fn lower(&self) -> alloc::string::String {

@@ -6,7 +6,12 @@
 //! right syntax is told after it. Recursion is bounded before it is gone into.
 
 mod ast;
+mod change;
+mod ion;
+mod keys;
+mod keywords;
 mod lexer;
+mod literal;
 mod lower;
 mod parser;
 mod plan;
@@ -39,6 +44,9 @@ pub enum Error {
     /// The statement is well formed, but is not one that can be done.
     #[error("{0}")]
     Refused(String),
+    /// What a `SELECT` wants is no path.
+    #[error("{0}")]
+    Projection(String),
     /// What is to be a key is of another type than the table's key of that name.
     #[error("Key attribute's data type should match its data type in table's schema: Key {0}")]
     KeyType(String),

@@ -4,16 +4,24 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
-use super::ast::{Change, Clause, Expr, Insert, Returning, Select, Statement, Target};
-use super::lexer::{Span, Token, is_keyword, tokens};
-use super::lower;
+use super::ast::{Expr, Order, Select, Statement, Target};
+use super::keywords::{is_keyword, is_no_step};
+use super::lexer::{Span, Token, tokens};
 use super::{DEPTH_MAX, EXISTS_ELSEWHERE, Error, TOO_DEEP, malformed, refuse};
 use crate::expr::{OPERATORS_MAX, Path, Step};
 use crate::item::AttributeValue;
 
-const LEFTOVER: &str = "Unexpected token after expression";
+pub(super) const LEFTOVER: &str = "Unexpected token after expression";
+pub(super) const NO_VERB: &str = "Expected data manipulation";
 const SECOND: &str = "Unexpected token after semicolon. (Only one query is allowed.)";
 const ALIASING: &str = "Aliasing is not supported";
+
+/// Where in a statement something is refused: what is in the `WHERE` clause is told before what is
+/// in clauses that change something (the Parity Suite, October 2026).
+const BEFORE: usize = 0;
+const WHERE: usize = 1;
+pub(super) const AFTER: usize = 2;
+pub(super) const LAST: usize = 3;
 
 /// Parses a statement and puts parameters in the places of its `?`.
 ///
@@ -27,22 +35,28 @@ pub fn parse(text: &str, parameters: Vec<AttributeValue>) -> Result<Statement, E
         at: 0,
         depth: 0,
         parameters: parameters.into_iter(),
-        deferred: None,
+        lacks_parameters: false,
+        clause: BEFORE,
+        deferred: [const { None }; LAST + 1],
         place: String::new(),
         operators: 0,
     };
-    let statement = parser.statement()?;
+    let mut statement = parser.statement()?;
     parser.end()?;
-    match parser.deferred {
-        Some(error) => Err(error),
-        None => {
-            // Whether its table is there is told after that.
-            if let Statement::Select(Select { filter: Some(filter), .. }) = &statement {
-                lower::condition(filter)?;
-            }
-            Ok(statement)
+    match (parser.deferred.into_iter().flatten().next(), &mut statement) {
+        (Some(Error::Projection(text)), Statement::Select(select))
+            if select.target.index.is_some() =>
+        {
+            select.refusal = Some(text);
+            return Ok(statement);
         }
+        (Some(error), _) => return Err(error),
+        (None, _) if parser.lacks_parameters => return refuse(PARAMETERS),
+        (None, _) => {}
     }
+    // Whether its table is there is told after that.
+    statement.check()?;
+    Ok(statement)
 }
 
 pub(super) const PARAMETERS: &str = "Number of parameters in request and statement don't match.";
@@ -53,8 +67,12 @@ pub(super) struct Parser {
     at: usize,
     depth: usize,
     pub(super) parameters: vec::IntoIter<AttributeValue>,
-    /// What is wrong with the statement, if its syntax is right.
-    deferred: Option<Error>,
+    /// Whether there are fewer parameters than places for them.
+    pub(super) lacks_parameters: bool,
+    /// The clause that the parser is in.
+    pub(super) clause: usize,
+    /// What is wrong with each clause first, if the statement's syntax is right.
+    deferred: [Option<Error>; LAST + 1],
     /// Where in an attribute's value the parser is: `.x[1]`.
     pub(super) place: String,
     operators: usize,
@@ -78,7 +96,12 @@ impl Parser {
     }
 
     pub(super) fn defer(&mut self, reason: impl Into<String>) {
-        self.deferred.get_or_insert_with(|| Error::Refused(reason.into()));
+        self.deferred[self.clause].get_or_insert_with(|| Error::Refused(reason.into()));
+    }
+
+    fn defer_projection(&mut self, span: Span) {
+        let text = format!("Unexpected path component at {span}");
+        self.deferred[self.clause].get_or_insert(Error::Projection(text));
     }
 
     /// Counts an operator or a call of a condition.
@@ -103,7 +126,16 @@ impl Parser {
     }
 
     pub(super) fn expect(&mut self, symbol: &str) -> Result<(), Error> {
-        if self.eat(symbol) { Ok(()) } else { malformed(&format!("Expected {symbol}")) }
+        let name = match symbol {
+            _ if self.eat(symbol) => return Ok(()),
+            ")" => "RIGHT_PAREN",
+            "]" => "RIGHT_BRACKET",
+            "}" => "RIGHT_CURLY",
+            ">>" => "RIGHT_DOUBLE_ANGLE_BRACKET",
+            ":" => "COLON",
+            other => other,
+        };
+        malformed(&format!("Expected {name}"))
     }
 
     pub(super) fn is_word(&self, word: &str) -> bool {
@@ -120,6 +152,34 @@ impl Parser {
     pub(super) fn is_before(&self, symbol: &str) -> bool {
         let next = self.tokens.get(self.at + 1);
         matches!(next, Some((Token::Symbol(found), _)) if *found == symbol)
+    }
+
+    /// Whether the token behind the next is the word.
+    pub(super) fn is_before_word(&self, word: &str) -> bool {
+        let next = self.tokens.get(self.at + 1);
+        matches!(next, Some((Token::Word(found), _)) if found.eq_ignore_ascii_case(word))
+    }
+
+    /// The token two behind the next.
+    pub(super) fn third(&self) -> Option<&Token> {
+        self.tokens.get(self.at + 2).map(|(token, _)| token)
+    }
+
+    /// What stands behind `WHERE`, if it is there.
+    pub(super) fn filter(&mut self) -> Result<Option<Expr>, Error> {
+        if !self.eat_word("WHERE") {
+            return Ok(None);
+        }
+        let before = self.clause;
+        self.clause = WHERE;
+        let filter = self.expression()?;
+        self.clause = before;
+        Ok(Some(filter))
+    }
+
+    /// Whether the parser is in the `WHERE` clause.
+    pub(super) const fn is_in_where(&self) -> bool {
+        self.clause == WHERE
     }
 
     /// Whether the token behind the next may be a table's name.
@@ -155,11 +215,8 @@ impl Parser {
         if self.eat_word("SELECT") {
             return Ok(Statement::Select(self.select()?));
         }
-        if self.is_word("EXISTS") && self.is_before("(") {
-            self.at += 2;
-            if !self.eat_word("SELECT") {
-                return malformed("Expected SELECT");
-            }
+        if self.is_before("(") && self.is_subquery("EXISTS") && self.is_word("EXISTS") {
+            self.at += 3;
             let select = self.select()?;
             self.expect(")")?;
             return Ok(Statement::Exists(select));
@@ -173,7 +230,8 @@ impl Parser {
         if self.eat_word("DELETE") {
             return self.delete();
         }
-        if self.eat_word("FROM") {
+        if self.is_word("FROM") && self.is_before_name() {
+            self.advance();
             return self.where_first();
         }
         if self.is_word("SET") || self.is_word("REMOVE") {
@@ -204,6 +262,12 @@ impl Parser {
         if self.eat_word("DISTINCT") {
             self.defer(format!("Unsupported clause: DISTINCT at {distinct}"));
         }
+        if self.is_word("FROM") {
+            return malformed(
+                "Expected identifier or an expression but found unexpected keyword 'from' in a \
+                 select list.",
+            );
+        }
         let paths = if self.eat("*") { None } else { Some(self.projection()?) };
         if !self.eat_word("FROM") {
             return if self.is_at_end() {
@@ -217,7 +281,7 @@ impl Parser {
         }
         let target = self.target("Unexpected keyword")?;
         self.alias();
-        let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
+        let filter = self.filter()?;
         for clause in ["GROUP", "HAVING", "LIMIT", "OFFSET"] {
             if self.is_word(clause) {
                 return refuse(format!("Unsupported clause: {clause} at {}", self.span()));
@@ -233,7 +297,7 @@ impl Parser {
                 order.push(self.order()?);
             }
         }
-        Ok(Select { target, paths, filter, order })
+        Ok(Select { target, paths, filter, order, refusal: None })
     }
 
     fn projection(&mut self) -> Result<Vec<Path>, Error> {
@@ -242,10 +306,8 @@ impl Parser {
             let span = self.span();
             match self.expression()? {
                 Expr::Path(path) => paths.push(path),
-                Expr::Call(call) => {
-                    self.defer(format!("Unexpected path component at {}", call.span));
-                }
-                _ => self.defer(format!("Unexpected path component at {span}")),
+                Expr::Call(call) => self.defer_projection(call.span),
+                _ => self.defer_projection(span),
             }
             self.alias();
             if !self.eat(",") {
@@ -254,16 +316,18 @@ impl Parser {
         }
     }
 
-    fn order(&mut self) -> Result<(Path, bool), Error> {
+    fn order(&mut self) -> Result<Order, Error> {
+        const ARGUMENT: &str = "Argument to ORDER BY must be of type VariableReference. Type:";
         let span = self.span();
-        let Expr::Path(path) = self.expression()? else {
-            return malformed("Expected a path in ORDER BY");
+        let (path, refusal) = match self.expression()? {
+            Expr::Path(path) if path.steps.is_empty() => (path, None),
+            Expr::Path(path) => (path, Some(format!("{ARGUMENT} PATH at {span}"))),
+            Expr::Value(AttributeValue::S(root)) => {
+                let refusal = format!("{ARGUMENT} {root} at {span}");
+                (Path { root, steps: Vec::new() }, Some(refusal))
+            }
+            _ => return malformed("Expected a path in ORDER BY"),
         };
-        if !path.steps.is_empty() {
-            self.defer(format!(
-                "Argument to ORDER BY must be of type VariableReference. Type: PATH at {span}"
-            ));
-        }
         let descending = self.eat_word("DESC");
         if !descending {
             self.eat_word("ASC");
@@ -272,19 +336,18 @@ impl Parser {
         if self.eat_word("NULLS") && !self.eat_word("FIRST") && !self.eat_word("LAST") {
             return malformed(LEFTOVER);
         }
-        Ok((path, descending))
+        Ok(Order { path, descending, refusal })
     }
 
     /// A table, and an index behind a point.
-    fn target(&mut self, otherwise: &str) -> Result<Target, Error> {
+    pub(super) fn target(&mut self, otherwise: &str) -> Result<Target, Error> {
         let start = self.span();
         let Some(table) = self.name() else { return malformed(otherwise) };
         let mut target = Target { table, index: None, span: start };
         if self.is_symbol(".") {
             self.advance();
-            let end = self.span();
             let Some(index) = self.name() else { return malformed("Invalid path dot component") };
-            target = Target { index: Some(index), span: start.to(end), ..target };
+            target.index = Some(index);
         }
         if target.table.is_empty() || target.index.as_ref().is_some_and(String::is_empty) {
             return refuse("Path component cannot be an empty string");
@@ -295,7 +358,7 @@ impl Parser {
         Ok(target)
     }
 
-    fn name(&mut self) -> Option<String> {
+    pub(super) fn name(&mut self) -> Option<String> {
         let name = match self.token() {
             Token::Quoted(name) => name.clone(),
             Token::Word(word) if !is_keyword(word) => word.clone(),
@@ -306,7 +369,7 @@ impl Parser {
     }
 
     /// Another name for what stands before, which is refused.
-    fn alias(&mut self) {
+    pub(super) fn alias(&mut self) {
         if self.eat_word("AS") || !matches!(self.token(), Token::Symbol(_)) {
             let end = self.at;
             if self.name().is_some() {
@@ -315,127 +378,6 @@ impl Parser {
                 self.at = end;
             }
         }
-    }
-
-    /// The table of a statement that changes one.
-    fn changed(&mut self) -> Result<Target, Error> {
-        let target = self.target("Expected identifier for simple path")?;
-        Ok(target)
-    }
-
-    fn insert(&mut self) -> Result<Statement, Error> {
-        if !self.eat_word("INTO") {
-            return malformed("Expected INTO");
-        }
-        let target = self.changed()?;
-        if target.index.is_some() {
-            self.defer(format!(
-                "FROM clause may only contain a single table name in data manipulation statements \
-                 at {}",
-                target.span
-            ));
-        }
-        if !self.eat_word("VALUE") {
-            let what = if self.is_at_end() { "Expected VALUE" } else { LEFTOVER };
-            return malformed(what);
-        }
-        let item = match self.item()? {
-            AttributeValue::M(item) => item,
-            _ => {
-                self.defer("Unsupported data type: an item is a tuple");
-                crate::item::Attributes::new()
-            }
-        };
-        Ok(Statement::Insert(Insert { target, item }))
-    }
-
-    fn update(&mut self) -> Result<Statement, Error> {
-        let target = self.changed()?;
-        if !self.is_word("SET") && !self.is_word("REMOVE") {
-            self.alias();
-        }
-        let clauses = self.clauses()?;
-        let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
-        let returning = self.returning()?;
-        Ok(Statement::Update(Change { target, filter, clauses, returning }))
-    }
-
-    fn where_first(&mut self) -> Result<Statement, Error> {
-        let target = self.changed()?;
-        if !self.is_word("SET") && !self.is_word("REMOVE") {
-            self.alias();
-        }
-        let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
-        let clauses = self.clauses()?;
-        let returning = self.returning()?;
-        Ok(Statement::Update(Change { target, filter, clauses, returning }))
-    }
-
-    fn delete(&mut self) -> Result<Statement, Error> {
-        if !self.eat_word("FROM") {
-            return malformed("Expected FROM");
-        }
-        let target = self.changed()?;
-        self.alias();
-        let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
-        let returning = self.returning()?;
-        if let Some(other) = returning.filter(|it| *it != Returning::AllOld) {
-            self.defer(format!(
-                "Invalid returning clause: RETURNING {} *. Only RETURNING ALL OLD * is allowed in \
-                 DELETE statements.",
-                other.text()
-            ));
-        }
-        Ok(Statement::Delete(Change { target, filter, clauses: Vec::new(), returning }))
-    }
-
-    fn clauses(&mut self) -> Result<Vec<Clause>, Error> {
-        let mut clauses = Vec::new();
-        loop {
-            if self.eat_word("SET") {
-                clauses.push(self.assignment()?);
-                while self.eat(",") {
-                    clauses.push(self.assignment()?);
-                }
-            } else if self.eat_word("REMOVE") {
-                clauses.push(Clause::Remove(self.path()?));
-            } else if clauses.is_empty() {
-                return malformed("Expected data manipulation");
-            } else {
-                return Ok(clauses);
-            }
-        }
-    }
-
-    fn assignment(&mut self) -> Result<Clause, Error> {
-        let path = self.path()?;
-        if !self.eat("=") {
-            return malformed("Expected = for assignment");
-        }
-        Ok(Clause::Set(path, self.sum()?))
-    }
-
-    fn returning(&mut self) -> Result<Option<Returning>, Error> {
-        if !self.eat_word("RETURNING") {
-            return Ok(None);
-        }
-        let all = self.eat_word("ALL");
-        if !all && !self.eat_word("MODIFIED") {
-            return malformed("Expected ALL or MODIFIED in a returning clause.");
-        }
-        let old = self.eat_word("OLD");
-        if !old && !self.eat_word("NEW") {
-            return malformed("Expected OLD or NEW in a returning clause.");
-        }
-        if !self.eat("*") {
-            return malformed("Expected * in a returning clause.");
-        }
-        Ok(Some(match (all, old) {
-            (true, true) => Returning::AllOld,
-            (true, false) => Returning::AllNew,
-            (false, true) => Returning::ModifiedOld,
-            (false, false) => Returning::ModifiedNew,
-        }))
     }
 
     /// A document path.
@@ -451,6 +393,9 @@ impl Parser {
         let mut steps = Vec::new();
         loop {
             if self.eat(".") {
+                if matches!(self.token(), Token::Word(word) if is_no_step(word)) {
+                    return malformed("Invalid path dot component");
+                }
                 match self.name() {
                     Some(name) => steps.push(Step::Name(name)),
                     None => return malformed("Invalid path dot component"),

@@ -4,17 +4,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::ast::{Expr, Select};
+use super::ast::{Expr, Order, Select};
+use super::keys::{exact_key, ranges};
 use super::lower;
 use super::{Error, refuse};
-use crate::expr::{Comparator, Condition, KeyRange, Path, SortRange, Step};
-use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
-use crate::table::{self, KeyAttribute, Schema};
-
-const OVERLAPPING: &str =
-    "Overlapping conditions with range keys are not supported in where clause";
-/// Items, partitions and stretches of one statement.
-const RANGES_MAX: usize = 1000;
+use crate::expr::{Condition, KeyRange, Path, Step};
+use crate::item::{Attributes, PrimaryKey};
+use crate::table::{self, Schema};
 
 /// A `SELECT`, held against a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +74,11 @@ impl Select {
     ///
     /// [`Error::Refused`] with DynamoDB's message.
     pub fn resolve(&self, schema: &Schema) -> Result<Read, Error> {
+        if let Some(text) = &self.refusal {
+            return refuse(text.clone());
+        }
         let filter = self.filter.as_ref().map(lower::condition).transpose()?;
+        self.check_order(schema)?;
         let mut ranges = match &self.filter {
             Some(filter) => ranges(filter, schema)?,
             None => None,
@@ -91,22 +91,30 @@ impl Select {
         Ok(Read { ranges, is_query, filter, output: Output::of(self), forward })
     }
 
-    /// Whether the sort keys are wanted in ascending order: where only the partition key is named,
-    /// they are not.
-    fn order(&self, schema: &Schema, ranges: &mut Option<Vec<KeyRange>>) -> Result<bool, Error> {
-        if self.order.is_empty() {
-            return Ok(true);
-        }
-        if self.filter.is_none() {
+    /// That what it is ordered by is the key, as is told before what its key is.
+    fn check_order(&self, schema: &Schema) -> Result<(), Error> {
+        if !self.order.is_empty() && self.filter.is_none() {
             return refuse("Must have WHERE clause in the statement when using ORDER BY clause.");
         }
-        for (path, _) in &self.order {
-            if !path.steps.is_empty() || !schema.key_names().any(|name| name == path.root) {
+        for Order { path, refusal, .. } in &self.order {
+            if let Some(refusal) = refusal {
+                return refuse(refusal.clone());
+            }
+            if !schema.key_names().any(|name| name == path.root) {
                 return refuse(format!(
                     "Attribute {} in ORDER BY clause must be part of the primary key",
                     path.root
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the sort keys are wanted in ascending order: where only the partition key is named,
+    /// they are not.
+    fn order(&self, schema: &Schema, ranges: &mut Option<Vec<KeyRange>>) -> Result<bool, Error> {
+        if self.order.is_empty() {
+            return Ok(true);
         }
         let Some(ranges) = ranges else {
             return refuse(
@@ -114,7 +122,7 @@ impl Select {
                  ORDER BY clause.",
             );
         };
-        let by_partition = |(path, _): &(Path, bool)| path.root == schema.partition.name;
+        let by_partition = |order: &Order| order.path.root == schema.partition.name;
         let first = ranges.first().map(|range| &range.partition);
         let is_one = ranges.iter().all(|range| Some(&range.partition) == first);
         if !is_one && !self.order.iter().any(by_partition) {
@@ -124,7 +132,7 @@ impl Select {
             );
         }
         let mut forward = false;
-        for (path, descending) in &self.order {
+        for Order { path, descending, .. } in &self.order {
             if path.root == schema.partition.name {
                 ranges.sort_by(|one, two| one.partition.cmp(&two.partition));
                 if *descending {
@@ -144,7 +152,11 @@ impl Select {
     /// As of [`Select::resolve`].
     pub fn key(&self, schema: &Schema) -> Result<Option<PrimaryKey>, Error> {
         let (key, rest) = match &self.filter {
-            Some(filter) => exact_key(filter, schema)?,
+            Some(filter) => {
+                // That it names more than it may is told before.
+                ranges(filter, schema)?;
+                exact_key(filter, schema, true)?
+            }
             None => return Ok(None),
         };
         Ok(key.filter(|_| rest.is_empty()))
@@ -163,7 +175,7 @@ impl Select {
     /// [`Error::Refused`] where it names no item, or adds no condition.
     pub fn check(&self, schema: &Schema) -> Result<(PrimaryKey, Condition), Error> {
         let (key, rest) = match &self.filter {
-            Some(filter) => exact_key(filter, schema)?,
+            Some(filter) => exact_key(filter, schema, true)?,
             None => (None, Vec::new()),
         };
         match (key, rest.is_empty()) {
@@ -176,109 +188,6 @@ impl Select {
     }
 }
 
-/// What a conjunct says of an attribute.
-enum Says {
-    /// It is one of these.
-    Equal(Vec<KeyValue>),
-    /// It is in this range.
-    Range(SortRange),
-    /// Something that no stretch of keys is, by a negation or not.
-    Other { negated: bool },
-}
-
-/// The key that a condition demands, and the conjuncts behind it.
-pub(super) fn exact_key<'e>(
-    filter: &'e Expr,
-    schema: &Schema,
-) -> Result<(Option<PrimaryKey>, Vec<&'e Expr>), Error> {
-    let mut conjuncts = Vec::new();
-    flatten(filter, &mut conjuncts);
-    let mut find = |attribute: &KeyAttribute| -> Result<Option<KeyValue>, Error> {
-        let mut found = None;
-        let mut kept = Vec::with_capacity(conjuncts.len());
-        for conjunct in conjuncts.drain(..) {
-            match says(conjunct, attribute)? {
-                Some(Says::Equal(values)) if found.is_none() && values.len() == 1 => {
-                    found = values.into_iter().next();
-                }
-                _ => kept.push(conjunct),
-            }
-        }
-        conjuncts = kept;
-        Ok(found)
-    };
-    let partition = find(&schema.partition)?;
-    let sort = schema.sort.as_ref().map(&mut find).transpose()?;
-    let key = match (partition, sort) {
-        (Some(partition), None) => Some(PrimaryKey { partition, sort: None }),
-        (Some(partition), Some(Some(sort))) => Some(PrimaryKey { partition, sort: Some(sort) }),
-        _ => None,
-    };
-    let key = key.map(|key| match schema.exact_key(&schema.attributes_of(&key)) {
-        Ok(key) => Ok(key),
-        Err(refusal) => refuse(refusal.to_string()),
-    });
-    Ok((key.transpose()?, conjuncts))
-}
-
-fn flatten<'e>(expression: &'e Expr, conjuncts: &mut Vec<&'e Expr>) {
-    match expression {
-        Expr::And(terms) => terms.iter().for_each(|term| flatten(term, conjuncts)),
-        other => conjuncts.push(other),
-    }
-}
-
-/// What a branch of the condition reads of one partition.
-struct Stretch {
-    partition: KeyValue,
-    /// `None` where the branch says nothing of the sort key.
-    sort: Option<SortRange>,
-    negated: bool,
-}
-
-/// The stretches that hold all items for which the condition may be true; `None` if those are all.
-fn ranges(filter: &Expr, schema: &Schema) -> Result<Option<Vec<KeyRange>>, Error> {
-    let branches: &[Expr] = match filter {
-        Expr::Or(terms) => terms,
-        other => core::slice::from_ref(other),
-    };
-    let mut stretches = Vec::new();
-    for (at, branch) in branches.iter().enumerate() {
-        let Some(found) = stretches_of(branch, schema)? else { return Ok(None) };
-        stretches.extend(found.into_iter().map(|stretch| (at, stretch)));
-        if stretches.len() > RANGES_MAX {
-            return refuse(format!("The where clause names more than {RANGES_MAX} key ranges"));
-        }
-    }
-    let mut ranges: Vec<KeyRange> = Vec::new();
-    let mut owners: Vec<(usize, bool)> = Vec::new();
-    for (at, Stretch { partition, sort, negated }) in stretches {
-        let sort = sort.unwrap_or(SortRange::All);
-        let clash = (0..ranges.len()).find(|other| {
-            ranges[*other].partition == partition && overlap(&ranges[*other].sort, &sort)
-        });
-        let Some(other) = clash else {
-            ranges.push(KeyRange { partition, sort });
-            owners.push((at, negated));
-            continue;
-        };
-        let (owner, other_negated) = owners[other];
-        if owner != at && !negated && !other_negated {
-            return refuse(OVERLAPPING);
-        }
-        // One stretch for both, and for whatever else of the partition is there already.
-        ranges[other].sort = SortRange::All;
-        owners[other] = (owner, negated || other_negated);
-        let mut index = 0;
-        ranges.retain(|range| {
-            index += 1;
-            index - 1 == other || range.partition != partition
-        });
-        owners.truncate(ranges.len());
-    }
-    Ok(Some(ranges))
-}
-
 /// Refuses keys that are longer than any, of a statement that reads one partition.
 fn check_sizes(ranges: &[KeyRange]) -> Result<(), Error> {
     let first = ranges.first().map(|range| &range.partition);
@@ -289,143 +198,4 @@ fn check_sizes(ranges: &[KeyRange]) -> Result<(), Error> {
         let checked = table::check_sizes(&range.partition, range.sort.values());
         checked.or_else(|refusal| refuse(refusal.to_string()))
     })
-}
-
-fn stretches_of(branch: &Expr, schema: &Schema) -> Result<Option<Vec<Stretch>>, Error> {
-    let mut conjuncts = Vec::new();
-    flatten(branch, &mut conjuncts);
-    let mut partitions = None;
-    let (mut sorts, mut negated): (Option<Vec<SortRange>>, bool) = (None, false);
-    for conjunct in &conjuncts {
-        // What else is said of a partition key makes no stretch, of whatever type it is.
-        let is_equality =
-            matches!(conjunct, Expr::Compare { op: Comparator::Eq, .. } | Expr::In { .. });
-        if is_equality
-            && partitions.is_none()
-            && let Some(Says::Equal(values)) = says(conjunct, &schema.partition)?
-        {
-            partitions = Some(values);
-        }
-    }
-    let Some(partitions) = partitions else { return Ok(None) };
-    for conjunct in conjuncts {
-        let Some(attribute) = &schema.sort else { break };
-        let found: Vec<SortRange> = match says(conjunct, attribute)? {
-            Some(Says::Equal(values)) => values.into_iter().map(SortRange::Eq).collect(),
-            Some(Says::Range(range)) => Vec::from([range]),
-            Some(Says::Other { negated: true }) => {
-                negated = true;
-                continue;
-            }
-            _ => continue,
-        };
-        // Of a second condition only that there is one matters: overlaps are not looked for then.
-        negated |= sorts.as_ref().is_some_and(|known| *known != found);
-        sorts.get_or_insert(found);
-    }
-    let mut stretches = Vec::new();
-    for partition in partitions {
-        match &sorts {
-            None => stretches.push(Stretch { partition, sort: None, negated }),
-            Some(sorts) => {
-                let stretch = |sort: &SortRange| Stretch {
-                    partition: partition.clone(),
-                    sort: Some(sort.clone()),
-                    negated,
-                };
-                stretches.extend(sorts.iter().map(stretch));
-            }
-        }
-    }
-    Ok(Some(stretches))
-}
-
-/// What a conjunct says of a key attribute, if anything.
-fn says(conjunct: &Expr, attribute: &KeyAttribute) -> Result<Option<Says>, Error> {
-    let is_it = |expression: &Expr| {
-        matches!(expression, Expr::Path(path)
-            if path.steps.is_empty() && path.root == attribute.name)
-    };
-    let key = |expression: &Expr| match expression {
-        Expr::Value(value) => key_value(value, attribute).map(Some),
-        _ => Ok(None),
-    };
-    let ranged =
-        |range: Option<SortRange>| Some(range.map_or(Says::Other { negated: false }, Says::Range));
-    Ok(match conjunct {
-        Expr::Compare { left, op, right } => {
-            let (op, value) = match (is_it(left), is_it(right)) {
-                (true, _) => (*op, right),
-                (_, true) => (op.flipped(), left),
-                _ => return Ok(None),
-            };
-            if op == Comparator::Ne {
-                return Ok(Some(Says::Other { negated: true }));
-            }
-            match (op, key(value)?) {
-                (Comparator::Ne, _) => None,
-                (Comparator::Eq, Some(value)) => Some(Says::Equal(Vec::from([value]))),
-                (Comparator::Lt, value) => ranged(value.map(SortRange::Lt)),
-                (Comparator::Le, value) => ranged(value.map(SortRange::Le)),
-                (Comparator::Gt, value) => ranged(value.map(SortRange::Gt)),
-                (Comparator::Ge, value) => ranged(value.map(SortRange::Ge)),
-                (Comparator::Eq, None) => Some(Says::Other { negated: false }),
-            }
-        }
-        Expr::Between { operand, low, high } if is_it(operand) => {
-            let bounds = key(low)?.zip(key(high)?);
-            ranged(bounds.map(|(low, high)| SortRange::Between(low, high)))
-        }
-        Expr::In { operand, list } if is_it(operand) => {
-            let values = list.iter().map(key).collect::<Result<Option<Vec<_>>, _>>()?;
-            let Some(mut values) = values else { return Ok(None) };
-            let count = values.len();
-            values.sort();
-            values.dedup();
-            if values.len() < count {
-                return refuse(OVERLAPPING);
-            }
-            Some(Says::Equal(values))
-        }
-        Expr::Call(call) if call.is("begins_with") => match &call.arguments[..] {
-            [(of, _), (prefix, _)] if is_it(of) => ranged(key(prefix)?.map(SortRange::BeginsWith)),
-            _ => None,
-        },
-        // Of what type the value is does not matter then.
-        Expr::Not(inner) => match says(inner, attribute) {
-            Ok(None) => None,
-            Ok(Some(_)) | Err(_) => Some(Says::Other { negated: true }),
-        },
-        _ => None,
-    })
-}
-
-/// The value as a key.
-///
-/// # Errors
-///
-/// [`Error::KeyType`] and [`Error::KeyKind`].
-pub(super) fn key_value(
-    value: &AttributeValue,
-    attribute: &KeyAttribute,
-) -> Result<KeyValue, Error> {
-    let name = || attribute.name.clone();
-    let key = match value {
-        AttributeValue::S(text) => KeyValue::S(text.clone()),
-        AttributeValue::N(number) => KeyValue::N(*number),
-        AttributeValue::B(bytes) => KeyValue::B(bytes.clone()),
-        other => return Err(Error::KeyKind(name(), other.type_name())),
-    };
-    if attribute.kind.fits(&key) { Ok(key) } else { Err(Error::KeyType(name())) }
-}
-
-/// Whether a sort key may be in both ranges.
-fn overlap(one: &SortRange, two: &SortRange) -> bool {
-    use core::ops::Bound::{Excluded, Included, Unbounded};
-    let starts_after = |low: &SortRange, high: &SortRange| match (low.lower(), high.upper()) {
-        (Unbounded, _) | (_, Unbounded) => false,
-        (Included(low), Included(high)) => low > high,
-        (Included(low) | Excluded(low), Included(high) | Excluded(high)) => low >= high,
-    };
-    !starts_after(one, two) && !starts_after(two, one)
 }

@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Statement, parse};
-use crate::expr::SortRange;
+use crate::expr::{KeyRange, SortRange};
 use crate::item::{AttributeValue, Attributes, KeyValue, Number};
 use crate::table::{Action, Applied, KeyAttribute, KeyKind, Refusal, Schema, apply};
 
@@ -102,7 +102,14 @@ fn conditions_hold_or_not() {
         ("s IS NOT MISSING", true),
         ("flag IS BOOL", true),
         ("s IS STRING", true),
-        ("ss IS BAG", true),
+        ("n IS NUMERIC", true),
+        ("ss IS NOT LIST", true),
+        ("attribute_exists(ss) = flag", true),
+        ("flag = attribute_exists(nope)", false),
+        ("nope = attribute_exists(nope)", false),
+        ("attribute_exists(ss) = contains(ss, 'a')", true),
+        ("attribute_exists(ss) <> 'x' AND NOT attribute_exists(ss) = size(s)", true),
+        ("flag IN [FALSE, attribute_exists(n)]", true),
         ("m['sub'] = 'x' AND l[1] = 'x'", true),
         ("ss = <<'b', 'a'>>", true),
         ("m = {'sub': 'x'}", true),
@@ -180,19 +187,26 @@ fn inserts_and_deletes() {
     assert_eq!(op.map(|op| op.action), Ok(Action::Check));
 }
 
+const KEY_TYPE: &str =
+    "Key attribute's data type should match its data type in table's schema: Key pk";
+
+type Ranges = Vec<(KeyValue, SortRange)>;
+
+/// What a `SELECT` with the condition reads, and whether forward.
+fn resolve(condition: &str) -> Result<(Option<Ranges>, bool), String> {
+    let text = format!("SELECT * FROM T WHERE {condition}");
+    let Ok(Statement::Select(select)) = parse(&text, Vec::new()) else { panic!("{text}") };
+    let read = select.resolve(&schema(Some(KeyKind::S)));
+    let read = read.map_err(|error| error.to_string())?;
+    let of = |ranges: Vec<KeyRange>| {
+        ranges.into_iter().map(|range| (range.partition, range.sort)).collect()
+    };
+    Ok((read.ranges.map(of), read.forward))
+}
+
 #[test]
 fn selects_read_what_they_must() {
     let k = |text: &str| KeyValue::S(text.into());
-    let resolve = |condition: &str| {
-        let text = format!("SELECT * FROM T WHERE {condition}");
-        let Ok(Statement::Select(select)) = parse(&text, Vec::new()) else { panic!("{text}") };
-        let read = select.resolve(&schema(Some(KeyKind::S)));
-        let read = read.map_err(|error| error.to_string())?;
-        let ranges = read.ranges.map(|ranges| {
-            ranges.into_iter().map(|range| (range.partition, range.sort)).collect::<Vec<_>>()
-        });
-        Ok::<_, String>((ranges, read.forward))
-    };
     let all = |texts: &[&str]| texts.iter().map(|it| (k(it), SortRange::All)).collect::<Vec<_>>();
     let eq = |one: &str, two: &str| (k(one), SortRange::Eq(k(two)));
     for (condition, ranges, forward) in [
@@ -212,33 +226,40 @@ fn selects_read_what_they_must() {
         ("pk <> 'a'", None, true),
         ("pk = 'a' AND NOT sk = '1' OR pk = 'a' AND sk = '2'", Some(all(&["a"])), true),
         ("pk = 'a' OR pk = 'a' AND NOT sk = '1'", Some(all(&["a"])), true),
+        // Of what type a key is matters where it is all that is said of it.
+        ("pk = 'a' AND pk = 1", None, true),
+        ("pk = 'a' AND pk IN ['a']", Some(all(&["a"])), true),
+        ("pk = 'a' AND sk = 's' AND sk > 1", Some(Vec::new()), true),
+        ("x = 1 OR pk = 1", None, true),
+        ("pk = 'a' AND (x = 1 OR x = 2)", Some(all(&["a"])), true),
+        ("(pk = 'a' OR pk = 'b') AND sk = 's'", Some(vec![eq("a", "s"), eq("b", "s")]), true),
         ("pk = 'a' ORDER BY sk DESC", Some(all(&["a"])), false),
         ("pk IN ['a', 'b'] ORDER BY pk DESC", Some(all(&["b", "a"])), false),
     ] {
         assert_eq!(resolve(condition), Ok((ranges, forward)), "{condition}");
     }
+}
+
+const OVERLAPPING: &str =
+    "Overlapping conditions with range keys are not supported in where clause";
+
+#[test]
+fn keys_that_make_no_reads_are_refused() {
     for (condition, message) in [
-        (
-            "pk = 'a' AND x = '1' OR pk = 'a' AND sk = '2'",
-            "Overlapping conditions with range keys are not supported in where clause",
-        ),
-        (
-            "pk = 'a' OR pk = 'a'",
-            "Overlapping conditions with range keys are not supported in where clause",
-        ),
-        (
-            "pk IN ['a', 'a']",
-            "Overlapping conditions with range keys are not supported in where clause",
-        ),
-        (
-            "pk = 1",
-            "Key attribute's data type should match its data type in table's schema: Key pk",
-        ),
+        ("pk = 'a' AND x = '1' OR pk = 'a' AND sk = '2'", OVERLAPPING),
+        ("pk = 'a' OR pk = 'a'", OVERLAPPING),
+        ("pk = 'a' AND (sk = 's' OR x = 2)", OVERLAPPING),
+        ("pk = 'a' AND pk IN ['a', 'a']", OVERLAPPING),
+        ("pk IN ['a', 'a']", OVERLAPPING),
+        ("pk = 1", KEY_TYPE),
         (
             "pk = 'a' AND sk = 1",
             "Key attribute's data type should match its data type in table's schema: Key sk",
         ),
         ("pk = {}", "Key value must be of type S, N, or B. Key name: pk, Key type: M"),
+        ("pk = 1 OR x = 1", KEY_TYPE),
+        // What it is ordered by is told before what its keys are.
+        ("pk = 1 ORDER BY x", "Attribute x in ORDER BY clause must be part of the primary key"),
         ("pk = 'a' ORDER BY x", "Attribute x in ORDER BY clause must be part of the primary key"),
         (
             "pk IN ['a', 'b'] ORDER BY sk",

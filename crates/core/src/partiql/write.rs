@@ -6,16 +6,36 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ast::{Call, Change, Clause, Expr, Insert, Returning, Select, Statement};
+use super::keys::{exact_key, key_value};
 use super::lower;
-use super::plan::{exact_key, key_value};
 use super::{Error, refuse};
-use crate::expr::{Condition, Node, Path, SetOperand, SetValue, Update};
+use crate::expr::{Condition, Node, Path, SetOperand, SetValue, Update, distinct};
 use crate::item::{AttributeValue, validate};
-use crate::table::{Action, ReturnValues, Schema, WriteOp};
+use crate::table::{Action, ReturnValues, Schema, WriteOp, key_update};
 
 const NO_KEY: &str = "Where clause does not contain a mandatory equality on all key attributes";
 
 impl Statement {
+    /// Refuses what is wrong with it whatever its table is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with DynamoDB's message.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let (filter, clauses) = match self {
+            Self::Select(select) | Self::Exists(select) => (&select.filter, &[][..]),
+            Self::Update(change) | Self::Delete(change) => (&change.filter, &change.clauses[..]),
+            Self::Insert(_) => return Ok(()),
+        };
+        if let Some(filter) = filter {
+            lower::condition(filter)?;
+        }
+        for clause in clauses {
+            changed(clause)?;
+        }
+        Ok(())
+    }
+
     /// The write that it asks of a table of the given schema.
     ///
     /// # Errors
@@ -58,7 +78,7 @@ fn insert_op(insert: &Insert, schema: &Schema) -> Result<WriteOp, Error> {
     validate(&insert.item).map_err(|error| refused(error.to_string()))?;
     for key in core::iter::once(&schema.partition).chain(&schema.sort) {
         if let Some(value) = insert.item.get(&key.name) {
-            key_value(value, key)?;
+            key_value(value, key).map_err(|_| Error::KeyType(key.name.clone()))?;
         }
     }
     let key = schema.key_of(&insert.item).map_err(|refusal| refused(refusal.to_string()))?;
@@ -75,7 +95,7 @@ fn keyed(change: &Change, schema: &Schema) -> Result<(WriteOp, Vec<Node>), Error
         return refuse("This operation is not supported on an index");
     }
     let Some(filter) = &change.filter else { return refuse(NO_KEY) };
-    let (key, rest) = exact_key(filter, schema)?;
+    let (key, rest) = exact_key(filter, schema, false)?;
     let Some(key) = key else { return refuse(NO_KEY) };
     if let Some(name) = schema.key_names().find(|name| rest.iter().any(|it| it.names(name))) {
         return refuse(format!(
@@ -105,8 +125,14 @@ fn delete_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
 
 /// An `UPDATE` changes items that are there, and creates none.
 fn update_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
-    let update = update(&change.clauses)?;
     let (op, mut nodes) = keyed(change, schema)?;
+    for clause in &change.clauses {
+        let (Clause::Remove(path) | Clause::Set(path, _)) = clause;
+        if path.steps.is_empty() && schema.key_names().any(|name| name == path.root) {
+            return refuse(key_update(&path.root).to_string());
+        }
+    }
+    let update = update(&change.clauses)?;
     nodes.insert(0, Node::Exists(attribute(&schema.partition.name)));
     Ok(WriteOp {
         action: Action::Update(update),
@@ -115,19 +141,44 @@ fn update_op(change: &Change, schema: &Schema) -> Result<WriteOp, Error> {
     })
 }
 
+/// What a clause makes of an attribute.
+enum Changed {
+    Removed,
+    Added(Arc<AttributeValue>),
+    Deleted(Arc<AttributeValue>),
+    Set(SetValue),
+}
+
+fn changed(clause: &Clause) -> Result<Changed, Error> {
+    Ok(match clause {
+        Clause::Remove(_) | Clause::Set(_, Expr::Missing) => Changed::Removed,
+        Clause::Set(path, Expr::Call(call)) if call.is("set_add") => {
+            Changed::Added(set(call, path)?)
+        }
+        Clause::Set(path, Expr::Call(call)) if call.is("set_delete") => {
+            Changed::Deleted(set(call, path)?)
+        }
+        Clause::Set(_, value) => Changed::Set(set_value(value)?),
+    })
+}
+
 fn update(clauses: &[Clause]) -> Result<Update, Error> {
+    // Of two paths that overlap the later is told first, and what is removed is behind what is set.
+    let (removed, set): (Vec<_>, Vec<_>) =
+        clauses.iter().rev().partition(|clause| matches!(clause, Clause::Remove(_)));
+    let paths = removed.into_iter().chain(set).map(|clause| match clause {
+        Clause::Remove(path) | Clause::Set(path, _) => path,
+    });
+    distinct(paths).or_else(refuse)?;
     let mut update = Update::default();
     for clause in clauses {
-        let pushed = match clause {
-            Clause::Remove(path) => update.push_remove(path.clone()),
-            Clause::Set(path, Expr::Call(call)) if call.is("set_add") => {
-                update.push_add(path.clone(), set(call, path)?)
-            }
-            Clause::Set(path, Expr::Call(call)) if call.is("set_delete") => {
-                update.push_delete(path.clone(), set(call, path)?)
-            }
-            Clause::Set(path, Expr::Missing) => update.push_remove(path.clone()),
-            Clause::Set(path, value) => update.push_set(path.clone(), set_value(value)?),
+        let (Clause::Remove(path) | Clause::Set(path, _)) = clause;
+        let path = path.clone();
+        let pushed = match changed(clause)? {
+            Changed::Removed => update.push_remove(path),
+            Changed::Added(set) => update.push_add(path, set),
+            Changed::Deleted(set) => update.push_delete(path, set),
+            Changed::Set(value) => update.push_set(path, value),
         };
         if let Err(reason) = pushed {
             return refuse(reason);

@@ -14,6 +14,7 @@ use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 
 pub use page::{Page, PageResult};
+pub(crate) use write::key_update;
 pub use write::{Action, Applied, Refusal, ReturnValues, WriteOp, apply, check_update};
 
 /// The type of a key attribute.

@@ -215,9 +215,14 @@ pub fn check_update(update: &Update, schema: &Schema, indexes: &[Index]) -> Resu
 fn refuse_key_update(update: &Update, schema: &Schema) -> Result<(), Refusal> {
     match schema.key_names().find(|name| update.changes(name)) {
         None => Ok(()),
-        Some(name) => Err(Refusal::Validation(format!(
-            "One or more parameter values were invalid: Cannot update attribute {name}. This \
-             attribute is part of the key"
-        ))),
+        Some(name) => Err(key_update(name)),
     }
+}
+
+/// Why an update of an attribute of the key is refused.
+pub(crate) fn key_update(name: &str) -> Refusal {
+    Refusal::Validation(format!(
+        "One or more parameter values were invalid: Cannot update attribute {name}. This \
+         attribute is part of the key"
+    ))
 }

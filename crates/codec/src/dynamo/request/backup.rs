@@ -1,9 +1,7 @@
 //! Requests about backups and restores.
 
 use super::streams::{millis, sized};
-use super::table::{
-    CAPACITY_NEEDED, Encryption, NO_CAPACITY, Sse, Units, invalid, limits_of, sse_of,
-};
+use super::table::{Encryption, Sse, Units, limits_of, sse_of};
 use super::{Constraints, Members, table_of};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
@@ -205,6 +203,12 @@ impl ListBackups {
         let kinds = ["USER", "SYSTEM", "AWS_BACKUP", "ALL"];
         let kind = constraints.one_of(body.text("BackupType")?, &kinds, "backupType");
         constraints.finish()?;
+        if from.zip(until).is_some_and(|(from, until)| from > until) {
+            return Err(ApiError::validation(
+                "One or more parameter values were invalid: Time range lower bound must be less \
+                 than or equal to upper bound",
+            ));
+        }
         Ok(Self {
             table,
             limit: usize::try_from(limit.unwrap_or(PAGE_MAX)).unwrap_or_default(),
@@ -240,17 +244,38 @@ impl RestoreTableToPointInTime {
         let latest = body.boolean("UseLatestRestorableTime")?.unwrap_or_default();
         let overrides = Overrides::decode(body, &mut constraints)?;
         constraints.finish()?;
-        let source = source.or(by_arn).ok_or_else(|| {
-            let text = "Either SourceTableName or SourceTableArn must be specified";
-            ApiError::validation(text)
-        })?;
-        if at.is_some() == latest {
-            let text = "Exactly one of RestoreDateTime and UseLatestRestorableTime must be \
-                        specified";
-            return Err(ApiError::validation(text));
-        }
+        let source = match (source, by_arn) {
+            (Some(_), Some(_)) => {
+                let text = "Must provide exactly one of: sourceTableArn, sourceTableName";
+                return Err(refused(text));
+            }
+            (None, None) => {
+                let text =
+                    "The parameter 'TableName' is required but was not present in the request";
+                return Err(ApiError::validation(text));
+            }
+            (Some(source), None) | (None, Some(source)) => source,
+        };
+        let wanted = match (at, latest) {
+            (Some(_), false) | (None, true) => Ok(()),
+            (None, false) => Err(
+                "Either one of RestoreDateTime or UseLatestRestorableTime must be specified, but \
+                 not both",
+            ),
+            (Some(_), true) => Err(
+                "Both RestoreDateTime and UseLatestRestorableTime cannot be set for point-in-time \
+                 restore request. Please specify either RestoreDateTime time or \
+                 UseLatestRestorableTime",
+            ),
+        };
+        wanted.map_err(refused)?;
         Ok(Self { source, target, at_ms: at.map(millis), overrides })
     }
+}
+
+/// A refusal in the words in which most of those of backups begin.
+fn refused(text: &str) -> ApiError {
+    ApiError::validation(format!("Invalid Request: {text}"))
 }
 
 impl Overrides {
@@ -291,9 +316,35 @@ impl Overrides {
     /// A `ValidationException` where capacity is given and not wanted, or wanted and not given.
     pub fn on_demand(&self, source: bool) -> Result<bool, ApiError> {
         let on_demand = self.on_demand.unwrap_or(source);
+        let says_so = self.on_demand.is_some();
+        let limits = self.limits.unwrap_or_default();
+        for (name, units) in
+            [("MaxReadRequestUnits", limits.read), ("MaxWriteRequestUnits", limits.write)]
+        {
+            let Some(units) = units else { continue };
+            if !on_demand {
+                return Err(refused(&format!(
+                    "Cannot override {name} for OnDemandThroughput unless BillingModeOverride is \
+                     PAY_PER_REQUEST"
+                )));
+            }
+            if units < 1 {
+                return Err(refused(&format!(
+                    "Requested {name} for OnDemandThroughput is outside of valid range"
+                )));
+            }
+        }
         match (on_demand, self.throughput.is_some()) {
-            (true, true) => Err(invalid(NO_CAPACITY)),
-            (false, false) if source => Err(invalid(CAPACITY_NEEDED)),
+            (true, true) if says_so => Err(refused(
+                "Cannot override ProvisionedThroughput if BillingMode is overridden to \
+                 PAY_PER_REQUEST",
+            )),
+            (true, true) => Err(refused(
+                "Cannot override ProvisionedThroughput unless BillingMode is PROVISIONED",
+            )),
+            (false, false) if says_so => Err(refused(
+                "Must override ProvisionedThroughput if BillingMode is overridden to PROVISIONED",
+            )),
             _ => Ok(on_demand),
         }
     }

@@ -137,6 +137,12 @@ pub(super) fn parse_part_arn<'a>(text: &'a str, kind: &str) -> Option<(&'a str, 
     is_one.then_some((table, name))
 }
 
+/// A time in a message, in UTC, to the second: `2026-10-08T23:16:33Z`.
+#[must_use]
+pub fn second_text(ms: u64) -> String {
+    format!("{}Z", time_text(ms / 1000))
+}
+
 /// The label of a stream: DynamoDB labels them with the time at which they were enabled, in UTC.
 #[must_use]
 pub fn stream_label(ms: u64) -> String {

@@ -53,6 +53,8 @@ pub const STREAM_POLICY_REVISION: &str = "stream_policy_revision";
 pub const CONSISTENCY: &str = "consistency";
 /// The region of the witness, if one was asked for.
 pub const WITNESS: &str = "witness";
+/// When expiry was last switched on or off.
+pub const TTL_MS: &str = "ttl_ms";
 /// How many days continuous backups reach back.
 pub const HISTORY_DAYS: &str = "history_days";
 /// What was restored: a map of `backup` (ARN), `table` (ARN) and `at_ms`.
@@ -72,6 +74,15 @@ pub type Changes = BTreeMap<String, Option<AttributeValue>>;
 /// The number of this name.
 #[must_use]
 pub fn number(options: &Attributes, name: &str) -> Option<u64> {
+    match options.get(name)? {
+        AttributeValue::N(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The number of this name that may be below 0.
+#[must_use]
+pub fn signed(options: &Attributes, name: &str) -> Option<i64> {
     match options.get(name)? {
         AttributeValue::N(number) => number.to_string().parse().ok(),
         _ => None,

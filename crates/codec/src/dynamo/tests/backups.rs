@@ -71,6 +71,14 @@ fn requests_are_held_against_the_model() {
              set: [USER, SYSTEM, AWS_BACKUP, ALL]"
         )
     );
+    let backwards = r#"{"TimeRangeLowerBound":2,"TimeRangeUpperBound":1}"#;
+    assert_eq!(
+        refused(BackupOperation::ListBackups, backwards),
+        "One or more parameter values were invalid: Time range lower bound must be less than or \
+         equal to upper bound"
+    );
+    let other = format!(r#"{{"BackupArn":"{}"}}"#, ARN.replace("/backup/", "/export/"));
+    assert_eq!(refused(BackupOperation::DescribeBackup, &other), "Invalid Backup ARN");
 }
 
 #[test]
@@ -98,13 +106,31 @@ fn restores_say_when_and_what_is_different() {
         local: Some(Vec::new()),
     };
     assert_eq!(restore.overrides, overrides);
-    for body in [
-        r#"{"SourceTableName":"table","TargetTableName":"other"}"#,
-        r#"{"TargetTableName":"other","UseLatestRestorableTime":true}"#,
-        r#"{"SourceTableName":"table","TargetTableName":"other","UseLatestRestorableTime":true,
-            "RestoreDateTime":1}"#,
+    let latest = r#""UseLatestRestorableTime":true"#;
+    let arn = r#""SourceTableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/table""#;
+    for (members, message) in [
+        (
+            r#""SourceTableName":"table""#.to_string(),
+            "Invalid Request: Either one of RestoreDateTime or UseLatestRestorableTime must be \
+             specified, but not both",
+        ),
+        (
+            latest.to_string(),
+            "The parameter 'TableName' is required but was not present in the request",
+        ),
+        (
+            format!(r#""SourceTableName":"table",{arn},{latest}"#),
+            "Invalid Request: Must provide exactly one of: sourceTableArn, sourceTableName",
+        ),
+        (
+            format!(r#""SourceTableName":"table",{latest},"RestoreDateTime":1"#),
+            "Invalid Request: Both RestoreDateTime and UseLatestRestorableTime cannot be set for \
+             point-in-time restore request. Please specify either RestoreDateTime time or \
+             UseLatestRestorableTime",
+        ),
     ] {
-        assert!(read(BackupOperation::RestoreTableToPointInTime, body).is_err(), "{body}");
+        let body = format!(r#"{{"TargetTableName":"other",{members}}}"#);
+        assert_eq!(refused(BackupOperation::RestoreTableToPointInTime, &body), message, "{body}");
     }
     let body = format!(r#"{{"TargetTableName":"other","BackupArn":"{ARN}"}}"#);
     let Ok(BackupRequest::RestoreTableFromBackup(restore)) =
@@ -113,4 +139,51 @@ fn restores_say_when_and_what_is_different() {
         panic!("refused")
     };
     assert_eq!((restore.backup.text.as_str(), restore.target.as_str()), (ARN, "other"));
+}
+
+/// Messages as they were measured on the service.
+#[test]
+fn overrides_fit_what_a_table_is_paid_by() {
+    let units = Units { read: Some(1), write: None };
+    let nothing = Overrides::default();
+    let limited = Overrides { limits: Some(units), ..nothing.clone() };
+    let capacity = Overrides { throughput: Some((1, 1)), ..nothing.clone() };
+    let mode = |on_demand, of: &Overrides| Overrides { on_demand: Some(on_demand), ..of.clone() };
+    for (overrides, source, wanted) in [
+        (nothing.clone(), true, Ok(true)),
+        (nothing.clone(), false, Ok(false)),
+        (mode(false, &capacity), true, Ok(false)),
+        (mode(true, &limited), false, Ok(true)),
+        (
+            capacity.clone(),
+            true,
+            Err("Cannot override ProvisionedThroughput unless BillingMode is PROVISIONED"),
+        ),
+        (
+            mode(true, &capacity),
+            false,
+            Err("Cannot override ProvisionedThroughput if BillingMode is overridden to \
+                 PAY_PER_REQUEST"),
+        ),
+        (
+            mode(false, &nothing),
+            true,
+            Err("Must override ProvisionedThroughput if BillingMode is overridden to PROVISIONED"),
+        ),
+        (
+            limited,
+            false,
+            Err("Cannot override MaxReadRequestUnits for OnDemandThroughput unless \
+                 BillingModeOverride is PAY_PER_REQUEST"),
+        ),
+        (
+            Overrides { limits: Some(Units { read: None, write: Some(0) }), ..nothing },
+            true,
+            Err("Requested MaxWriteRequestUnits for OnDemandThroughput is outside of valid range"),
+        ),
+    ] {
+        let found = overrides.on_demand(source).map_err(|error| error.message);
+        let wanted = wanted.map_err(|text| format!("Invalid Request: {text}"));
+        assert_eq!(found, wanted, "{overrides:?} {source}");
+    }
 }

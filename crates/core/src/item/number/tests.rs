@@ -83,6 +83,33 @@ fn refuses_what_dynamodb_refuses() {
     }
 }
 
+/// What the service was measured to say of parameters and literals of PartiQL.
+#[test]
+fn narrow_numbers_are_of_32_bits() {
+    for (text, error) in [
+        ("1e2147483648", NumberError::Malformed),
+        ("1e-2147483648", NumberError::Malformed),
+        ("0.1e-2147483647", NumberError::Malformed),
+        ("-0e-2147483648", NumberError::Malformed),
+        ("1e99999999999", NumberError::Malformed),
+        ("1e", NumberError::Malformed),
+        ("x", NumberError::Malformed),
+        ("1E+2147483647", NumberError::Underflow),
+        ("0e2147483647", NumberError::Underflow),
+        ("-00001e2147483647", NumberError::Underflow),
+        ("10e2147483645", NumberError::Underflow),
+        ("1.5e2147483646", NumberError::Underflow),
+        ("1e-2147483647", NumberError::Underflow),
+        ("1e2147483645", NumberError::Overflow),
+        ("1e126", NumberError::Overflow),
+    ] {
+        assert_eq!(Number::parse_narrow(text), Err(error), "{text}");
+    }
+    for text in ["1", "-1.5e3", ".5", "+7", "1e-130", "0"] {
+        assert_eq!(Number::parse_narrow(text), Number::parse(text), "{text}");
+    }
+}
+
 #[test]
 fn zeros_do_not_count_as_digits() {
     let text = format!("{}1{}", "0".repeat(100), "0".repeat(100));

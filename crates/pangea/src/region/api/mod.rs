@@ -328,9 +328,11 @@ fn serving<'c>(
         );
         return Err(ApiError::new(ErrorKind::ServiceUnavailable, text));
     }
-    Some(entry)
-        .filter(|entry| catalog.is_serving(entry, region.slot))
-        .ok_or_else(|| gone(region, catalog))
+    // What is being restored is being made: nobody reads or writes it.
+    let serves = |entry: &&TableEntry| {
+        catalog.is_serving(entry, region.slot) && !tables::is_restoring(entry)
+    };
+    Some(entry).filter(serves).ok_or_else(|| gone(region, catalog))
 }
 
 /// No such table: or the regions decided since the request came in that this one serves none.

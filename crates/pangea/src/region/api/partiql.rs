@@ -203,7 +203,9 @@ fn get(
 ) -> Result<(Option<Attributes>, Consumed), ApiError> {
     let catalog = region.catalog();
     let table = &select.target.table;
-    let entry = serving(region, &catalog, table)?;
+    let entry = serving(region, &catalog, table);
+    read::check_refusal(entry.as_deref().ok(), select)?;
+    let entry = entry?;
     read::check_index(entry, select)?;
     let key = key_of(entry, select, "BatchExecuteStatement")?;
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
@@ -217,7 +219,11 @@ fn get(
 }
 
 fn key_of(entry: &TableEntry, select: &Select, within: &str) -> Result<PrimaryKey, ApiError> {
-    let key = select.key(&entry.schema)?.filter(|_| select.target.index.is_none());
+    // An index names no item, of whatever type what is said of its keys is.
+    let key = match &select.target.index {
+        Some(_) => None,
+        None => select.key(&entry.schema)?,
+    };
     let text = || format!("Select statements within {within} {NEEDS_KEY}");
     key.ok_or_else(|| ApiError::validation(text()))
 }

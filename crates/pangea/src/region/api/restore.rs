@@ -14,7 +14,7 @@ use pangea_codec::dynamo::backup::BackupArn;
 use pangea_codec::dynamo::request::{
     Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime,
 };
-use pangea_codec::dynamo::table::{TableStatus, options, table_arn};
+use pangea_codec::dynamo::table::{TableStatus, options, second_text, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::TableEntry;
 use pangea_core::id::TableId;
@@ -81,8 +81,11 @@ pub(super) async fn to_moment(
     let at_ms = restore.at_ms.unwrap_or(now_ms);
     // Clients may know the ends of the window to the second alone.
     if at_ms / 1000 < earliest_ms / 1000 || at_ms > now_ms {
-        let text = "An invalid restore time was specified. RestoreDateTime must be between \
-                    EarliestRestorableDateTime and LatestRestorableDateTime.";
+        let [at, earliest, latest] = [at_ms, earliest_ms, now_ms].map(second_text);
+        let text = format!(
+            "RestoreDateTime '{at}' must be within EarliestRestorableDateTime '{earliest}' and \
+             LatestRestorableDateTime '{latest}'"
+        );
         return Err(ApiError::new(ErrorKind::InvalidRestoreTime, text).into());
     }
     let restored = BTreeMap::from([
@@ -101,9 +104,8 @@ async fn begin(
     restored: Attributes,
     source: Source,
 ) -> Result<Vec<u8>, Trouble> {
-    if region.catalog().find(region.slot, &target).is_some() {
-        let text = format!("Table already exists: {target}");
-        return Err(ApiError::new(ErrorKind::TableAlreadyExists, text).into());
+    if let Some(there) = region.catalog().find(region.slot, &target) {
+        return Err(taken(there).into());
     }
     let new = new_table(&target, like, &overrides, restored)?;
     let entry = tables::define(region, &target, Change::Create(new)).await?;
@@ -111,6 +113,19 @@ async fn begin(
     let body = describe_entry(region, &region.catalog(), &entry, "TableDescription", said);
     tokio::spawn(run(Arc::clone(region), entry, source));
     Ok(body)
+}
+
+/// Why a table cannot be restored under the name of another.
+fn taken(there: &TableEntry) -> ApiError {
+    let name = &there.name;
+    if !tables::is_restoring(there) {
+        let text = format!("Table already exists: {name}");
+        return ApiError::new(ErrorKind::TableAlreadyExists, text);
+    }
+    let restored = options::map(&there.options, options::RESTORED);
+    let backup = restored.and_then(|restored| options::text(restored, "backup"));
+    let of = backup.map_or_else(String::new, |arn| format!(" from backup: {arn}"));
+    ApiError::new(ErrorKind::TableInUse, format!("Table: {name} is already being restored{of}"))
 }
 
 /// What a restored table has of its source: neither its stream, nor its expiry, nor its tags.
@@ -125,8 +140,10 @@ fn new_table(
         let Some(wanted) = wanted else { continue };
         let known = |name: &String| like.index(name).is_some_and(|index| index.local == local);
         if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-            let text = format!("The source of the restore has no such index: {unknown}");
-            return Err(ApiError::validation(text));
+            return Err(ApiError::validation(format!(
+                "Invalid Request: Index {unknown} does not match a secondary index that existed in \
+                 the source table and cannot be created during the restore operation"
+            )));
         }
         indexes.retain(|index| index.local != local || wanted.contains(&index.name));
     }
@@ -240,7 +257,7 @@ async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result
     let view = region.store.snapshot()?;
     for (key, item) in piece {
         let (region, table) = (Arc::clone(region), entry.id);
-        // An earlier process restored it, or a client wrote it since.
+        // An earlier process restored it: clients do not write yet.
         if view.get_stored(&ItemKey { table, primary: key.clone() })?.is_some() {
             continue;
         }

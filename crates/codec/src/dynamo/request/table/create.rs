@@ -59,6 +59,7 @@ impl CreateTable {
         let policy = body.text("ResourcePolicy")?;
         constraints.finish()?;
         refuse_vectors(body, "VectorIndexes")?;
+        refuse_source(body)?;
         let on_demand = mode == Some(true);
         check_billing(on_demand, throughput)?;
         features::check_class(class.as_deref())?;
@@ -78,6 +79,14 @@ impl CreateTable {
         let options = shown.options();
         Ok(Self { table, schema, on_demand, indexes, stream, deletion_protection, tags, options })
     }
+}
+
+/// Refuses to make a replica of another account's table, rather than make a table that is none.
+fn refuse_source(body: &Members) -> Result<(), ApiError> {
+    if !body.has("GlobalTableSourceArn") {
+        return Ok(());
+    }
+    Err(invalid("GlobalTableSourceArn: replicas are made by UpdateTable, within one account"))
 }
 
 /// What of a request is kept to be shown.

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub(in crate::region) use transfer::Transfers;
 
 use super::Trouble;
-use super::tables::{define, entry_of};
+use super::tables::{define, is_restoring, made_of};
 use crate::region::Region;
 
 pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec<u8>, Trouble> {
@@ -101,9 +101,9 @@ async fn update(region: &Region, update: TableUpdate) -> Result<TableEntry, Trou
     define(region, &name, Change::Update(update)).await
 }
 
-/// The table that this region holds under a name.
+/// The table that this region holds under a name, unless it is being restored.
 fn table(region: &Region, name: &str) -> Result<TableEntry, Trouble> {
-    Ok(entry_of(region, &region.catalog(), name)?.clone())
+    Ok(made_of(region, &region.catalog(), name)?.clone())
 }
 
 /// One change of options.

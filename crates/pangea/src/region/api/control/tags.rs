@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::update;
 use crate::region::Region;
 use crate::region::api::Trouble;
+use crate::region::api::tables::{is_restoring, not_found};
 
 pub(super) async fn change(
     region: &Arc<Region>,
@@ -23,6 +24,9 @@ pub(super) async fn change(
         let text = format!("Requested resource not found: ResourcArn: {} not found", resource.arn);
         return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
     };
+    if is_restoring(entry) {
+        return Err(not_found(&entry.name).into());
+    }
     let mut after = entry.tags.clone();
     for (key, value) in &tags {
         match value {
@@ -60,6 +64,9 @@ pub(super) fn list(region: &Region, resource: &Resource) -> Result<Value, ApiErr
         // account `ResourceNotFoundException`; clients that make up an account make up this one.)
         return Err(unauthorized("ListTagsOfResource", &resource.arn));
     };
+    if is_restoring(entry) {
+        return Err(not_found(&entry.name));
+    }
     let tags = entry.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
     Ok(json!({ "Tags": tags.collect::<Vec<Value>>() }))
 }

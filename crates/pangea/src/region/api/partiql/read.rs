@@ -44,7 +44,9 @@ pub(super) fn page(
     };
     let catalog = region.catalog();
     let table = &select.target.table;
-    let entry = serving(region, &catalog, table)?;
+    let entry = serving(region, &catalog, table);
+    check_refusal(entry.as_deref().ok(), select)?;
+    let entry = entry?;
     let index = check_index(entry, select)?;
     if index.is_some_and(|index| !index.local && request.consistent) {
         let text = "Strongly consistent read is not supported on Global Secondary Indexes";
@@ -85,6 +87,16 @@ pub(super) fn page(
     Ok(response::statement(&items, next, Some(&told)))
 }
 
+/// Refuses a statement for what it wants, whether or not its table is there.
+pub(super) fn check_refusal(entry: Option<&TableEntry>, select: &Select) -> Result<(), ApiError> {
+    let Some(text) = select.refusal() else { return Ok(()) };
+    let index = select.target.index.as_ref();
+    if let Some(index) = entry.zip(index).and_then(|(entry, name)| entry.index(name)) {
+        check_attributes(index)?;
+    }
+    Err(ApiError::validation(text))
+}
+
 /// The index that a statement names: one that PartiQL reads.
 pub(super) fn check_index<'t>(
     entry: &'t TableEntry,
@@ -95,13 +107,19 @@ pub(super) fn check_index<'t>(
         let text = "The table does not have the specified index";
         return Err(ApiError::validation(text));
     };
-    if index.partition.len() > 1 || index.sort.len() > 1 {
-        return Err(ApiError::validation(
-            "PartiQL statements cannot be executed on tables with multi-attribute HASH keys or \
-             multi-attribute RANGE keys.",
-        ));
-    }
+    check_attributes(index)?;
     Ok(Some(index))
+}
+
+/// Keys of an index of which a part is several attributes are beyond PartiQL.
+fn check_attributes(index: &Index) -> Result<(), ApiError> {
+    if index.partition.len() <= 1 && index.sort.len() <= 1 {
+        return Ok(());
+    }
+    Err(ApiError::validation(
+        "PartiQL statements cannot be executed on tables with multi-attribute HASH keys or \
+         multi-attribute RANGE keys.",
+    ))
 }
 
 /// The key of an index of single attributes.

@@ -13,6 +13,7 @@ use pangea_codec::dynamo::table::{TableStatus, options};
 use pangea_codec::dynamo::{ApiError, ErrorKind, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::id::RegionSlot;
+use pangea_core::item::{AttributeValue, Number};
 use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
 use serde_json::json;
 
@@ -50,7 +51,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
 
 pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
-    let before = entry_of(region, &catalog, &update.table)?.clone();
+    let before = made_of(region, &catalog, &update.table)?.clone();
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
     let changes_indexes = !(change.add_indexes.is_empty() && change.remove_indexes.is_empty());
     if changes_indexes && describe::is_filling(region, &before) {
@@ -93,6 +94,13 @@ fn as_updating(
         && let Some(key) = before.options.get(options::SSE_KEY)
     {
         shown.options.entry(options::SSE_KEY.to_owned()).or_insert_with(|| key.clone());
+    }
+    // A limit that is taken away is told of once more, as what takes it away.
+    let limits = update.limits.unwrap_or_default();
+    for (name, units) in [(options::MAX_READ, limits.read), (options::MAX_WRITE, limits.write)] {
+        if units == Some(-1) {
+            shown.options.insert(name.to_owned(), AttributeValue::N(Number::from(-1)));
+        }
     }
     let (made, gone, changed) = update.index_names();
     let mut indexes = Vec::new();
@@ -140,7 +148,8 @@ pub(super) async fn delete(
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
 }
 
-fn is_restoring(entry: &TableEntry) -> bool {
+/// Whether a restore of it is under way.
+pub(super) fn is_restoring(entry: &TableEntry) -> bool {
     options::flag(&entry.options, options::RESTORING)
 }
 
@@ -183,6 +192,18 @@ pub(super) fn entry_of<'c>(
     catalog.find(region.slot, name).ok_or_else(|| not_found(name))
 }
 
+/// As [`entry_of`], but one that is being restored is not found: so say all operations on what a
+/// table has, but `DescribeTable` and `DeleteTable` (measured on the service by the ACK project's
+/// users, October 2026).
+pub(super) fn made_of<'c>(
+    region: &Region,
+    catalog: &'c Catalog,
+    name: &str,
+) -> Result<&'c TableEntry, ApiError> {
+    let entry = entry_of(region, catalog, name)?;
+    if is_restoring(entry) { Err(not_found(name)) } else { Ok(entry) }
+}
+
 pub(super) fn list(region: &Region, list: &ListTables) -> Vec<u8> {
     let catalog = region.catalog();
     let mut names: Vec<String> =
@@ -215,7 +236,7 @@ pub(super) async fn define(
     }
 }
 
-fn not_found(name: &str) -> ApiError {
+pub(super) fn not_found(name: &str) -> ApiError {
     let text = format!("Requested resource not found: Table: {name} not found");
     ApiError::new(ErrorKind::ResourceNotFound, text)
 }
