@@ -50,7 +50,13 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
         Bug::ServedWhenOver | Bug::StageOutlivesLife => Some(Focus::Evictions),
-        Bug::EarlierLivesUnheard | Bug::UnheardDropped | Bug::WriterTrusted => Some(Focus::Returns),
+        Bug::EarlierLivesUnheard
+        | Bug::UnheardDropped
+        | Bug::ReturnUnheard
+        | Bug::LostLogUnfenced
+        | Bug::LostLogShortens
+        | Bug::ClaimedByLedger
+        | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly
@@ -122,6 +128,10 @@ pub const PLANTED: &[Bug] = &[
     Bug::BereftDropped,
     Bug::ClaimTrusted,
     Bug::ReturnedUnasked,
+    Bug::ReturnUnheard,
+    Bug::LostLogUnfenced,
+    Bug::LostLogShortens,
+    Bug::ClaimedByLedger,
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
     Bug::WriterTrusted,

@@ -112,6 +112,7 @@ impl Node {
                 self.receive_catalog(now, from, copied, store, effects);
             }
             Frame::Copied(copied) => self.receive_copied(now, from, copied, store, effects),
+            Frame::Relayed(relayed) if self.is_unfenced(from, relayed.origin) => {}
             Frame::Relayed(relayed) => self.receive_relayed(now, from, relayed, store, effects),
             Frame::Compared(_) => {}
         }

@@ -9,7 +9,8 @@
 //! any more, so that it cannot be told who may have any of this. So all of it goes into a table of
 //! its own, which nobody is sent:
 //!
-//! * what it alone had goes to the ledger once it has heard of the table again;
+//! * what it alone had goes to the ledger once it has heard of the table again, and of all who have
+//!   it;
 //! * what is in *doubt* waits until it has copied the table from all who hold it: where what is
 //!   there had seen the write, others have it, or knew it when they overwrote it, and it goes;
 //!   where not, it goes to the ledger as well;
@@ -17,6 +18,14 @@
 //!   it goes to the ledger of this region alone, where an operator sees it, and the ledger's own
 //!   bounds hold. What stays aside is a mark: if somebody comes back who knows the table, then it
 //!   is told to those who may have it.
+//!
+//! Who has it: this region's feed leaves out whoever it does not know to hold the table, and comes
+//! back to nothing. A replica asks all who hold the table, and who has come back and held it; but
+//! one that began to copy before it heard of the return does not ask this region. It said that it
+//! began, in the status of its replica, before it said that it knows of the return. So what goes to
+//! the ledger waits until every other region has said that it knows, and all that it had said
+//! before is here; then every replica is known, or will ask. A region out of reach is waited for
+//! until it is given up.
 //!
 //! Whoever has said, since this region was called back, what it had, has not lost its log before.
 //! So the region begins its life when all have said so whom it can reach, or after a while.
@@ -30,7 +39,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
-use crate::catalog::TableEntry;
+use crate::catalog::{ReplicaState, TableEntry};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{AttributeValue, Attributes, ItemKey, PrimaryKey};
 use crate::ledger;
@@ -303,7 +312,7 @@ impl Node {
             return Verdict::Known;
         }
         if !in_doubt {
-            return Verdict::Orphaned;
+            return self.orphaned(txn.store, entry);
         }
         let (item, stamps) = (ledger::item_of(&key.primary, row), ledger::stamps_of(&key.primary));
         let (Some(item), Some((stamp, _))) = (item, stamps) else { return Verdict::Known };
@@ -319,7 +328,35 @@ impl Node {
         }
         let seen = txn.item(&item).is_some_and(|stored| stored.seen.covers(stamp));
         let known = seen || is_in_ledger(txn, (&item, stamp), key);
-        if known { Verdict::Known } else { Verdict::Orphaned }
+        if known { Verdict::Known } else { self.orphaned(txn.store, entry) }
+    }
+
+    /// It goes to the ledger once this region's feed leaves nobody out who will not ask for it: all
+    /// others have said that they know of the return, all that each had said before that is here,
+    /// and whoever has a replica by that is known to hold the table.
+    fn orphaned(&self, store: &impl Snapshot, entry: &TableEntry) -> Verdict {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::ReturnUnheard) {
+            return Verdict::Orphaned;
+        }
+        let mut others = self.catalog.membership().members().filter(|it| *it != self.config.slot);
+        let all_known = others.all(|slot| {
+            let status = self.catalog.status(entry.id, slot).map(|status| &status.state);
+            let has = matches!(
+                status,
+                Some(ReplicaState::Creating | ReplicaState::Active { .. } | ReplicaState::Behind)
+            );
+            self.has_heard_out(store, slot) && (!has || entry.is_held_by(slot))
+        });
+        if all_known { Verdict::Orphaned } else { Verdict::Waits }
+    }
+
+    /// Whether the region has said that it knows of this one's return, and all that it wrote before
+    /// is here.
+    fn has_heard_out(&self, store: &impl Snapshot, slot: RegionSlot) -> bool {
+        let said = store.item(&membership::key(slot)).map(|said| said.greatest().stamp);
+        let here = said.is_some_and(|said| self.place_of(said.origin) >= said.hlc);
+        here && self.has_spoken(slot)
     }
 
     #[cfg(feature = "planted-bugs")]

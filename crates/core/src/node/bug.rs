@@ -43,6 +43,15 @@ pub enum Bug {
     StageOutlivesLife,
     /// A frame is merged into rows as they were before what this region said ahead of it.
     FrameOnStale,
+    /// What a region that has lost its log has of a life that is over is taken, although it did not
+    /// hear of the end.
+    LostLogUnfenced,
+    /// What a region that comes back sets aside of its ledger stays there under its old stamp.
+    ClaimedByLedger,
+    /// A region that has lost its log goes on to collect and to shorten.
+    LostLogShortens,
+    /// What a region that comes back alone had goes to its ledger before all know of the return.
+    ReturnUnheard,
     /// A replica is not copied from who has come back and held the table before.
     ReturnedUnasked,
     /// What a region wrote before its last life counts as unheard where nobody had it then.

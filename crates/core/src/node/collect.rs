@@ -206,6 +206,11 @@ impl Node {
         if now.mono_us < self.collector.due_us {
             return;
         }
+        // One that has lost its log knows nothing of what its rows had seen.
+        if self.lost.is_some() && !self.planted_collecting() {
+            self.collector.due_us = now.mono_us + collect.interval_us;
+            return;
+        }
         let here = self.places();
         self.renew_cuts(&here);
         let mut txn = Txn::new(store);

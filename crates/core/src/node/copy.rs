@@ -342,7 +342,8 @@ impl Node {
         copy.ask_at_us = 0;
         let mut txn = Txn::new(store);
         for row in frame.rows {
-            if !self.is_beyond_cut(from, row.version.stamp) {
+            let unfenced = self.is_unfenced(from, row.version.stamp.origin);
+            if !unfenced && !self.is_beyond_cut(from, row.version.stamp) {
                 self.note_ahead(&row);
                 self.note_life(&mut txn, row.version.stamp.origin);
                 self.merge_row(now, &mut txn, row, effects);

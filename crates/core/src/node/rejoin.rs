@@ -12,7 +12,9 @@
 //! * of tables that nobody else holds, and of items that no other holder may have, the rows stay;
 //!   those that were written after the others had stopped listening are written anew, in the new
 //!   life;
-//! * ledger entries that none of the others had are set aside, too, to be written anew;
+//! * ledger entries that none of the others had are set aside, too, to be written anew, and go:
+//!   under their old stamps they would count among what is here of the life that is over, and
+//!   nobody else would ever have that;
 //! * the catalog goes, and every place in the others' feeds.
 //!
 //! From there it is like a region that was never there: it takes part from the beginning of every
@@ -195,9 +197,29 @@ impl Node {
                     || self.is_doubtful(txn.store, entry, stamp, place)
             });
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
-                self.put_aside(now, txn, key.primary, row.clone(), place);
+                self.put_aside(now, txn, key.primary.clone(), row.clone(), place);
+                if self.planted_claim_by_ledger() {
+                    continue;
+                }
+                // Under its old stamp it would count among what is here of the life that is over.
+                let was = self.fingerprint(&key, Some(&stored));
+                self.note_changed(txn, &key, was, None);
+                txn.batch.remove(key, &stored, self.me);
+            } else {
+                self.forget_unheard(txn, &key);
             }
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_claim_by_ledger(&self) -> bool {
+        self.has_bug(super::Bug::ClaimedByLedger)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_claim_by_ledger(&self) -> bool {
+        false
     }
 
     /// What stays is this region's voice, and the tables that nobody else knows how to tell of.

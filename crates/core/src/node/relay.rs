@@ -115,6 +115,7 @@ impl Node {
         for (&peer, link) in self.links.iter().filter(|(_, link)| link.up) {
             let theirs = link.applied.get(&origin).copied().unwrap_or_default();
             let more = !membership.is_gone(peer) && self.has_more(peer, origin, theirs);
+            let more = more && !self.is_unfenced(peer, origin);
             // Of equals the first stays: links are in the order of their slots.
             if more && best.is_none_or(|(most, _)| theirs > most) {
                 best = Some((theirs, peer));
@@ -252,6 +253,17 @@ impl Node {
         }
         self.persist(txn, Vec::new(), effects);
         self.tell_exposed(effects);
+    }
+
+    /// Whether the peer may have rows of a life that is over from who lived it, later than anyone
+    /// who has heard of the end: its log is lost, so that it did not hear, and says nothing of what
+    /// it had. What it alone has, it sets aside when it is taken back.
+    pub(super) fn is_unfenced(&self, peer: RegionSlot, origin: Origin) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LostLogUnfenced) {
+            return false;
+        }
+        !self.catalog.membership().admits(origin) && self.has_two_lives(peer)
     }
 
     /// How far the answer that the frame is part of has come. What a peer has behind its own place

@@ -6,6 +6,7 @@
 //! absorbed here, as it was or in the past of another, or has lost, which a ledger tells. What was
 //! on a lost disk alone is nowhere to be had: a feed that withheld it has passed by.
 
+use pangea_core::catalog::ReplicaState;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::time::Hlc;
 
@@ -106,8 +107,13 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     // Nor what one has whose own life is over: it is asked when it is back.
     let newest = sites.iter().map(|site| site.catalog.membership()).max_by_key(|it| it.generation);
     let takes_part = |site: &Site| newest.is_none_or(|it| it.admits(site.origin));
-    let elsewhere =
-        |(other, site): (usize, &Site)| other != issued.region && takes_part(site) && shows(site);
+    // Nor what one drops that has left the table: whoever had it all then is given up now.
+    let drops = |site: &Site| {
+        let status = site.catalog.status(key.table, site.slot);
+        status.is_some_and(|status| status.state == ReplicaState::Dropping)
+    };
+    let keeps = |site: &Site| takes_part(site) && shows(site) && !drops(site);
+    let elsewhere = |(other, site): (usize, &Site)| other != issued.region && keeps(site);
     // Who wrote it may have left the table since, when one had it all that is given up now.
     let away = sites.iter().any(|site| !takes_part(site) && shows(site));
     let left = away && !shows(&sites[issued.region]);

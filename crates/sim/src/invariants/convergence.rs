@@ -9,14 +9,14 @@
 
 use std::collections::BTreeSet;
 
-use pangea_core::id::{Place, TableId};
+use pangea_core::id::{Origin, Place, TableId};
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::{Rule, Version};
 
 use super::{Checked, Invariant, collection, demand, merged};
 use crate::bits::Bits;
-use crate::disk::{Held, Image};
+use crate::disk::Held;
 use crate::oracle::{Item, KeyId, Oracle, Site};
 
 const BROKEN: Invariant = Invariant::Convergence;
@@ -26,7 +26,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     let alive: Vec<&Site> = sites.iter().filter(|site| !site.gone).collect();
     let Some(first) = alive.first() else { return Ok(()) };
     for site in &alive[1..] {
-        same_catalog(first, site)?;
+        same_catalog(sites, first, site)?;
     }
     for entry in alive[0].catalog.tables() {
         let whole: Vec<&Site> =
@@ -35,7 +35,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
             holds(oracle, sites, site, entry.id)?;
         }
         for pair in whole.windows(2) {
-            same_ledger(pair[0], pair[1], entry.id)?;
+            same_ledger(sites, pair[0], pair[1], entry.id)?;
         }
         for site in alive.iter().filter(|site| !entry.is_held_by(site.slot)) {
             // A region that leaves waits for every holder; one that is gone will not answer.
@@ -113,10 +113,26 @@ fn expected(oracle: &Oracle, id: KeyId, durable: Bits, rule: Rule) -> Vec<&Versi
     maximal
 }
 
-fn same_catalog(one: &Site, other: &Site) -> Checked {
-    demand(BROKEN, catalog_of(one).eq(catalog_of(other)), || {
-        format!("the catalogs of {} and {} differ", one.slot, other.slot)
+fn same_catalog(sites: &[Site], one: &Site, other: &Site) -> Checked {
+    let waits = |version: &Version| is_undecided(sites, [one, other], version.stamp.origin);
+    let waiting = [one, other].into_iter().flat_map(catalog_of).filter(|it| waits(it.1));
+    let waiting: BTreeSet<&ItemKey> = waiting.map(|(key, _)| key).collect();
+    let rows = |site| catalog_of(site).filter(|(key, _)| !waiting.contains(key));
+    demand(BROKEN, rows(one).eq(rows(other)), || {
+        let stamps = |site| rows(site).map(|(key, version)| (&key.primary, version.stamp));
+        let [here, there] = [one, other].map(|site| stamps(site).collect::<BTreeSet<_>>());
+        let differ: Vec<_> = here.symmetric_difference(&there).collect();
+        format!("the catalogs of {} and {} differ in {differ:?}", one.slot, other.slot)
     })
+}
+
+/// Whether the disk of a life is lost, nobody has given its region up, and both regions know of the
+/// life: what came to one of them late, and was passed on, is levelled once somebody has.
+fn is_undecided(sites: &[Site], both: [&Site; 2], origin: Origin) -> bool {
+    let lost = &sites[origin.slot().index()].lost;
+    let knows = |site: &Site| site.disk.durable.applied.contains_key(&origin);
+    lost.contains(&origin)
+        && both.iter().all(|site| site.catalog.membership().admits(origin) && knows(site))
 }
 
 fn catalog_of(site: &Site) -> impl Iterator<Item = (&ItemKey, &Version)> {
@@ -124,21 +140,26 @@ fn catalog_of(site: &Site) -> impl Iterator<Item = (&ItemKey, &Version)> {
     rows.map(|(key, held)| (key, held.stored.greatest()))
 }
 
-fn same_ledger(other: &Site, site: &Site, table: TableId) -> Checked {
-    let (here, there) = (&site.disk.durable, &other.disk.durable);
-    demand(BROKEN, ledger_of(here, table).eq(ledger_of(there, table)), || {
-        let [here, there] = [here, there].map(|it| ledger_of(it, table).collect::<BTreeSet<_>>());
+fn same_ledger(sites: &[Site], one: &Site, other: &Site, table: TableId) -> Checked {
+    let waits =
+        |held: &Held| is_undecided(sites, [one, other], held.stored.greatest().stamp.origin);
+    let rows = |site| ledger_of(site, table);
+    let waiting = rows(one).chain(rows(other)).filter(|(_, held)| waits(held));
+    let waiting: BTreeSet<&ItemKey> = waiting.map(|(key, _)| key).collect();
+    let keys = |site| rows(site).map(|(key, _)| key).filter(|key| !waiting.contains(key));
+    demand(BROKEN, keys(one).eq(keys(other)), || {
+        let [here, there] = [one, other].map(|site| keys(site).collect::<BTreeSet<_>>());
         let only = here.symmetric_difference(&there).map(|key| ledger::stamps_of(&key.primary));
         let only: Vec<_> = only.collect();
-        format!("the ledgers of {} and {} differ in {only:?}", site.slot, other.slot)
+        format!("the ledgers of {} and {} differ in {only:?}", one.slot, other.slot)
     })
 }
 
 /// The ledger's entries of one table, in their order.
-fn ledger_of(image: &Image, table: TableId) -> impl Iterator<Item = &ItemKey> {
-    let rows = image.table(TableId::LEDGER);
+fn ledger_of(site: &Site, table: TableId) -> impl Iterator<Item = (&ItemKey, &Held)> {
+    let rows = site.disk.durable.table(TableId::LEDGER);
     // Not every holder may have those of restricted items.
     let open = |held: &Held| held.stored.greatest().origins.place == Place::ANYWHERE;
     let of_table = move |key: &ItemKey| ledger::table_of(&key.primary) == Some(table);
-    rows.filter(move |(key, held)| of_table(key) && open(held)).map(|(key, _)| key)
+    rows.filter(move |(key, held)| of_table(key) && open(held))
 }

@@ -493,8 +493,8 @@ impl Oracle {
     }
 
     /// The durable versions of an item that any living region has seen: what a dead one wrote and
-    /// sent nobody is on its own disk alone. Of a life that is over, or of a region that is dead or
-    /// has lost its disk, what only ledgers have has no row to come from.
+    /// sent nobody is on its own disk alone. Of a life that is over, or of a region that is dead,
+    /// has lost its disk, or has left the table, what only ledgers have has no row to come from.
     pub(crate) fn within_reach(&self, sites: &[Site], id: KeyId, item: &Item) -> Bits {
         let durable = self.durable(item);
         if sites.iter().all(|site| !site.gone && site.former.is_empty()) {
@@ -508,7 +508,10 @@ impl Oracle {
             for issued in self.named(id, ledgered.without(seen)) {
                 let origin = issued.version().stamp.origin;
                 let over = !site.catalog.membership().admits(origin);
-                if over || sites[origin.slot().index()].gone {
+                let writer = &sites[origin.slot().index()];
+                let entry = writer.catalog.get(item.key.table);
+                let left = entry.is_some_and(|entry| !entry.is_held_by(writer.slot));
+                if over || left || writer.gone {
                     ledgered = ledgered.without(Bits::default().with(issued.nth));
                 }
             }

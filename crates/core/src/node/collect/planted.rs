@@ -22,6 +22,17 @@ impl Node {
     }
 
     #[cfg(feature = "planted-bugs")]
+    pub(in crate::node) fn planted_collecting(&self) -> bool {
+        self.has_bug(super::super::Bug::LostLogShortens)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    pub(in crate::node) fn planted_collecting(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "planted-bugs")]
     pub(in crate::node) fn planted_during_copy(&self) -> bool {
         self.has_bug(super::super::Bug::CollectedDuringCopy)
     }
