@@ -327,6 +327,7 @@ fn by_value() -> Index {
         sort: Vec::new(),
         projected: Projected::Keys,
         options: Default::default(),
+        vector: None,
     }
 }
 
