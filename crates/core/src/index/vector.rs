@@ -257,12 +257,12 @@ impl fmt::Display for Scientific {
 /// The nearest number of 32 bits; `None` where there is no finite one.
 #[must_use]
 pub fn to_f32(number: Number) -> Option<f32> {
-    Some(exactly(number).unwrap_or_else(|| parsed(number))).filter(|it| it.is_finite())
+    Some(computed(number).unwrap_or_else(|| parsed(number))).filter(|it| it.is_finite())
 }
 
-/// By arithmetic, where that is certain to round once: both parts are exact in 64 bits, and their
-/// quotient or product is not halfway between two numbers of 32.
-fn exactly(number: Number) -> Option<f32> {
+/// By arithmetic of 64 bits, where that is certain to round to the same 32: vectors have thousands
+/// of numbers, and reading digits takes ten times as long.
+fn computed(number: Number) -> Option<f32> {
     /// Powers of ten that 64 bits have exactly.
     const TENS: [f64; 23] = [
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
@@ -271,15 +271,22 @@ fn exactly(number: Number) -> Option<f32> {
     /// The bits behind those of a 32-bit number, and what they are halfway between two.
     const BEHIND: u64 = (1 << 29) - 1;
     const HALFWAY: u64 = 1 << 28;
-    let mantissa =
-        i64::try_from(number.mantissa()).ok().filter(|it| it.unsigned_abs() < 1 << 53)?;
-    let scale = TENS.get(usize::from(number.exponent().unsigned_abs()))?;
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    let mantissa = mantissa as f64;
-    let wide = if number.exponent() < 0 { mantissa / scale } else { mantissa * scale };
-    let is_normal = wide == 0.0 || wide.abs() >= f64::from(f32::MIN_POSITIVE);
+    /// How far off halfway is certain: each of three steps is wrong by half a bit at most, of which
+    /// two may be lost to the size of what follows.
+    const CERTAIN: u64 = 8;
+    let places = usize::from(number.exponent().unsigned_abs());
+    let most = TENS.len() - 1;
+    let (first, rest) = (TENS[places.min(most)], TENS.get(places.saturating_sub(most))?);
+    #[expect(clippy::cast_precision_loss, reason = "it rounds, which is accounted for")]
+    let mantissa = number.mantissa() as f64;
+    let wide = match number.exponent() < 0 {
+        true => mantissa / first / rest,
+        false => mantissa * first * rest,
+    };
+    let is_normal = wide == 0.0 || wide.abs() >= 2.0 * f64::from(f32::MIN_POSITIVE);
+    let is_certain = (wide.to_bits() & BEHIND).abs_diff(HALFWAY) > CERTAIN;
     #[expect(clippy::cast_possible_truncation, reason = "it rounds")]
-    (is_normal && wide.to_bits() & BEHIND != HALFWAY).then_some(wide as f32)
+    (is_normal && is_certain).then_some(wide as f32)
 }
 
 /// By the digits.

@@ -93,6 +93,19 @@ fn numbers_are_rounded_once() {
         let wanted: f32 = text.parse().expect("a number");
         assert_eq!(to_f32(value), Some(wanted), "{text}");
     }
+    // Near halfway between two, and of as many digits as there may be.
+    let mut bits: u32 = 1;
+    for at in 0..20_000_u32 {
+        bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let low = f32::from_bits(bits & 0x7fff_ffff);
+        let halfway = (f64::from(low) + f64::from(low.next_up())) / 2.0;
+        let near = f64::from_bits(halfway.to_bits() + u64::from(at % 5) - 2);
+        for text in [alloc::format!("{near:e}"), alloc::format!("{near:.36e}")] {
+            let Ok(value) = Number::parse(&text) else { continue };
+            let wanted = text.parse().ok().filter(|it: &f32| it.is_finite());
+            assert_eq!(to_f32(value), wanted, "{text}");
+        }
+    }
     for text in ["3.4028236E38", "1E39", "-1E39", "9E125"] {
         assert_eq!(to_f32(Number::parse(text).expect("a number")), None, "{text}");
     }
