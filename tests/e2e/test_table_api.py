@@ -276,20 +276,13 @@ def test_transfers_fail_for_want_of_a_bucket(client, table):
     assert refused(client.import_table, **imported)[0] == "ResourceInUseException"
 
 
-def test_what_is_newest_is_refused_by_name(client, table):
-    wanted = {"TableName": table, "IndexName": "near", "SearchVector": [{"N": "1"}], "TopK": 1}
-    _, message = refused(client.search_vectors, **wanted)
-    assert message == "The table does not have the specified index: near"
-    wanted["TableName"] = f"{table}-2"
-    assert refused(client.search_vectors, **wanted)[0] == "ResourceNotFoundException"
-    vectors = [{"IndexName": "near", "VectorAttribute": {"AttributeName": "v"}, "Dimensions": 2,
-                "DistanceFunction": "COSINE", "Projection": {"ProjectionType": "ALL"}}]
-    code, message = refused(client.create_table, TableName=f"{table}-2", **KEYS,
-                            BillingMode="PAY_PER_REQUEST", VectorIndexes=vectors)
-    assert code == "ValidationException" and "VectorIndexes" in message
+def test_a_table_is_not_made_from_another_one(client, table):
     code, message = refused(client.create_table, TableName=f"{table}-2", **KEYS,
                             GlobalTableSourceArn=shown(client, table)["TableArn"])
     assert code == "ValidationException" and "GlobalTableSourceArn" in message
+
+
+def test_bulk_writes_fail_for_want_of_a_bucket(client, table):
     assert client.list_bulk_operations()["BulkOperationsSummaryList"] == []
     began = client.start_bulk_put_items(
         TableName=table, OutputS3Configuration={"S3Bucket": "nowhere", "OutputType": ["ERROR"]},

@@ -8,6 +8,11 @@
 //!
 //! An item that lacks a key attribute of an index, or has one of another type or too long a one, is
 //! not in it: such an item was written before the index was made.
+//!
+//! An index of vectors ([`Vector`]) has its entries by the same rules, from another set of
+//! attributes.
+
+mod vector;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -19,10 +24,13 @@ use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey, item_size};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use crate::table::{KeyAttribute, KeyKind, Refusal, Schema};
 
+pub use vector::{Distance, Nearest, REQUEST_BYTES_MIN, SearchAttribute, Vector, to_f32};
+
 /// Bytes of one write unit (DynamoDB).
 const WRITE_UNIT_BYTES: usize = 1024;
 
-/// What a write costs indexes, in write units; those that it costs nothing are not named.
+/// What a write costs indexes, in write units, or bytes of one of vectors; those that it costs
+/// nothing are not named.
 pub type IndexUnits = Vec<(IndexId, u32)>;
 
 /// Names an index of a table; never used again for another one of that table.
@@ -49,7 +57,7 @@ pub struct Index {
     pub name: String,
     /// Local: its partition key is the table's. Global else.
     pub local: bool,
-    /// The attributes of the partition key, at least one.
+    /// The attributes of the partition key: at least one, or at most one of an index of vectors.
     pub partition: Vec<KeyAttribute>,
     /// The attributes of the sort key.
     pub sort: Vec<KeyAttribute>,
@@ -57,6 +65,8 @@ pub struct Index {
     pub projected: Projected,
     /// What is shown of it and has no effect here, such as its throughput.
     pub options: Attributes,
+    /// What makes it an index of vectors, which is neither local nor global.
+    pub vector: Option<Vector>,
 }
 
 /// The values of the key attributes of an index.
@@ -94,14 +104,25 @@ pub enum Fill {
 pub type Fills = BTreeMap<(TableId, IndexId), Fill>;
 
 impl Index {
-    /// Its key attributes, those of the partition key first.
+    /// Its key attributes, those of the partition key first; of an index of vectors, those by which
+    /// searches are narrowed.
     pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        self.partition.iter().chain(&self.sort)
+        let filters = self.vector.iter().flat_map(Vector::filters);
+        self.partition.iter().chain(&self.sort).chain(filters)
+    }
+
+    /// Whether it is a global secondary index.
+    #[must_use]
+    pub const fn is_global(&self) -> bool {
+        !self.local && self.vector.is_none()
     }
 
     /// Where the item is in the index, if it is.
     #[must_use]
     pub fn key_of(&self, item: &Attributes) -> Option<IndexKey> {
+        if self.vector.as_ref().is_some_and(|vector| !vector.has(item)) {
+            return None;
+        }
         let values = |attributes: &[KeyAttribute]| {
             let values = attributes.iter().map(|attribute| key_value(attribute, item));
             values.collect::<Option<Vec<KeyValue>>>()
@@ -130,8 +151,8 @@ impl Index {
         item
     }
 
-    /// What a write costs the index, in write units: nothing unless it changes what the index shows
-    /// (measured on the service by the Parity Suite).
+    /// What a write costs the index, in write units, or bytes where it is one of vectors: nothing
+    /// unless it changes what the index shows (measured on the service by the Parity Suite).
     #[must_use]
     pub fn write_units(
         &self,
@@ -139,6 +160,9 @@ impl Index {
         before: Option<&Attributes>,
         after: Option<&Attributes>,
     ) -> u32 {
+        if let Some(vector) = &self.vector {
+            return self.vector_bytes(vector, schema, (before, after));
+        }
         let shown = |item: Option<&Attributes>| {
             let key = self.key_of(item?)?;
             Some((key, self.project(schema, item?.clone())))
@@ -160,12 +184,38 @@ impl Index {
         }
     }
 
+    /// As [`Index::write_units`], of an index of vectors: what it has of the item, before or after,
+    /// whichever is more.
+    fn vector_bytes(
+        &self,
+        vector: &Vector,
+        schema: &Schema,
+        (before, after): (Option<&Attributes>, Option<&Attributes>),
+    ) -> u32 {
+        let shown = |item: Option<&Attributes>| {
+            let key = self.key_of(item?)?;
+            let mut rest = self.project(schema, item?.clone());
+            rest.remove(&vector.attribute);
+            Some((key, vector.of(item?)?, rest))
+        };
+        let (was, is) = (shown(before), shown(after));
+        if was == is {
+            return 0;
+        }
+        let bytes = [was, is].into_iter().flatten().map(|(_, _, rest)| vector.entry_bytes(&rest));
+        let bytes = bytes.max().unwrap_or_default().max(REQUEST_BYTES_MIN);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
     /// Refuses an item whose attributes cannot be keys of the index: a client that writes one has
     /// made a mistake, where one that leaves them out wants the item not to be in the index.
     ///
     /// # Errors
     /// [`Refusal::Validation`].
     pub fn check(&self, item: &Attributes) -> Result<(), Refusal> {
+        if let Some(vector) = &self.vector {
+            return vector.check(&self.name, None, item);
+        }
         for attribute in self.attributes() {
             let Some(value) = item.get(&attribute.name) else { continue };
             self.check_value(attribute, value)?;
@@ -193,6 +243,9 @@ impl Index {
         before: Option<&Attributes>,
         after: &Attributes,
     ) -> Result<(), Refusal> {
+        if let Some(vector) = &self.vector {
+            return vector.check(&self.name, Some(before.unwrap_or(&Attributes::new())), after);
+        }
         let mut changed = false;
         for attribute in self.attributes() {
             let Some(value) = after.get(&attribute.name) else { continue };
@@ -226,7 +279,9 @@ impl Index {
         &self,
         given: impl Fn(&str) -> Option<&'t str>,
     ) -> Result<(), Refusal> {
-        for KeyAttribute { name, kind } in self.attributes() {
+        // What is wrong for an index of vectors is told when the item is there.
+        let keys = self.attributes().filter(|_| self.vector.is_none());
+        for KeyAttribute { name, kind } in keys {
             let Some(actual) = given(name) else { continue };
             if kind.to_string() != actual {
                 return self.mismatch(name, *kind, actual);
@@ -256,12 +311,17 @@ impl Index {
             )));
         }
         let is_partition = self.partition.iter().any(|key| key.name == *name);
-        if is_partition && length(value) > PARTITION_KEY_BYTES_MAX {
-            // The missing space is DynamoDB's own.
-            return refuse("Size of hashkey has exceeded the maximum size limit of2048 bytes");
-        }
-        Ok(())
+        if is_partition { check_length(value) } else { Ok(()) }
     }
+}
+
+/// Refuses a value that is too long for a partition key.
+fn check_length(value: &AttributeValue) -> Result<(), Refusal> {
+    if length(value) > PARTITION_KEY_BYTES_MAX {
+        // The missing space is DynamoDB's own.
+        return refuse("Size of hashkey has exceeded the maximum size limit of2048 bytes");
+    }
+    Ok(())
 }
 
 /// What `check` refuses of indexes: of several refusals that of the first index by name, as the
@@ -300,6 +360,24 @@ fn emptiness(value: &AttributeValue) -> Option<&'static str> {
         AttributeValue::B(bytes) if bytes.is_empty() => Some("binary"),
         _ => None,
     }
+}
+
+/// The size of an item as a write of it is charged for: an attribute that is a vector of an index
+/// counts four bytes a dimension, whatever its numbers are (measured on the service by the Parity
+/// Suite). Reads, and the limit of an item, go by [`item_size`].
+#[must_use]
+pub fn billed_size(indexes: &[Index], item: &Attributes) -> usize {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut bytes = item_size(item);
+    for vector in indexes.iter().filter_map(|index| index.vector.as_ref()) {
+        if seen.contains(&vector.attribute.as_str()) {
+            continue;
+        }
+        let Some((stored, billed)) = vector.spared(item) else { continue };
+        seen.push(&vector.attribute);
+        bytes = bytes - stored + billed;
+    }
+    bytes
 }
 
 /// How the entries of an item change with it.

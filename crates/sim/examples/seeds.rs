@@ -59,6 +59,7 @@ fn options(whole_timeline: bool) -> Options {
         Some("evictions") => Some(Focus::Evictions),
         Some("expiry") => Some(Focus::Expiry),
         Some("returns") => Some(Focus::Returns),
+        Some("vectors") => Some(Focus::Vectors),
         _ => None,
     };
     let timeline_max = whole_timeline.then_some(usize::MAX);

@@ -76,6 +76,10 @@ pub enum Focus {
     /// Items expire, and in one seed of four a region is suspended; else they do in three seeds of
     /// twenty.
     Expiry,
+    /// Items have vectors, and tables an index of them; no others do. Their policy is one under
+    /// which an item is what one client put, because the specification of merged items knows no
+    /// lists.
+    Vectors,
 }
 
 impl Options {
@@ -115,6 +119,8 @@ pub(crate) struct Swarm {
     pub(crate) switches: u64,
     /// Per mille of operations that give a table an index, or take it away.
     pub(crate) indexes: u64,
+    /// Items have vectors, and tables an index of them.
+    pub(crate) vectors: bool,
     /// Per mille of operations that are transactions.
     pub(crate) transactions: u64,
     /// Per mille of writes to items that only the first regions may have.
@@ -227,6 +233,7 @@ impl Swarm {
             sessions: more.pick(&[0, 0, 1, 3]),
             wide: more.pick(&[0, 0, 300, 1000]),
             indexes: more.pick(&[0, 0, 0, 150]),
+            vectors: false,
             net: draw_net(rng),
             sync_us: rng.pick(&[0, 1_000, 5_000, 20_000]),
             timer_late_us: rng.pick(&[0, 0, 10_000, 40_000]),
@@ -257,6 +264,7 @@ impl Swarm {
         swarm.draw_parts(rng, options);
         swarm.draw_length(&mut rng.fork("length"), options.length);
         swarm.draw_ttl(&mut rng.fork("ttl"), options);
+        swarm.draw_vectors(&mut rng.fork("vectors"), options);
         if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
@@ -273,6 +281,14 @@ impl Swarm {
             Length::Mixed => rng.pick(&[10, 10, 20, 20, 20, 30, 30, 50, 100, 100]),
         };
         self.operations = (self.operations * percent / 100).max(1);
+    }
+
+    fn draw_vectors(&mut self, rng: &mut Rng, options: &Options) {
+        if options.focus == Some(Focus::Vectors) {
+            (self.vectors, self.switches) = (true, 0);
+            self.policy = rng.pick(&["lww", "lww", "siblings", "owner"]).to_string();
+            self.indexes = rng.pick(&[0, 100, 300]);
+        }
     }
 
     fn draw_ttl(&mut self, rng: &mut Rng, options: &Options) {

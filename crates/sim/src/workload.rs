@@ -6,7 +6,7 @@
 use pangea_core::catalog::{GROUP, MERGE, Tags};
 use pangea_core::expr::{Condition, Kind, Placeholders};
 use pangea_core::id::{RegionSlot, TableId};
-use pangea_core::index::{Index, IndexId, Projected};
+use pangea_core::index::{Distance, Index, IndexId, Projected, SearchAttribute, Vector};
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
 use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
@@ -206,10 +206,14 @@ impl Workload {
     fn reindex(&mut self) -> Operation {
         let table = self.tables[self.rng.index(self.tables.len())].clone();
         let mut update = TableUpdate { name: table.name, ..TableUpdate::default() };
+        let index = match self.swarm.vectors && self.rng.chance(500) {
+            true => by_vector(),
+            false => by_value(),
+        };
         if self.rng.chance(700) {
-            update.add_indexes.push(by_value());
+            update.add_indexes.push(index);
         } else {
-            update.remove_indexes.push(by_value().name);
+            update.remove_indexes.push(index.name);
         }
         Operation::Define { region: table.home, change: Change::Update(update) }
     }
@@ -234,7 +238,7 @@ impl Workload {
     }
 
     fn create(&self, name: String) -> Change {
-        create(name, &self.swarm.policy, self.swarm.grouped)
+        create(name, &self.swarm)
     }
 
     pub(crate) fn put(&mut self, key: u64) -> WriteOp {
@@ -245,7 +249,16 @@ impl Workload {
         ];
         let moment = self.moment().map(|it| AttributeValue::N(Number::from(it)));
         let moment = moment.map(|moment| (ATTRIBUTE.to_string(), moment));
-        WriteOp::new(primary_key(key), Action::Put(item.into_iter().chain(moment).collect()))
+        let item = item.into_iter().chain(moment).chain(self.vector());
+        WriteOp::new(primary_key(key), Action::Put(item.collect()))
+    }
+
+    /// The vector of an item that is put now: three items of four have one.
+    fn vector(&self) -> Option<(String, AttributeValue)> {
+        let value = i64::try_from(self.values).unwrap_or_default();
+        let numbers = [value % 7, 1].map(|number| AttributeValue::N(Number::from(number)));
+        let is_there = self.swarm.vectors && value % 4 != 0;
+        is_there.then(|| ("e".to_string(), AttributeValue::L(numbers.into())))
     }
 
     /// A put of an item that has no restriction.
@@ -293,11 +306,15 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
     number.and_then(RegionSlot::new).expect("a world has at most five regions")
 }
 
-pub(crate) fn create(name: String, policy: &str, grouped: bool) -> Change {
-    let group = grouped.then(|| (GROUP.to_string(), "all".to_string()));
+pub(crate) fn create(name: String, swarm: &Swarm) -> Change {
+    let policy = &swarm.policy;
+    let group = swarm.grouped.then(|| (GROUP.to_string(), "all".to_string()));
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
-        indexes: vec![by_value()],
+        indexes: match swarm.vectors {
+            true => vec![by_value(), by_vector()],
+            false => vec![by_value()],
+        },
         options: Default::default(),
         name,
         schema: Schema { partition, sort: None },
@@ -327,7 +344,21 @@ fn by_value() -> Index {
         sort: Vec::new(),
         projected: Projected::Keys,
         options: Default::default(),
+        vector: None,
     }
+}
+
+/// An index of the vectors of what clients put, each value a partition of it.
+fn by_vector() -> Index {
+    let by_value = by_value();
+    let schema = by_value.partition.iter().cloned();
+    let vector = Vector {
+        attribute: "e".to_string(),
+        dimensions: 2,
+        distance: Distance::Euclidean,
+        schema: schema.map(|key| SearchAttribute { key, is_hash: true }).collect(),
+    };
+    Index { name: "by-vector".to_string(), vector: Some(vector), ..by_value }
 }
 
 /// When an item that a client puts expires.

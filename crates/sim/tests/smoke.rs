@@ -55,6 +55,18 @@ fn seeds_of_evictions_and_groups_hold_every_invariant() {
 }
 
 #[test]
+fn seeds_of_vectors_hold_every_invariant() {
+    let options = Options { focus: Some(Focus::Vectors), ..Options::default() };
+    let summary = run_many(1, SEEDS / 4, &options, |report| {
+        if report.violation.is_some() {
+            eprintln!("{report}");
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(summary.is_clean(), "{} seeds fail", summary.failed);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..50 {
         assert_eq!(run(seed, &Options::default()), run(seed, &Options::default()));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
+use pangea_core::index::to_f32;
 use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError, value_size};
 use pangea_core::limits::{ATTRIBUTE_NAME_BYTES_MAX, NESTING_DEPTH_MAX};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -483,6 +484,38 @@ pub(super) fn write_read(out: &mut Vec<u8>, reader: &mut Reader<'_>) -> Result<u
     })?;
     object.end();
     Ok(bytes)
+}
+
+/// As [`write_attributes`], but for the numbers in one attribute, which are written as numbers of
+/// 32 bits are: `1.0` rather than `1` (measured on the service by the Parity Suite).
+pub(super) fn write_narrow(out: &mut Vec<u8>, attributes: &Attributes, narrow: &str) {
+    let mut object = Object::new(out);
+    for (name, value) in attributes {
+        let out = object.member(name);
+        if name == narrow { write_narrow_value(out, value) } else { write_value(out, value) }
+    }
+    object.end();
+}
+
+fn write_narrow_value(out: &mut Vec<u8>, value: &AttributeValue) {
+    let mut object = Object::new(out);
+    let out = object.member(value.type_name());
+    match value {
+        AttributeValue::N(number) => match to_f32(*number) {
+            Some(number) => write_text(out, &narrow_text(number)),
+            None => write_text(out, &number.to_string()),
+        },
+        AttributeValue::L(list) => write_list(out, list, write_narrow_value),
+        _ => write_text(out, ""),
+    }
+    object.end();
+}
+
+/// The shortest digits that name it, with a point.
+fn narrow_text(number: f32) -> String {
+    let mut text = Vec::new();
+    super::json::write_value(&mut text, &number);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn write_value(out: &mut Vec<u8>, value: &AttributeValue) {

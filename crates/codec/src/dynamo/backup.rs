@@ -2,12 +2,14 @@
 
 use data_encoding::HEXLOWER;
 use pangea_core::catalog::TableEntry;
-use pangea_core::index::{Index, Projected};
+use pangea_core::index::Index;
 use pangea_core::item::Attributes;
 
-use super::json::{Array, Object, write_value};
+use super::json::{Array, Object};
 use super::request::Throughput;
-use super::table::{epoch_seconds, parse_part_arn, table_arn, write_key_schema};
+use super::table::{
+    epoch_seconds, parse_part_arn, table_arn, write_key_schema, write_projection, write_vector,
+};
 use super::{ApiError, ErrorKind};
 
 /// Characters of the moment in a backup's identity, and of what follows it.
@@ -188,13 +190,25 @@ fn write_units(out: &mut Vec<u8>, options: &Attributes) {
 fn write_features(out: &mut Vec<u8>, entry: &TableEntry) {
     let mut features = Object::new(out);
     for (member, local) in [("LocalSecondaryIndexes", true), ("GlobalSecondaryIndexes", false)] {
-        let indexes: Vec<&Index> = entry.indexes.iter().filter(|it| it.local == local).collect();
+        let of_kind = |index: &&Index| if local { index.local } else { index.is_global() };
+        let indexes: Vec<&Index> = entry.indexes.iter().filter(of_kind).collect();
         if indexes.is_empty() {
             continue;
         }
         let mut list = Array::new(features.member(member));
         for index in indexes {
             write_index(list.element(), index);
+        }
+        list.end();
+    }
+    let vectors = entry.indexes.iter().filter(|it| it.vector.is_some());
+    let vectors: Vec<&Index> = vectors.collect();
+    if !vectors.is_empty() {
+        let mut list = Array::new(features.member("VectorIndexes"));
+        for index in vectors {
+            let mut object = Object::new(list.element());
+            write_vector(&mut object, index);
+            object.end();
         }
         list.end();
     }
@@ -219,17 +233,7 @@ fn write_index(out: &mut Vec<u8>, index: &Index) {
     let roles = index.partition.iter().map(|_| "HASH").chain(index.sort.iter().map(|_| "RANGE"));
     let names = index.attributes().map(|attribute| attribute.name.as_str());
     write_key_schema(object.member("KeySchema"), names.zip(roles));
-    let mut projection = Object::new(object.member("Projection"));
-    let kind = match &index.projected {
-        Projected::All => "ALL",
-        Projected::Keys => "KEYS_ONLY",
-        Projected::Include(_) => "INCLUDE",
-    };
-    projection.text("ProjectionType", kind);
-    if let Projected::Include(names) = &index.projected {
-        write_value(projection.member("NonKeyAttributes"), names);
-    }
-    projection.end();
+    write_projection(object.member("Projection"), &index.projected);
     if !index.local {
         write_units(object.member("ProvisionedThroughput"), &index.options);
     }

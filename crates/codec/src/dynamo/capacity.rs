@@ -56,6 +56,8 @@ pub struct Consumed {
     pub detail: ReturnCapacity,
     /// Whether to tell of which kind the units are.
     pub kind: UnitKind,
+    /// Bytes that each index of vectors wrote: no part of the sum.
+    pub vectors: Vec<VectorBytes>,
     /// Units of statements that failed: they are part of the sum, and of no share.
     pub failed: f64,
 }
@@ -71,12 +73,22 @@ pub struct IndexUnits {
     pub units: f64,
 }
 
+/// What a write cost an index of vectors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorBytes {
+    /// The index's name.
+    pub index: String,
+    /// How many.
+    pub bytes: f64,
+}
+
 impl Consumed {
     /// Adds what another request consumed of the same table.
     pub fn join(&mut self, other: Self) {
         let own: f64 = other.indexes.iter().map(|it| it.units).sum();
         self.units += other.units - own;
         other.indexes.iter().for_each(|it| self.add(&it.index, it.local, it.units));
+        other.vectors.iter().for_each(|it| self.add_vector(&it.index, it.bytes));
     }
 
     /// Adds what an index consumed.
@@ -85,6 +97,16 @@ impl Consumed {
         match self.indexes.iter_mut().find(|it| it.index == index && it.local == local) {
             Some(known) => known.units += units,
             None => self.indexes.push(IndexUnits { index: index.to_string(), local, units }),
+        }
+    }
+}
+
+impl Consumed {
+    /// Adds what a write cost an index of vectors.
+    pub fn add_vector(&mut self, index: &str, bytes: f64) {
+        match self.vectors.iter_mut().find(|it| it.index == index) {
+            Some(known) => known.bytes += bytes,
+            None => self.vectors.push(VectorBytes { index: index.to_string(), bytes }),
         }
     }
 }
@@ -117,8 +139,28 @@ pub(super) fn write_consumed(out: &mut Vec<u8>, consumed: &Consumed) {
         table.end();
         write_indexes(&mut object, "LocalSecondaryIndexes", consumed, true);
         write_indexes(&mut object, "GlobalSecondaryIndexes", consumed, false);
+        write_vectors(&mut object, consumed);
     }
     object.end();
+}
+
+/// What searching an index of vectors, or writing to it, took: bytes alone, and of no table
+/// (measured on the service by the Parity Suite).
+pub(super) fn write_vector_bytes(out: &mut Vec<u8>, member: &str, bytes: f64) {
+    let mut object = Object::new(out);
+    object.value(member, &bytes);
+    object.end();
+}
+
+fn write_vectors(object: &mut Object<'_>, consumed: &Consumed) {
+    if consumed.vectors.is_empty() {
+        return;
+    }
+    let mut map = Object::new(object.member("VectorIndexes"));
+    for VectorBytes { index, bytes } in &consumed.vectors {
+        write_vector_bytes(map.member(index), "VectorWriteRequestBytes", *bytes);
+    }
+    map.end();
 }
 
 /// An index that consumed nothing is not told of, and without any there is no member.

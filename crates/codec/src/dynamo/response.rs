@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pangea_core::item::{Attributes, PrimaryKey, item_size};
 use pangea_core::table::{PageResult, Schema};
 
-use super::attribute::{write_attributes, write_read};
-use super::capacity::{Consumed, ReturnCapacity, write_consumed};
+use super::attribute::{write_attributes, write_narrow, write_read};
+use super::capacity::{Consumed, ReturnCapacity, write_consumed, write_vector_bytes};
 use super::json::{Array, Object};
 use super::request::{BatchGetTable, BatchWrite, StatementAnswer};
 use super::table::{TableView, write_table_description};
@@ -280,6 +280,28 @@ pub fn batch_statements(answers: &[StatementAnswer], consumed: &[Consumed]) -> V
         }
         list.end();
         totals(body, consumed);
+    })
+}
+
+/// The body for `SearchVectors`: what was found with its scores, the nearest first, and the bytes
+/// that were searched, if that is to be told. The numbers of the attribute `vector` are told as the
+/// index has them, in 32 bits.
+#[must_use]
+pub fn searched(found: &[(f64, Attributes)], vector: &str, bytes: Option<f64>) -> Vec<u8> {
+    let sizes = found.iter().map(|(_, item)| body_bytes(item));
+    sized_body(sizes.sum::<usize>(), |body| {
+        let mut list = Array::new(body.member("SearchResults"));
+        for (score, item) in found {
+            let mut object = Object::new(list.element());
+            write_narrow(object.member("Item"), item, vector);
+            object.value("Score", score);
+            object.end();
+        }
+        list.end();
+        if let Some(bytes) = bytes {
+            let out = body.member("ConsumedCapacity");
+            write_vector_bytes(out, "VectorSearchRequestBytes", bytes);
+        }
     })
 }
 

@@ -94,7 +94,8 @@ pub struct TableEntry {
     pub tags: Tags,
     /// What the tags ask for.
     pub settings: Settings,
-    /// Secondary indexes, local ones first, in the order in which they were asked for.
+    /// Secondary indexes, local ones first, in the order in which they were asked for; those of
+    /// vectors last.
     pub indexes: Vec<Index>,
     /// The identity of the next index.
     pub next_index: u32,

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use super::function::Module;
 use super::{ReplicaSpec, ReplicaState, ReplicaStatus, Settings, StreamView, TableEntry, Tags};
 use crate::id::{Origin, RegionSlot, TableId};
-use crate::index::{Index, IndexId, decode_projected, encode_projected};
+use crate::index::{
+    Distance, Index, IndexId, SearchAttribute, Vector, decode_projected, encode_projected,
+};
 use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use crate::table::{KeyAttribute, KeyKind, Schema};
 use crate::time::{Hlc, Stamp};
@@ -99,11 +101,18 @@ impl TableEntry {
 impl TableEntry {
     fn encode_features(&self, row: &mut Attributes) {
         if self.next_index > 0 {
-            let indexes = self.indexes.iter().map(encode_index).collect();
+            let indexes = self.indexes.iter().filter(|index| index.vector.is_none());
             row.extend([
-                named("indexes", AttributeValue::L(indexes)),
+                named("indexes", AttributeValue::L(indexes.map(encode_index).collect())),
                 named("next_index", generation(self.next_index)),
             ]);
+        }
+        let vectors = self.indexes.iter().filter_map(|index| Some((index, index.vector.as_ref()?)));
+        let vectors: Vec<AttributeValue> =
+            vectors.map(|(index, vector)| encode_vector(index, vector)).collect();
+        // Apart from the others: who knows no such indexes shall not take them for others.
+        if !vectors.is_empty() {
+            row.extend([named("vectors", AttributeValue::L(vectors))]);
         }
         if self.stream.is_some() {
             row.extend([named("stream_ms", hlc(Hlc::from_bits(self.stream_since_ms)))]);
@@ -143,7 +152,63 @@ fn decode_index(value: &AttributeValue) -> Option<Index> {
         sort: keys("sort")?,
         projected: decode_projected(members.get("projected")?)?,
         options: fields.map("options")?,
+        vector: None,
     })
+}
+
+fn encode_vector(index: &Index, vector: &Vector) -> AttributeValue {
+    let element = |it: &SearchAttribute| {
+        let role = text(if it.is_hash { "HASH" } else { "INLINE_FILTER" });
+        AttributeValue::L(Vec::from([key_attribute(&it.key), role]))
+    };
+    AttributeValue::M(BTreeMap::from([
+        named("id", generation(index.id.0)),
+        named("name", text(&index.name)),
+        named("projected", encode_projected(&index.projected)),
+        named("options", AttributeValue::M(index.options.clone())),
+        named("attribute", text(&vector.attribute)),
+        named("dimensions", generation(vector.dimensions)),
+        named("distance", text(vector.distance.as_str())),
+        named("schema", AttributeValue::L(vector.schema.iter().map(element).collect())),
+    ]))
+}
+
+fn decode_vector(value: &AttributeValue) -> Option<Index> {
+    let AttributeValue::M(members) = value else { return None };
+    let fields = Fields(members);
+    let element = |value: &AttributeValue| {
+        let AttributeValue::L(parts) = value else { return None };
+        let [key, AttributeValue::S(role)] = parts.as_slice() else { return None };
+        Some(SearchAttribute { key: decode_key_attribute(key)?, is_hash: role == "HASH" })
+    };
+    let schema = fields.list("schema")?.iter().map(element).collect::<Option<Vec<_>>>()?;
+    let vector = Vector {
+        attribute: fields.text("attribute")?.to_string(),
+        dimensions: fields.generation("dimensions")?,
+        distance: Distance::parse(fields.text("distance")?)?,
+        schema,
+    };
+    Some(Index {
+        id: IndexId(fields.generation("id")?),
+        name: fields.text("name")?.to_string(),
+        local: false,
+        partition: vector.hash().cloned().into_iter().collect(),
+        sort: Vec::new(),
+        projected: decode_projected(members.get("projected")?)?,
+        options: fields.map("options")?,
+        vector: Some(vector),
+    })
+}
+
+/// Those of vectors behind the others.
+fn decode_indexes(fields: &Fields<'_>) -> Option<Vec<Index>> {
+    let list = |name, decode: fn(&AttributeValue) -> Option<Index>| {
+        let list = fields.list(name).unwrap_or_default();
+        list.iter().map(decode).collect::<Option<Vec<Index>>>()
+    };
+    let mut indexes = list("indexes", decode_index)?;
+    indexes.extend(list("vectors", decode_vector)?);
+    Some(indexes)
 }
 
 fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
@@ -173,10 +238,7 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
             None => Vec::new(),
         },
         deleted: fields.flag("deleted")?,
-        indexes: match fields.list("indexes") {
-            Some(indexes) => indexes.iter().map(decode_index).collect::<Option<_>>()?,
-            None => Vec::new(),
-        },
+        indexes: decode_indexes(fields)?,
         next_index: fields.generation("next_index")?,
         stream_since_ms: fields.hlc("stream_ms").map_or(0, Hlc::to_bits),
         ttl: fields.text("ttl").map(ToString::to_string),

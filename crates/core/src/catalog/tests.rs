@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::id::Origin;
+use crate::index::{Distance, Index, IndexId, Projected, SearchAttribute, Vector};
+use crate::item::{AttributeValue, Attributes};
 use crate::table::{KeyAttribute, KeyKind};
 use crate::time::Stamp;
 use alloc::string::ToString;
@@ -61,6 +63,40 @@ fn an_entry_and_its_statuses_round_trip_and_show_their_state() {
     observed(&mut catalog, ReplicaState::Failed { reason: "taken".to_string() });
     assert_eq!(catalog.find(slot(1), "orders"), None);
     assert_eq!(catalog.find(slot(0), "orders"), Some(&row));
+}
+
+#[test]
+fn an_index_of_vectors_is_apart_from_the_others() {
+    let attribute = |name: &str| KeyAttribute { name: name.to_string(), kind: KeyKind::B };
+    let element = |name: &str, is_hash| SearchAttribute { key: attribute(name), is_hash };
+    let index = Index {
+        id: IndexId(4),
+        name: "near".to_string(),
+        local: false,
+        partition: [attribute("tenant")].into(),
+        sort: Vec::new(),
+        projected: Projected::Include(["note".to_string()].into()),
+        options: [("since_ms".to_string(), AttributeValue::Bool(true))].into(),
+        vector: Some(Vector {
+            attribute: "embedding".to_string(),
+            dimensions: 4096,
+            distance: Distance::DotProduct,
+            schema: [element("kind", false), element("tenant", true)].into(),
+        }),
+    };
+    let row = TableEntry { indexes: [index].into(), next_index: 5, ..entry() };
+    let mut attributes = row.to_attributes();
+    let observed = |attributes: &Attributes| {
+        let mut catalog = Catalog::default();
+        let taken = catalog.observe(&entry_key(row.id).primary, Some(attributes));
+        taken.then(|| catalog.get(row.id).cloned()).flatten()
+    };
+    assert_eq!(observed(&attributes), Some(row.clone()));
+    // What a version reads that knows no such indexes.
+    attributes.remove("vectors");
+    assert_eq!(observed(&attributes), Some(TableEntry { indexes: Vec::new(), ..row.clone() }));
+    attributes.insert("vectors".to_string(), AttributeValue::L([AttributeValue::Null].into()));
+    assert_eq!(observed(&attributes), None);
 }
 
 #[test]

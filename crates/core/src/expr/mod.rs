@@ -14,6 +14,7 @@ mod path;
 mod placeholders;
 mod projection;
 mod reserved;
+mod search;
 mod update;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use path::{Path, Step};
 pub(crate) use path::{descend, distinct};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
+pub use search::SearchCondition;
 pub use update::{AttributeUpdate, Update, UpdateError};
 pub(crate) use update::{Change, Effect, Item, SetOperand, SetValue, Target};
 
@@ -58,6 +60,8 @@ pub enum Kind {
     Projection,
     /// `UpdateExpression`.
     Update,
+    /// `SearchConditionExpression`.
+    Search,
 }
 
 impl fmt::Display for Kind {
@@ -68,6 +72,7 @@ impl fmt::Display for Kind {
             Self::KeyCondition => "KeyConditionExpression",
             Self::Projection => "ProjectionExpression",
             Self::Update => "UpdateExpression",
+            Self::Search => "SearchConditionExpression",
         })
     }
 }

@@ -18,6 +18,7 @@ fn by_mail() -> Index {
         sort: vec![attribute("age", KeyKind::N)],
         projected: Projected::Include(vec!["name".to_string()]),
         options: Attributes::new(),
+        vector: None,
     }
 }
 

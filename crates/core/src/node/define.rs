@@ -395,6 +395,7 @@ fn change_features(entry: &mut TableEntry, update: &TableUpdate) -> Result<(), D
         let id = IndexId(entry.next_index);
         entry.next_index = entry.next_index.saturating_add(1);
         entry.indexes.push(Index { id, ..index.clone() });
+        entry.indexes.sort_by_key(|index| index.vector.is_some());
     }
     for (name, options) in &update.index_options {
         let index = entry.indexes.iter_mut().find(|index| index.name == *name);

@@ -8,8 +8,8 @@ use super::{Effect, Elsewhere, Node, Outcome, Txn};
 use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
-use crate::index::{Index, IndexUnits, check_each};
-use crate::item::{Attributes, ItemKey, PrimaryKey, item_size};
+use crate::index::{Index, IndexUnits, billed_size, check_each};
+use crate::item::{Attributes, ItemKey, PrimaryKey};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
 use crate::replica::{Entries, Snapshot};
@@ -26,7 +26,7 @@ pub(super) struct Planned {
     origins: Origins,
     context: Option<VersionVector>,
     returned: Option<Attributes>,
-    /// Size of the item before or after, whichever is larger.
+    /// Size of the item before or after, whichever is larger, as writes are charged.
     bytes: usize,
     indexed: IndexUnits,
 }
@@ -165,9 +165,12 @@ impl Node {
         let key = ItemKey { table, primary: op.key.clone() };
         let stored = txn.item(&key);
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
-        let before = shown.as_deref().map_or(0, item_size);
+        let billed =
+            |item: Option<&Attributes>| item.map_or(0, |it| billed_size(&entry.indexes, it));
+        let before = billed(shown.as_deref());
         // What the request alone shows to be wrong is told before what is there is looked at.
         let wrong = match &op.action {
+            Action::Put(_) if op.restores => Ok(()),
             Action::Put(item) => check_each(&entry.indexes, |index| index.check(item)),
             Action::Update(update) => table::check_update(update, &entry.schema, &entry.indexes),
             Action::Delete | Action::Check => Ok(()),
@@ -182,7 +185,7 @@ impl Node {
         let indexed = index_units(entry, shown.as_deref(), &applied);
         drop(shown);
         let place = self.place(entry, &key.primary, stored.as_ref(), applied.next.as_ref())?;
-        let bytes = before.max(applied.next.as_ref().map_or(0, item_size));
+        let bytes = before.max(billed(applied.next.as_ref()));
         let draft = match &entry.settings.policy {
             Policy::Crdt(crdt) => Draft::Merging(Arc::clone(crdt), op.action.clone()),
             Policy::Lww | Policy::Siblings | Policy::Owner | Policy::Wasm(_) => {

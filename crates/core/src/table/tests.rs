@@ -49,7 +49,16 @@ fn condition(text: &str) -> Option<Condition> {
 fn op(action: Action, return_values: ReturnValues) -> WriteOp {
     let (condition, return_on_condition_failure) = (None, false);
     let context = None;
-    WriteOp { key: key(), action, condition, return_values, return_on_condition_failure, context }
+    let restores = false;
+    WriteOp {
+        key: key(),
+        action,
+        condition,
+        return_values,
+        return_on_condition_failure,
+        context,
+        restores,
+    }
 }
 
 fn old() -> Attributes {
@@ -192,6 +201,7 @@ fn updates_are_held_against_the_keys_of_indexes_before_the_item() {
         sort: alloc::vec![attribute("d", KeyKind::N)],
         projected: Projected::All,
         options: Attributes::new(),
+        vector: None,
     };
     let scalars = "Key attributes must be scalars; list random access '[]' and map lookup '.' are \
                    not allowed: ";

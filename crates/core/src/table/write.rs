@@ -53,6 +53,9 @@ pub struct WriteOp {
     pub return_on_condition_failure: bool,
     /// What the client had seen of the item, where it says so: see [`crate::merge::Write`].
     pub context: Option<VersionVector>,
+    /// The item was in a table before: what it has in place of a key of an index keeps it out of
+    /// that index, and is not refused.
+    pub restores: bool,
 }
 
 impl WriteOp {
@@ -66,6 +69,7 @@ impl WriteOp {
             return_values: ReturnValues::None,
             return_on_condition_failure: false,
             context: None,
+            restores: false,
         }
     }
 

@@ -19,7 +19,7 @@ impl World {
     /// The first tables, each in its home; their replicas follow when they exist.
     pub(super) fn found(&mut self, homes: impl Iterator<Item = usize>) -> Checked {
         for (table, region) in (0..self.swarm.tables).zip(homes) {
-            let change = create(format!("w{table}"), &self.swarm.policy, self.swarm.grouped);
+            let change = create(format!("w{table}"), &self.swarm);
             self.define(region, change)?;
         }
         let warm_us = if self.swarm.warm { WARM_US } else { self.gaps.range(0, WARM_US / 2) };

@@ -89,6 +89,8 @@ pub struct Overrides {
     pub global: Option<Vec<String>>,
     /// The names of the local indexes to keep.
     pub local: Option<Vec<String>>,
+    /// The names of the indexes of vectors to keep.
+    pub vectors: Option<Vec<String>>,
 }
 
 /// The operations on backups.
@@ -304,6 +306,7 @@ impl Overrides {
             limits: limits_of(body.object("OnDemandThroughputOverride")?)?,
             global: index_names(body, "GlobalSecondaryIndexOverride")?,
             local: index_names(body, "LocalSecondaryIndexOverride")?,
+            vectors: index_names(body, "VectorIndexOverride")?,
         })
     }
 }

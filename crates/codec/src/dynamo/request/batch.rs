@@ -271,6 +271,7 @@ impl BatchWrite {
                 return_values: ReturnValues::None,
                 return_on_condition_failure: false,
                 context: None,
+                restores: false,
             });
         }
         Ok(ops)

@@ -156,6 +156,14 @@ impl<'t> Indexed<'t> {
     }
 }
 
+/// Refuses an index of vectors, which is only searched.
+fn refuse_vectors(table: &TableEntry, name: &str, text: &str) -> Result<(), ApiError> {
+    match table.index(name) {
+        Some(index) if index.vector.is_some() => Err(ApiError::validation(text)),
+        _ => Ok(()),
+    }
+}
+
 fn is_key(index: &Index, schema: &Schema, name: &str) -> bool {
     schema.key_names().any(|key| key == name) || index.attributes().any(|key| key.name == name)
 }
@@ -179,6 +187,9 @@ impl Query {
     /// See [`Indexed::of`].
     pub fn indexed<'t>(&self, table: &'t TableEntry) -> Result<Option<Indexed<'t>>, ApiError> {
         let Some(name) = &self.index else { return Ok(None) };
+        // The full stop is in the one refusal and not in the other (measured on the service by
+        // dynoxide's authors).
+        refuse_vectors(table, name, "Query operation not supported on this index type.")?;
         let projection = self.projection.as_ref();
         Indexed::of(table, name, self.select, self.consistent, projection).map(Some)
     }
@@ -242,6 +253,7 @@ impl Scan {
     /// See [`Indexed::of`].
     pub fn indexed<'t>(&self, table: &'t TableEntry) -> Result<Option<Indexed<'t>>, ApiError> {
         let Some(name) = &self.index else { return Ok(None) };
+        refuse_vectors(table, name, "Scan operation not supported on this index type")?;
         let projection = self.projection.as_ref();
         Indexed::of(table, name, self.select, self.consistent, projection).map(Some)
     }

@@ -78,6 +78,7 @@ impl PutItem {
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
             context: None,
+            restores: false,
         })
     }
 }
@@ -141,6 +142,7 @@ impl DeleteItem {
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
             context: None,
+            restores: false,
         })
     }
 }
@@ -222,6 +224,7 @@ impl UpdateItem {
             return_values: self.return_values,
             return_on_condition_failure: self.return_on_condition_failure,
             context: None,
+            restores: false,
         })
     }
 }

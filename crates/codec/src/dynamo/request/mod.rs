@@ -11,6 +11,7 @@ mod item;
 mod legacy;
 mod members;
 mod page;
+mod search;
 mod statement;
 mod streams;
 mod table;
@@ -27,6 +28,7 @@ pub use control::{
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
 pub use page::{Query, Scan, Segment, Select};
+pub use search::{SearchVectors, Searched};
 pub use statement::{
     BatchExecuteStatement, BatchStatement, ExecuteStatement, ExecuteTransaction, StatementAnswer,
     duplicate,
@@ -79,6 +81,7 @@ pub enum Operation {
     ExecuteStatement,
     BatchExecuteStatement,
     ExecuteTransaction,
+    SearchVectors,
     /// One of those on what a table has beside its items.
     Control(ControlOperation),
     /// One of those on backups.
@@ -87,7 +90,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, but those of [`ControlOperation`] and [`BackupOperation`].
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::CreateTable,
         Self::DescribeTable,
         Self::ListTables,
@@ -110,6 +113,7 @@ impl Operation {
         Self::ExecuteStatement,
         Self::BatchExecuteStatement,
         Self::ExecuteTransaction,
+        Self::SearchVectors,
     ];
 
     /// The public name.
@@ -140,6 +144,7 @@ impl Operation {
             Self::ExecuteStatement => "ExecuteStatement",
             Self::BatchExecuteStatement => "BatchExecuteStatement",
             Self::ExecuteTransaction => "ExecuteTransaction",
+            Self::SearchVectors => "SearchVectors",
         }
     }
 
@@ -201,6 +206,7 @@ pub enum Request {
     ExecuteStatement(ExecuteStatement),
     BatchExecuteStatement(BatchExecuteStatement),
     ExecuteTransaction(ExecuteTransaction),
+    SearchVectors(SearchVectors),
 }
 
 impl Request {
@@ -223,6 +229,7 @@ impl Request {
             Self::BatchWriteItem(batch) => batch.tables.keys().map(String::as_str).collect(),
             Self::TransactGetItems(transaction) => transaction.tables(),
             Self::TransactWriteItems(transaction) => transaction.tables(),
+            Self::SearchVectors(search) => vec![&search.table],
             Self::Control(control) => control.tables(),
             Self::Backup(request) => request.tables(),
             Self::ExecuteStatement(execute) => vec![&execute.statement.target().table],
@@ -281,6 +288,7 @@ impl Request {
                 | Self::Scan(_)
                 | Self::BatchGetItem(_)
                 | Self::TransactGetItems(_)
+                | Self::SearchVectors(_)
         )
     }
 }
@@ -303,12 +311,17 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         | Operation::ListTables
         | Operation::Backup(_)
         | Operation::Control(_) => shape::completed(name, body, decoded),
+        // Read and judged by another part of the service, in words of its own.
+        Operation::SearchVectors => decoded,
         // Only what is refused is looked at twice.
         _ => decoded.map_err(|error| shape::judge(name, body, error)),
     }
 }
 
 fn read(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
+    if operation == Operation::SearchVectors {
+        return SearchVectors::decode(body).map(Request::SearchVectors);
+    }
     let mut body = Members::parse(body)?;
     let body = &mut body;
     Ok(match operation {
@@ -342,5 +355,6 @@ fn read(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         Operation::ExecuteTransaction => {
             Request::ExecuteTransaction(ExecuteTransaction::decode(body)?)
         }
+        Operation::SearchVectors => return Err(ApiError::serialization("")),
     })
 }

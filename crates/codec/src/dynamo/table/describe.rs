@@ -37,6 +37,7 @@ pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
     write_billing(&mut table, entry, view.status);
     if stays {
         write_indexes(&mut table, view, &arn);
+        write_vectors(&mut table, view, &arn);
     }
     write_stream(&mut table, entry, &arn);
     write_global(&mut table, view);
@@ -120,7 +121,8 @@ fn write_billing(table: &mut Object<'_>, entry: &TableEntry, status: TableStatus
 fn write_indexes(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
     for (member, local) in [("LocalSecondaryIndexes", true), ("GlobalSecondaryIndexes", false)] {
         let indexes = view.entry.indexes.iter().zip(&view.indexes);
-        let mut indexes = indexes.filter(|(index, _)| index.local == local).peekable();
+        let of_kind = |index: &Index| if local { index.local } else { index.is_global() };
+        let mut indexes = indexes.filter(|(index, _)| of_kind(index)).peekable();
         if indexes.peek().is_none() {
             continue;
         }
@@ -140,6 +142,58 @@ fn write_indexes(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
     }
 }
 
+fn write_vectors(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
+    let indexes = view.entry.indexes.iter().zip(&view.indexes);
+    let mut indexes = indexes.filter(|(index, _)| index.vector.is_some()).peekable();
+    if indexes.peek().is_none() {
+        return;
+    }
+    let mut list = Array::new(table.member("VectorIndexes"));
+    for (index, shown) in indexes {
+        let mut object = Object::new(list.element());
+        write_vector(&mut object, index);
+        write_state(&mut object, index, shown, (view.status, arn));
+        object.end();
+    }
+    list.end();
+}
+
+/// What was asked for of an index of vectors.
+pub(in crate::dynamo) fn write_vector(object: &mut Object<'_>, index: &Index) {
+    let Some(vector) = &index.vector else { return };
+    object.text("IndexName", &index.name);
+    if !vector.schema.is_empty() {
+        let mut schema = Array::new(object.member("SearchSchema"));
+        for it in &vector.schema {
+            let mut element = Object::new(schema.element());
+            element.text("AttributeName", &it.key.name);
+            let role = if it.is_hash { "HASH" } else { "INLINE_FILTER" };
+            element.text("SearchSchemaElementType", role);
+            element.end();
+        }
+        schema.end();
+    }
+    write_projection(object.member("Projection"), &index.projected);
+    let mut attribute = Object::new(object.member("VectorAttribute"));
+    attribute.text("AttributeName", &vector.attribute);
+    attribute.end();
+    object.value("Dimensions", &vector.dimensions);
+    object.text("DistanceFunction", vector.distance.as_str());
+}
+
+pub(in crate::dynamo) fn write_projection(out: &mut Vec<u8>, projected: &Projected) {
+    let mut projection = Object::new(out);
+    match projected {
+        Projected::All => projection.text("ProjectionType", "ALL"),
+        Projected::Keys => projection.text("ProjectionType", "KEYS_ONLY"),
+        Projected::Include(names) => {
+            projection.text("ProjectionType", "INCLUDE");
+            projection.value("NonKeyAttributes", names);
+        }
+    }
+    projection.end();
+}
+
 fn write_index(
     object: &mut Object<'_>,
     index: &Index,
@@ -150,16 +204,17 @@ fn write_index(
     let roles = index.partition.iter().map(|_| "HASH").chain(index.sort.iter().map(|_| "RANGE"));
     let names = index.attributes().map(|attribute| attribute.name.as_str());
     write_key_schema(object.member("KeySchema"), names.zip(roles));
-    let mut projection = Object::new(object.member("Projection"));
-    match &index.projected {
-        Projected::All => projection.text("ProjectionType", "ALL"),
-        Projected::Keys => projection.text("ProjectionType", "KEYS_ONLY"),
-        Projected::Include(names) => {
-            projection.text("ProjectionType", "INCLUDE");
-            projection.value("NonKeyAttributes", names);
-        }
-    }
-    projection.end();
+    write_projection(object.member("Projection"), &index.projected);
+    write_state(object, index, shown, (table, arn));
+}
+
+/// How far an index is, and how large.
+fn write_state(
+    object: &mut Object<'_>,
+    index: &Index,
+    shown: &IndexView,
+    (table, arn): (TableStatus, &str),
+) {
     if !index.local {
         object.text("IndexStatus", shown.status.name());
         // Of an index that was made with its table nothing is said of filling it (the service's

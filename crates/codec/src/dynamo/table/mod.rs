@@ -5,8 +5,8 @@ pub mod options;
 
 use pangea_core::catalog::TableEntry;
 
-pub(super) use describe::write_key_schema;
 pub use describe::write_table_description;
+pub(super) use describe::{write_key_schema, write_projection, write_vector};
 
 use super::request::StreamView;
 

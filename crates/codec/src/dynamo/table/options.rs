@@ -67,6 +67,8 @@ pub const OVERRIDES: &str = "overrides";
 pub const INDEXES: &str = "indexes";
 /// When a change stream that was ended had been enabled: its name stays visible.
 pub const STREAM_BEFORE_MS: &str = "stream_before_ms";
+/// When an index of vectors was added to a table that was there.
+pub const SINCE_MS: &str = "since_ms";
 
 /// Changes of a map of options: a value to set, or `None` to take it away.
 pub type Changes = BTreeMap<String, Option<AttributeValue>>;

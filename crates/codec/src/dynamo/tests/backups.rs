@@ -90,7 +90,9 @@ fn restores_say_when_and_what_is_different() {
         "OnDemandThroughputOverride":{"MaxReadRequestUnits":7},
         "GlobalSecondaryIndexOverride":[{"IndexName":"ggg","Projection":{},
             "KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}],
-        "LocalSecondaryIndexOverride":[]}"#;
+        "LocalSecondaryIndexOverride":[],"VectorIndexOverride":[{"IndexName":"near",
+            "VectorAttribute":{"AttributeName":"e"},"Projection":{"ProjectionType":"ALL"},
+            "Dimensions":3,"DistanceFunction":"COSINE"}]}"#;
     let Ok(BackupRequest::RestoreTableToPointInTime(restore)) =
         read(BackupOperation::RestoreTableToPointInTime, body)
     else {
@@ -104,6 +106,7 @@ fn restores_say_when_and_what_is_different() {
         limits: Some(Units { read: Some(7), write: None }),
         global: Some(vec!["ggg".to_string()]),
         local: Some(Vec::new()),
+        vectors: Some(vec!["near".to_string()]),
     };
     assert_eq!(restore.overrides, overrides);
     let latest = r#""UseLatestRestorableTime":true"#;

@@ -146,11 +146,6 @@ fn transfers_repeat_what_they_were_asked_for() {
         (Op::ImportTable, r#""InputFormat":"ION""#.to_owned(), "s3BucketSource"),
         (Op::ImportTable, source.to_owned(), "tableCreationParameters"),
         (Op::ExportTableToPointInTime, format!(r#""TableArn":"{ARN}""#), "s3Bucket"),
-        (
-            Op::SearchVectors,
-            r#""IndexName":"near","TopK":1,"SearchVector":[]"#.to_owned(),
-            "tableName",
-        ),
         (Op::DescribeBulkOperation, String::new(), "bulkOperationArn"),
     ] {
         let refused = control(operation, &format!("{{{members}}}")).expect_err("refused");

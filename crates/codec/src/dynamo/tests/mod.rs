@@ -11,6 +11,7 @@ mod streams;
 mod table_updates;
 mod tables;
 mod transactions;
+mod vectors;
 
 /// A deterministic generator (Knuth's MMIX constants), so that a failure is the same everywhere.
 struct Dice(u64);

@@ -74,6 +74,7 @@ fn bodies_are_what_clients_read() {
         table: "t".into(),
         units: 0.5,
         indexes: Vec::new(),
+        vectors: Vec::new(),
         detail: ReturnCapacity::Total,
         kind: UnitKind::Unnamed,
         failed: 0.0,
@@ -149,7 +150,15 @@ fn a_row_is_shown_as_the_item_in_it() {
         for capacity in [ReturnCapacity::None, ReturnCapacity::Total] {
             let detail = capacity;
             let (table, indexes, kind) = ("t".into(), Vec::new(), UnitKind::Unnamed);
-            let consumed = Consumed { table, units: 0.5, indexes, detail, kind, failed: 0.0 };
+            let consumed = Consumed {
+                table,
+                units: 0.5,
+                indexes,
+                vectors: Vec::new(),
+                detail,
+                kind,
+                failed: 0.0,
+            };
             let wanted = text(response::get_item(Some(&item), Some(&consumed)));
             for image in [Image::Row(rest), Image::Item(item.clone())] {
                 let shown = response::show(image, row.len()).expect("it is well formed");

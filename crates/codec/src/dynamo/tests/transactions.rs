@@ -157,6 +157,7 @@ fn reads_are_answered_in_order() {
         table: "music".into(),
         units: 4.0,
         indexes: Vec::new(),
+        vectors: Vec::new(),
         detail,
         kind: UnitKind::Read,
         failed: 0.0,

@@ -122,7 +122,8 @@ fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
     let kind = UnitKind::Unnamed;
-    Consumed { table: table.to_string(), units, indexes: Vec::new(), detail, kind, failed: 0.0 }
+    let (table, indexes, vectors) = (table.to_string(), Vec::new(), Vec::new());
+    Consumed { table, units, indexes, vectors, detail, kind, failed: 0.0 }
 }
 
 /// What a write consumed: of the table, and of each index.
@@ -140,8 +141,12 @@ pub(super) fn consumed_by_write(
 /// Adds what a write cost indexes.
 pub(super) fn add_indexes(entry: &TableEntry, consumed: &mut Consumed, indexed: &[(IndexId, u32)]) {
     for (id, units) in indexed {
-        if let Some(index) = entry.indexes.iter().find(|index| index.id == *id) {
-            consumed.add(&index.name, index.local, f64::from(*units));
+        match entry.indexes.iter().find(|index| index.id == *id) {
+            Some(index) if index.vector.is_some() => {
+                consumed.add_vector(&index.name, f64::from(*units));
+            }
+            Some(index) => consumed.add(&index.name, index.local, f64::from(*units)),
+            None => {}
         }
     }
 }

@@ -15,6 +15,7 @@ mod pages;
 mod partiql;
 mod rare;
 pub(super) mod restore;
+mod search;
 mod streams;
 mod tables;
 mod transact;
@@ -226,6 +227,10 @@ async fn execute(
         Dynamo::Scan(scan) => {
             let (region, hints) = (Arc::clone(region), Arc::clone(hints));
             blocking(move || pages::scan(&region, &scan, &hints)).await?
+        }
+        Dynamo::SearchVectors(search) => {
+            let (region, hints) = (Arc::clone(region), Arc::clone(hints));
+            blocking(move || search::search(&region, &search, &hints)).await?
         }
         Dynamo::BatchGetItem(batch) => Box::pin(items::batch_get(region, batch, hints)).await?,
         Dynamo::BatchWriteItem(batch) => Box::pin(items::batch_write(region, batch, hints)).await?,

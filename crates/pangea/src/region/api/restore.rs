@@ -18,6 +18,7 @@ use pangea_codec::dynamo::table::{TableStatus, options, second_text, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::TableEntry;
 use pangea_core::id::TableId;
+use pangea_core::index::Index;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::journal::{HISTORY_KEPT_MS, sequence_at};
 use pangea_core::node::{Change, NewTable, TableUpdate};
@@ -136,18 +137,29 @@ fn new_table(
     restored: Attributes,
 ) -> Result<NewTable, ApiError> {
     let mut indexes = like.indexes.clone();
-    for (wanted, local) in [(&overrides.local, true), (&overrides.global, false)] {
+    // They are there with the table.
+    indexes.iter_mut().for_each(|index| drop(index.options.remove(options::SINCE_MS)));
+    let kinds: [fn(&Index) -> bool; 3] =
+        [|index| index.local, Index::is_global, |index| index.vector.is_some()];
+    let kept = [&overrides.local, &overrides.global, &overrides.vectors];
+    for (is_of_kind, wanted) in kinds.into_iter().zip(kept) {
         let Some(wanted) = wanted else { continue };
-        let known = |name: &String| like.index(name).is_some_and(|index| index.local == local);
+        let known = |name: &String| like.index(name).is_some_and(is_of_kind);
         if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
             return Err(ApiError::validation(format!(
                 "Invalid Request: Index {unknown} does not match a secondary index that existed in \
                  the source table and cannot be created during the restore operation"
             )));
         }
-        indexes.retain(|index| index.local != local || wanted.contains(&index.name));
+        indexes.retain(|index| !is_of_kind(index) || wanted.contains(&index.name));
     }
     let on_demand = overrides.on_demand(like.on_demand)?;
+    if !on_demand && indexes.iter().any(|index| index.vector.is_some()) {
+        return Err(ApiError::validation(
+            "One or more parameter values were invalid: Tables with vector indexes must be in \
+             PAY_PER_REQUEST mode",
+        ));
+    }
     let mut shown = shown(like, overrides, on_demand);
     shown.insert(options::RESTORED.to_string(), AttributeValue::M(restored));
     shown.insert(options::RESTORING.to_string(), AttributeValue::Bool(true));
@@ -261,9 +273,8 @@ async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result
         if view.get_stored(&ItemKey { table, primary: key.clone() })?.is_some() {
             continue;
         }
-        writes.spawn(async move {
-            region.writer.write(table, Box::new(WriteOp::new(key, Action::Put(item)))).await
-        });
+        let op = WriteOp { restores: true, ..WriteOp::new(key, Action::Put(item)) };
+        writes.spawn(async move { region.writer.write(table, Box::new(op)).await });
     }
     while let Some(written) = writes.join_next().await {
         if let Ok(Err(fault)) = written {

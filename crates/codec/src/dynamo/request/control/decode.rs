@@ -7,7 +7,6 @@ use super::{
     unauthorized,
 };
 use crate::dynamo::ApiError;
-use crate::dynamo::request::expressions::return_capacity;
 use crate::dynamo::request::table::{self, TAGS_MAX, too_many_tags};
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -75,7 +74,6 @@ pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiEr
         Op::ListExports => transfer::list(TransferKind::Export, body),
         Op::ListImports => transfer::list(TransferKind::Import, body),
         Op::ListBulkOperations => transfer::list(TransferKind::Bulk, body),
-        Op::SearchVectors => search(body),
     }
 }
 
@@ -361,20 +359,4 @@ fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
         }
         _ => Control::GlobalSettings(table),
     })
-}
-
-/// No table has an index of vectors, so that only the names matter.
-fn search(body: &mut Members) -> Result<Control, ApiError> {
-    let mut constraints = Constraints::default();
-    let index = constraints.index_name(body)?;
-    let index = constraints.required(index, "indexName");
-    let table = constraints.table_name(body)?;
-    let _capacity = return_capacity(body, &mut constraints)?;
-    if !body.has("SearchVector") {
-        constraints.violated("null", "searchVector", "not be null");
-    }
-    let count = constraints.at_least(body.integer("TopK")?, 1, "topK");
-    let _count = constraints.required(count, "topK");
-    constraints.finish()?;
-    Ok(Control::Search(table, index))
 }

@@ -54,12 +54,11 @@ pub enum ControlOperation {
     DescribeBulkOperation,
     CancelBulkOperation,
     ListBulkOperations,
-    SearchVectors,
 }
 
 impl ControlOperation {
     /// Every one.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 37] = [
         Self::DescribeLimits,
         Self::DescribeEndpoints,
         Self::TagResource,
@@ -97,7 +96,6 @@ impl ControlOperation {
         Self::DescribeBulkOperation,
         Self::CancelBulkOperation,
         Self::ListBulkOperations,
-        Self::SearchVectors,
     ];
 
     /// The public name.
@@ -141,7 +139,6 @@ impl ControlOperation {
             Self::DescribeBulkOperation => "DescribeBulkOperation",
             Self::CancelBulkOperation => "CancelBulkOperation",
             Self::ListBulkOperations => "ListBulkOperations",
-            Self::SearchVectors => "SearchVectors",
         }
     }
 }
@@ -274,8 +271,6 @@ pub enum Control {
         /// How many to leave out, which the page before told.
         skip: usize,
     },
-    /// `SearchVectors`: of which table and index.
-    Search(String, String),
 }
 
 /// What to do with a Kinesis destination.
@@ -328,8 +323,7 @@ impl Control {
             | Self::Global(table)
             | Self::GlobalSettings(table)
             | Self::SetGlobal(table, _)
-            | Self::ListTransfers { table: Some(table), .. }
-            | Self::Search(table, _) => vec![table],
+            | Self::ListTransfers { table: Some(table), .. } => vec![table],
         }
     }
 

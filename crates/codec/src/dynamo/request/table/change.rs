@@ -10,7 +10,7 @@ use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
 use super::update::{IndexUpdate, UpdateTable};
-use super::{NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, invalid};
+use super::{NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, invalid, vector};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -23,7 +23,11 @@ impl UpdateTable {
     /// [`ApiError`], in DynamoDB's words, where the table cannot be changed like that.
     pub fn change(&self, entry: &TableEntry, now_ms: u64) -> Result<TableUpdate, ApiError> {
         let mut update = TableUpdate { name: entry.name.clone(), ..TableUpdate::default() };
-        self.change_indexes(entry, &mut update)?;
+        let has_vectors = entry.indexes.iter().any(|index| index.vector.is_some());
+        if has_vectors && self.on_demand == Some(false) && self.throughput.is_some() {
+            return Err(invalid("Tables with vector indexes must be in PAY_PER_REQUEST mode"));
+        }
+        self.change_indexes(entry, now_ms, &mut update)?;
         self.change_capacity(entry, now_ms, &mut update)?;
         self.change_stream(entry, &mut update)?;
         self.change_encryption(entry, &mut update)?;
@@ -86,7 +90,7 @@ impl UpdateTable {
         for name in gone {
             update.options.entry(name.to_owned()).or_insert(None);
         }
-        for index in entry.indexes.iter().filter(|index| !index.local) {
+        for index in entry.indexes.iter().filter(|index| index.is_global()) {
             let of_index = update.index_options.entry(index.name.clone()).or_default();
             for name in gone {
                 of_index.insert(name.to_owned(), options::of_number(0));
@@ -172,17 +176,22 @@ impl UpdateTable {
         Ok(())
     }
 
-    fn change_indexes(&self, entry: &TableEntry, update: &mut TableUpdate) -> Result<(), ApiError> {
+    fn change_indexes(
+        &self,
+        entry: &TableEntry,
+        now_ms: u64,
+        update: &mut TableUpdate,
+    ) -> Result<(), ApiError> {
         if self.indexes.iter().filter(|index| !index.is_update()).count() > 1 {
             return Err(busy());
         }
         for index in &self.indexes {
-            self.change_index(entry, index, update)?;
+            self.change_index(entry, (index, now_ms), update)?;
         }
         let switches =
             entry.on_demand && self.on_demand == Some(false) && self.throughput.is_some();
         let left_out = entry.indexes.iter().filter(|index| {
-            !index.local && !self.indexes.iter().any(|update| update.name() == index.name)
+            index.is_global() && !self.indexes.iter().any(|update| update.name() == index.name)
         });
         let left_out: Vec<&str> = left_out.map(|index| index.name.as_str()).collect();
         if switches && !left_out.is_empty() {
@@ -196,20 +205,30 @@ impl UpdateTable {
     fn change_index(
         &self,
         entry: &TableEntry,
-        index: &IndexUpdate,
+        (index, now_ms): (&IndexUpdate, u64),
         update: &mut TableUpdate,
     ) -> Result<(), ApiError> {
         let known = entry.index(index.name());
         let verb = if index.is_update() { "update" } else { "delete" };
         match (index, known) {
-            (IndexUpdate::Create(_), Some(_)) => {
+            (IndexUpdate::Create(_) | IndexUpdate::CreateVector(_), Some(_)) => {
                 Err(ApiError::validation("Attempting to create an index which already exists"))
             }
             (IndexUpdate::Create(given), None) => {
                 update.add_indexes.push(self.new_index(entry, given)?);
                 Ok(())
             }
-            (_, None) => Err(ApiError::new(
+            (IndexUpdate::CreateVector(given), None) => {
+                let mut new = self.new_vectors(entry, given)?;
+                new.options.insert(options::SINCE_MS.to_owned(), options::of_number(now_ms));
+                update.add_indexes.push(new);
+                Ok(())
+            }
+            (IndexUpdate::DeleteVector(name), Some(known)) if known.vector.is_some() => {
+                update.remove_indexes.push(name.clone());
+                Ok(())
+            }
+            (_, None) | (IndexUpdate::DeleteVector(_), Some(_)) => Err(ApiError::new(
                 ErrorKind::ResourceNotFound,
                 format!(
                     "Requested resource not found: Index {} for table {}",
@@ -217,7 +236,7 @@ impl UpdateTable {
                     entry.name
                 ),
             )),
-            (_, Some(known)) if known.local => Err(ApiError::validation(format!(
+            (_, Some(known)) if !known.is_global() => Err(ApiError::validation(format!(
                 "Cannot {verb} an index that is not a GlobalSecondaryIndex: {}",
                 known.name
             ))),
@@ -279,6 +298,7 @@ impl UpdateTable {
             let text = format!("AttributeDefinitions is not specified for index: {name}");
             return Err(invalid(&text));
         };
+        vector::check_key(entry, &given.keys, definitions)?;
         given.check_keys(definitions)?;
         let index = given.index(definitions)?;
         check_types(entry, &index)?;
@@ -298,7 +318,7 @@ impl UpdateTable {
             Some(throughput) => throughput.check()?,
             None => {}
         }
-        if entry.indexes.iter().filter(|index| !index.local).count() >= GLOBAL_MAX {
+        if entry.indexes.iter().filter(|index| index.is_global()).count() >= GLOBAL_MAX {
             return Err(ApiError::new(
                 ErrorKind::LimitExceeded,
                 format!(
@@ -307,6 +327,27 @@ impl UpdateTable {
                 ),
             ));
         }
+        let mut all = entry.indexes.clone();
+        all.push(index.clone());
+        index::check_included(&all)?;
+        Ok(index)
+    }
+
+    fn new_vectors(&self, entry: &TableEntry, given: &vector::Given) -> Result<Index, ApiError> {
+        vector::check_billing(self.will_be_on_demand(entry))?;
+        let nothing = Vec::new();
+        let definitions = self.definitions.as_ref().unwrap_or(&nothing);
+        let index = given.index(definitions)?;
+        let known: Vec<&Index> =
+            entry.indexes.iter().filter(|index| index.vector.is_some()).collect();
+        if known.len() >= vector::VECTORS_MAX {
+            return Err(vector::too_many());
+        }
+        vector::check_beside(&index, &known)?;
+        let mut all = definitions.clone();
+        all.extend(keys::of_entry(entry).into_iter().map(|key| (key.name, key.kind.to_string())));
+        vector::check_undefined(&index, &all)?;
+        check_types(entry, &index)?;
         let mut all = entry.indexes.clone();
         all.push(index.clone());
         index::check_included(&all)?;

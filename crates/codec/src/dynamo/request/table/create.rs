@@ -7,9 +7,7 @@ use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::table::Schema;
 
 use super::features::{self, Encryption, Throughput, Units};
-use super::{
-    CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys, refuse_vectors,
-};
+use super::{CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -23,7 +21,8 @@ pub struct CreateTable {
     pub schema: Schema,
     /// Whether it is paid for by the request.
     pub on_demand: bool,
-    /// Its secondary indexes, local ones first; their identities are to be given.
+    /// Its secondary indexes, local ones first, those of vectors last; their identities are to be
+    /// given.
     pub indexes: Vec<Index>,
     /// Its stream, if the request says anything of one.
     pub stream: Option<StreamSpecification>,
@@ -49,6 +48,7 @@ impl CreateTable {
         let throughput = features::throughput(body, &mut constraints, "")?;
         let keys = keys::key_schema(body, &mut constraints, "keySchema")?;
         let indexes = index::lists(body, &mut constraints)?;
+        let vectors = vector::list(body, &mut constraints)?;
         let stream = features::stream(body, &mut constraints)?;
         let sse = features::encryption(body, &mut constraints)?;
         let class = body.text("TableClass")?;
@@ -58,14 +58,14 @@ impl CreateTable {
         let tags = features::tags(body)?.unwrap_or_default();
         let policy = body.text("ResourcePolicy")?;
         constraints.finish()?;
-        refuse_vectors(body, "VectorIndexes")?;
         refuse_source(body)?;
         let on_demand = mode == Some(true);
         check_billing(on_demand, throughput)?;
         features::check_class(class.as_deref())?;
         keys::check_definitions(&definitions)?;
         let schema = keys::schema(&definitions, &keys)?;
-        let indexes = index::checked(indexes, (&definitions, &keys, &schema), on_demand)?;
+        let of = (&definitions, &keys, &schema);
+        let indexes = index::checked((indexes, vectors), of, on_demand)?;
         let needed = "Table is being created with a stream enabled, UpdateViewType is required";
         let unwanted =
             "Table is being created with a stream disabled, UpdateViewType should not be specified";

@@ -8,7 +8,7 @@ use pangea_core::table::Schema;
 
 use super::features::{self, Throughput, Units, WARM};
 use super::keys::{self, Pairs};
-use super::{INVALID, invalid};
+use super::{INVALID, invalid, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -36,7 +36,7 @@ pub(super) struct Given {
 
 /// `Projection` as it stands in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Projection {
+pub(super) struct Projection {
     kind: Option<String>,
     included: Option<Vec<String>>,
 }
@@ -174,11 +174,12 @@ impl Given {
             sort: of("RANGE"),
             projected: self.projection.projected()?,
             options,
+            vector: None,
         })
     }
 }
 
-fn projection(
+pub(super) fn projection(
     body: &mut Members,
     constraints: &mut Constraints,
     path: &str,
@@ -209,7 +210,7 @@ fn projection(
 }
 
 impl Projection {
-    fn projected(&self) -> Result<Projected, ApiError> {
+    pub(super) fn projected(&self) -> Result<Projected, ApiError> {
         let kind = self.kind.as_deref().unwrap_or("null");
         match (kind, &self.included) {
             ("ALL", None) => Ok(Projected::All),
@@ -240,9 +241,10 @@ fn first_twice(names: &[String]) -> Option<&String> {
     names.iter().find(|name| !seen.insert(*name))
 }
 
-/// All indexes of a new table, local ones first, checked in DynamoDB's order.
+/// All indexes of a new table, local ones first, those of vectors last, checked in the service's
+/// order.
 pub(super) fn checked(
-    (local, global): Lists,
+    ((local, global), vectors): (Lists, Option<Vec<vector::Given>>),
     (definitions, keys, schema): (&Pairs, &Pairs, &Schema),
     on_demand: bool,
 ) -> Result<Vec<Index>, ApiError> {
@@ -251,7 +253,11 @@ pub(super) fn checked(
             return Err(invalid(&format!("List of {name} is empty")));
         }
     }
+    if vectors.as_ref().is_some_and(Vec::is_empty) {
+        return Err(invalid("List of VectorIndexes is empty"));
+    }
     let (local, global) = (local.unwrap_or_default(), global.unwrap_or_default());
+    let vectors = vectors.unwrap_or_default();
     if !local.is_empty() && schema.sort.is_none() {
         return Err(invalid(
             "Table KeySchema does not have a range key, which is required when specifying a \
@@ -266,7 +272,9 @@ pub(super) fn checked(
     for index in &all {
         index.check_keys(definitions)?;
     }
+    let of_vectors = vector::checked(&vectors, definitions, on_demand)?;
     let of_indexes = all.iter().flat_map(|index| index.keys.iter().map(|(name, _)| name.as_str()));
+    let of_indexes = of_indexes.chain(vectors.iter().flat_map(vector::Given::names));
     keys::check_used(definitions, keys, of_indexes)?;
     let mut names = BTreeSet::new();
     let mut indexes = Vec::new();
@@ -279,6 +287,12 @@ pub(super) fn checked(
         if !names.insert(&index.name) {
             return Err(invalid(&format!("Duplicate index name: {}", index.name)));
         }
+    }
+    for index in of_vectors {
+        if names.contains(&index.name) {
+            return Err(invalid(&format!("Duplicate index name: {}", index.name)));
+        }
+        indexes.push(index);
     }
     if local.len() > LOCAL_MAX {
         return Err(ApiError::validation(format!(
@@ -300,6 +314,9 @@ pub(super) fn check_included(indexes: &[Index]) -> Result<(), ApiError> {
         Projected::Include(names) => names.len(),
         Projected::All | Projected::Keys => 0,
     });
+    // A vector counts as one, and so does what it is filtered by (the service's model).
+    let vectors = indexes.iter().filter_map(|index| index.vector.as_ref());
+    let included = included.chain(vectors.map(|vector| 1 + vector.filters().count()));
     if included.sum::<usize>() <= INCLUDED_ALL_MAX {
         return Ok(());
     }

@@ -7,6 +7,7 @@ mod index;
 mod keys;
 mod replica;
 mod update;
+mod vector;
 
 pub use change::busy;
 pub use create::CreateTable;
@@ -139,14 +140,6 @@ impl ListTables {
 }
 
 /// A `ValidationException` in the words with which most of DynamoDB's begin.
-/// Refuses indexes of vectors, which no region makes, rather than leave them out.
-pub(super) fn refuse_vectors(body: &Members, member: &str) -> Result<(), ApiError> {
-    match body.has(member) {
-        true => Err(invalid(&format!("{member}: indexes of vectors are not supported"))),
-        false => Ok(()),
-    }
-}
-
 pub(super) fn invalid(text: &str) -> ApiError {
     ApiError::validation(format!("{INVALID}: {text}"))
 }

@@ -4,7 +4,7 @@ use super::features::{self, Encryption, Throughput, Units};
 use super::index::{self, Given};
 use super::keys::{self, Pairs};
 use super::replica::{self, ReplicaUpdate, WitnessUpdate};
-use super::{StreamSpecification, invalid, refuse_vectors};
+use super::{StreamSpecification, invalid, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 
@@ -37,11 +37,11 @@ pub struct UpdateTable {
     pub witness: Option<WitnessUpdate>,
     /// `MultiRegionConsistency`.
     pub consistency: Option<String>,
-    /// Changes of global indexes, in order.
+    /// Changes of global indexes, then of those of vectors, in order.
     pub(super) indexes: Vec<IndexUpdate>,
 }
 
-/// A change of a global index.
+/// A change of a global index, or of one of vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IndexUpdate {
     Create(Given),
@@ -52,13 +52,16 @@ pub(super) enum IndexUpdate {
         warm: Option<Units>,
     },
     Delete(String),
+    CreateVector(vector::Given),
+    DeleteVector(String),
 }
 
 impl IndexUpdate {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Create(given) => &given.name,
-            Self::Update { name, .. } | Self::Delete(name) => name,
+            Self::CreateVector(given) => &given.name,
+            Self::Update { name, .. } | Self::Delete(name) | Self::DeleteVector(name) => name,
         }
     }
 
@@ -76,6 +79,7 @@ impl UpdateTable {
         let throughput = features::throughput(body, &mut constraints, "")?;
         let lists_indexes = body.has("GlobalSecondaryIndexUpdates");
         let elements = index_updates(body, &mut constraints)?;
+        let vectors = vector_updates(body, &mut constraints)?;
         let stream = features::stream(body, &mut constraints)?;
         let sse = features::encryption(body, &mut constraints)?;
         let replicas = replica::updates(body, &mut constraints)?;
@@ -88,7 +92,6 @@ impl UpdateTable {
         let limits = features::on_demand_limits(body)?.filter(|limits| !limits.is_empty());
         let warm = features::warm(body)?.filter(|warm| !warm.is_empty());
         constraints.finish()?;
-        refuse_vectors(body, "VectorIndexUpdates")?;
         features::check_class(class.as_deref())?;
         if let (Some(true), Some(_)) = (on_demand, throughput) {
             return Err(invalid(super::NO_CAPACITY));
@@ -100,7 +103,9 @@ impl UpdateTable {
         let unwanted = "If stream is being disabled, then UpdateViewType must not be specified";
         let stream = features::stream_of(stream, (needed, unwanted))?;
         let encryption = sse.map(features::Sse::meaning).transpose()?;
-        let indexes = actions(elements)?;
+        let lists_no_index = lists_indexes && elements.is_empty();
+        let mut indexes = actions(elements)?;
+        indexes.extend(vector_actions(vectors)?);
         let update = Self {
             table,
             definitions,
@@ -117,12 +122,12 @@ impl UpdateTable {
             consistency,
             indexes,
         };
-        update.check(lists_indexes)?;
+        update.check(lists_no_index)?;
         Ok(update)
     }
 
     /// What of a table and its indexes is changed one at a time.
-    fn check(&self, lists_indexes: bool) -> Result<(), ApiError> {
+    fn check(&self, lists_no_index: bool) -> Result<(), ApiError> {
         if !self.changes_settings() && self.replicas.is_empty() && self.witness.is_none() {
             let consistency =
                 if self.consistency.is_some() { "" } else { "MultiRegionConsistency, " };
@@ -134,7 +139,7 @@ impl UpdateTable {
                  required"
             )));
         }
-        if lists_indexes && self.indexes.is_empty() {
+        if lists_no_index {
             return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
         }
         self.check_alone()?;
@@ -216,8 +221,10 @@ impl UpdateTable {
         let (mut made, mut gone, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for index in &self.indexes {
             match index {
-                IndexUpdate::Create(given) => made.push(given.name.as_str()),
-                IndexUpdate::Delete(name) => gone.push(name.as_str()),
+                IndexUpdate::Create(_) | IndexUpdate::CreateVector(_) => made.push(index.name()),
+                IndexUpdate::Delete(name) | IndexUpdate::DeleteVector(name) => {
+                    gone.push(name.as_str());
+                }
                 IndexUpdate::Update { name, .. } => changed.push(name.as_str()),
             }
         }
@@ -250,6 +257,49 @@ fn index_updates(
         updates.push(actions);
     }
     Ok(updates)
+}
+
+/// The actions of each element of `VectorIndexUpdates`.
+fn vector_updates(
+    body: &mut Members,
+    constraints: &mut Constraints,
+) -> Result<Vec<Vec<IndexUpdate>>, ApiError> {
+    let mut updates = Vec::new();
+    let elements = body.objects("VectorIndexUpdates")?.unwrap_or_default();
+    for (at, mut element) in elements.into_iter().enumerate() {
+        let path = format!("vectorIndexUpdates.{}.member", at + 1);
+        let mut actions = Vec::new();
+        if let Some(mut given) = element.object("Create")? {
+            let path = format!("{path}.create");
+            let given = vector::Given::decode(&mut given, constraints, &path)?;
+            actions.push(IndexUpdate::CreateVector(given));
+        }
+        if let Some(mut given) = element.object("Delete")? {
+            let name = index::index_name(&mut given, constraints, &format!("{path}.delete"))?;
+            actions.push(IndexUpdate::DeleteVector(name));
+        }
+        updates.push(actions);
+    }
+    Ok(updates)
+}
+
+/// One action an element.
+fn vector_actions(elements: Vec<Vec<IndexUpdate>>) -> Result<Vec<IndexUpdate>, ApiError> {
+    let mut indexes = Vec::new();
+    for mut actions in elements {
+        let Some(action) = actions.pop() else {
+            return Err(invalid(
+                "One of VectorIndexUpdate.Create, VectorIndexUpdate.Delete must not be null",
+            ));
+        };
+        if !actions.is_empty() {
+            return Err(invalid(
+                "Only one vector index action is allowed per VectorIndexUpdate object",
+            ));
+        }
+        indexes.push(action);
+    }
+    Ok(indexes)
 }
 
 fn throughput_update(

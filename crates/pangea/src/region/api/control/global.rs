@@ -157,7 +157,7 @@ pub(super) async fn set(region: &Region, name: &str, set: Attributes) -> Result<
 fn shown_settings(region: &Region, catalog: &Catalog, entry: &TableEntry) -> Value {
     let Throughput { read, write } = Throughput::of(&entry.options);
     let mode = if entry.on_demand { "PAY_PER_REQUEST" } else { "PROVISIONED" };
-    let indexes = entry.indexes.iter().filter(|index| !index.local).map(|index| {
+    let indexes = entry.indexes.iter().filter(|index| index.is_global()).map(|index| {
         let Throughput { read, write } = Throughput::of(&index.options);
         json!({
             "IndexName": index.name,
@@ -187,7 +187,7 @@ pub(super) fn scaling(region: &Region, name: &str) -> Result<Value, Trouble> {
     let entry = table(region, name)?;
     let catalog = region.catalog();
     let none = json!({ "AutoScalingDisabled": true, "ScalingPolicies": [] });
-    let indexes = entry.indexes.iter().filter(|index| !index.local).map(|index| {
+    let indexes = entry.indexes.iter().filter(|index| index.is_global()).map(|index| {
         json!({
             "IndexName": index.name,
             "IndexStatus": "ACTIVE",

@@ -73,9 +73,6 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
         Control::ListTransfers { kind, table, limit, skip } => {
             transfer::list(region, kind, table.as_deref(), (limit, skip))
         }
-        Control::Search(table, index) => {
-            return Err(transfer::search(region, &table, &index).into());
-        }
     };
     Ok(body.to_string().into_bytes())
 }

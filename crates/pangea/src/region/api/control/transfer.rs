@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::seconds;
 use crate::region::Region;
-use crate::region::api::{missing, serving, tables::table_uuid};
+use crate::region::api::{missing, tables::table_uuid};
 
 /// Transfers that are remembered; the oldest go first.
 const TRANSFERS_MAX: usize = 1000;
@@ -265,16 +265,6 @@ pub(super) fn list(
         body["NextToken"] = json!(format!("{:0TOKEN_DIGITS$x}", skip + limit));
     }
     body
-}
-
-/// `SearchVectors`: no table has an index of vectors.
-pub(super) fn search(region: &Region, table: &str, index: &str) -> ApiError {
-    match serving(region, &region.catalog(), table) {
-        Err(error) => error,
-        Ok(_) => {
-            ApiError::validation(format!("The table does not have the specified index: {index}"))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -107,6 +107,10 @@ pub(super) fn check_index<'t>(
         let text = "The table does not have the specified index";
         return Err(ApiError::validation(text));
     };
+    if index.vector.is_some() {
+        let text = "Scan operation not supported on this index type";
+        return Err(ApiError::validation(text));
+    }
     check_attributes(index)?;
     Ok(Some(index))
 }

@@ -14,13 +14,14 @@ use pangea_codec::dynamo::{ApiError, ErrorKind, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::item::{AttributeValue, Number};
-use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
+use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome, TableUpdate};
 use serde_json::json;
 
 use super::{Handled, Trouble, internal, write_fault};
 use crate::region::{Region, forward, settings};
 use denied::denied;
-pub(super) use describe::{Said, describe_entry, replica_status, status_of, table_uuid};
+use describe::Phase;
+pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
     let module = region.functions.declared(&create.table);
@@ -53,10 +54,7 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let catalog = region.catalog();
     let before = made_of(region, &catalog, &update.table)?.clone();
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
-    let changes_indexes = !(change.add_indexes.is_empty() && change.remove_indexes.is_empty());
-    if changes_indexes && describe::is_filling(region, &before) {
-        return Err(busy().into());
-    }
+    check_idle(region, &before, &change)?;
     for replica in &update.replicas {
         let slot = slot_of(region, &replica.region)?;
         match replica.action {
@@ -72,6 +70,33 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let encrypting = update.encryption.is_some();
     let said = Said { table, indexes: &indexes, encrypting, ..Said::default() };
     Ok(describe_entry(region, &region.catalog(), &shown, "TableDescription", said))
+}
+
+/// Refuses a change of indexes while another index is being made: the one that is may be taken
+/// away, if it is one of vectors that is being filled.
+fn check_idle(region: &Region, entry: &TableEntry, change: &TableUpdate) -> Result<(), ApiError> {
+    if change.add_indexes.is_empty() && change.remove_indexes.is_empty() {
+        return Ok(());
+    }
+    let making = describe::making(region, entry);
+    let Some((index, phase)) = making.first() else { return Ok(()) };
+    let cancels = making.len() == 1
+        && change.add_indexes.is_empty()
+        && index.vector.is_some()
+        && change.remove_indexes == [index.name.as_str()];
+    match phase {
+        _ if !cancels => Err(busy()),
+        Phase::Filling => Ok(()),
+        Phase::Allocating => Err(ApiError::new(
+            ErrorKind::ResourceInUse,
+            format!(
+                "Attempt to change a resource which is still in use: Index creation is in resource \
+                 allocation phase. Retry deletion during backfilling phase or when the index is \
+                 active. Table: {} Index: {}",
+                entry.name, index.name
+            ),
+        )),
+    }
 }
 
 /// The table as the answer to a change of it shows it: with the capacity, the class and the key of
@@ -143,6 +168,14 @@ pub(super) async fn delete(
             "Attempt to change a resource which is still in use: Table is being created: {name}"
         );
         return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
+    }
+    if let Some(entry) = catalog.find(region.slot, &name).filter(|it| !it.deletion_protection) {
+        let making = describe::making(region, entry);
+        if making.iter().any(|(index, _)| index.vector.is_some()) {
+            let text = "Attempt to change a resource which is still in use: Cannot delete table \
+                        while indexes are being created, updated, or deleted.";
+            return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
+        }
     }
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
