@@ -10,8 +10,9 @@ use pangea_core::item::{AttributeValue, Attributes};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
+use super::depth;
 use crate::dynamo::ApiError;
-use crate::dynamo::attribute::{AttributesSeed, Sink, ValueSeed, decode_error};
+use crate::dynamo::attribute::{AttributesSeed, Layer, Sink, ValueSeed, decode_error};
 
 /// So many members are looked through for one.
 const LOOKED_THROUGH_MAX: usize = 16;
@@ -41,6 +42,16 @@ pub(super) struct Members {
     refused: Option<ApiError>,
     /// Where in the request these are, in the words of messages: empty, or with a dot at its end.
     path: String,
+    /// Whether the request has a value so deep that the service reads all of it in its older layer.
+    deep: bool,
+}
+
+/// A number of 32 bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Int32 {
+    pub(super) value: i64,
+    /// Whether it is the one that was sent.
+    pub(super) exact: bool,
 }
 
 /// Where a value stands: which decides where the items below it are.
@@ -187,10 +198,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             return Ok(Node::Item(item, self.sink.take_refused()));
         }
         if matches!(self.place, Place::Value | Place::Parameter) {
-            self.sink.set_narrow(self.place == Place::Parameter);
-            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map);
-            self.sink.set_narrow(false);
-            let value = value?;
+            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map)?;
             return Ok(Node::Value(value, self.sink.take_refused()));
         }
         let mut nodes = Vec::new();
@@ -283,24 +291,29 @@ impl Node {
 }
 
 impl Members {
-    /// The members of a request's body.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    /// The members of a request's body, whose values are checked in `layer`.
+    pub(super) fn parse(body: &[u8], layer: Layer) -> Result<Self, ApiError> {
         // Looked at once: else each text in it is.
         match str::from_utf8(body) {
-            Ok(body) => Self::read(&mut serde_json::Deserializer::from_str(body)),
+            Ok(text) => Self::read(&mut serde_json::Deserializer::from_str(text), body, layer),
             // It says where.
-            Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body)),
+            Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body), body, layer),
         }
     }
 
     fn read<'b, R: serde_json::de::Read<'b>>(
         deserializer: &mut serde_json::Deserializer<R>,
+        body: &[u8],
+        layer: Layer,
     ) -> Result<Self, ApiError> {
-        let sink = Sink::default();
+        let sink = Sink::of(layer);
         let seed = NodeSeed { place: Place::Body, sink: &sink };
         let result = seed.deserialize(&mut *deserializer);
         match result.and_then(|node| deserializer.end().map(|()| node)) {
-            Ok(node) => node.into_object(),
+            Ok(node) => {
+                let deep = sink.is_deep() && depth::is_read_early(body);
+                Ok(Self { deep, ..node.into_object()? })
+            }
             Err(error) => Err(decode_error(sink, &error)),
         }
     }
@@ -308,6 +321,21 @@ impl Members {
     /// The same members, `path` being where they are.
     pub(super) fn at(self, path: String) -> Self {
         Self { path, ..self }
+    }
+
+    /// Whether the request has a value so deep that the service reads all of it in its older layer.
+    pub(super) fn is_deep(&self) -> bool {
+        self.deep
+    }
+
+    /// The same members, of a request that has such a value or not.
+    pub(super) fn in_deep(self, deep: bool) -> Self {
+        Self { deep, ..self }
+    }
+
+    /// Takes the first refused value away, to be told of later.
+    pub(super) fn set_aside(&mut self) -> Option<ApiError> {
+        self.refused.take()
     }
 
     pub(super) fn path(&self) -> &str {
@@ -375,6 +403,20 @@ impl Members {
             Some(Node::Integer(value)) => Ok(Some(value)),
             Some(other) => Err(other.mismatch("Integer")),
         }
+    }
+
+    /// A number as the service reads those of 32 bits: it drops a fraction, and what is too large
+    /// becomes the largest.
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, as it should")]
+    pub(super) fn int32(&mut self, name: &str) -> Result<Option<Int32>, ApiError> {
+        let whole = match self.take(name) {
+            None => return Ok(None),
+            Some(Node::Integer(value)) => (value, true),
+            Some(Node::Float(value)) => (value as i64, value.fract() == 0.0),
+            Some(other) => return Err(other.mismatch("Integer")),
+        };
+        let value = whole.0.clamp(i32::MIN.into(), i32::MAX.into());
+        Ok(Some(Int32 { value, exact: whole.1 && value == whole.0 }))
     }
 
     /// A number of any kind, as moments are.
