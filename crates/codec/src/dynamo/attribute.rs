@@ -31,6 +31,8 @@ pub(super) struct Sink {
     deep: Cell<bool>,
     /// Whether an attribute itself has a name of no characters.
     unnamed: Cell<bool>,
+    /// Whether a boolean was a text, or a value had several members.
+    odd: Cell<bool>,
 }
 
 const EMPTY_NAME: &str = "Empty attribute name";
@@ -78,6 +80,36 @@ impl Sink {
         refused.get_or_insert(ItemError::TooDeep.into());
     }
 
+    /// Refuses what is already an error of a value, in the order of [`Sink::refuse_depth`].
+    fn refuse_as(&self, error: ApiError) {
+        match error.message == ItemError::TooDeep.to_string() {
+            true => self.refuse_depth(),
+            false => self.refuse(error),
+        }
+    }
+
+    /// Puts back what was taken to look at a value alone.
+    fn put_back(&self, refused: Option<ApiError>) {
+        *self.refused.borrow_mut() = refused;
+    }
+
+    /// Notes a boolean that is a text, or a value of several members: the service reads such a
+    /// request in its older layer (measured by the authors of dynoxide).
+    pub(super) fn set_odd(&self) {
+        self.odd.set(true);
+    }
+
+    fn note(&self, flag: &Flag) {
+        if flag.is_text {
+            self.set_odd();
+        }
+    }
+
+    /// Whether there was one.
+    pub(super) fn is_odd(&self) -> bool {
+        self.odd.get()
+    }
+
     /// Whether a value was too deep.
     pub(super) fn is_deep(&self) -> bool {
         self.deep.get()
@@ -85,7 +117,6 @@ impl Sink {
 
     /// What was refused since this was asked last.
     pub(super) fn take_refused(&self) -> Option<ApiError> {
-        self.unnamed.set(false);
         self.refused.borrow_mut().take()
     }
 
@@ -153,6 +184,9 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
         let mut attributes = Attributes::new();
+        if self.depth == 0 {
+            self.sink.unnamed.set(false);
+        }
         while let Some(name) = map.next_key::<String>()? {
             let before = self.sink.refused.borrow().is_some();
             if name.is_empty() && !self.values {
@@ -229,18 +263,26 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttributeValue, A::Error> {
-        let mut found = None;
+        let (mut found, mut wrong) = (None, Vec::new());
+        let before = self.sink.take_refused();
         while let Some(tag) = map.next_key::<Tag>()? {
             // A member that is null counts as absent.
-            let Some(value) = self.member(tag, &mut map)? else { continue };
+            let member = self.member(tag, &mut map)?;
+            wrong.extend(self.sink.take_refused());
+            let Some(value) = member else { continue };
             if found.replace(value).is_some() {
-                self.sink.refuse(ApiError::validation(MANY));
+                self.sink.set_odd();
+                wrong.push(ApiError::validation(MANY));
             }
         }
-        Ok(found.unwrap_or_else(|| {
-            self.sink.refuse(ApiError::validation(EMPTY));
-            AttributeValue::Null
-        }))
+        if found.is_none() {
+            wrong.push(ApiError::validation(EMPTY));
+        }
+        self.sink.put_back(before);
+        if let Some(error) = wrong.into_iter().min_by_key(values::rank) {
+            self.sink.refuse_as(error);
+        }
+        Ok(found.unwrap_or(AttributeValue::Null))
     }
 }
 
@@ -272,9 +314,13 @@ impl ValueSeed<'_> {
                 Some(text) => Some(sink.settle(binary(&text).map(AttributeValue::B), nothing)?),
                 None => None,
             },
-            Tag::Bool => map.next_value::<Option<Flag>>()?.map(|flag| AttributeValue::Bool(flag.0)),
+            Tag::Bool => map.next_value::<Option<Flag>>()?.map(|flag| {
+                sink.note(&flag);
+                AttributeValue::Bool(flag.is_true)
+            }),
             Tag::Null => map.next_value::<Option<Flag>>()?.map(|flag| {
-                if !flag.0 {
+                sink.note(&flag);
+                if !flag.is_true {
                     sink.refuse(ApiError::validation(NOT_NULL));
                 }
                 AttributeValue::Null
@@ -305,7 +351,10 @@ impl ValueSeed<'_> {
 }
 
 /// A boolean, which may be a text that says so.
-struct Flag(bool);
+struct Flag {
+    is_true: bool,
+    is_text: bool,
+}
 
 impl<'de> de::Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -323,15 +372,16 @@ impl Visitor<'_> for FlagVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
-        Ok(Flag(value))
+        Ok(Flag { is_true: value, is_text: false })
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Flag, E> {
-        match value.to_ascii_uppercase().as_str() {
-            "TRUE" | "T" | "YES" | "Y" | "1" => Ok(Flag(true)),
-            "FALSE" | "F" | "NO" | "N" | "0" => Ok(Flag(false)),
-            _ => Err(E::custom("Unexpected token received from parser")),
-        }
+        let is_true = match value.to_ascii_uppercase().as_str() {
+            "TRUE" | "T" | "YES" | "Y" | "1" => true,
+            "FALSE" | "F" | "NO" | "N" | "0" => false,
+            _ => return Err(E::custom("Unexpected token received from parser")),
+        };
+        Ok(Flag { is_true, is_text: true })
     }
 }
 

@@ -4,9 +4,17 @@ use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
 use pangea_core::item::{AttributeValue, ItemError, Number, NumberError};
+use serde_json::Value;
 
 use super::Tag;
 use crate::dynamo::error::ApiError;
+
+/// Which of the things that are wrong with a value of several members is told of: the least.
+pub(super) fn rank(error: &ApiError) -> usize {
+    let kinds = ["not be empty", "numeric value", "Number ", "significant digits", "value of true"];
+    let message = &error.message;
+    kinds.iter().position(|kind| message.contains(kind)).unwrap_or(kinds.len())
+}
 
 /// In whose words values are refused: the service moves its operations from one layer of checks to
 /// another, and which one an operation has reached decides (measured on the service by the Parity
@@ -123,13 +131,13 @@ pub(super) fn set(tag: Tag, texts: Vec<String>, layer: Layer) -> Result<Attribut
 }
 
 /// Members of a set as the current layer shows them: up to the first that is there twice in their
-/// order, then it and the rest as they came.
+/// order, then it and the rest as they came, each as JSON.
 fn quoted<T: Ord>(members: &[T], between: &str, shown: impl Fn(&T) -> String) -> String {
     let mut seen = BTreeSet::new();
     let first = members.iter().position(|member| !seen.insert(member));
     let rest = first.map_or(&[][..], |first| &members[first..]);
     let all = seen.into_iter().take(first.unwrap_or(members.len())).chain(rest);
-    let all: Vec<String> = all.map(|member| format!("\"{}\"", shown(member))).collect();
+    let all: Vec<String> = all.map(|member| Value::from(shown(member)).to_string()).collect();
     all.join(between)
 }
 

@@ -8,6 +8,7 @@ use pangea_core::item::ItemError;
 
 use super::envelope::ENVELOPE;
 use crate::dynamo::ApiError;
+use crate::dynamo::attribute::Layer;
 
 /// Levels from which on a value is refused as it is read.
 const READ_LEVELS_MAX: usize = 62;
@@ -18,12 +19,15 @@ const LEVELS_MAX: usize = 2_000;
 const AROUND: usize = 3;
 
 /// The error, in the words for the depth that the body has.
-pub(super) fn judged(body: &[u8], mut error: ApiError) -> ApiError {
+pub(super) fn judged(layer: Layer, body: &[u8], mut error: ApiError) -> ApiError {
     let told = ItemError::TooDeep.to_string();
     let Some(at) = error.message.find(&told) else { return error };
     let levels = levels(body).saturating_sub(AROUND) / 2;
     if levels > LEVELS_MAX {
         return ApiError::serialization("");
+    }
+    if layer == Layer::Older {
+        return error;
     }
     let enveloped = error.message.starts_with(ENVELOPE);
     if levels <= READ_LEVELS_MAX {
@@ -72,13 +76,17 @@ mod tests {
     fn depth_is_told_of_in_the_words_of_where_it_was_found() {
         let told = ItemError::TooDeep.to_string();
         let named = format!("{ENVELOPE}whose: {told} for key :v");
-        let judged =
-            |levels, message: &str| judged(&body(levels), ApiError::validation(message)).message;
+        let told_in = |layer, levels, message: &str| {
+            judged(layer, &body(levels), ApiError::validation(message)).message
+        };
+        let judged = |levels, message: &str| told_in(Layer::Current, levels, message);
         assert_eq!(judged(62, &named), format!("{ENVELOPE}{told}"));
         assert_eq!(judged(62, &told), told);
         assert_eq!(judged(63, &named), format!("whose: {told} for key :v"));
         assert_eq!(judged(63, &told), told);
         assert_eq!(judged(2_001, &told), "");
         assert_eq!(judged(63, "another"), "another");
+        // Most regions name it in transactions.
+        assert_eq!(told_in(Layer::Older, 40, &named), named);
     }
 }

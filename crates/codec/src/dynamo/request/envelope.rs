@@ -28,6 +28,17 @@ const OF_KEYS: [&str; 2] = [
     "ExpressionAttributeValues contains invalid key: Syntax",
 ];
 
+/// What the older layer tells of an expression that is too long, and the current one does not.
+const SIZE: &str = " expression size: ";
+
+/// The error of the current layer.
+pub(super) fn unsized_expression(mut error: ApiError) -> ApiError {
+    if let Some(at) = error.message.find(SIZE) {
+        error.message.truncate(at);
+    }
+    error
+}
+
 /// The error in its envelope, where it has one.
 pub(super) fn enveloped(mut error: ApiError) -> ApiError {
     let message = error.message.as_str();

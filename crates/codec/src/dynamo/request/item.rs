@@ -21,9 +21,11 @@ use crate::dynamo::capacity::ReturnCapacity;
 /// The parameters from before expressions of operations that replace or delete.
 const EXPECTATIONS: [&str; 2] = ["Expected", "ConditionalOperator"];
 
-/// What is wrong with a request, in its envelope; that of an action of a transaction has none.
+/// What is wrong with a request, in its envelope; that of an action of a transaction has none, nor
+/// has one that is read in the older layer.
 fn told<T>(body: &Members, decoded: Result<T, ApiError>) -> Result<T, ApiError> {
-    if body.path().is_empty() { decoded.map_err(enveloped) } else { decoded }
+    let is_bare = !body.path().is_empty() || body.is_older();
+    if is_bare { decoded } else { decoded.map_err(enveloped) }
 }
 
 /// `PutItem`.
@@ -115,7 +117,7 @@ impl DeleteItem {
     }
 
     fn checked(body: &mut Members, common: Common) -> Result<Self, ApiError> {
-        let is_deep = body.is_deep() && !body.path().is_empty();
+        let is_deep = body.is_older() && !body.path().is_empty();
         // In a transaction a value that is refused as it is read is so after the condition.
         let late = if is_deep { body.set_aside() } else { None };
         body.check_values()?;

@@ -42,8 +42,8 @@ pub(super) struct Members {
     refused: Option<ApiError>,
     /// Where in the request these are, in the words of messages: empty, or with a dot at its end.
     path: String,
-    /// Whether the request has a value so deep that the service reads all of it in its older layer.
-    deep: bool,
+    /// Whether the service reads all of the request in its older layer, because of a value of it.
+    older: bool,
 }
 
 /// A number of 32 bits.
@@ -75,6 +75,8 @@ enum Place {
     Tests,
     /// One of them.
     Test,
+    /// Whether an attribute must exist.
+    Exists,
     /// One attribute value.
     Value,
     /// A list of attribute values.
@@ -102,6 +104,7 @@ impl Place {
             ) => Self::Tests,
             (Self::Tests, _) => Self::Test,
             (Self::Test, "Value") => Self::Value,
+            (Self::Test, "Exists") => Self::Exists,
             (Self::Test, "AttributeValueList") => Self::ValueList,
             (Self::Body, "Statements" | "TransactStatements") => Self::Statements,
             (Self::Body | Self::Statements, "Parameters") => Self::Parameters,
@@ -174,10 +177,13 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
+        self.visit_string(value.to_owned())
     }
 
     fn visit_string<E: de::Error>(self, value: String) -> Result<Node, E> {
+        if self.place == Place::Exists {
+            self.sink.set_odd();
+        }
         Ok(Node::Text(value))
     }
 
@@ -309,13 +315,15 @@ impl Members {
         let sink = Sink::of(layer);
         let seed = NodeSeed { place: Place::Body, sink: &sink };
         let result = seed.deserialize(&mut *deserializer);
-        match result.and_then(|node| deserializer.end().map(|()| node)) {
-            Ok(node) => {
-                let deep = sink.is_deep() && depth::is_read_early(body);
-                Ok(Self { deep, ..node.into_object()? })
-            }
-            Err(error) => Err(decode_error(sink, &error)),
+        let node = match result.and_then(|node| deserializer.end().map(|()| node)) {
+            Ok(node) => node,
+            Err(error) => return Err(decode_error(sink, &error)),
+        };
+        if sink.is_odd() && layer == Layer::Current {
+            return Ok(Self { older: true, ..Self::parse(body, Layer::Older)? });
         }
+        let older = sink.is_deep() && depth::is_read_early(body);
+        Ok(Self { older, ..node.into_object()? })
     }
 
     /// The same members, `path` being where they are.
@@ -323,14 +331,15 @@ impl Members {
         Self { path, ..self }
     }
 
-    /// Whether the request has a value so deep that the service reads all of it in its older layer.
-    pub(super) fn is_deep(&self) -> bool {
-        self.deep
+    /// Whether the service reads all of the request in its older layer, because of a value that is
+    /// very deep or oddly written.
+    pub(super) fn is_older(&self) -> bool {
+        self.older
     }
 
-    /// The same members, of a request that has such a value or not.
-    pub(super) fn in_deep(self, deep: bool) -> Self {
-        Self { deep, ..self }
+    /// The same members, of a request that is read so or not.
+    pub(super) fn of_older(self, older: bool) -> Self {
+        Self { older, ..self }
     }
 
     /// Takes the first refused value away, to be told of later.

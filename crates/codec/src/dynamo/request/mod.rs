@@ -330,7 +330,13 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         // Read and judged by another part of the service, in words of its own.
         Operation::SearchVectors => decoded,
         // Only what is refused is looked at twice.
-        _ => decoded.map_err(|error| depth::judged(body, shape::judge(name, body, error))),
+        _ => decoded.map_err(|error| {
+            let error = depth::judged(operation.layer(), body, shape::judge(name, body, error));
+            match operation.layer() {
+                Layer::Current => envelope::unsized_expression(error),
+                Layer::Older => error,
+            }
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The members of operations that write one item, judged before anything else in the service's order.
 //!
 //! Two layers do so, each in an order and in words of its own: the current one, and an older one
-//! where the name or the key is missing or a value is very deep, and of the actions of a transaction
+//! where the name or the key is missing or a value is very deep or oddly written, and of the actions of a transaction
 //! (measured on the service by the Parity Suite in October 2026).
 
 use pangea_core::expr::Condition;
@@ -55,7 +55,7 @@ impl Common {
         let expected = Expected::take(body)?;
         let is_part = !body.path().is_empty();
         let is_whole = body.has("TableName") && body.has(operation.attributes().0);
-        let is_older = is_part || !is_whole || body.is_deep();
+        let is_older = is_part || !is_whole || body.is_older();
         let common = match (is_older, operation) {
             (true, _) => Self::older(body, operation, &expected)?,
             _ if body.is_empty_text("TableName") => return Err(empty_name()),
@@ -78,9 +78,14 @@ impl Common {
         let table = match is_part {
             true => constraints.table_name(body)?,
             false => {
+                let is_whole = body.has(operation.attributes().0);
                 let name = body.text("TableName")?;
                 constraints.older_name(name.as_deref());
-                name.unwrap_or_default()
+                match name {
+                    // What more is wrong with a name, a missing key hides.
+                    Some(name) if is_whole && !name.is_empty() => constraints.first_of_name(&name),
+                    name => name.unwrap_or_default(),
+                }
             }
         };
         let mut common = Self { table, capacity, ..Self::default() };

@@ -122,6 +122,9 @@ impl Common {
         let capacity = capacity_in(capacity, &mut second);
         second.extend(&attributes_wrong);
         second.finish()?;
+        if attributes.iter().flatten().any(String::is_empty) {
+            return Err(ApiError::validation("Empty attribute name"));
+        }
         let value = |number: Option<Int32>| number.map(|number| number.value);
         Ok(Self {
             table,
