@@ -31,26 +31,11 @@ pub(in crate::dynamo) enum Layer {
 
 const INVALID: &str = "One or more parameter values were invalid: Input collection";
 
-/// What is wrong with a number whose power of ten, or whose scale, must fit 32 bits.
-fn narrowed(text: &str) -> Option<NumberError> {
-    let (digits, power) = text.split_once(['e', 'E'])?;
-    let fraction = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    let fits = |power: i64| {
-        let scale = i64::try_from(fraction).ok()?.checked_sub(power)?;
-        i32::try_from(power).and_then(|_| i32::try_from(scale)).ok()
-    };
-    match power.parse::<i64>() {
-        Ok(power) if fits(power).is_none() => Some(NumberError::Malformed),
-        // The magnitude is precision less scale, in 32 bits that wrap.
-        Ok(power) if power > i64::from(i32::MAX) - 64 => Some(NumberError::Underflow),
-        Ok(_) => None,
-        Err(_) => Some(NumberError::Malformed),
-    }
-}
-
 pub(super) fn number(text: &str, layer: Layer) -> Result<Number, ApiError> {
-    let narrowed = if layer == Layer::Older { narrowed(text) } else { None };
-    let parsed = narrowed.map_or_else(|| Number::parse(text), Err);
+    let parsed = match layer {
+        Layer::Current => Number::parse(text),
+        Layer::Older => Number::parse_narrow(text),
+    };
     parsed.map_err(|error| {
         let message = error.client_message();
         ApiError::validation(match error {

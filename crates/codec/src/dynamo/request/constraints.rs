@@ -140,7 +140,9 @@ impl Constraints {
     /// The name of a table in the older layer, which knows of it only that there must be one.
     pub(super) fn older_name(&mut self, name: Option<&str>) {
         match name {
-            None => drop(self.required(None::<()>, "tableName")),
+            None => {
+                self.required(None::<String>, "tableName");
+            }
             Some("") => self.violated("''", "tableName", "have length greater than or equal to 1"),
             Some(_) => {}
         }
@@ -250,15 +252,6 @@ impl Constraints {
         if name.len() > *TABLE_NAME_BYTES.end() {
             self.violated(shown, path, "have length less than or equal to 255");
         }
-    }
-
-    /// `IndexName`.
-    pub(super) fn index_name(&mut self, body: &mut Members) -> Result<Option<String>, ApiError> {
-        let name = body.text("IndexName")?;
-        if let Some(name) = &name {
-            self.identifier(name, "indexName");
-        }
-        Ok(name)
     }
 
     /// Whether nothing was violated so far.

@@ -1,8 +1,8 @@
 //! The envelope that operations on one item put around what is wrong with their requests.
 //!
-//! Since 2026 the service's checks of `PutItem`, `UpdateItem` and `DeleteItem` tell of one thing, as
-//! the constraints of its model are told of (measured on the service by the Parity Suite in all but
-//! two of its regions). What is found with the table at hand is not among them.
+//! Since 2026 the service's checks of `PutItem`, `UpdateItem` and `DeleteItem` tell of one thing,
+//! as the constraints of its model are told of (measured on the service by the Parity Suite in all
+//! but two of its regions). What is found with the table at hand is not among them.
 
 use pangea_core::item::ItemError;
 

@@ -101,8 +101,8 @@ fn values_of(word: Option<&str>) -> Option<ReturnValues> {
     })
 }
 
-/// As [`return_values`], in the words of the framework that does not show it, which misspells one of
-/// them (measured on the service by the Parity Suite in all but two of its regions).
+/// As [`return_values`], in the words of the framework that does not show it, which misspells one
+/// of them (measured on the service by the Parity Suite in all but two of its regions).
 pub(super) fn return_values_at(
     body: &mut Members,
     constraints: &mut Constraints,

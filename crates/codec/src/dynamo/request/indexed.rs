@@ -173,8 +173,8 @@ pub(super) fn invalid_start(why: &Refusal) -> ApiError {
     }
 }
 
-/// Refuses a start key of a Scan that has a key attribute of the table, or of any of its indexes, of
-/// another type. The service tells of it as of a key of the index that is read, or else of the
+/// Refuses a start key of a Scan that has a key attribute of the table, or of any of its indexes,
+/// of another type. The service tells of it as of a key of the index that is read, or else of the
 /// table's first (measured by the Parity Suite).
 fn check_types(table: &TableEntry, index: &Index, start: &Attributes) -> Result<(), ApiError> {
     let keys = table.schema.key_attributes();
@@ -283,7 +283,7 @@ impl Scan {
     /// A `ValidationException`.
     pub fn check_start(&self, table: &TableEntry) -> Result<(), ApiError> {
         let global = table.indexes.iter().find(|index| !index.local);
-        match (global.or(table.indexes.first()), &self.start) {
+        match (global.or_else(|| table.indexes.first()), &self.start) {
             (Some(index), Some(start)) => check_types(table, index, start),
             _ => Ok(()),
         }

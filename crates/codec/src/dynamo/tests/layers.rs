@@ -1,7 +1,7 @@
 //! What is told of several things that are wrong at once, in the two layers that check requests.
 //!
-//! The answers are the service's, as the Parity Suite and dynoxide's authors measured them in October
-//! 2026.
+//! The answers are the service's, as the Parity Suite and dynoxide's authors measured them in
+//! October 2026.
 
 use super::requests::refusal;
 use crate::dynamo::request::Operation;

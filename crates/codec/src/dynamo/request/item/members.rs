@@ -1,8 +1,9 @@
-//! The members of operations that write one item, judged before anything else in the service's order.
+//! The members of operations that write one item, judged before anything else in the service's
+//! order.
 //!
 //! Two layers do so, each in an order and in words of its own: the current one, and an older one
-//! where the name or the key is missing or a value is very deep or oddly written, and of the actions of a transaction
-//! (measured on the service by the Parity Suite in October 2026).
+//! where the name or the key is missing or a value is very deep or oddly written, and of the
+//! actions of a transaction (measured on the service by the Parity Suite in October 2026).
 
 use pangea_core::expr::Condition;
 use pangea_core::item::Attributes;

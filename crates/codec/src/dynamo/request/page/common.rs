@@ -61,25 +61,90 @@ impl Numbers {
     }
 }
 
+/// What the layers judge of a request, each in its order.
+struct Words {
+    numbers: Numbers,
+    name: Option<String>,
+    select: Option<String>,
+    index: Option<String>,
+    operator: Option<String>,
+    capacity: Option<String>,
+    /// What is wrong with `AttributesToGet`.
+    attributes: Constraints,
+    /// And with the operators of conditions.
+    operators: Constraints,
+}
+
+impl Words {
+    fn take(body: &mut Members, is_query: bool) -> Result<Self, ApiError> {
+        Ok(Self {
+            numbers: Numbers::take(body, is_query)?,
+            name: body.text("TableName")?,
+            select: body.text("Select")?,
+            index: body.text("IndexName")?,
+            operator: body.text("ConditionalOperator")?,
+            capacity: body.text("ReturnConsumedCapacity")?,
+            attributes: Constraints::default(),
+            operators: Constraints::default(),
+        })
+    }
+
+    /// A name or an operator that is not there, or a number that is not of 32 bits, hands the
+    /// request to the older layer, which tells of everything at once.
+    fn judge_older(&self) -> Result<(), ApiError> {
+        let numbers = &self.numbers;
+        if self.name.is_some() && self.operators.is_clean() && numbers.are_exact() {
+            return Ok(());
+        }
+        let mut all = Constraints::default();
+        all.one_of(self.select.clone(), &SELECTS, "select");
+        self.index.iter().for_each(|name| all.identifier(name, "indexName"));
+        all.bounded(numbers.segments, (1, SEGMENTS_MAX), "totalSegments");
+        all.one_of(self.capacity.clone(), &ReturnCapacity::NAMES, "returnConsumedCapacity");
+        all.older_name(self.name.as_deref());
+        all.one_of(self.operator.clone(), &["OR", "AND"], "conditionalOperator");
+        all.extend(&self.operators);
+        all.bounded(numbers.segment, (0, SEGMENTS_MAX - 1), "segment");
+        all.extend(&self.attributes);
+        all.bounded(numbers.limit, (1, i64::MAX), "limit");
+        all.finish()
+    }
+
+    /// The table, and what is to be told of capacity, as the current layer judges the request.
+    fn judge(&mut self) -> Result<(String, ReturnCapacity), ApiError> {
+        let numbers = &self.numbers;
+        let mut first = Constraints::default();
+        first.bounded_at(numbers.limit, (1, i64::MAX), "Limit");
+        first.bounded_at(numbers.segment, (0, SEGMENTS_MAX - 1), "Segment");
+        first.bounded_at(numbers.segments, (1, SEGMENTS_MAX), "TotalSegments");
+        let name = self.name.take().unwrap_or_default();
+        if name.is_empty() {
+            first.say(EMPTY_NAME);
+        }
+        first.finish()?;
+        let mut second = Constraints::default();
+        let table = second.first_of_name(&name);
+        self.index.iter().for_each(|name| second.identifier(name, "indexName"));
+        let capacity = capacity_in(self.capacity.take(), &mut second);
+        second.extend(&self.attributes);
+        second.finish()?;
+        Ok((table, capacity))
+    }
+}
+
 impl Common {
     /// In the order in which DynamoDB tells what is wrong.
     pub(super) fn decode(body: &mut Members, is_query: bool) -> Result<Self, ApiError> {
-        let numbers = Numbers::take(body, is_query)?;
-        let name = body.text("TableName")?;
-        let select = body.text("Select")?;
-        let index = body.text("IndexName")?;
-        let operator = body.text("ConditionalOperator")?;
-        let capacity = body.text("ReturnConsumedCapacity")?;
         let projects = (
             body.has("AttributesToGet") || body.has("ProjectionExpression"),
             body.has("AttributesToGet"),
         );
-        let mut attributes_wrong = Constraints::default();
+        let mut words = Words::take(body, is_query)?;
         let path = "attributesToGet";
-        let attributes = legacy::attributes_to_get(body, &mut attributes_wrong, path)?;
-        let mut operators = Constraints::default();
+        let attributes = legacy::attributes_to_get(body, &mut words.attributes, path)?;
+        let operators = &mut words.operators;
         let mut tests =
-            |body: &mut Members, name| Tests::take(body, &mut operators, name, Operators::Required);
+            |body: &mut Members, name| Tests::take(body, operators, name, Operators::Required);
         let (filter, key_conditions) = match is_query {
             true => (
                 tests(body, ("QueryFilter", "queryFilter"))?,
@@ -90,42 +155,13 @@ impl Common {
         let forward = body.boolean("ScanIndexForward")?.unwrap_or(true);
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
         let start = body.item("ExclusiveStartKey")?;
-
-        // A name or an operator that is not there, or a number that is not of 32 bits, hands the
-        // request to the older layer, which tells of everything at once.
-        if name.is_none() || !operators.is_clean() || !numbers.are_exact() {
-            let mut all = Constraints::default();
-            all.one_of(select.clone(), &SELECTS, "select");
-            index.iter().for_each(|name| all.identifier(name, "indexName"));
-            all.bounded(numbers.segments, (1, SEGMENTS_MAX), "totalSegments");
-            all.one_of(capacity.clone(), &ReturnCapacity::NAMES, "returnConsumedCapacity");
-            all.older_name(name.as_deref());
-            all.one_of(operator.clone(), &["OR", "AND"], "conditionalOperator");
-            all.extend(&operators);
-            all.bounded(numbers.segment, (0, SEGMENTS_MAX - 1), "segment");
-            all.extend(&attributes_wrong);
-            all.bounded(numbers.limit, (1, i64::MAX), "limit");
-            all.finish()?;
-        }
-        let mut first = Constraints::default();
-        first.bounded_at(numbers.limit, (1, i64::MAX), "Limit");
-        first.bounded_at(numbers.segment, (0, SEGMENTS_MAX - 1), "Segment");
-        first.bounded_at(numbers.segments, (1, SEGMENTS_MAX), "TotalSegments");
-        let name = name.unwrap_or_default();
-        if name.is_empty() {
-            first.say(EMPTY_NAME);
-        }
-        first.finish()?;
-        let mut second = Constraints::default();
-        let table = second.first_of_name(&name);
-        index.iter().for_each(|name| second.identifier(name, "indexName"));
-        let capacity = capacity_in(capacity, &mut second);
-        second.extend(&attributes_wrong);
-        second.finish()?;
+        words.judge_older()?;
+        let (table, capacity) = words.judge()?;
         if attributes.iter().flatten().any(String::is_empty) {
             return Err(ApiError::validation("Empty attribute name"));
         }
         let value = |number: Option<Int32>| number.map(|number| number.value);
+        let Words { index, select, operator, numbers, .. } = words;
         Ok(Self {
             table,
             index,

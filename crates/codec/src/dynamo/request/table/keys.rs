@@ -163,8 +163,8 @@ enum Buckets {
 }
 
 /// The names, each once, in the order in which a hash table of Java's has them: this is how the
-/// service's messages list them. A name is in the bucket that its hash says; the table doubles where
-/// it is more than three quarters full.
+/// service's messages list them. A name is in the bucket that its hash says; the table doubles
+/// where it is more than three quarters full.
 fn hashed<'n>(names: impl Iterator<Item = &'n str>, buckets: Buckets) -> Vec<&'n str> {
     let mut distinct: Vec<&str> = Vec::new();
     for name in names {
