@@ -1,14 +1,18 @@
 //! Attribute values: strict decoding, straight encoding.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 
 use data_encoding::BASE64;
 use pangea_core::index::to_f32;
-use pangea_core::item::{AttributeValue, Attributes, ItemError, Number, NumberError, value_size};
+use pangea_core::item::{AttributeValue, Attributes, ItemError, value_size};
 use pangea_core::limits::{ATTRIBUTE_NAME_BYTES_MAX, NESTING_DEPTH_MAX};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+mod values;
+
+pub(super) use values::Layer;
+use values::{binary, null_in, number};
 
 use super::error::{ApiError, ErrorKind};
 use super::json::{Array, Object, write_text, write_utf8};
@@ -22,11 +26,23 @@ pub(super) struct Sink {
     /// The first value that DynamoDB refuses. The decode goes on: what is wrong with a value is
     /// told only after what is wrong with the request around it.
     refused: RefCell<Option<ApiError>>,
-    /// Whether numbers are read as Java's BigDecimal reads them: exponents are 32 bits wide.
-    narrow: Cell<bool>,
+    layer: Layer,
+    /// Whether a value was too deep.
+    deep: Cell<bool>,
+    /// Whether an attribute itself has a name of no characters.
+    unnamed: Cell<bool>,
+    /// Whether a boolean was a text, or a value had several members.
+    odd: Cell<bool>,
 }
 
+const EMPTY_NAME: &str = "Empty attribute name";
+
 impl Sink {
+    /// For the values of an operation that checks them in `layer`.
+    pub(super) fn of(layer: Layer) -> Self {
+        Self { layer, ..Self::default() }
+    }
+
     /// Leaves `error` for the caller and gives serde a reason to stop.
     fn fail<E: de::Error>(&self, error: ApiError) -> E {
         self.fatal.borrow_mut().get_or_insert(error);
@@ -37,9 +53,66 @@ impl Sink {
         self.refused.borrow_mut().get_or_insert(error);
     }
 
-    /// Reads numbers as parameters of PartiQL statements are read, or no longer.
-    pub(super) fn set_narrow(&self, narrow: bool) {
-        self.narrow.set(narrow);
+    /// Refuses a name of no characters, `depth` levels down. At the top it goes before depth.
+    fn refuse_empty_name(&self, depth: usize) {
+        let mut refused = self.refused.borrow_mut();
+        let is_first = depth == 0
+            && refused.as_ref().is_some_and(|it| it.message == ItemError::TooDeep.to_string());
+        let error = ApiError::validation(EMPTY_NAME);
+        if depth == 0 {
+            self.unnamed.set(true);
+        }
+        if is_first {
+            *refused = Some(error);
+        } else {
+            refused.get_or_insert(error);
+        }
+    }
+
+    /// Refuses depth; it goes before names of no characters further down (both measured on the
+    /// service by the Parity Suite).
+    fn refuse_depth(&self) {
+        self.deep.set(true);
+        let mut refused = self.refused.borrow_mut();
+        if !self.unnamed.get() && refused.as_ref().is_some_and(|it| it.message == EMPTY_NAME) {
+            *refused = None;
+        }
+        refused.get_or_insert(ItemError::TooDeep.into());
+    }
+
+    /// Refuses what is already an error of a value, in the order of [`Sink::refuse_depth`].
+    fn refuse_as(&self, error: ApiError) {
+        match error.message == ItemError::TooDeep.to_string() {
+            true => self.refuse_depth(),
+            false => self.refuse(error),
+        }
+    }
+
+    /// Puts back what was taken to look at a value alone.
+    fn put_back(&self, refused: Option<ApiError>) {
+        *self.refused.borrow_mut() = refused;
+    }
+
+    /// Notes a boolean that is a text, or a value of several members: the service reads such a
+    /// request in its older layer (measured by the authors of dynoxide).
+    pub(super) fn set_odd(&self) {
+        self.odd.set(true);
+    }
+
+    fn note(&self, flag: &Flag) {
+        if flag.is_text {
+            self.set_odd();
+        }
+    }
+
+    /// Whether there was one.
+    pub(super) fn is_odd(&self) -> bool {
+        self.odd.get()
+    }
+
+    /// Whether a value was too deep.
+    pub(super) fn is_deep(&self) -> bool {
+        self.deep.get()
     }
 
     /// What was refused since this was asked last.
@@ -111,10 +184,13 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
         let mut attributes = Attributes::new();
+        if self.depth == 0 {
+            self.sink.unnamed.set(false);
+        }
         while let Some(name) = map.next_key::<String>()? {
             let before = self.sink.refused.borrow().is_some();
             if name.is_empty() && !self.values {
-                self.sink.refuse(ApiError::validation("Empty attribute name"));
+                self.sink.refuse_empty_name(self.depth);
             } else if name.len() > ATTRIBUTE_NAME_BYTES_MAX && !self.values {
                 self.sink.refuse(ItemError::NameTooLarge.into());
             }
@@ -132,8 +208,20 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
 fn name_the_key(sink: &Sink, key: &str) {
     let too_large = ItemError::NameTooLarge.to_string();
     let mut refused = sink.refused.borrow_mut();
-    // That a name is too large is told as it is, wherever the name stands.
-    if let Some(error) = refused.as_mut().filter(|error| error.message != too_large) {
+    // That a name is too large is told as it is, wherever the name stands; of numbers, repeated
+    // members of sets and depth the current layer does not say whose they are (measured on the
+    // service by the Parity Suite).
+    let is_named = |message: &str| match sink.layer {
+        Layer::Older => message != too_large,
+        // Whether depth is told of so, the body as a whole decides: see `request::depth`.
+        Layer::Current if message == ItemError::TooDeep.to_string() => true,
+        Layer::Current => {
+            message.starts_with("Supplied AttributeValue")
+                || message.ends_with("as a member")
+                || message.ends_with("not be empty")
+        }
+    };
+    if let Some(error) = refused.as_mut().filter(|error| is_named(&error.message)) {
         let message = &error.message;
         error.message =
             format!("ExpressionAttributeValues contains invalid value: {message} for key {key}");
@@ -175,18 +263,26 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttributeValue, A::Error> {
-        let mut found = None;
+        let (mut found, mut wrong) = (None, Vec::new());
+        let before = self.sink.take_refused();
         while let Some(tag) = map.next_key::<Tag>()? {
             // A member that is null counts as absent.
-            let Some(value) = self.member(tag, &mut map)? else { continue };
+            let member = self.member(tag, &mut map)?;
+            wrong.extend(self.sink.take_refused());
+            let Some(value) = member else { continue };
             if found.replace(value).is_some() {
-                self.sink.refuse(ApiError::validation(MANY));
+                self.sink.set_odd();
+                wrong.push(ApiError::validation(MANY));
             }
         }
-        Ok(found.unwrap_or_else(|| {
-            self.sink.refuse(ApiError::validation(EMPTY));
-            AttributeValue::Null
-        }))
+        if found.is_none() {
+            wrong.push(ApiError::validation(EMPTY));
+        }
+        self.sink.put_back(before);
+        if let Some(error) = wrong.into_iter().min_by_key(values::rank) {
+            self.sink.refuse_as(error);
+        }
+        Ok(found.unwrap_or(AttributeValue::Null))
     }
 }
 
@@ -201,7 +297,7 @@ impl ValueSeed<'_> {
         if matches!(tag, Tag::L | Tag::M) && inside > CONTAINERS_MAX {
             // Not gone into: this is where recursion ends, however deep the body is.
             map.next_value::<de::IgnoredAny>()?;
-            sink.refuse(ItemError::TooDeep.into());
+            sink.refuse_depth();
             return Ok(Some(AttributeValue::Null));
         }
         let nothing = AttributeValue::Null;
@@ -209,7 +305,7 @@ impl ValueSeed<'_> {
             Tag::S => map.next_value::<Option<String>>()?.map(AttributeValue::S),
             Tag::N => match map.next_value::<Option<String>>()? {
                 Some(text) => {
-                    let number = number(&text, sink.narrow.get());
+                    let number = number(&text, sink.layer);
                     Some(sink.settle(number.map(AttributeValue::N), nothing)?)
                 }
                 None => None,
@@ -218,9 +314,13 @@ impl ValueSeed<'_> {
                 Some(text) => Some(sink.settle(binary(&text).map(AttributeValue::B), nothing)?),
                 None => None,
             },
-            Tag::Bool => map.next_value::<Option<Flag>>()?.map(|flag| AttributeValue::Bool(flag.0)),
+            Tag::Bool => map.next_value::<Option<Flag>>()?.map(|flag| {
+                sink.note(&flag);
+                AttributeValue::Bool(flag.is_true)
+            }),
             Tag::Null => map.next_value::<Option<Flag>>()?.map(|flag| {
-                if !flag.0 {
+                sink.note(&flag);
+                if !flag.is_true {
                     sink.refuse(ApiError::validation(NOT_NULL));
                 }
                 AttributeValue::Null
@@ -229,7 +329,7 @@ impl ValueSeed<'_> {
                 Some(texts) => {
                     let texts: Option<Vec<String>> = texts.into_iter().collect();
                     let set = texts.ok_or_else(|| null_in(tag));
-                    let set = set.and_then(|texts| self::set(tag, texts, sink.narrow.get()));
+                    let set = set.and_then(|texts| values::set(tag, texts, sink.layer));
                     Some(sink.settle(set, nothing)?)
                 }
                 None => None,
@@ -251,7 +351,10 @@ impl ValueSeed<'_> {
 }
 
 /// A boolean, which may be a text that says so.
-struct Flag(bool);
+struct Flag {
+    is_true: bool,
+    is_text: bool,
+}
 
 impl<'de> de::Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -269,15 +372,16 @@ impl Visitor<'_> for FlagVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
-        Ok(Flag(value))
+        Ok(Flag { is_true: value, is_text: false })
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Flag, E> {
-        match value.to_ascii_uppercase().as_str() {
-            "TRUE" | "T" | "YES" | "Y" | "1" => Ok(Flag(true)),
-            "FALSE" | "F" | "NO" | "N" | "0" => Ok(Flag(false)),
-            _ => Err(E::custom("Unexpected token received from parser")),
-        }
+        let is_true = match value.to_ascii_uppercase().as_str() {
+            "TRUE" | "T" | "YES" | "Y" | "1" => true,
+            "FALSE" | "F" | "NO" | "N" | "0" => false,
+            _ => return Err(E::custom("Unexpected token received from parser")),
+        };
+        Ok(Flag { is_true, is_text: true })
     }
 }
 
@@ -306,78 +410,6 @@ enum Tag {
     M,
     #[serde(other)]
     Unknown,
-}
-
-fn number(text: &str, narrow: bool) -> Result<Number, ApiError> {
-    let parsed = if narrow { Number::parse_narrow(text) } else { Number::parse(text) };
-    parsed.map_err(|error| {
-        let message = error.client_message();
-        ApiError::validation(match error {
-            NumberError::Malformed if !text.is_empty() => format!("{message}: {text}"),
-            _ => message.to_string(),
-        })
-    })
-}
-
-fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
-    BASE64
-        .decode(text.as_bytes())
-        .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))
-}
-
-/// The refusal of a set that has null as a member.
-fn null_in(tag: Tag) -> ApiError {
-    let (of, what) = match tag {
-        Tag::Ns => ("number", "number"),
-        Tag::Bs => ("binary", "binary"),
-        _ => ("string", "string"),
-    };
-    ApiError::validation(format!(
-        "One or more parameter values were invalid: An {of} set may not have a null {what} as a \
-         member"
-    ))
-}
-
-fn set(tag: Tag, texts: Vec<String>, narrow: bool) -> Result<AttributeValue, ApiError> {
-    let prefix = "One or more parameter values were invalid: Input collection";
-    let joined = |texts: &[String]| texts.join(", ");
-    match tag {
-        Tag::Ns => {
-            let count = texts.len();
-            let numbers = texts.iter().map(|text| number(text, narrow));
-            let set = numbers.collect::<Result<BTreeSet<_>, _>>()?;
-            match (count, set.len()) {
-                (0, _) => Err(ItemError::EmptyNumberSet.into()),
-                (count, distinct) if distinct < count => {
-                    Err(ApiError::validation("Input collection contains duplicates"))
-                }
-                _ => Ok(AttributeValue::Ns(set)),
-            }
-        }
-        Tag::Bs => {
-            let binaries = texts.iter().map(|text| binary(text));
-            let set = binaries.collect::<Result<BTreeSet<_>, _>>()?;
-            match texts.len() {
-                0 => Err(ItemError::EmptyBinarySet.into()),
-                count if set.len() < count => Err(ApiError::validation(format!(
-                    "{prefix} [{}]of type BS contains duplicates.",
-                    joined(&texts)
-                ))),
-                _ => Ok(AttributeValue::Bs(set)),
-            }
-        }
-        _ => {
-            let set: BTreeSet<String> = texts.iter().cloned().collect();
-            match texts.len() {
-                0 => Err(ItemError::EmptyStringSet.into()),
-                count if set.len() < count => Err(ApiError::validation(format!(
-                    "{prefix} [{}] contains duplicates.",
-                    joined(&texts)
-                ))),
-                _ => Ok(AttributeValue::Ss(set)),
-            }
-        }
-    }
 }
 
 struct ListSeed<'s>(ValueSeed<'s>);

@@ -19,6 +19,11 @@ pub enum ReturnCapacity {
     Indexes,
 }
 
+impl ReturnCapacity {
+    /// Their names, in the order in which DynamoDB prints them.
+    pub(super) const NAMES: [&'static str; 3] = ["INDEXES", "TOTAL", "NONE"];
+}
+
 /// What a response says of units beside how many there are (measured on the service by dynoxide's
 /// authors: transactions alone name the kind).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

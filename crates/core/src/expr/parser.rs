@@ -135,7 +135,9 @@ impl<'a> Parser<'a> {
         let end = span(self.at + 1).or_else(|| span(self.at));
         let from = start.map_or(0, |span| span.start);
         let near = &self.text[from..end.map_or(self.text.len(), |span| span.end)];
-        self.invalid(format!("Syntax error; token: \"{token}\", near: \"{}\"", near.trim_end()))
+        // Of spaces that are beyond ASCII the service makes tokens.
+        let near = near.trim_end_matches(|it: char| it.is_ascii_whitespace());
+        self.invalid(format!("Syntax error; token: \"{token}\", near: \"{near}\""))
     }
 
     /// Counts an operator against the limit.

@@ -127,3 +127,32 @@ fn projections_keep_the_keys_of_table_and_index() {
     assert_eq!(names(Projected::Keys), "age mail pk");
     assert_eq!(names(by_mail().projected), "age mail name pk");
 }
+
+#[test]
+fn keys_of_several_attributes_want_all_of_their_partition_keys() {
+    use crate::expr::{KeyCondition, Placeholders};
+
+    let resolve = |index: &Index, condition: &str| {
+        let all = item(&[(":s", text("x")), (":n", number("1"))]);
+        let used = all.into_iter().filter(|(name, _)| condition.contains(name.as_str()));
+        let mut placeholders = Placeholders::new(None, Some(used.collect())).expect("values");
+        let condition = KeyCondition::parse(condition, &mut placeholders).expect("a condition");
+        condition.resolve_in(index).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let one = by_mail();
+    let missed = "Query condition missed key schema element: mail".to_string();
+    assert_eq!(resolve(&one, "age = :n"), Err(missed));
+    let town = attribute("town", KeyKind::S);
+    let many = Index { partition: vec![attribute("mail", KeyKind::S), town.clone()], ..by_mail() };
+    let wanted = |names: &str| {
+        let text = "must have equality conditions specified in the query";
+        Err(alloc::format!("HASH key attributes {names} {text}"))
+    };
+    assert_eq!(resolve(&many, "mail = :s AND town = :s AND age > :n"), Ok(()));
+    assert_eq!(resolve(&many, "mail = :s"), wanted("town"));
+    assert_eq!(resolve(&many, "mail = :s AND town > :s"), wanted("town"));
+    assert_eq!(resolve(&many, "age = :n"), wanted("mail, town"));
+    // One attribute suffices, if the sort key has several.
+    let sorted = Index { sort: vec![attribute("age", KeyKind::N), town], ..by_mail() };
+    assert_eq!(resolve(&sorted, "age = :n"), wanted("mail"));
+}

@@ -161,9 +161,14 @@ impl Schema {
         item
     }
 
+    /// The key attributes.
+    pub fn key_attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        [Some(&self.partition), self.sort.as_ref()].into_iter().flatten()
+    }
+
     /// The names of the key attributes.
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
-        [Some(&self.partition), self.sort.as_ref()].into_iter().flatten().map(|a| a.name.as_str())
+        self.key_attributes().map(|attribute| attribute.name.as_str())
     }
 
     /// Refuses paths below key attributes, which are scalars; `goes_below` says of a name whether

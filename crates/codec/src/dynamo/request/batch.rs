@@ -65,7 +65,10 @@ impl BatchGetItem {
             entries.push((table, entry, keys.unwrap_or_default(), attributes));
         }
         let capacity = return_capacity(body, &mut constraints)?;
-        finish_tables(constraints, entries.is_empty(), "BatchGetItem")?;
+        if entries.is_empty() && constraints.is_clean() {
+            constraints.violated_at("RequestItems", NO_KEYS);
+        }
+        constraints.finish()?;
         // One table's way of naming attributes goes for all.
         let legacy = entries.iter().any(|(.., attributes)| attributes.is_some());
         let with = ["ProjectionExpression"];
@@ -201,7 +204,13 @@ impl BatchWriteItem {
                 constraints.violated_map(shown(), "requestItems", "keys", MAP_KEYS);
             }
         }
-        finish_tables(constraints, echo.is_empty(), "BatchWriteItem")?;
+        let is_clean = constraints.is_clean();
+        constraints.finish()?;
+        if echo.is_empty() && is_clean {
+            // Regions answer so or, as to a `BatchGetItem`, in the words of the other framework.
+            let text = "The requestItems parameter is required for BatchWriteItem";
+            return Err(ApiError::validation(text));
+        }
         refused?;
         for (name, writes) in echo {
             tables.entry(table_of(&name).to_owned()).or_default().extend(writes);
@@ -276,14 +285,4 @@ impl BatchWrite {
         }
         Ok(ops)
     }
-}
-
-fn finish_tables(constraints: Constraints, empty: bool, operation: &str) -> Result<(), ApiError> {
-    let is_clean = constraints.is_clean();
-    constraints.finish()?;
-    if empty && is_clean {
-        let text = format!("The requestItems parameter is required for {operation}");
-        return Err(ApiError::validation(text));
-    }
-    Ok(())
 }

@@ -2,14 +2,13 @@
 
 use std::fmt::Display;
 
-use super::members::Members;
+use super::envelope::enveloped;
+use super::members::{Int32, Members};
 use crate::dynamo::ApiError;
 
 /// Shortest and longest name of a table (DynamoDB).
 const TABLE_NAME_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
-/// Greatest number of segments of a parallel scan (DynamoDB).
-const SEGMENTS_MAX: i64 = 1_000_000;
 /// Violations told of at a time (DynamoDB).
 const VIOLATIONS_MAX: usize = 10;
 
@@ -112,15 +111,75 @@ impl Constraints {
     pub(super) fn table_name(&mut self, body: &mut Members) -> Result<String, ApiError> {
         match body.text("TableName")? {
             // Nothing else is told beside it.
-            Some(name) if name.is_empty() && self.prefix.is_empty() => {
-                let mut alone = Self::default();
-                alone.name(&name);
-                alone.finish().map(|()| name)
-            }
+            Some(name) if name.is_empty() && self.prefix.is_empty() => Err(empty_name()),
             Some(name) if self.prefix.is_empty() => Ok(self.name(&name)),
             Some(name) => Ok(self.inner_name(table_of(&name))),
             None => Ok(self.required(None, "tableName")),
         }
+    }
+
+    /// The name in `text`, with the first constraint that it violates: its length goes before the
+    /// pattern (measured on the service by the Parity Suite).
+    pub(super) fn first_of_name(&mut self, text: &str) -> String {
+        let name = table_of(text);
+        let before = self.violations.len();
+        self.length(name, (*TABLE_NAME_BYTES.start(), *TABLE_NAME_BYTES.end()), "tableName");
+        if self.violations.len() == before {
+            self.identifier(name, "tableName");
+        }
+        name.to_owned()
+    }
+
+    /// The name in `text` as `UpdateItem` judges it: with all that it violates, the pattern first.
+    pub(super) fn all_of_name(&mut self, text: &str) -> String {
+        let name = table_of(text);
+        self.identifier(name, "tableName");
+        name.to_owned()
+    }
+
+    /// The name of a table in the older layer, which knows of it only that there must be one.
+    pub(super) fn older_name(&mut self, name: Option<&str>) {
+        match name {
+            None => {
+                self.required(None::<String>, "tableName");
+            }
+            Some("") => self.violated("''", "tableName", "have length greater than or equal to 1"),
+            Some(_) => {}
+        }
+    }
+
+    /// A number that is not outside of `least` to `most`, shown.
+    pub(super) fn bounded(&mut self, number: Option<Int32>, (least, most): (i64, i64), path: &str) {
+        let Some(Int32 { value, .. }) = number else { return };
+        let shown = format!("'{value}'");
+        if value < least {
+            self.violated(&shown, path, &format!("have value greater than or equal to {least}"));
+        }
+        if value > most {
+            self.violated(&shown, path, &format!("have value less than or equal to {most}"));
+        }
+    }
+
+    /// As [`Constraints::bounded`], in the words of the framework that does not show it.
+    pub(super) fn bounded_at(&mut self, number: Option<Int32>, bounds: (i64, i64), path: &str) {
+        let Some(Int32 { value, .. }) = number else { return };
+        if value < bounds.0 {
+            let constraint = format!("have value greater than or equal to {}", bounds.0);
+            self.violated_at(path, &constraint);
+        }
+        if value > bounds.1 {
+            self.violated_at(path, &format!("have value less than or equal to {}", bounds.1));
+        }
+    }
+
+    /// Notes a violation in words of its own.
+    pub(super) fn say(&mut self, violation: impl Into<String>) {
+        self.violations.push(violation.into());
+    }
+
+    /// Notes what others noted.
+    pub(super) fn extend(&mut self, others: &Self) {
+        self.violations.extend_from_slice(&others.violations);
     }
 
     /// The name of a table in a part of a body, of which the model says more.
@@ -195,29 +254,14 @@ impl Constraints {
         }
     }
 
-    /// `IndexName`.
-    pub(super) fn index_name(&mut self, body: &mut Members) -> Result<Option<String>, ApiError> {
-        let name = body.text("IndexName")?;
-        if let Some(name) = &name {
-            self.identifier(name, "indexName");
-        }
-        Ok(name)
-    }
-
-    /// `TotalSegments`.
-    pub(super) fn segments(&mut self, body: &mut Members) -> Result<Option<i64>, ApiError> {
-        let path = "totalSegments";
-        let total = self.at_least(body.integer("TotalSegments")?, 1, path);
-        if let Some(total) = total.filter(|total| *total > SEGMENTS_MAX) {
-            let constraint = format!("have value less than or equal to {SEGMENTS_MAX}");
-            self.violated(format_args!("'{total}'"), path, &constraint);
-        }
-        Ok(total)
-    }
-
     /// Whether nothing was violated so far.
     pub(super) fn is_clean(&self) -> bool {
         self.violations.is_empty()
+    }
+
+    /// Refuses what was violated, in the words of the one violation alone.
+    pub(super) fn finish_bare(mut self) -> Result<(), ApiError> {
+        self.violations.pop().map_or(Ok(()), |violation| Err(ApiError::validation(violation)))
     }
 
     /// Refuses if anything was violated.
@@ -233,6 +277,15 @@ impl Constraints {
             ))),
         }
     }
+}
+
+/// What is wrong with a name of no characters, in the words of the framework that does not show it.
+pub(super) const EMPTY_NAME: &str = "Value at 'TableName' failed to satisfy constraint: Member \
+                                     must have length greater than or equal to 1";
+
+/// The refusal of a name of no characters, which is told alone.
+pub(super) fn empty_name() -> ApiError {
+    enveloped(ApiError::validation(EMPTY_NAME))
 }
 
 /// What DynamoDB's model says of the names of tables that are keys of a map.

@@ -6,7 +6,7 @@ use pangea_core::catalog::TableEntry;
 use pangea_core::expr::{Condition, IndexRange, Projection, SortRange};
 use pangea_core::index::{Index, IndexEntry, IndexKey, Projected};
 use pangea_core::item::Attributes;
-use pangea_core::table::Schema;
+use pangea_core::table::{Refusal, Schema};
 
 use super::page::{Query, Scan, Select};
 use crate::dynamo::ApiError;
@@ -98,8 +98,8 @@ impl<'t> Indexed<'t> {
         )))
     }
 
-    /// Refuses a start key that has other attributes than the keys of table and index, or of the
-    /// index of other types.
+    /// Refuses a start key that has other attributes than the keys of table and index, or of other
+    /// types (in these words: measured on the service by the Parity Suite).
     fn check_start(&self, schema: &Schema, start: &Attributes) -> Result<(), ApiError> {
         let mut names: BTreeSet<&str> = schema.key_names().collect();
         names.extend(self.index.attributes().map(|key| key.name.as_str()));
@@ -111,8 +111,7 @@ impl<'t> Indexed<'t> {
                 return Err(ApiError::validation(INVALID));
             };
             if value.type_name() != key.kind.to_string() {
-                let text = "The provided key element does not match the schema";
-                return Err(ApiError::validation(text));
+                return Err(ApiError::validation(INVALID));
             }
         }
         Ok(())
@@ -123,7 +122,7 @@ impl<'t> Indexed<'t> {
         let mut own = start.clone();
         own.retain(|name, _| table.schema.key_names().any(|key| key == name));
         let primary = table.schema.exact_key(&own);
-        let primary = primary.map_err(|why| ApiError::validation(format!("{INVALID}: {why}")))?;
+        let primary = primary.map_err(|why| invalid_start(&why))?;
         let key = self.index.key_of(start);
         let key = key.ok_or_else(|| ApiError::validation(INVALID))?;
         Ok(IndexEntry { table: table.id, index: self.index.id, key, primary })
@@ -140,10 +139,11 @@ impl<'t> Indexed<'t> {
         table: &TableEntry,
         start: Option<&Attributes>,
     ) -> Result<Option<IndexEntry>, ApiError> {
+        self.check()?;
         if let Some(start) = start {
+            check_types(table, self.index, start)?;
             self.check_start(&table.schema, start)?;
         }
-        self.check()?;
         start.map(|start| self.entry(table, start)).transpose()
     }
 
@@ -162,6 +162,35 @@ fn refuse_vectors(table: &TableEntry, name: &str, text: &str) -> Result<(), ApiE
         Some(index) if index.vector.is_some() => Err(ApiError::validation(text)),
         _ => Ok(()),
     }
+}
+
+/// What is told of a start key that is no key.
+pub(super) fn invalid_start(why: &Refusal) -> ApiError {
+    let why = why.to_string();
+    match why.as_str() {
+        "The provided key element does not match the schema" => ApiError::validation(INVALID),
+        _ => ApiError::validation(format!("{INVALID}: {why}")),
+    }
+}
+
+/// Refuses a start key of a Scan that has a key attribute of the table, or of any of its indexes,
+/// of another type. The service tells of it as of a key of the index that is read, or else of the
+/// table's first (measured by the Parity Suite).
+fn check_types(table: &TableEntry, index: &Index, start: &Attributes) -> Result<(), ApiError> {
+    let keys = table.schema.key_attributes();
+    let keys = keys.chain(table.indexes.iter().flat_map(Index::attributes));
+    for key in keys {
+        let Some(value) = start.get(&key.name) else { continue };
+        let (expected, actual) = (key.kind.to_string(), value.type_name());
+        if actual != expected {
+            return Err(ApiError::validation(format!(
+                "One or more parameter values were invalid: Type mismatch for Index Key {} \
+                 Expected: {expected} Actual: {actual} IndexName: {}",
+                key.name, index.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn is_key(index: &Index, schema: &Schema, name: &str) -> bool {
@@ -246,6 +275,20 @@ fn check_place(range: &IndexRange, key: &IndexKey) -> Result<(), ApiError> {
 }
 
 impl Scan {
+    /// Refuses a start key of the table itself that has an attribute of another type than the
+    /// table or an index of it says.
+    ///
+    /// # Errors
+    ///
+    /// A `ValidationException`.
+    pub fn check_start(&self, table: &TableEntry) -> Result<(), ApiError> {
+        let global = table.indexes.iter().find(|index| !index.local);
+        match (global.or_else(|| table.indexes.first()), &self.start) {
+            (Some(index), Some(start)) => check_types(table, index, start),
+            _ => Ok(()),
+        }
+    }
+
     /// How the request reads an index, if it names one.
     ///
     /// # Errors

@@ -1,22 +1,32 @@
 //! Operations on one item.
 
 use pangea_core::catalog::TableEntry;
-use pangea_core::expr::{Condition, Join, Projection, Update};
+use pangea_core::expr::{Condition, Projection, Update};
 use pangea_core::index;
 use pangea_core::item::{Attributes, ItemError, PrimaryKey, validate};
 use pangea_core::limits::ITEM_BYTES_MAX;
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
-use super::expressions::{
-    Expressions, required_item, return_capacity, return_metrics, return_on_failure, return_values,
-};
-use super::legacy::{self, Tests};
-use super::{Constraints, Members};
+mod members;
+
+use members::{Common, Operation};
+
+use super::constraints::empty_name;
+use super::envelope::enveloped;
+use super::expressions::{Expressions, required_item, return_capacity};
+use super::{Constraints, Members, legacy};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
 
 /// The parameters from before expressions of operations that replace or delete.
 const EXPECTATIONS: [&str; 2] = ["Expected", "ConditionalOperator"];
+
+/// What is wrong with a request, in its envelope; that of an action of a transaction has none, nor
+/// has one that is read in the older layer.
+fn told<T>(body: &Members, decoded: Result<T, ApiError>) -> Result<T, ApiError> {
+    let is_bare = !body.path().is_empty() || body.is_older();
+    if is_bare { decoded } else { decoded.map_err(enveloped) }
+}
 
 /// `PutItem`.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,28 +50,24 @@ pub struct PutItem {
 impl PutItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let parameters = legacy::check_parameters(body, &["ConditionExpression"], &EXPECTATIONS);
-        let mut constraints = Constraints::of(body);
-        let capacity = return_capacity(body, &mut constraints)?;
-        let table = constraints.table_name(body)?;
-        let item = required_item(body, &mut constraints, "Item", "item")?;
-        let expected = Expected::take(body, &mut constraints)?;
-        let return_values = return_values(body, &mut constraints)?;
-        let collection_metrics = return_metrics(body, &mut constraints)?;
-        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
-        constraints.finish()?;
-        parameters?;
+        let common = Common::decode(body, Operation::Put)?;
+        let decoded = parameters.and_then(|()| Self::checked(body, common));
+        told(body, decoded)
+    }
+
+    fn checked(body: &mut Members, common: Common) -> Result<Self, ApiError> {
         body.check_values()?;
-        only_all_old(return_values)?;
-        validate(&item)?;
-        let condition = expected.condition(body)?;
+        only_all_old(common.return_values)?;
+        validate(&common.attributes)?;
+        let condition = common.expected.condition(body)?;
         Ok(Self {
-            table,
-            item,
+            table: common.table,
+            item: common.attributes,
             condition,
-            return_values,
-            return_on_condition_failure,
-            capacity,
-            collection_metrics,
+            return_values: common.return_values,
+            return_on_condition_failure: common.return_on_failure,
+            capacity: common.capacity,
+            collection_metrics: common.metrics,
         })
     }
 
@@ -105,27 +111,26 @@ pub struct DeleteItem {
 impl DeleteItem {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let parameters = legacy::check_parameters(body, &["ConditionExpression"], &EXPECTATIONS);
-        let mut constraints = Constraints::of(body);
-        let capacity = return_capacity(body, &mut constraints)?;
-        let table = constraints.table_name(body)?;
-        let return_values = return_values(body, &mut constraints)?;
-        let collection_metrics = return_metrics(body, &mut constraints)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
-        let expected = Expected::take(body, &mut constraints)?;
-        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
-        constraints.finish()?;
-        parameters?;
+        let common = Common::decode(body, Operation::Delete)?;
+        let decoded = parameters.and_then(|()| Self::checked(body, common));
+        told(body, decoded)
+    }
+
+    fn checked(body: &mut Members, common: Common) -> Result<Self, ApiError> {
+        let is_deep = body.is_older() && !body.path().is_empty();
+        // In a transaction a value that is refused as it is read is so after the condition.
+        let late = if is_deep { body.set_aside() } else { None };
         body.check_values()?;
-        only_all_old(return_values)?;
-        let condition = expected.condition(body)?;
+        let condition = common.expected.condition(body)?;
+        late.map_or(Ok(()), Err)?;
         Ok(Self {
-            table,
-            key,
+            table: common.table,
+            key: common.attributes,
             condition,
-            return_values,
-            return_on_condition_failure,
-            capacity,
-            collection_metrics,
+            return_values: common.return_values,
+            return_on_condition_failure: common.return_on_failure,
+            capacity: common.capacity,
+            collection_metrics: common.metrics,
         })
     }
 
@@ -175,21 +180,22 @@ impl UpdateItem {
             &["UpdateExpression", "ConditionExpression"],
             &["AttributeUpdates", "Expected", "ConditionalOperator"],
         );
-        let mut constraints = Constraints::of(body);
-        let capacity = return_capacity(body, &mut constraints)?;
-        let table = constraints.table_name(body)?;
-        let collection_metrics = return_metrics(body, &mut constraints)?;
-        let return_values = return_values(body, &mut constraints)?;
-        let expected = Expected::take(body, &mut constraints)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
-        let updates = legacy::Updates::take(body, &mut constraints)?;
-        let return_on_condition_failure = return_on_failure(body, &mut constraints)?;
-        constraints.finish()?;
-        parameters?;
+        let updates = legacy::Updates::take(body)?;
+        let common = Common::decode(body, Operation::Update)?;
+        let decoded = parameters.and_then(|()| Self::checked(body, common, updates));
+        told(body, decoded)
+    }
+
+    fn checked(
+        body: &mut Members,
+        common: Common,
+        updates: Option<legacy::Updates>,
+    ) -> Result<Self, ApiError> {
         body.check_values()?;
+        let expected = common.expected.legacy()?;
         let updates = updates.map(legacy::Updates::update).transpose()?;
-        let expected = expected.legacy()?;
         let mut expressions = Expressions::new(body)?;
+        expressions.refuse_empty(&["ConditionExpression"])?;
         let update = expressions.parse("UpdateExpression", Update::parse)?;
         let condition = expressions.condition()?;
         expressions.finish()?;
@@ -199,14 +205,14 @@ impl UpdateItem {
             return Err(ItemError::TooLargeToUpdate.into());
         }
         Ok(Self {
-            table,
-            key,
+            table: common.table,
+            key: common.attributes,
             update: update.or(updates).unwrap_or_default(),
             condition: condition.or(expected),
-            return_values,
-            return_on_condition_failure,
-            capacity,
-            collection_metrics,
+            return_values: common.return_values,
+            return_on_condition_failure: common.return_on_failure,
+            capacity: common.capacity,
+            collection_metrics: common.metrics,
         })
     }
 
@@ -250,11 +256,35 @@ impl GetItem {
         body.forget(&["ExpressionAttributeValues"]);
         let allowed = ["ProjectionExpression"];
         let parameters = legacy::check_parameters(body, &allowed, &["AttributesToGet"]);
+        let is_part = !body.path().is_empty();
+        let is_whole = !is_part && body.has("TableName");
+        if is_whole && body.is_empty_text("TableName") {
+            return Err(empty_name());
+        }
         let mut constraints = Constraints::of(body);
-        let capacity = return_capacity(body, &mut constraints)?;
-        let attributes = legacy::attributes_to_get(body, &mut constraints, "attributesToGet")?;
-        let table = constraints.table_name(body)?;
-        let key = required_item(body, &mut constraints, "Key", "key")?;
+        let mut capacity = ReturnCapacity::None;
+        let mut named = Constraints::default();
+        let table = match is_whole {
+            true => named.first_of_name(&body.text("TableName")?.unwrap_or_default()),
+            false => {
+                capacity = return_capacity(body, &mut constraints)?;
+                String::new()
+            }
+        };
+        let mut attributes_wrong = Constraints::default();
+        let attributes = legacy::attributes_to_get(body, &mut attributes_wrong, "attributesToGet")?;
+        let (table, key) = if is_whole {
+            let key = required_item(body, &mut constraints, "Key", "key")?;
+            constraints.extend(&named);
+            capacity = return_capacity(body, &mut constraints)?;
+            constraints.extend(&attributes_wrong);
+            (table, key)
+        } else {
+            // Without a name the request is judged in an older order.
+            constraints.extend(&attributes_wrong);
+            let table = constraints.table_name(body)?;
+            (table, required_item(body, &mut constraints, "Key", "key")?)
+        };
         let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
         constraints.finish()?;
         parameters?;
@@ -308,34 +338,6 @@ pub(super) fn check_projection(
     schema: &Schema,
 ) -> Result<(), ApiError> {
     Ok(schema.check_paths(|name| projection.is_some_and(|it| it.goes_below(name)))?)
-}
-
-/// `Expected` and `ConditionalOperator`.
-struct Expected {
-    tests: Option<Tests>,
-    operator: Option<Join>,
-}
-
-impl Expected {
-    fn take(body: &mut Members, constraints: &mut Constraints) -> Result<Self, ApiError> {
-        let operator = legacy::conditional_operator(body, constraints)?;
-        let tests = Tests::take(body, constraints, ("Expected", "expected"))?;
-        Ok(Self { tests, operator })
-    }
-
-    /// The condition that it is.
-    fn legacy(self) -> Result<Option<Condition>, ApiError> {
-        legacy::expected(self.tests, self.operator)
-    }
-
-    /// The condition that it is, or that the body's `ConditionExpression` is.
-    fn condition(self, body: &mut Members) -> Result<Option<Condition>, ApiError> {
-        let legacy = self.legacy()?;
-        let mut expressions = Expressions::new(body)?;
-        let condition = expressions.condition()?;
-        expressions.finish()?;
-        Ok(condition.or(legacy))
-    }
 }
 
 fn only_all_old(values: ReturnValues) -> Result<(), ApiError> {

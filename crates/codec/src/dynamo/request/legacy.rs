@@ -63,10 +63,17 @@ pub(super) fn check_parameters_of<'l>(
     let with_values: Vec<&str> =
         expressions.iter().copied().filter(|name| *name != "ProjectionExpression").collect();
     if !with_values.is_empty() && !with_values.iter().any(|name| body.has(name)) {
-        let verb = if with_values.len() == 1 { "is" } else { "are" };
+        // Operations that write one item do not say which expressions (measured on the service by
+        // the Parity Suite).
+        let missing = match with_values.contains(&"ConditionExpression") {
+            true => String::new(),
+            false => {
+                let verb = if with_values.len() == 1 { "is" } else { "are" };
+                format!(": {} {verb} null", with_values.join(" and "))
+            }
+        };
         return Err(ApiError::validation(format!(
-            "ExpressionAttributeValues can only be specified when using expressions: {} {verb} null",
-            with_values.join(" and ")
+            "ExpressionAttributeValues can only be specified when using expressions{missing}"
         )));
     }
     Ok(())
@@ -99,27 +106,29 @@ pub(super) fn projection(names: Option<Vec<String>>) -> Result<Option<Projection
     Ok(names.map(Projection::of_attributes).transpose()?)
 }
 
-/// `ConditionalOperator`; `None` where it is not there.
-pub(super) fn conditional_operator(
-    body: &mut Members,
-    constraints: &mut Constraints,
-) -> Result<Option<Join>, ApiError> {
-    let text = body.text("ConditionalOperator")?;
-    let text = constraints.one_of(text, &["OR", "AND"], "conditionalOperator");
-    Ok(text.map(|text| if text == "OR" { Join::Or } else { Join::And }))
+/// How `count` conditions are one, `operator` being what the request says.
+///
+/// The word is looked at last (measured on the service by the Parity Suite).
+fn join(operator: Option<&str>, count: usize) -> Result<Join, ApiError> {
+    let message = match (operator, count) {
+        (None | Some("AND"), _) if operator.is_none() || count > 1 => return Ok(Join::And),
+        (Some("OR"), 2..) => return Ok(Join::Or),
+        (_, 0) => "ConditionalOperator cannot be used without Filter or Expected",
+        (_, 1) => {
+            "ConditionalOperator can only be used when Filter or Expected has two or more elements"
+        }
+        _ => "Failed to satisfy constraint: Member must satisfy enum value set: [ALL, OR]",
+    };
+    Err(ApiError::validation(message))
 }
 
-/// How `count` conditions are one.
-fn join(operator: Option<Join>, count: usize) -> Result<Join, ApiError> {
-    match (operator, count) {
-        (Some(_), 0) => Err(ApiError::validation(
-            "ConditionalOperator cannot be used without Filter or Expected",
-        )),
-        (Some(_), 1) => Err(ApiError::validation(
-            "ConditionalOperator can only be used when Filter or Expected has two or more elements",
-        )),
-        (operator, _) => Ok(operator.unwrap_or_default()),
-    }
+/// Whether conditions may leave their operator out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operators {
+    /// As in filters and keys.
+    Required,
+    /// As in `Expected`.
+    Optional,
 }
 
 /// Conditions by attribute.
@@ -132,7 +141,7 @@ pub(super) struct Tests {
 /// A condition on one attribute, as it came.
 #[derive(Debug)]
 struct Test {
-    operator: Option<Operator>,
+    operator: Option<String>,
     values: Option<Vec<AttributeValue>>,
     value: Option<AttributeValue>,
     exists: Option<bool>,
@@ -140,27 +149,28 @@ struct Test {
 
 /// What a condition compares with, and how.
 type Checked = Result<(Operator, Vec<AttributeValue>), ApiError>;
+/// Of the name of an attribute, what the operator of its condition is, and the rest of it.
+type Check = fn(&str, Option<Operator>, Test) -> Checked;
 
 impl Tests {
-    /// The conditions in the member `name`; `path` is its name in messages. Only `Expected` may
-    /// leave the operator out.
+    /// The conditions in the member `name`; `path` is its name in messages.
     pub(super) fn take(
         body: &mut Members,
         constraints: &mut Constraints,
         (name, path): (&str, &str),
+        operators: Operators,
     ) -> Result<Option<Self>, ApiError> {
         let Some(mut object) = body.object(name)? else { return Ok(None) };
         let (mut tests, mut refused) = (Vec::new(), Ok(()));
         for attribute in object.names() {
             let Some(mut entry) = object.object(&attribute)? else { continue };
-            let at = format!("{path}.{attribute}.member.comparisonOperator");
             let operator = entry.text("ComparisonOperator")?;
-            if operator.is_none() && name != "Expected" {
+            if operator.is_none() && operators == Operators::Required {
+                let at = format!("{path}.{attribute}.member.comparisonOperator");
                 constraints.required(None::<()>, &at);
             }
-            let operator = constraints.one_of(operator, &Operator::NAMES, &at);
             let test = Test {
-                operator: operator.as_deref().and_then(Operator::parse),
+                operator,
                 values: entry.values("AttributeValueList")?,
                 value: entry.value("Value")?,
                 exists: entry.boolean("Exists")?,
@@ -168,15 +178,22 @@ impl Tests {
             if refused.is_ok() {
                 refused = entry.check_values();
             }
+            if attribute.is_empty() && operators == Operators::Optional {
+                refused = Err(ApiError::validation("Empty attribute name"));
+            }
             tests.push((attribute, test));
         }
         Ok(Some(Self { tests, refused }))
     }
 
-    fn checked(self, check: fn(&str, Test) -> Checked) -> Result<Vec<AttributeTest>, ApiError> {
+    fn checked(self, check: Check) -> Result<Vec<AttributeTest>, ApiError> {
         self.refused?;
         let test = |(name, test): (String, Test)| {
-            let (operator, values) = check(&name, test)?;
+            let operator = test.operator.as_deref();
+            let operator = operator.map(|word| {
+                Operator::parse(word).map_or_else(|| invalid("Invalid comparison operator"), Ok)
+            });
+            let (operator, values) = check(&name, operator.transpose()?, test)?;
             Ok(AttributeTest::new(name, operator, values)?)
         };
         self.tests.into_iter().map(test).collect()
@@ -191,7 +208,7 @@ impl Tests {
 /// The filter that `QueryFilter` or `ScanFilter` is.
 pub(super) fn filter(
     tests: Option<Tests>,
-    operator: Option<Join>,
+    operator: Option<&str>,
 ) -> Result<Option<Condition>, ApiError> {
     condition(tests, operator, plain)
 }
@@ -199,29 +216,30 @@ pub(super) fn filter(
 /// The condition that `Expected` is.
 pub(super) fn expected(
     tests: Option<Tests>,
-    operator: Option<Join>,
+    operator: Option<&str>,
 ) -> Result<Option<Condition>, ApiError> {
     condition(tests, operator, expectation)
 }
 
 fn condition(
     tests: Option<Tests>,
-    operator: Option<Join>,
-    check: fn(&str, Test) -> Checked,
+    operator: Option<&str>,
+    check: Check,
 ) -> Result<Option<Condition>, ApiError> {
+    let count = tests.as_ref().map_or(0, |tests| tests.tests.len());
+    let join = join(operator, count)?;
     let tests = tests.map_or(Ok(Vec::new()), |tests| tests.checked(check))?;
-    let join = join(operator, tests.len())?;
     Ok((!tests.is_empty()).then(|| Condition::of_tests(tests, join)))
 }
 
 /// A condition of a filter or a key.
-fn plain(_: &str, test: Test) -> Checked {
-    Ok((test.operator.unwrap_or(Operator::Eq), test.values.unwrap_or_default()))
+fn plain(_: &str, operator: Option<Operator>, test: Test) -> Checked {
+    Ok((operator.unwrap_or(Operator::Eq), test.values.unwrap_or_default()))
 }
 
 /// A condition of `Expected`, which may say the same in the words of 2011.
-fn expectation(name: &str, test: Test) -> Checked {
-    let Test { operator, values, value, exists } = test;
+fn expectation(name: &str, operator: Option<Operator>, test: Test) -> Checked {
+    let Test { values, value, exists, .. } = test;
     if values.is_some() && value.is_some() {
         let what = "Value and AttributeValueList cannot be used together for Attribute";
         return invalid(format_args!("{what}: {name}"));
@@ -269,20 +287,18 @@ pub(super) struct Updates {
 }
 
 impl Updates {
-    pub(super) fn take(
-        body: &mut Members,
-        constraints: &mut Constraints,
-    ) -> Result<Option<Self>, ApiError> {
+    pub(super) fn take(body: &mut Members) -> Result<Option<Self>, ApiError> {
         let Some(mut object) = body.object("AttributeUpdates")? else { return Ok(None) };
         let (mut updates, mut refused) = (Vec::new(), Ok(()));
         for attribute in object.names() {
             let Some(mut entry) = object.object(&attribute)? else { continue };
-            let at = format!("attributeUpdates.{attribute}.member.action");
             let action = entry.text("Action")?;
-            let action = constraints.one_of(action, &["ADD", "PUT", "DELETE"], &at);
             let value = entry.value("Value")?;
             if refused.is_ok() {
                 refused = entry.check_values();
+            }
+            if attribute.is_empty() {
+                refused = Err(ApiError::validation("Empty attribute name"));
             }
             updates.push((attribute, action, value));
         }
@@ -292,6 +308,14 @@ impl Updates {
     /// The update that it is.
     pub(super) fn update(self) -> Result<Update, ApiError> {
         self.refused?;
+        let is_action = |word: &str| ["ADD", "PUT", "DELETE"].contains(&word);
+        let mut actions = self.updates.iter().filter_map(|(_, action, _)| action.as_deref());
+        if !actions.all(is_action) {
+            // The quotation mark is the service's own (measured by the Parity Suite).
+            return Err(ApiError::validation(
+                "Member must satisfy enum value set: [ADD, DELETE, PUT]' for Action",
+            ));
+        }
         let change = |(name, action, value): (String, Option<String>, _)| {
             Ok((name, change(action.as_deref(), value)?))
         };

@@ -10,8 +10,9 @@ use pangea_core::item::{AttributeValue, Attributes};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
+use super::depth;
 use crate::dynamo::ApiError;
-use crate::dynamo::attribute::{AttributesSeed, Sink, ValueSeed, decode_error};
+use crate::dynamo::attribute::{AttributesSeed, Layer, Sink, ValueSeed, decode_error};
 
 /// So many members are looked through for one.
 const LOOKED_THROUGH_MAX: usize = 16;
@@ -41,6 +42,16 @@ pub(super) struct Members {
     refused: Option<ApiError>,
     /// Where in the request these are, in the words of messages: empty, or with a dot at its end.
     path: String,
+    /// Whether the service reads all of the request in its older layer, because of a value of it.
+    older: bool,
+}
+
+/// A number of 32 bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Int32 {
+    pub(super) value: i64,
+    /// Whether it is the one that was sent.
+    pub(super) exact: bool,
 }
 
 /// Where a value stands: which decides where the items below it are.
@@ -64,6 +75,8 @@ enum Place {
     Tests,
     /// One of them.
     Test,
+    /// Whether an attribute must exist.
+    Exists,
     /// One attribute value.
     Value,
     /// A list of attribute values.
@@ -91,6 +104,7 @@ impl Place {
             ) => Self::Tests,
             (Self::Tests, _) => Self::Test,
             (Self::Test, "Value") => Self::Value,
+            (Self::Test, "Exists") => Self::Exists,
             (Self::Test, "AttributeValueList") => Self::ValueList,
             (Self::Body, "Statements" | "TransactStatements") => Self::Statements,
             (Self::Body | Self::Statements, "Parameters") => Self::Parameters,
@@ -163,10 +177,13 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
+        self.visit_string(value.to_owned())
     }
 
     fn visit_string<E: de::Error>(self, value: String) -> Result<Node, E> {
+        if self.place == Place::Exists {
+            self.sink.set_odd();
+        }
         Ok(Node::Text(value))
     }
 
@@ -187,10 +204,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
             return Ok(Node::Item(item, self.sink.take_refused()));
         }
         if matches!(self.place, Place::Value | Place::Parameter) {
-            self.sink.set_narrow(self.place == Place::Parameter);
-            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map);
-            self.sink.set_narrow(false);
-            let value = value?;
+            let value = ValueSeed { sink: self.sink, depth: 0 }.visit_map(map)?;
             return Ok(Node::Value(value, self.sink.take_refused()));
         }
         let mut nodes = Vec::new();
@@ -283,31 +297,54 @@ impl Node {
 }
 
 impl Members {
-    /// The members of a request's body.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    /// The members of a request's body, whose values are checked in `layer`.
+    pub(super) fn parse(body: &[u8], layer: Layer) -> Result<Self, ApiError> {
         // Looked at once: else each text in it is.
         match str::from_utf8(body) {
-            Ok(body) => Self::read(&mut serde_json::Deserializer::from_str(body)),
+            Ok(text) => Self::read(&mut serde_json::Deserializer::from_str(text), body, layer),
             // It says where.
-            Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body)),
+            Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body), body, layer),
         }
     }
 
     fn read<'b, R: serde_json::de::Read<'b>>(
         deserializer: &mut serde_json::Deserializer<R>,
+        body: &[u8],
+        layer: Layer,
     ) -> Result<Self, ApiError> {
-        let sink = Sink::default();
+        let sink = Sink::of(layer);
         let seed = NodeSeed { place: Place::Body, sink: &sink };
         let result = seed.deserialize(&mut *deserializer);
-        match result.and_then(|node| deserializer.end().map(|()| node)) {
-            Ok(node) => node.into_object(),
-            Err(error) => Err(decode_error(sink, &error)),
+        let node = match result.and_then(|node| deserializer.end().map(|()| node)) {
+            Ok(node) => node,
+            Err(error) => return Err(decode_error(sink, &error)),
+        };
+        if sink.is_odd() && layer == Layer::Current {
+            return Ok(Self { older: true, ..Self::parse(body, Layer::Older)? });
         }
+        let older = sink.is_deep() && depth::is_read_early(body);
+        Ok(Self { older, ..node.into_object()? })
     }
 
     /// The same members, `path` being where they are.
     pub(super) fn at(self, path: String) -> Self {
         Self { path, ..self }
+    }
+
+    /// Whether the service reads all of the request in its older layer, because of a value that is
+    /// very deep or oddly written.
+    pub(super) fn is_older(&self) -> bool {
+        self.older
+    }
+
+    /// The same members, of a request that is read so or not.
+    pub(super) fn of_older(self, older: bool) -> Self {
+        Self { older, ..self }
+    }
+
+    /// Takes the first refused value away, to be told of later.
+    pub(super) fn set_aside(&mut self) -> Option<ApiError> {
+        self.refused.take()
     }
 
     pub(super) fn path(&self) -> &str {
@@ -375,6 +412,20 @@ impl Members {
             Some(Node::Integer(value)) => Ok(Some(value)),
             Some(other) => Err(other.mismatch("Integer")),
         }
+    }
+
+    /// A number as the service reads those of 32 bits: it drops a fraction, and what is too large
+    /// becomes the largest.
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, as it should")]
+    pub(super) fn int32(&mut self, name: &str) -> Result<Option<Int32>, ApiError> {
+        let whole = match self.take(name) {
+            None => return Ok(None),
+            Some(Node::Integer(value)) => (value, true),
+            Some(Node::Float(value)) => (value as i64, value.fract() == 0.0),
+            Some(other) => return Err(other.mismatch("Integer")),
+        };
+        let value = whole.0.clamp(i32::MIN.into(), i32::MAX.into());
+        Ok(Some(Int32 { value, exact: whole.1 && value == whole.0 }))
     }
 
     /// A number of any kind, as moments are.

@@ -4,7 +4,9 @@ mod backup;
 mod batch;
 mod constraints;
 mod control;
+mod depth;
 mod echo;
+mod envelope;
 mod expressions;
 mod indexed;
 mod item;
@@ -44,6 +46,7 @@ pub use table::{
 pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
+use super::attribute::Layer;
 use super::capacity::ReturnCapacity;
 use super::error::{ApiError, ErrorKind};
 use super::shape;
@@ -145,6 +148,19 @@ impl Operation {
             Self::BatchExecuteStatement => "BatchExecuteStatement",
             Self::ExecuteTransaction => "ExecuteTransaction",
             Self::SearchVectors => "SearchVectors",
+        }
+    }
+
+    /// In whose words values are refused.
+    const fn layer(self) -> Layer {
+        match self {
+            Self::BatchWriteItem
+            | Self::TransactGetItems
+            | Self::TransactWriteItems
+            | Self::ExecuteStatement
+            | Self::BatchExecuteStatement
+            | Self::ExecuteTransaction => Layer::Older,
+            _ => Layer::Current,
         }
     }
 
@@ -314,7 +330,13 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
         // Read and judged by another part of the service, in words of its own.
         Operation::SearchVectors => decoded,
         // Only what is refused is looked at twice.
-        _ => decoded.map_err(|error| shape::judge(name, body, error)),
+        _ => decoded.map_err(|error| {
+            let error = depth::judged(operation.layer(), body, shape::judge(name, body, error));
+            match operation.layer() {
+                Layer::Current => envelope::unsized_expression(error),
+                Layer::Older => error,
+            }
+        }),
     }
 }
 
@@ -322,7 +344,7 @@ fn read(operation: Operation, body: &[u8]) -> Result<Request, ApiError> {
     if operation == Operation::SearchVectors {
         return SearchVectors::decode(body).map(Request::SearchVectors);
     }
-    let mut body = Members::parse(body)?;
+    let mut body = Members::parse(body, operation.layer())?;
     let body = &mut body;
     Ok(match operation {
         Operation::CreateTable => Request::CreateTable(CreateTable::decode(body)?),

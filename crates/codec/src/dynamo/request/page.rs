@@ -1,14 +1,19 @@
 //! Query and Scan.
 
 use pangea_core::catalog::TableEntry;
-use pangea_core::expr::{Condition, Join, KeyCondition, KeyRange, Projection, SortRange};
+use pangea_core::expr::{Condition, KeyCondition, KeyRange, Projection, SortRange};
 use pangea_core::item::{Attributes, PrimaryKey};
-use pangea_core::table::{Page, Schema};
+use pangea_core::table::{Page, Refusal, Schema};
 
-use super::expressions::{Expressions, return_capacity};
+mod common;
+
+use common::Common;
+
+use super::Members;
+use super::expressions::Expressions;
+use super::indexed::invalid_start;
 use super::item::{check_paths, check_projection};
-use super::legacy::{self, Tests};
-use super::{Constraints, Members};
+use super::legacy;
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
 
@@ -51,9 +56,10 @@ impl Query {
         let mut common = Common::decode(body, true)?;
         parameters?;
         let filter_name = if common.filter.is_some() { "QueryFilter" } else { "Filter Expression" };
-        let legacy_filter = legacy::filter(common.filter.take(), common.operator)?;
+        let legacy_filter = legacy::filter(common.filter.take(), common.operator.as_deref())?;
         let attributes = legacy::projection(common.attributes.take())?;
-        common.check_start(body)?;
+        common.check_select_word()?;
+        common::check_start(body)?;
         if common.key_conditions.is_none() && !body.has("KeyConditionExpression") {
             return Err(ApiError::validation(
                 "Either the KeyConditions or KeyConditionExpression parameter must be specified in \
@@ -64,6 +70,7 @@ impl Query {
         // Before what is wrong with the key condition (verified against the service by moto's
         // `test_query_with_empty_filter_expression`).
         expressions.refuse_empty(&["FilterExpression", "ProjectionExpression"])?;
+        common.check_select()?;
         let key_condition = expressions.parse("KeyConditionExpression", KeyCondition::parse)?;
         let filter = expressions.filter()?;
         let projection = expressions.projection()?;
@@ -76,7 +83,7 @@ impl Query {
         Ok(Self {
             table: common.table,
             index: common.index,
-            select: common.select,
+            select: Select::of(common.select.as_deref()),
             key_condition,
             filter: filter.or(legacy_filter),
             filter_name,
@@ -186,18 +193,21 @@ impl Scan {
         );
         let mut common = Common::decode(body, false)?;
         parameters?;
+        let legacy_filter = legacy::filter(common.filter.take(), common.operator.as_deref())?;
         let attributes = legacy::projection(common.attributes.take())?;
-        let legacy_filter = legacy::filter(common.filter.take(), common.operator)?;
-        common.check_start(body)?;
-        let segment = segment(common.segment)?;
+        common::check_start(body)?;
         let mut expressions = Expressions::new(body)?;
         let filter = expressions.filter()?;
+        expressions.refuse_empty(&["ProjectionExpression"])?;
+        common.check_select_word()?;
+        common.check_select()?;
+        let segment = common.segment()?;
         let projection = expressions.projection()?;
         expressions.finish()?;
         Ok(Self {
             table: common.table,
             index: common.index,
-            select: common.select,
+            select: Select::of(common.select.as_deref()),
             filter: filter.or(legacy_filter),
             projection: projection.or(attributes),
             limit: common.limit,
@@ -244,16 +254,20 @@ fn check_start(start: &Attributes, schema: &Schema) -> Result<(), ApiError> {
     let fits = start.len() == schema.key_names().count()
         && schema.key_names().all(|name| start.contains_key(name));
     if fits {
-        return Ok(schema.exact_key(start).map(|_| ())?);
+        let key = schema.exact_key(start);
+        return key.map(|_| ()).map_err(|why| match why {
+            Refusal::Validation(text) if !text.contains("does not match the schema") => {
+                ApiError::validation(text)
+            }
+            why => invalid_start(&why),
+        });
     }
     Err(ApiError::validation("The provided starting key is invalid"))
 }
 
 fn start_key(start: Option<&Attributes>, schema: &Schema) -> Result<Option<PrimaryKey>, ApiError> {
     let Some(start) = start else { return Ok(None) };
-    let key = schema.exact_key(start).map_err(|refusal| {
-        ApiError::validation(format!("The provided starting key is invalid: {refusal}"))
-    })?;
+    let key = schema.exact_key(start).map_err(|why| invalid_start(&why))?;
     Ok(Some(key))
 }
 
@@ -270,168 +284,12 @@ pub enum Select {
 }
 
 impl Select {
+    /// What the word says; a word that is none is refused elsewhere.
     fn of(word: Option<&str>) -> Self {
         match word {
             Some("COUNT") => Self::Count,
             Some("ALL_ATTRIBUTES") => Self::All,
             _ => Self::Shown,
-        }
-    }
-}
-
-/// What Query and Scan have in common, expressions aside.
-struct Common {
-    table: String,
-    index: Option<String>,
-    select: Select,
-    limit: Option<usize>,
-    forward: bool,
-    start: Option<Attributes>,
-    consistent: bool,
-    capacity: ReturnCapacity,
-    attributes: Option<Vec<String>>,
-    filter: Option<Tests>,
-    operator: Option<Join>,
-    key_conditions: Option<Tests>,
-    segment: (Option<i64>, Option<i64>),
-}
-
-impl Common {
-    /// In the order in which DynamoDB tells what is wrong.
-    fn decode(body: &mut Members, is_query: bool) -> Result<Self, ApiError> {
-        let mut constraints = Constraints::default();
-        let allowed =
-            ["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"];
-        let select = constraints.one_of(body.text("Select")?, &allowed, "select");
-        let index = constraints.index_name(body)?;
-        let total = constraints.segments(body)?;
-        let capacity = return_capacity(body, &mut constraints)?;
-        let (query_filter, scan_filter) =
-            (("QueryFilter", "queryFilter"), ("ScanFilter", "scanFilter"));
-        let mut filter = None;
-        if is_query {
-            filter = Tests::take(body, &mut constraints, query_filter)?;
-        }
-        let table = constraints.table_name(body)?;
-        let operator = legacy::conditional_operator(body, &mut constraints)?;
-        if !is_query {
-            filter = Tests::take(body, &mut constraints, scan_filter)?;
-        }
-        let segment = constraints.at_least(body.integer("Segment")?, 0, "segment");
-        let is_clean = constraints.is_clean();
-        let projects = body.has("AttributesToGet") || body.has("ProjectionExpression");
-        let attributes = legacy::attributes_to_get(body, &mut constraints, "attributesToGet")?;
-        let limit = body.integer("Limit")?;
-        if is_query && is_clean && limit.is_some_and(|limit| limit < 1) {
-            // Alone it is told in the words of another framework (measured by the Parity Suite).
-            return Err(ApiError::validation(
-                "1 validation error detected: Value at 'Limit' failed to satisfy constraint: \
-                 Member must have value greater than or equal to 1",
-            ));
-        }
-        let limit = constraints.at_least(limit, 1, "limit");
-        let mut key_conditions = None;
-        if is_query {
-            let name = ("KeyConditions", "keyConditions");
-            key_conditions = Tests::take(body, &mut constraints, name)?;
-        }
-        let forward = body.boolean("ScanIndexForward")?.unwrap_or(true);
-        let consistent = body.boolean("ConsistentRead")?.unwrap_or(false);
-        let start = body.item("ExclusiveStartKey")?;
-        constraints.finish()?;
-        check_select(select.as_deref(), (projects, attributes.is_some()), index.is_some())?;
-        let select = Select::of(select.as_deref());
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        let segment = (segment, total);
-        Ok(Self {
-            table,
-            index,
-            select,
-            limit,
-            forward,
-            start,
-            consistent,
-            capacity,
-            attributes,
-            filter,
-            operator,
-            key_conditions,
-            segment,
-        })
-    }
-
-    /// Refuses a start key of wrong values.
-    fn check_start(&self, body: &mut Members) -> Result<(), ApiError> {
-        body.check_values().map_err(|error| {
-            // These are told without what they are values of.
-            let bare = [
-                "contains duplicates",
-                "number set",
-                "numeric value",
-                "significant digits",
-                "number with magnitude",
-            ];
-            match bare.into_iter().any(|text| error.message.contains(text)) {
-                true => error,
-                false => ApiError::validation(format!(
-                    "The provided starting key is invalid: {}",
-                    error.message
-                )),
-            }
-        })
-    }
-}
-
-/// Whether `Select` goes with what is asked for: whether parts are, and by `AttributesToGet`.
-fn check_select(
-    select: Option<&str>,
-    (parts, legacy): (bool, bool),
-    index: bool,
-) -> Result<(), ApiError> {
-    let parameter = if legacy { "AttributesToGet" } else { "ProjectionExpression" };
-    let message = match (select, parts) {
-        (Some("ALL_PROJECTED_ATTRIBUTES"), true) if index => {
-            format!("Cannot specify the {parameter} when choosing to get ALL_PROJECTED_ATTRIBUTES")
-        }
-        (Some("ALL_PROJECTED_ATTRIBUTES"), _) if !index => {
-            // In these words since 2026 at the latest (verified against the service by moto's
-            // `test_all_projected_attributes_rejected_for_table`).
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName".to_owned()
-        }
-        (Some("SPECIFIC_ATTRIBUTES"), false) => {
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
-             SPECIFIC_ATTRIBUTES"
-                .to_owned()
-        }
-        (Some("COUNT"), true) => {
-            format!("Cannot specify the {parameter} when choosing to get only the Count")
-        }
-        (Some("ALL_ATTRIBUTES"), true) => {
-            format!("Cannot specify the {parameter} when choosing to get ALL_ATTRIBUTES")
-        }
-        _ => return Ok(()),
-    };
-    Err(ApiError::validation(message))
-}
-
-fn segment((index, total): (Option<i64>, Option<i64>)) -> Result<Option<Segment>, ApiError> {
-    match (index, total) {
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(ApiError::validation(
-            "The TotalSegments parameter is required but was not present in the request when \
-             Segment parameter is present",
-        )),
-        (None, Some(_)) => Err(ApiError::validation(
-            "The Segment parameter is required but was not present in the request when parameter \
-             TotalSegments is present",
-        )),
-        (Some(index), Some(total)) if index >= total => Err(ApiError::validation(format!(
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
-             Segment: {index} is not less than TotalSegments: {total}"
-        ))),
-        (Some(index), Some(total)) => {
-            let narrow = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-            Ok(Some(Segment { index: narrow(index), total: narrow(total) }))
         }
     }
 }

@@ -12,6 +12,7 @@ use pangea_core::item::{AttributeValue, Attributes, KeyValue};
 use super::constraints::{Constraints, is_table_name, table_of};
 use super::members::Members;
 use crate::dynamo::ApiError;
+use crate::dynamo::attribute::Layer;
 use crate::dynamo::capacity::ReturnCapacity;
 use crate::dynamo::shape::is_json;
 
@@ -229,7 +230,7 @@ fn check_table(table: &str) -> Result<(), ApiError> {
 }
 
 fn expressions(body: &[u8]) -> Result<(Option<SearchCondition>, Option<Projection>), ApiError> {
-    let mut body = Members::parse(body).map_err(bare)?;
+    let mut body = Members::parse(body, Layer::Current).map_err(bare)?;
     let names = body.texts("ExpressionAttributeNames")?;
     let values = body.item("ExpressionAttributeValues")?;
     body.check_values().map_err(bare)?;

@@ -83,7 +83,8 @@ impl TransactWriteItems {
         let collection_metrics = return_metrics(body, &mut constraints)?;
         constraints.finish()?;
         let writes = actions.into_iter().enumerate();
-        let writes = writes.map(|(at, action)| TransactWrite::decode(at + 1, action));
+        let older = body.is_older();
+        let writes = writes.map(|(at, action)| TransactWrite::decode(at + 1, action, older));
         Ok(Self { writes: writes.collect::<Result<_, _>>()?, token, capacity, collection_metrics })
     }
 
@@ -115,7 +116,7 @@ impl TransactWriteItems {
 }
 
 impl TransactWrite {
-    fn decode(at: usize, mut entry: Members) -> Result<Self, ApiError> {
+    fn decode(at: usize, mut entry: Members, older: bool) -> Result<Self, ApiError> {
         const NAMES: [&str; 4] = ["ConditionCheck", "Put", "Update", "Delete"];
         let present: Vec<&str> = NAMES.into_iter().filter(|name| entry.has(name)).collect();
         let [name] = present[..] else {
@@ -128,7 +129,7 @@ impl TransactWrite {
         };
         let (first, rest) = name.split_at(1);
         let path = format!("transactItems.{at}.member.{}{rest}.", first.to_ascii_lowercase());
-        let action = &mut entry.object(name)?.unwrap_or_default().at(path);
+        let action = &mut entry.object(name)?.unwrap_or_default().at(path).of_older(older);
         action.forget(&NOT_OF_ACTIONS);
         if matches!(name, "Put" | "Delete") && !action.has("ConditionExpression") {
             action.forget(&PLACEHOLDERS);

@@ -4,6 +4,7 @@ mod attributes;
 mod backups;
 mod control;
 mod garbage;
+mod layers;
 mod legacy;
 mod requests;
 mod responses;

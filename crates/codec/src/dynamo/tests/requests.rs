@@ -22,7 +22,7 @@ fn request(operation: Operation, body: &str) -> Result<Request, ApiError> {
 }
 
 /// The message of the refusal.
-fn refusal(operation: Operation, body: &str) -> String {
+pub(super) fn refusal(operation: Operation, body: &str) -> String {
     match request(operation, body) {
         Ok(request) => format!("{request:?}"),
         Err(error) => error.message,
@@ -118,44 +118,45 @@ fn item_requests_are_refused_in_dynamodb_words() {
         ),
         (
             &format!(r#"{put},"ReturnValues":"X""#),
-            "1 validation error detected: Value 'X' at 'returnValues' failed to satisfy \
-                constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, \
-                NONE, UPDATED_NEW]",
+            "1 validation error detected: Failed to satisfy constraint: Member must satisfy enum \
+                value set: [ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
         ),
-        (&format!(r#"{put},"ReturnValues":"ALL_NEW""#), "ReturnValues can only be ALL_OLD or NONE"),
+        (
+            &format!(r#"{put},"ReturnValues":"ALL_NEW""#),
+            "1 validation error detected: ReturnValues can only be ALL_OLD or NONE",
+        ),
         (
             &format!(r#"{put},"ConditionExpression":"""#),
-            "Invalid ConditionExpression: The expression can not be empty;",
+            "1 validation error detected: Invalid ConditionExpression: The expression can not be empty;",
         ),
         (
             &format!(r##"{put},"ExpressionAttributeNames":{{"#a":"a"}}"##),
-            "ExpressionAttributeNames can only be specified when using expressions",
+            "1 validation error detected: ExpressionAttributeNames can only be specified when using expressions",
         ),
         (
             &format!(r#"{put},"ExpressionAttributeValues":{{":a":{{"N":"1"}}}}"#),
-            "ExpressionAttributeValues can only be specified when using expressions: \
-                ConditionExpression is null",
+            "1 validation error detected: ExpressionAttributeValues can only be specified when \
+                using expressions",
         ),
         (
             &format!(
                 r#"{put},"ConditionExpression":"a = :a",
                     "ExpressionAttributeValues":{{":a":{{"N":"x"}}}}"#
             ),
-            "ExpressionAttributeValues contains invalid value: The parameter cannot be converted \
-                to a numeric value: x for key :a",
+            "1 validation error detected: The parameter cannot be converted to a numeric value: x",
         ),
         (
             &format!(
                 r#"{put},"ConditionExpression":"a = :a",
                     "ExpressionAttributeValues":{{":a":{{"N":"1"}},":x":{{"N":"1"}}}}"#
             ),
-            "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
+            "1 validation error detected: Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}",
         ),
         (
             &format!(
                 r#"{put},"ConditionExpression":"a = b","ExpressionAttributeNames":{{"{long}":"a"}}"#
             ),
-            "ExpressionAttributeNames contains invalid key: The expression attribute map contains \
+            "1 validation error detected: ExpressionAttributeNames contains invalid key: The expression attribute map contains \
              a key that is too long; size of key: 256",
         ),
         (r#""TableName":5,"Item":{}"#, "NUMBER_VALUE cannot be converted to String"),
@@ -212,18 +213,19 @@ fn pages_are_refused_in_dynamodb_words() {
     for (members, message) in [
         (
             r#""Limit":0"#,
-            "1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: \
+            "1 validation error detected: Value at 'Limit' failed to satisfy constraint: \
                 Member must have value greater than or equal to 1",
         ),
         (r#""Limit":"1""#, "STRING_VALUE cannot be converted to Integer"),
         (
             r#""Select":"SPECIFIC_ATTRIBUTES""#,
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get \
-                SPECIFIC_ATTRIBUTES",
+            "1 validation error detected: Must specify the AttributesToGet or \
+                ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
         ),
         (
             r#""Select":"COUNT","ProjectionExpression":"a""#,
-            "Cannot specify the ProjectionExpression when choosing to get only the Count",
+            "1 validation error detected: Cannot specify the ProjectionExpression when choosing \
+                to get only the Count",
         ),
         (
             r#""Segment":1"#,
@@ -232,8 +234,7 @@ fn pages_are_refused_in_dynamodb_words() {
         ),
         (
             r#""Segment":4,"TotalSegments":4"#,
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments: \
-                Segment: 4 is not less than TotalSegments: 4",
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments",
         ),
     ] {
         let body = format!(r#"{{"TableName":"music",{members}}}"#);
@@ -288,13 +289,20 @@ fn batches_are_limited_and_distinct() {
     let twice = refusal(Operation::BatchGetItem, &get(&[keys[0].clone(), keys[0].clone()]));
     assert_eq!(twice, "Provided list of item keys contains duplicates");
     for operation in [Operation::BatchGetItem, Operation::BatchWriteItem] {
-        let needed = format!("The requestItems parameter is required for {}", operation.name());
-        assert_eq!(refusal(operation, r#"{"RequestItems":{}}"#), needed);
         assert!(
             refusal(operation, "{}")
                 .contains("'requestItems' failed to satisfy constraint: Member must not be null")
         );
     }
+    assert_eq!(
+        refusal(Operation::BatchWriteItem, r#"{"RequestItems":{}}"#),
+        "The requestItems parameter is required for BatchWriteItem"
+    );
+    assert_eq!(
+        refusal(Operation::BatchGetItem, r#"{"RequestItems":{}}"#),
+        "1 validation error detected: Value at 'RequestItems' failed to satisfy constraint: Member \
+         must have length greater than or equal to 1"
+    );
     assert!(refusal(Operation::BatchWriteItem, &write(&[])).contains("greater than or equal to 1"));
 }
 

@@ -225,13 +225,19 @@ fn keys_of_indexes_are_checked() {
     refuses(&table, &keys, &local(&index("one", &[("id", "HASH")], ALL)), message);
     let message = "The KeySchema exceeds the maximum allowed number of HASH key attributes";
     refuses(&more, &keys, &global(&index("one", &five, ALL)), message);
-    let message = "Some AttributeDefinitions are not used. AttributeDefinitions: [id, seq, a, b, \
-                   c, d, e], keys used: [id, seq]";
+    let message = "Some AttributeDefinitions are not used. AttributeDefinitions: [a, b, c, d, e, \
+                   id, seq], keys used: [id, seq]";
     refuses(&more, &keys, &global(&index("one", &OTHER, ALL)), message);
-    let message = "Some index key attributes are not defined in AttributeDefinitions. Keys: [id, \
-                   x], AttributeDefinitions: [id, seq]";
+    // In the order of Java's hash tables.
+    let message = "Some index key attributes are not defined in AttributeDefinitions. Keys: [x, \
+                   id], AttributeDefinitions: [seq, id]";
     let unknown = index("one", &[("id", "HASH"), ("x", "RANGE")], ALL);
     refuses(&table, &keys, &global(&unknown), message);
+    // Where fewer attributes are defined than the index has keys, none is named.
+    let message = "Invalid KeySchema: Some index key attribute have no definition";
+    let more = index("one", &[("x", "HASH"), ("y", "HASH"), ("z", "HASH")], ALL);
+    let refused = create(&table, &keys, &global(&more)).map_err(|error| error.message);
+    assert_eq!(refused, Err(message.to_owned()));
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
         hints.session.saw(&view.rests_on());
         return Ok(pages.finish(&shape));
     }
+    scan.check_start(entry)?;
     let after = scan.start_key(&entry.schema)?;
     let has = |segment| after.as_ref().is_none_or(|it| key::segment_has(entry.id, segment, it));
     check_segment(segment, has)?;

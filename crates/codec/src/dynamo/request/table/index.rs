@@ -101,7 +101,7 @@ impl Given {
 
     /// The keys that it names, whose order and definitions are checked.
     pub(super) fn check_keys(&self, definitions: &Pairs) -> Result<(), ApiError> {
-        keys::defined(definitions, &self.keys)?;
+        keys::defined_for_index(definitions, &self.keys)?;
         if self.local { keys::check_pair(&self.keys) } else { keys::check_global(&self.keys) }
     }
 
@@ -153,7 +153,7 @@ impl Given {
 
     /// The index, as the catalog has it. Its keys are checked before.
     pub(super) fn index(&self, definitions: &Pairs) -> Result<Index, ApiError> {
-        let attributes = keys::defined(definitions, &self.keys)?;
+        let attributes = keys::defined_for_index(definitions, &self.keys)?;
         let of = |wanted: &str| {
             let roles = self.keys.iter().map(|(_, role)| role == wanted);
             let chosen = attributes.iter().zip(roles).filter(|(_, chosen)| *chosen);

@@ -131,6 +131,64 @@ pub(super) fn defined(definitions: &Pairs, keys: &Pairs) -> Result<Vec<KeyAttrib
     })
 }
 
+/// As [`defined`], of the key of an index: names are told in the service's order, and not at all
+/// where fewer are defined than it has (both measured by the authors of dynoxide).
+pub(super) fn defined_for_index(
+    definitions: &Pairs,
+    keys: &Pairs,
+) -> Result<Vec<KeyAttribute>, ApiError> {
+    let found = defined(definitions, keys);
+    if found.is_ok() {
+        return found;
+    }
+    let keys = hashed(keys.iter().map(|(name, _)| name.as_str()), Buckets::AsMany);
+    if definitions.len() < keys.len() {
+        return refuse("Invalid KeySchema: Some index key attribute have no definition");
+    }
+    Err(invalid(&format!(
+        "Some index key attributes are not defined in AttributeDefinitions. Keys: [{}], \
+         AttributeDefinitions: [{}]",
+        names(keys),
+        names(hashed(definitions.iter().map(|(name, _)| name.as_str()), Buckets::AsMany))
+    )))
+}
+
+/// How many buckets a hash table of the service's begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Buckets {
+    /// One for each name, or a few more.
+    AsMany,
+    /// What Java begins with if nothing is said.
+    Sixteen,
+}
+
+/// The names, each once, in the order in which a hash table of Java's has them: this is how the
+/// service's messages list them. A name is in the bucket that its hash says; the table doubles
+/// where it is more than three quarters full.
+fn hashed<'n>(names: impl Iterator<Item = &'n str>, buckets: Buckets) -> Vec<&'n str> {
+    let mut distinct: Vec<&str> = Vec::new();
+    for name in names {
+        if !distinct.contains(&name) {
+            distinct.push(name);
+        }
+    }
+    let mut count = match buckets {
+        Buckets::AsMany => distinct.len().max(1).next_power_of_two(),
+        Buckets::Sixteen => 16,
+    };
+    while distinct.len() * 4 > count * 3 {
+        count *= 2;
+    }
+    let bucket = |name: &str| {
+        let add = |hash: u32, unit: u16| hash.wrapping_mul(31).wrapping_add(unit.into());
+        let hash = name.encode_utf16().fold(0, add);
+        (hash ^ (hash >> 16)) as usize & (count - 1)
+    };
+    // Of one bucket, in the order in which they came.
+    distinct.sort_by_key(|name| bucket(name));
+    distinct
+}
+
 /// The key attributes of a table and its indexes, each once, in the order of their names.
 pub(crate) fn of_entry(entry: &TableEntry) -> Vec<KeyAttribute> {
     let schema = [Some(&entry.schema.partition), entry.schema.sort.as_ref()].into_iter().flatten();
@@ -217,8 +275,8 @@ pub(super) fn check_used<'k>(
     }
     Err(invalid(&format!(
         "Some AttributeDefinitions are not used. AttributeDefinitions: [{}], keys used: [{}]",
-        of_pairs(definitions),
-        names(used)
+        names(hashed(definitions.iter().map(|(name, _)| name.as_str()), Buckets::AsMany)),
+        names(hashed(used.into_iter(), Buckets::Sixteen))
     )))
 }
 
