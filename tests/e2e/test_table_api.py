@@ -1,5 +1,6 @@
 """What the API says of tables: indexes, updates, tags, expiry and what is only kept and shown."""
 
+import json
 import uuid
 
 import boto3
@@ -167,10 +168,17 @@ def test_tags_and_expiry(client, table):
 def test_what_is_only_kept_is_shown(client, table):
     arn = shown(client, table)["TableArn"]
     assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
-    policy = '{"Version":"2012-10-17","Statement":[]}'
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": arn}]})
     _, message = refused(client.create_table, TableName=f"{table}-2", **KEYS, ResourcePolicy="{",
                          BillingMode="PAY_PER_REQUEST", LocalSecondaryIndexes=[LOCAL])
     assert message.endswith("Invalid policy document: This policy contains invalid Json")
+    _, message = refused(client.put_resource_policy, ResourceArn=arn,
+                         Policy='{"Version":"2012-10-17","Statement":[]}')
+    assert message.endswith("Could not parse the policy: Statement is empty!")
+    elsewhere = arn.replace(HOME, "xx-nowhere-9")
+    _, message = refused(client.put_resource_policy, ResourceArn=elsewhere, Policy=policy)
+    assert message.endswith(f"Invalid resource Arn: {elsewhere}")
     revision = client.put_resource_policy(ResourceArn=arn, Policy=policy)["RevisionId"]
     assert client.get_resource_policy(ResourceArn=arn)["RevisionId"] == revision
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
