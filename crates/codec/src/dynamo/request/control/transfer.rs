@@ -244,7 +244,7 @@ mod tests {
     use super::{check_export, check_import, exported};
 
     fn why(asked: &Value) -> Result<(), String> {
-        check_export(asked.as_object().unwrap()).map_err(|error| error.message)
+        check_export(asked.as_object().expect("an object")).map_err(|error| error.message)
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             (json!({ "S3SseKmsKeyId": "key" }), "KMS Key Id is not supported"),
             (json!({ "S3SseKmsKeyId": "key", "S3SseAlgorithm": "AES256" }), "KMS Key Id is not"),
         ] {
-            let why = why(&asked).unwrap_err();
+            let why = why(&asked).expect_err("refused");
             assert!(why.starts_with("Invalid Request: ") && why.contains(word), "{why}");
         }
         let increment =
@@ -276,18 +276,18 @@ mod tests {
     #[test]
     fn an_export_is_of_a_table() {
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/music";
-        assert_eq!(exported(arn).unwrap(), "music");
-        let bare = exported("music").unwrap_err().message;
+        assert_eq!(exported(arn).expect("right"), "music");
+        let bare = exported("music").expect_err("refused").message;
         assert!(bare.ends_with("tableArn is not a valid ARN"), "{bare}");
-        let index = exported(&format!("{arn}/index/by-artist")).unwrap_err().message;
+        let index = exported(&format!("{arn}/index/by-artist")).expect_err("refused").message;
         assert_eq!(index, "Invalid Request: Table ARN is invalid.");
     }
 
     #[test]
     fn only_csv_has_options_of_csv() {
         let asked = json!({ "InputFormatOptions": { "Csv": { "Delimiter": "," } } });
-        let asked = asked.as_object().unwrap();
-        let why = check_import(asked, "ION").unwrap_err().message;
+        let asked = asked.as_object().expect("an object");
+        let why = check_import(asked, "ION").expect_err("refused").message;
         assert!(why.ends_with("for the given input format: ION."), "{why}");
         assert!(check_import(asked, "CSV").is_ok());
     }

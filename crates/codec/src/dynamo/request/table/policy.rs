@@ -83,7 +83,7 @@ mod tests {
     use super::check_policy;
 
     fn why(policy: &str) -> String {
-        let text = check_policy(policy, false).unwrap_err().message;
+        let text = check_policy(policy, false).expect_err("refused").message;
         let parts = text.split_once("Invalid policy document: ");
         parts.map_or_else(|| text.clone(), |(_, why)| why.to_owned())
     }
@@ -94,7 +94,7 @@ mod tests {
 
     fn statement(changes: Value) -> Value {
         let mut one = json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*" });
-        for (name, value) in changes.as_object().unwrap() {
+        for (name, value) in changes.as_object().expect("an object") {
             one[name] = value.clone();
         }
         one

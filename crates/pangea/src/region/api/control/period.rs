@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn moments_are_seconds_with_a_fraction() {
         let asked = json!({ "At": 1.5, "Before": -7, "Text": "1" });
-        let asked = asked.as_object().unwrap();
+        let asked = asked.as_object().expect("an object");
         assert_eq!(moment(asked, "At"), Some(1500));
         assert_eq!(moment(asked, "Before"), Some(0));
         assert_eq!(moment(asked, "Text"), None);

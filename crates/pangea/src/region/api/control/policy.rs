@@ -52,8 +52,8 @@ fn has_stream(region: &Region, entry: &TableEntry, label: &str) -> bool {
     streams.iter().any(|stream| stream_label(stream.since_ms) == label)
 }
 
-/// Refuses the ARN of another partition, or of a region that there is not. One of another region may
-/// be a request's that was sent on.
+/// Refuses the ARN of another partition, or of a region that there is not. One of another region
+/// may be a request's that was sent on.
 fn check_arn(region: &Region, resource: &Resource) -> Result<(), ApiError> {
     let mut parts = resource.arn.split(':').skip(1);
     let (partition, named) = (parts.next(), parts.nth(1));
