@@ -1,5 +1,6 @@
 """What the API says of tables: indexes, updates, tags, expiry and what is only kept and shown."""
 
+import json
 import uuid
 
 import boto3
@@ -167,10 +168,17 @@ def test_tags_and_expiry(client, table):
 def test_what_is_only_kept_is_shown(client, table):
     arn = shown(client, table)["TableArn"]
     assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
-    policy = '{"Version":"2012-10-17","Statement":[]}'
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": arn}]})
     _, message = refused(client.create_table, TableName=f"{table}-2", **KEYS, ResourcePolicy="{",
                          BillingMode="PAY_PER_REQUEST", LocalSecondaryIndexes=[LOCAL])
     assert message.endswith("Invalid policy document: This policy contains invalid Json")
+    _, message = refused(client.put_resource_policy, ResourceArn=arn,
+                         Policy='{"Version":"2012-10-17","Statement":[]}')
+    assert message.endswith("Could not parse the policy: Statement is empty!")
+    elsewhere = arn.replace(HOME, "xx-nowhere-9")
+    _, message = refused(client.put_resource_policy, ResourceArn=elsewhere, Policy=policy)
+    assert message.endswith(f"Invalid resource Arn: {elsewhere}")
     revision = client.put_resource_policy(ResourceArn=arn, Policy=policy)["RevisionId"]
     assert client.get_resource_policy(ResourceArn=arn)["RevisionId"] == revision
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
@@ -215,6 +223,18 @@ def test_the_home_region_changes_a_table_for_another(pangea, client, global_tabl
     other.update_table(TableName=global_table, DeletionProtectionEnabled=False)
 
 
+def test_replicas_are_changed_where_they_are(client, table):
+    change = {"Update": {"RegionName": OTHER, "TableClassOverride": "STANDARD"}}
+    for update in change, {"Delete": {"RegionName": OTHER}}:
+        code, message = refused(client.update_table, TableName=table, ReplicaUpdates=[update])
+        assert code == "ValidationException" and message.endswith(f"these replicas: [{OTHER}].")
+    client.update_table(TableName=table, ReplicaUpdates=[{"Create": {"RegionName": OTHER}}])
+    code, message = refused(client.update_table, TableName=table,
+                            ReplicaUpdates=[{"Create": {"RegionName": OTHER}}])
+    assert code == "ValidationException" and "already existed as tables" in message
+    client.update_table(TableName=table, ReplicaUpdates=[change])
+
+
 def test_a_replica_is_deleted_where_it_is(pangea, client, table):
     pangea.add_replica(table, OTHER)
     other = pangea.client(OTHER)
@@ -257,6 +277,12 @@ def test_transfers_fail_for_want_of_a_bucket(client, table):
     assert code == "ExportConflictException"
     again = client.export_table_to_point_in_time(**export)["ExportDescription"]
     assert again["ExportArn"] == began["ExportArn"]
+    for more in {"ExportTime": 1}, {"ExportTime": 4_000_000_000}, {
+            "ExportType": "INCREMENTAL_EXPORT",
+            "IncrementalExportSpecification": {"ExportFromTime": 1}}:
+        code, _ = refused(client.export_table_to_point_in_time, TableArn=arn, S3Bucket="nowhere",
+                          **more)
+        assert code == "InvalidExportTimeException"
     [summary] = client.list_exports(TableArn=arn)["ExportSummaries"]
     assert summary["ExportArn"] == began["ExportArn"]
 

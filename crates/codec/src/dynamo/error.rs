@@ -47,6 +47,8 @@ pub enum ErrorKind {
     BackupInUse,
     PointInTimeRecoveryUnavailable,
     InvalidRestoreTime,
+    /// `InvalidExportTimeException`.
+    InvalidExportTime,
     PolicyNotFound,
     GlobalTableNotFound,
     GlobalTableAlreadyExists,
@@ -102,6 +104,7 @@ impl ErrorKind {
             Self::BackupNotFound => "BackupNotFoundException",
             Self::BackupInUse => "BackupInUseException",
             Self::PointInTimeRecoveryUnavailable => "PointInTimeRecoveryUnavailableException",
+            Self::InvalidExportTime => "InvalidExportTimeException",
             Self::InvalidRestoreTime => "InvalidRestoreTimeException",
             Self::PolicyNotFound => "PolicyNotFoundException",
             Self::GlobalTableNotFound => "GlobalTableNotFoundException",

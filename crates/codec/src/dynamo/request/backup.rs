@@ -240,7 +240,9 @@ impl RestoreTableToPointInTime {
         if let Some(source) = &source {
             constraints.identifier(source, "sourceTableName");
         }
-        let by_arn = body.text("SourceTableArn")?.map(|arn| table_of(&arn).to_owned());
+        let by_arn = body.text("SourceTableArn")?;
+        let is_arn = by_arn.as_ref().is_none_or(|arn| arn.starts_with("arn:"));
+        let by_arn = by_arn.map(|arn| table_of(&arn).to_owned());
         let target = target(body, &mut constraints)?;
         let at = body.number("RestoreDateTime")?;
         let latest = body.boolean("UseLatestRestorableTime")?.unwrap_or_default();
@@ -250,6 +252,11 @@ impl RestoreTableToPointInTime {
             (Some(_), Some(_)) => {
                 let text = "Must provide exactly one of: sourceTableArn, sourceTableName";
                 return Err(refused(text));
+            }
+            (None, Some(_)) if !is_arn => {
+                return Err(ApiError::validation(
+                    "One or more parameter values were invalid: sourceTableArn is not a valid ARN",
+                ));
             }
             (None, None) => {
                 let text =

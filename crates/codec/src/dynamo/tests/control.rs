@@ -63,6 +63,11 @@ fn wrong_tags_are_refused_in_dynamodb_words() {
             format!(r#""ResourceArn":"{arn}","TagKeys":["{long}"]"#),
             format!("The Tag Key provided is invalid, Key: {long}"),
         ),
+        (
+            Op::TagResource,
+            format!(r#""ResourceArn":"{arn}","Tags":[{{"Value":"b"}}]"#),
+            "The Tag Key provided is invalid, Key: null".to_owned(),
+        ),
     ] {
         let refused = control(operation, &format!("{{{members}}}"));
         assert_eq!(refused, Err(message), "{operation:?} {members}");

@@ -31,6 +31,8 @@ fn changed(entry: &TableEntry, members: &str) -> Result<TableUpdate, ApiError> {
     update(members)?.change(entry, 5)
 }
 
+const WARM: &str = r#"{"ReadUnitsPerSecond":13000}"#;
+
 #[test]
 fn updates_are_one_at_a_time() {
     let none = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
@@ -66,6 +68,25 @@ fn updates_are_one_at_a_time() {
         (
             format!(r#""GlobalSecondaryIndexUpdates":[{delete}]{UNITS}"#),
             "You cannot create or delete index while updating table IOPS",
+        ),
+        (
+            format!(
+                r#""WarmThroughput":{WARM},"GlobalSecondaryIndexUpdates":[{{"Create":{}}}]"#,
+                index("two", &[("seq", "HASH")], ALL)
+            ),
+            "Create global secondary index cannot be specified when updating WarmThroughput",
+        ),
+        (
+            format!(r#""WarmThroughput":{WARM},"BillingMode":"PAY_PER_REQUEST""#),
+            "WarmThroughput must be the only operation in the request",
+        ),
+        (
+            format!(r#""WarmThroughput":{WARM},"OnDemandThroughput":{{"MaxReadRequestUnits":9}}"#),
+            "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
+        ),
+        (
+            format!(r#""BillingMode":"PAY_PER_REQUEST"{UNITS}"#),
+            "ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST",
         ),
         (
             r#""StreamSpecification":{"StreamEnabled":true}"#.to_owned(),
@@ -212,6 +233,22 @@ fn replicas_are_updated() {
     ] {
         let error = update(body).map_err(|error| error.kind);
         assert_eq!(error, Err(ErrorKind::Validation), "{body}");
+    }
+    let nothing = r#""ReplicaUpdates":[{"Update":{"RegionName":"eu"}}]"#;
+    let message = "There are no actions specified in the Replica Update Action of the request.";
+    assert_eq!(update(nothing).map_err(|error| error.message), Err(message.to_owned()));
+    for (on_demand, given, word) in [
+        (true, r#""ProvisionedThroughputOverride":{"ReadCapacityUnits":7}"#, "PAY_PER_REQUEST"),
+        (false, r#""OnDemandThroughputOverride":{"MaxReadRequestUnits":7}"#, "PROVISIONED"),
+    ] {
+        let of = |action: &str| {
+            format!(r#""ReplicaUpdates":[{{"{action}":{{"RegionName":"eu",{given}}}}}]"#)
+        };
+        let entry = table(on_demand);
+        let refused = changed(&entry, &of("Update")).expect_err("not of such a table").message;
+        assert!(refused.ends_with(&format!("BillingMode is {word}")), "{refused}");
+        assert!(changed(&table(!on_demand), &of("Update")).is_ok());
+        assert!(changed(&entry, &of("Create")).is_ok());
     }
     let Ok(Request::ListTables(list)) = decode(Operation::ListTables, b"{}") else {
         panic!("refused")

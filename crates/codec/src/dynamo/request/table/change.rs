@@ -40,7 +40,7 @@ impl UpdateTable {
             }
         }
         update.deletion_protection = self.deletion_protection;
-        self.change_replicas(entry, &mut update);
+        self.change_replicas(entry, &mut update)?;
         Ok(update)
     }
 
@@ -354,7 +354,14 @@ impl UpdateTable {
         Ok(index)
     }
 
-    fn change_replicas(&self, entry: &TableEntry, update: &mut TableUpdate) {
+    fn change_replicas(
+        &self,
+        entry: &TableEntry,
+        update: &mut TableUpdate,
+    ) -> Result<(), ApiError> {
+        for replica in &self.replicas {
+            replica.check_overrides(self.will_be_on_demand(entry))?;
+        }
         let mut overrides = options::map(&entry.options, options::OVERRIDES).cloned();
         for replica in &self.replicas {
             let all = overrides.get_or_insert_default();
@@ -386,6 +393,7 @@ impl UpdateTable {
         if let Some(consistency) = &self.consistency {
             set(&mut update.options, options::CONSISTENCY, options::of_text(consistency));
         }
+        Ok(())
     }
 }
 

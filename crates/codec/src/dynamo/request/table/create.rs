@@ -7,7 +7,9 @@ use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::table::Schema;
 
 use super::features::{self, Encryption, Throughput, Units};
-use super::{CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, index, invalid, keys, vector};
+use super::{
+    CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, check_policy, index, invalid, keys, vector,
+};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -74,7 +76,7 @@ impl CreateTable {
         index::check_warm(warm, on_demand, throughput, "for table")?;
         let sse = sse.map(features::Sse::meaning).transpose()?;
         let tags = features::checked_tags(tags)?;
-        policy.as_deref().map_or(Ok(()), features::check_policy)?;
+        policy.as_deref().map_or(Ok(()), |policy| check_policy(policy, false))?;
         let shown = Shown { throughput, limits, warm, class, sse, policy };
         let options = shown.options();
         Ok(Self { table, schema, on_demand, indexes, stream, deletion_protection, tags, options })

@@ -10,8 +10,6 @@ use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
 
-/// Largest resource policy in bytes (DynamoDB).
-const POLICY_BYTES_MAX: usize = 20_480;
 /// Most capacity units that a request may name (DynamoDB).
 const UNITS_MAX: i64 = 1_000_000_000_000;
 /// What on-demand tables are prepared for at once (DynamoDB): reads and writes a second.
@@ -249,20 +247,6 @@ impl Sse {
     }
 }
 
-/// Refuses a resource policy that is none.
-pub(in crate::dynamo::request) fn check_policy(policy: &str) -> Result<(), ApiError> {
-    if policy.len() > POLICY_BYTES_MAX {
-        let text = format!("Maximum policy size of {POLICY_BYTES_MAX} bytes exceeded");
-        return Err(invalid(&text));
-    }
-    let why = match serde_json::from_str(policy) {
-        Ok(serde_json::Value::Object(members)) if members.contains_key("Statement") => None,
-        Ok(serde_json::Value::Object(_)) => Some("Missing required field Statement"),
-        _ => Some("This policy contains invalid Json"),
-    };
-    why.map_or(Ok(()), |why| Err(invalid(&format!("Invalid policy document: {why}"))))
-}
-
 /// Refuses a table class that is none.
 pub(super) fn check_class(class: Option<&str>) -> Result<(), ApiError> {
     match class {
@@ -294,7 +278,9 @@ pub(in crate::dynamo::request) fn checked_tags(
     let mut tags = BTreeMap::new();
     let count = given.len();
     for (key, value) in given {
-        let key = key.unwrap_or_default();
+        let Some(key) = key else {
+            return Err(ApiError::validation("The Tag Key provided is invalid, Key: null"));
+        };
         check_tag_key(&key)?;
         // Settings of Pangea have a grammar of their own.
         let is_setting = key.starts_with(PREFIX);

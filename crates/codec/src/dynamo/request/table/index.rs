@@ -346,7 +346,7 @@ pub(super) fn check_warm(
         }
         let than = if on_demand {
             "initial throughput for OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/\
-             latest/developerguide/on-demand-capacity-mode.html"
+             latest/developerguide/on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
                 .to_owned()
         } else {
             format!("{capacity} of ProvisionedThroughput")

@@ -5,6 +5,7 @@ mod create;
 mod features;
 mod index;
 mod keys;
+mod policy;
 mod replica;
 mod update;
 mod vector;
@@ -16,10 +17,9 @@ pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 
 pub(crate) use features::WARM;
-pub(super) use features::{
-    Sse, check_policy, check_tag_key, checked_tags, limits_of, sse_of, tags,
-};
+pub(super) use features::{Sse, check_tag_key, checked_tags, limits_of, sse_of, tags};
 pub(crate) use keys::of_entry as key_attributes;
+pub(super) use policy::check_policy;
 
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;

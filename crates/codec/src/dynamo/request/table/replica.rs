@@ -2,7 +2,7 @@
 
 use pangea_core::item::{AttributeValue, Attributes};
 
-use super::{INVALID, features};
+use super::{INVALID, NO_CAPACITY, features};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 use crate::dynamo::table::options;
@@ -27,6 +27,23 @@ pub struct ReplicaUpdate {
     pub region: String,
     /// What is set apart for it, by the names of [`options`]; it is only shown.
     pub overrides: Attributes,
+}
+
+impl ReplicaUpdate {
+    /// Refuses, for a replica that is there, what goes with the other way of paying. That of one
+    /// that is being added is not looked at (measured on the service in October 2026).
+    pub(super) fn check_overrides(&self, on_demand: bool) -> Result<(), ApiError> {
+        let has = |name| self.overrides.contains_key(name);
+        let why = match self.action {
+            ReplicaAction::Update if on_demand && has(options::READ) => NO_CAPACITY,
+            ReplicaAction::Update if !on_demand && has(options::MAX_READ) => {
+                "MaxReadRequestUnits for OnDemandThroughput cannot be specified when the table \
+                 BillingMode is PROVISIONED"
+            }
+            ReplicaAction::Create | ReplicaAction::Update | ReplicaAction::Delete => return Ok(()),
+        };
+        Err(ApiError::validation(why))
+    }
 }
 
 /// A change of the region that only votes, of a table that is consistent in several regions.
@@ -80,12 +97,17 @@ fn update(
         found.push(ReplicaUpdate { action, region, overrides: overrides(&mut given)? });
     }
     match (found.pop(), found.is_empty()) {
-        (Some(update), true) => Ok(update),
-        (None, _) => Err(ApiError::validation(
+        // The name of a region alone changes nothing of the replica there.
+        (Some(update), true)
+            if update.action != ReplicaAction::Update || !update.overrides.is_empty() =>
+        {
+            Ok(update)
+        }
+        (None, _) | (Some(_), true) => Err(ApiError::validation(
             "There are no actions specified in the Replica Update Action of the request.",
         )),
         (Some(_), false) => Err(ApiError::validation(
-            "Update global table operation with more than one type of replica actions not allowed.",
+            "Update table operation with more than one type of replica actions not allowed.",
         )),
     }
 }

@@ -8,6 +8,8 @@ use super::{StreamSpecification, invalid, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 
+const WARM_ALONE: &str = "WarmThroughput must be the only operation in the request";
+
 /// `UpdateTable`; what is `None` or empty stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateTable {
@@ -94,7 +96,9 @@ impl UpdateTable {
         constraints.finish()?;
         features::check_class(class.as_deref())?;
         if let (Some(true), Some(_)) = (on_demand, throughput) {
-            return Err(invalid(super::NO_CAPACITY));
+            return Err(invalid(
+                "ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST",
+            ));
         }
         if let Some(throughput) = throughput {
             throughput.check()?;
@@ -178,11 +182,20 @@ impl UpdateTable {
             "Server-Side Encryption modification must be the only operation in the request",
             "TableClass modification must be the only operation in the request",
             "DeletionProtection modification must be the only operation in the request",
-            "WarmThroughput must be the only operation in the request",
+            WARM_ALONE,
         ];
         let broken = alone.into_iter().zip(groups).find(|(_, is_there)| *is_there && count > 1);
-        if let Some((text, _)) = broken {
-            return Err(invalid(text));
+        let creates = self.indexes.iter().any(|index| matches!(index, IndexUpdate::Create(_)));
+        match broken {
+            // Of what warm throughput goes with, some is told of in words of its own.
+            Some((WARM_ALONE, _)) if self.limits.is_some() => {}
+            Some((WARM_ALONE, _)) if creates => {
+                return Err(invalid(
+                    "Create global secondary index cannot be specified when updating WarmThroughput",
+                ));
+            }
+            Some((text, _)) => return Err(invalid(text)),
+            None => {}
         }
         if self.limits.is_some() && count > 1 + usize::from(self.on_demand.is_some()) {
             return Err(invalid(

@@ -91,7 +91,12 @@ pub(super) async fn change(
         }
     }
     for region_name in &remove {
-        change.remove.push(slot_of(region, region_name)?);
+        let slot = slot_of(region, region_name)?;
+        if entry.is_some_and(|entry| !entry.is_held_by(slot)) {
+            let text = format!("Table {name} has no replica in {region_name}");
+            return Err(ApiError::new(ErrorKind::ReplicaNotFound, text).into());
+        }
+        change.remove.push(slot);
     }
     let entry = update(region, change).await?;
     let status = if creates { "CREATING" } else { "UPDATING" };

@@ -4,6 +4,7 @@ mod features;
 mod global;
 mod insights;
 mod kinesis;
+mod period;
 mod policy;
 mod tags;
 mod transfer;

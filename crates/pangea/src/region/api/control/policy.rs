@@ -1,7 +1,7 @@
 //! Resource policies: kept, shown, and without effect.
 
 use pangea_codec::dynamo::request::Resource;
-use pangea_codec::dynamo::table::options;
+use pangea_codec::dynamo::table::{options, stream_label};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::TableEntry;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ pub(super) async fn set(
     policy: Option<String>,
     expected: Option<&str>,
 ) -> Result<Value, Trouble> {
+    check_arn(region, resource)?;
     let entry = table(region, &resource.table)?;
     let (text_name, revision_name) = names(resource);
     let revision = options::text(&entry.options, revision_name);
@@ -43,6 +44,27 @@ pub(super) async fn set(
     ]);
     set_options(region, &entry.name, changes).await?;
     Ok(json!({ "RevisionId": revision.or(before) }))
+}
+
+/// Whether the table has a stream of this label that can still be read.
+fn has_stream(region: &Region, entry: &TableEntry, label: &str) -> bool {
+    let streams = entry.streams(region.clock.now().wall_ms);
+    streams.iter().any(|stream| stream_label(stream.since_ms) == label)
+}
+
+/// Refuses the ARN of another partition, or of a region that there is not. One of another region
+/// may be a request's that was sent on.
+fn check_arn(region: &Region, resource: &Resource) -> Result<(), ApiError> {
+    let mut parts = resource.arn.split(':').skip(1);
+    let (partition, named) = (parts.next(), parts.nth(1));
+    if partition == Some("aws") && named.is_some_and(|named| region.slot_of(named).is_some()) {
+        return Ok(());
+    }
+    let text = format!(
+        "One or more parameter values were invalid: Invalid resource Arn: {}",
+        resource.arn
+    );
+    Err(ApiError::validation(text))
 }
 
 /// Revisions are times, as the service's are, and never repeat.
@@ -83,7 +105,17 @@ fn missing(what: &str) -> ApiError {
 }
 
 pub(super) fn get(region: &Region, resource: &Resource) -> Result<Value, Trouble> {
+    check_arn(region, resource)?;
     let entry = table(region, &resource.table)?;
+    if let Some((_, label)) = resource.arn.split_once("/stream/")
+        && !has_stream(region, &entry, label)
+    {
+        let text = format!(
+            "Requested resource not found: Stream: {label} not found for Table: {}",
+            entry.name
+        );
+        return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
+    }
     let (text, revision) = names(resource);
     let text = options::text(&entry.options, text).ok_or_else(|| missing(&resource.arn))?;
     let revision = options::text(&entry.options, revision).unwrap_or_default();

@@ -19,17 +19,11 @@ pub(super) fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> Ap
             of(home)
         )),
         DefineRefusal::Setting(error) => ApiError::validation(error.to_string()),
-        DefineRefusal::ReplicaExists(slot) => {
-            let region = of(slot);
-            ApiError::validation(format!(
-                "Failed to create the new replica of table {name} in {region}: the replica \
-                 already exists"
-            ))
-        }
-        DefineRefusal::ReplicaMissing(slot) => {
-            let text = format!("Table {name} has no replica in {}", of(slot));
-            ApiError::new(ErrorKind::ReplicaNotFound, text)
-        }
+        DefineRefusal::ReplicaExists(_) => ApiError::validation(format!(
+            "Failed to create a the new replica of table with name: ‘{name}’ because one or more \
+             replicas already existed as tables."
+        )),
+        DefineRefusal::ReplicaMissing(slot) => replica_missing(&of(slot)),
         DefineRefusal::ReplicaIsHome(slot) => ApiError::validation(format!(
             "{} is the home region of table {name}; its copy cannot be added or removed",
             of(slot)
@@ -69,4 +63,12 @@ pub(super) fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> Ap
              deletion protection first.",
         ),
     }
+}
+
+/// The refusal of a change of a replica that there is not.
+pub(super) fn replica_missing(region: &str) -> ApiError {
+    ApiError::validation(format!(
+        "Update global table operation failed because one or more replicas were not part of the \
+         global table. Please retry the request without these replicas: [{region}]."
+    ))
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{Handled, Trouble, internal, write_fault};
 use crate::region::{Region, forward, settings};
-use denied::denied;
+use denied::{denied, replica_missing};
 use describe::Phase;
 pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
 
@@ -61,7 +61,11 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
             ReplicaAction::Create => change.add.push(slot),
             ReplicaAction::Delete => change.remove.push(slot),
             // What is set apart for a replica is only shown.
-            ReplicaAction::Update => {}
+            ReplicaAction::Update => {
+                if slot != before.home && !before.replicas.iter().any(|it| it.slot == slot) {
+                    return Err(replica_missing(&replica.region).into());
+                }
+            }
         }
     }
     let after = define(region, &update.table, Change::Update(change)).await?;
