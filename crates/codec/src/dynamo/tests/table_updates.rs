@@ -85,10 +85,6 @@ fn updates_are_one_at_a_time() {
             "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
         ),
         (
-            format!(r#""BillingMode":"PAY_PER_REQUEST"{UNITS}"#),
-            "ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST",
-        ),
-        (
             r#""StreamSpecification":{"StreamEnabled":true}"#.to_owned(),
             "If stream is being enabled then UpdateViewType is required",
         ),

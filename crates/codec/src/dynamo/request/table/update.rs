@@ -96,9 +96,7 @@ impl UpdateTable {
         constraints.finish()?;
         features::check_class(class.as_deref())?;
         if let (Some(true), Some(_)) = (on_demand, throughput) {
-            return Err(invalid(
-                "ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST",
-            ));
+            return Err(invalid(super::NO_CAPACITY));
         }
         if let Some(throughput) = throughput {
             throughput.check()?;
