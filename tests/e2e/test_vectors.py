@@ -73,12 +73,29 @@ def test_a_table_is_refused_for_its_indexes_of_vectors(client, table_name, more,
     assert said == f"{INVALID}: {message}"
 
 
-def test_an_index_is_added_to_a_live_table_in_two_phases(client):
+WAIT = "Cannot search backfilling vector index: vix"
+LIMIT = ("Subscriber limit exceeded: Only 1 online index can be created or deleted "
+         "simultaneously per table")
+
+
+def unhurried(seconds, look, *arguments):
+    """What `look` sees; it looks again where a busy machine took longer than that lasts."""
+    for _ in range(5):
+        begun = time.monotonic()
+        try:
+            return look(*arguments)
+        except AssertionError:
+            if time.monotonic() < begun + seconds:
+                raise
+    raise AssertionError(f"the machine is too busy to look for {seconds} s")
+
+
+def being_allocated(client):
+    """A table with some items whose index is in its first phase, which takes 2 s."""
     table = create(client)
     for n in range(5):
         put(client, table, f"item-{n}", (n, 1, 0))
     client.put_item(TableName=table, Item={"pk": {"S": "odd"}, "embedding": {"S": "no vector"}})
-    begun = time.monotonic()
     shown = client.update_table(TableName=table, **add())["TableDescription"]
     assert shown["TableStatus"] == "UPDATING"
     shown, index = described(client, table)
@@ -89,29 +106,31 @@ def test_an_index_is_added_to_a_live_table_in_two_phases(client):
         "Attempt to change a resource which is still in use: Index creation is in resource "
         "allocation phase. Retry deletion during backfilling phase or when the index is active. "
         f"Table: {table} Index: vix")
-    limit = ("Subscriber limit exceeded: Only 1 online index can be created or deleted "
-             "simultaneously per table")
-    assert refused("LimitExceededException", **update, **add("vix2")) == limit
-    wait = "Cannot search backfilling vector index: vix"
-    assert refused("ValidationException", search, client, table, (1, 1, 0)) == wait
+    assert refused("LimitExceededException", **update, **add("vix2")) == LIMIT
+    assert refused("ValidationException", search, client, table, (1, 1, 0)) == WAIT
+    return table
 
-    # As clients of the service are told to wait, and as seldom.
-    states, found = set(), None
+
+def test_an_index_is_added_to_a_live_table_in_two_phases(client):
+    table = unhurried(1.5, being_allocated, client)
+    update = dict(call=client.update_table, TableName=table)
+    # As clients of the service are told to wait, but more often: the second phase takes 6 s.
+    states, found, begun = set(), None, time.monotonic()
     while found is None and time.monotonic() < begun + PATIENCE:
         shown, index = described(client, table)
         states.add((shown["TableStatus"], index["IndexStatus"], index.get("Backfilling")))
         try:
             found = search(client, table, (1, 1, 0))
         except ClientError as error:
-            assert error.response["Error"]["Message"] == wait
-            time.sleep(5)
+            assert error.response["Error"]["Message"] == WAIT
+            time.sleep(1)
     assert ("ACTIVE", "CREATING", True) in states
     assert states <= {("UPDATING", "CREATING", False), ("ACTIVE", "CREATING", True),
                       ("ACTIVE", "ACTIVE", None)}
     assert len(found) == 5, "all that can be in it, and nothing else"
 
     two = {"VectorIndexUpdates": add("vix2")["VectorIndexUpdates"] * 2}
-    assert refused("LimitExceededException", **update, **two) == limit
+    assert refused("LimitExceededException", **update, **two) == LIMIT
     # What was there before the index may stay, and is not to be written again.
     client.update_item(TableName=table, Key={"pk": {"S": "odd"}}, UpdateExpression="SET n = :n",
                        ExpressionAttributeValues={":n": {"N": "1"}})
@@ -126,6 +145,10 @@ def test_an_index_is_added_to_a_live_table_in_two_phases(client):
 
 
 def test_an_index_that_is_being_filled_is_cancelled(client):
+    unhurried(6, cancelled, client)
+
+
+def cancelled(client):
     table = create(client)
     client.update_table(TableName=table, **add())
     eventually(lambda: described(client, table)[0]["TableStatus"] == "ACTIVE", "the table")
