@@ -44,19 +44,16 @@ fn seeds_of_the_lifecycle_hold_every_invariant() {
 
 #[test]
 fn seeds_of_evictions_and_groups_hold_every_invariant() {
-    let options = Options { focus: Some(Focus::Evictions), ..Options::default() };
-    let summary = run_many(1, SEEDS / 4, &options, |report| {
-        if report.violation.is_some() {
-            eprintln!("{report}");
-        }
-        ControlFlow::Continue(())
-    });
-    assert!(summary.is_clean(), "{} seeds fail", summary.failed);
+    holds(Focus::Evictions);
 }
 
 #[test]
 fn seeds_of_vectors_hold_every_invariant() {
-    let options = Options { focus: Some(Focus::Vectors), ..Options::default() };
+    holds(Focus::Vectors);
+}
+
+fn holds(focus: Focus) {
+    let options = Options { focus: Some(focus), ..Options::default() };
     let summary = run_many(1, SEEDS / 4, &options, |report| {
         if report.violation.is_some() {
             eprintln!("{report}");
