@@ -452,7 +452,9 @@ def test_keys_may_do_what_their_rules_say(own_pangea):
     assert reader.describe_table(TableName="tabled")["Table"]["TableStatus"] == "ACTIVE"
     assert "Item" not in reader.get_item(TableName="tabled", Key={"pk": {"S": "k"}})
     for attempt in (lambda: reader.put_item(TableName="tabled", Item={"pk": {"S": "k"}}),
-                    lambda: reader.describe_table(TableName="other"), reader.list_tables):
+                    lambda: reader.describe_table(TableName="other"), reader.list_tables,
+                    lambda: reader.search_vectors(TableName="tabled", IndexName="vix", TopK=1,
+                                                  SearchVector=[{"N": "1"}])):
         with pytest.raises(ClientError, match="is not authorized to perform: dynamodb:") as denied:
             attempt()
         assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
