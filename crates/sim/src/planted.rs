@@ -56,7 +56,9 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::LostLogUnfenced
         | Bug::LostLogShortens
         | Bug::ClaimedByLedger
+        | Bug::RowsKeptUntold
         | Bug::WriterTrusted => Some(Focus::Returns),
+        Bug::LostHeirUntold => Some(Focus::Vectors),
         Bug::ExposedEarly
         | Bug::NeedsIgnored
         | Bug::ServedEarly
@@ -76,6 +78,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::ContextForgotten,
     Bug::ClockForgotten,
     Bug::LedgerSkipped,
+    Bug::LostHeirUntold,
     Bug::EpochIgnored,
     Bug::FloodDropped,
     Bug::LedgerUnplaced,
@@ -132,6 +135,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::LostLogUnfenced,
     Bug::LostLogShortens,
     Bug::ClaimedByLedger,
+    Bug::RowsKeptUntold,
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
     Bug::WriterTrusted,

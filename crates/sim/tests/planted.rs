@@ -237,6 +237,16 @@ fn a_region_that_shortens_rows_after_it_has_lost_its_log_is_found() {
 }
 
 #[test]
+fn rows_that_a_region_keeps_and_tells_nobody_of_are_found() {
+    check_from(8_813, Bug::RowsKeptUntold, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_loser_recorded_elsewhere_that_had_overwritten_an_own_write_is_found() {
+    check_from(13_828, Bug::LostHeirUntold, 1, &[Invariant::Durability]);
+}
+
+#[test]
 fn what_is_aside_of_a_table_that_nobody_tells_of_and_goes_is_found() {
     // Where every sync takes a millisecond; the whole schedule runs otherwise under later rules.
     check_trimmed(265, ["", "", "sync"], Bug::UnheardDropped, &[Invariant::NothingVanishes]);

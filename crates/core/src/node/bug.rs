@@ -60,6 +60,11 @@ pub enum Bug {
     UnsettledUntold,
     /// The conflicts of a table are withheld from a replica that is leaving it.
     LeavingUntoldOfConflicts,
+    /// Of a loser that another region has recorded, and that had overwritten what this one wrote,
+    /// this one's feed says nothing.
+    LostHeirUntold,
+    /// A region that comes back says nothing of a table of which it keeps what others may not have.
+    RowsKeptUntold,
     /// A voter forgets what it has promised.
     VotesTwice,
     /// Clients are answered before their write is durable.

@@ -7,7 +7,7 @@ use crate::id::Place;
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
-use crate::merge::{Conflict, Stored};
+use crate::merge::{Conflict, Stored, Version};
 use crate::replica::Snapshot;
 use crate::time::{Hlc, Now};
 
@@ -28,10 +28,8 @@ impl Node {
         let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
         effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
         let key = ledger::key(item, loser, winner);
-        // What this region wrote and lost, its own feed has to tell, and be it once more: a peer
-        // that acknowledges the feed may not have heard of whoever recorded it first.
-        let is_told = |row: Stored| loser.origin != self.me || row.seen.get(self.me) > Hlc::ZERO;
-        if txn.item(&key).is_some_and(is_told) {
+        let is_told = |row: Stored| row.seen.get(self.me) > Hlc::ZERO;
+        if txn.item(&key).is_some_and(|row| !self.has_to_tell(&conflict.loser) || is_told(row)) {
             return;
         }
         match self.flood.note(now.wall_ms, item, self.config.ledger_per_minute) {
@@ -41,6 +39,17 @@ impl Node {
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
         }
+    }
+
+    /// Whether this region's own feed has to tell of a loser, and be it once more: what the region
+    /// wrote, or what had overwritten that. A peer that acknowledges the feed up to there has then
+    /// neither, and may not have heard of whoever recorded the loser first.
+    fn has_to_tell(&self, loser: &Version) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LostHeirUntold) {
+            return loser.stamp.origin == self.me;
+        }
+        loser.context.get(self.me) > Hlc::ZERO
     }
 
     /// What an attribute had in a write that is not shown there any more.

@@ -15,7 +15,8 @@
 //! * ledger entries that none of the others had are set aside, too, to be written anew, and go:
 //!   under their old stamps they would count among what is here of the life that is over, and
 //!   nobody else would ever have that;
-//! * the catalog goes, and every place in the others' feeds.
+//! * the catalog goes, and every place in the others' feeds; of tables of which rows stay, the
+//!   region says that it has some.
 //!
 //! From there it is like a region that was never there: it takes part from the beginning of every
 //! feed, learns what others have of its earlier lives before it speaks for itself, copies the
@@ -24,7 +25,7 @@
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
-use crate::catalog::TableEntry;
+use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, status_key};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::ledger;
@@ -243,8 +244,41 @@ impl Node {
             let key = crate::catalog::entry_key(entry.id);
             self.put_again(now, txn, key, entry.to_attributes());
         }
+        if !self.planted_secrecy() {
+            self.tell_of_rows_kept(now, txn, since);
+        }
         let voice = Voice { membership, ..Voice::default() };
         self.put_again(now, txn, membership::key(me), voice.to_attributes());
+    }
+
+    /// Says of each table that others hold, and of which rows stay because none of them may have
+    /// those, that this region has rows: all that anyone can know of it, who inherited the table
+    /// may be given up, or come back, before this region has copied it.
+    fn tell_of_rows_kept<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, since: u32) {
+        let me = self.config.slot;
+        let mut kept: Vec<TableEntry> = self.catalog.tables().cloned().collect();
+        kept.retain(|entry| !entry.deleted && !self.is_private(entry));
+        kept.retain(|entry| !txn.store.rows(entry.id, None, 1).is_empty());
+        for entry in kept {
+            let replica = entry.former.iter().find(|former| former.slot == me);
+            let status = ReplicaStatus {
+                since: replica.map_or(Hlc::ZERO, |former| former.since),
+                joined: since,
+                state: ReplicaState::Leaving,
+            };
+            self.put_again(now, txn, status_key(entry.id, me), status.to_attributes());
+        }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_secrecy(&self) -> bool {
+        self.has_bug(super::Bug::RowsKeptUntold)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_secrecy(&self) -> bool {
+        false
     }
 
     /// Takes out of the index what stood in it for own versions of earlier lives that others' took
