@@ -269,23 +269,22 @@ class Cluster:
 
     # --- tables ------------------------------------------------------------------------------
 
-    def global_table(self, name, sort_key=False):
+    def global_table(self, name, sort_key=False, home=REGIONS[0]):
         """A table in all three regions, ACTIVE everywhere."""
-        home = self.plain(REGIONS[0])
-        home.create_table(TableName=name, **schema(sort_key), BillingMode="PAY_PER_REQUEST",
-                          StreamSpecification={"StreamEnabled": True,
-                                               "StreamViewType": "NEW_AND_OLD_IMAGES"})
-        eventually(lambda: self.table_status(REGIONS[0], name) == "ACTIVE", f"{name} to be ACTIVE")
-        for other in REGIONS[1:]:
-            self.add_replica(name, other)
+        self.plain(home).create_table(
+            TableName=name, **schema(sort_key), BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
+        eventually(lambda: self.table_status(home, name) == "ACTIVE", f"{name} to be ACTIVE")
+        for other in REGIONS:
+            if other != home:
+                self.add_replica(name, other, home)
         return name
 
-    def add_replica(self, name, region):
-        home = self.plain(REGIONS[0])
-        home.update_table(TableName=name,
-                          ReplicaUpdates=[{"Create": {"RegionName": region}}])
-        eventually(lambda: self.replicas(REGIONS[0], name).get(region) == "ACTIVE"
-                   and self.table_status(REGIONS[0], name) == "ACTIVE"
+    def add_replica(self, name, region, home=REGIONS[0]):
+        self.plain(home).update_table(
+            TableName=name, ReplicaUpdates=[{"Create": {"RegionName": region}}])
+        eventually(lambda: self.replicas(home, name).get(region) == "ACTIVE"
+                   and self.table_status(home, name) == "ACTIVE"
                    and self.table_status(region, name) == "ACTIVE",
                    f"the replica of {name} in {region}")
 

@@ -16,7 +16,7 @@ from workload import Writers, audit
 
 HOME, SECOND, VICTIM = REGIONS
 SURVIVORS = (HOME, SECOND)
-TABLE = "lifecycle"
+TABLE, OWN = "lifecycle", "of-the-victim"
 CLUSTER = {"shop": False, "faults": True}
 
 
@@ -66,6 +66,7 @@ def test_survivors_of_an_eviction_level_collect_and_go_on(own_pangea):
     put(cluster, VICTIM, "shared", "before")
     put(cluster, HOME, "doomed", "before")
     cluster.converged(TABLE)
+    cluster.global_table(OWN, home=VICTIM)
     # What reaches one survivor reaches both; what reaches none is the victim's alone.
     cluster.cut(HOME, VICTIM)
     put(cluster, VICTIM, "half", "reached one")
@@ -73,6 +74,9 @@ def test_survivors_of_an_eviction_level_collect_and_go_on(own_pangea):
     cluster.cut(SECOND, VICTIM)
     put(cluster, VICTIM, "alone", "reached none")
     put(cluster, VICTIM, "shared", "reached none")
+    arn = f"arn:aws:dynamodb:{VICTIM}:000000000000:table/{OWN}"
+    cluster.client(VICTIM).tag_resource(
+        ResourceArn=arn, Tags=[{"Key": "colour", "Value": "reached none"}])
     cluster.kill(VICTIM)
     cluster.client(HOME).delete_item(TableName=TABLE, Key={"pk": {"S": "doomed"}})
     eventually(lambda: metric(cluster, HOME, "pangea_data_tombstones_pending") > 0,
@@ -121,8 +125,34 @@ def test_an_evicted_region_is_fenced_and_its_orphans_go_to_the_ledger(own_pangea
     for region in REGIONS:
         eventually(lambda: orphans(region) == lost, f"the orphaned writes in {region}'s ledger")
     assert any(one["class"] == "orphaned" for one in cluster.conflicts(TABLE))
+    an_undone_change_of_a_table_is_told(cluster)
     put(cluster, VICTIM, "again", "kept")
     assert value(cluster.converged(TABLE), "again") == "kept"
+
+
+def an_undone_change_of_a_table_is_told(cluster):
+    def told(region):
+        return cluster.json("conflicts", "list", "--table", OWN, "--region", region)
+
+    for region in REGIONS:
+        eventually(lambda: len(told(region)) == 1, f"the lost tag to be in {region}'s ledger")
+        assert not tags(cluster, region), "the table is as the others know it"
+    [entry] = told(HOME)
+    assert (entry["class"], entry["key"], entry["severity"]) == ("orphaned", [], "high")
+    assert "reached none" in str(entry["loser"]["image"])
+    shown = cluster.cli("conflicts", "show", entry["id"]).stdout
+    assert "(the table itself)" in shown and f"nothing won: {VICTIM} was given up" in shown
+    assert "no policy" in cluster.cli("conflicts", "report", "--table", OWN).stdout
+    refused = cluster.cli("conflicts", "resolve", entry["id"], "--keep", "loser", check=False)
+    assert refused.returncode == 1 and "make the change again with UpdateTable" in refused.stderr
+    cluster.cli("conflicts", "resolve", entry["id"], "--keep", "winner", "--note", "not needed")
+    assert cluster.json("conflicts", "show", entry["id"])["resolved"] == "winner"
+
+
+def tags(cluster, region):
+    arn = f"arn:aws:dynamodb:{region}:000000000000:table/{OWN}"
+    listed = cluster.client(region).list_tags_of_resource(ResourceArn=arn)["Tags"]
+    return {tag["Key"]: tag["Value"] for tag in listed if not tag["Key"].startswith("pangea:")}
 
 
 def test_a_suspended_region_serves_nothing_and_misses_nothing(own_pangea):

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
-use pangea_core::ledger::{TABLE_NAME, flood, is_shared, pairs, read_stamp, stamps_of, table_of};
+use pangea_core::ledger::{
+    TABLE_NAME, flood, is_about_table, is_shared, pairs, read_stamp, stamps_of, table_of,
+};
 use pangea_core::merge::VersionVector;
 use pangea_core::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,8 @@ pub struct ConflictReport {
     pub id: String,
     /// The table's name, or its identity if this region does not know it.
     pub table: String,
-    /// The item's key attributes in DynamoDB JSON: partition key, then sort key.
+    /// The item's key attributes in DynamoDB JSON: partition key, then sort key. Empty if the entry
+    /// is about the table itself: a change of it that came to nothing.
     pub key: Vec<Value>,
     /// `high` if the loser was a conditional write, whose caller was told that it held.
     pub severity: String,
@@ -112,12 +115,22 @@ impl ConflictReport {
             dropped_images: number(entry, "dropped_images"),
             resolved: decision.and_then(|decision| text(decision, "kept")),
             table: named.unwrap_or_else(|| table.to_string()),
-            key: key.iter().map(value_json).collect(),
+            key: if is_about_table(row) {
+                Vec::new()
+            } else {
+                key.iter().map(value_json).collect()
+            },
             severity: text(entry, "severity")?,
             policy: text(entry, "policy")?,
             loser,
             winner,
         })
+    }
+
+    /// Whether the write was lost with its region, and not to another.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.class == pangea_core::ledger::ORPHANED
     }
 
     /// What names the entry of a row: its pair, or the row itself where conflicts share it.

@@ -57,6 +57,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::LostLogShortens
         | Bug::ClaimedByLedger
         | Bug::RowsKeptUntold
+        | Bug::ChangeUndone
         | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::LostHeirUntold => Some(Focus::Vectors),
         Bug::ExposedEarly
@@ -136,6 +137,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::LostLogShortens,
     Bug::ClaimedByLedger,
     Bug::RowsKeptUntold,
+    Bug::ChangeUndone,
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
     Bug::WriterTrusted,

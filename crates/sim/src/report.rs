@@ -98,6 +98,8 @@ counts! {
     disks_lost,
     /// Entries of writes that were lost with their region, each region counted.
     orphans,
+    /// Entries of changes of tables that came to nothing, each region counted.
+    undone,
     /// Frames of one region's rows that another passed on.
     relayed,
     /// Messages sent, lost and repeated.

@@ -242,6 +242,16 @@ fn rows_that_a_region_keeps_and_tells_nobody_of_are_found() {
 }
 
 #[test]
+fn a_change_of_a_table_that_is_undone_without_a_trace_is_found() {
+    check_from(438, Bug::ChangeUndone, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
+fn a_change_that_is_undone_while_its_region_is_given_up_is_found() {
+    check_from(1_030, Bug::ChangeUndone, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
 fn a_loser_recorded_elsewhere_that_had_overwritten_an_own_write_is_found() {
     check_from(13_828, Bug::LostHeirUntold, 1, &[Invariant::Durability]);
 }

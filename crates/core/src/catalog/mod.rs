@@ -19,7 +19,7 @@ mod settings;
 mod streams;
 
 pub use place::{Directory, Match, Ownership, Placement, Rule};
-pub use row::{entry_key, status_key};
+pub use row::{entry_key, is_entry, status_key};
 pub use settings::{
     Crdt, DURABILITY, Foreign, GROUP, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
 };
@@ -571,7 +571,8 @@ impl Catalog {
         self.is_row_of(at, (table, key, place), kept)
     }
 
-    /// Whether a row is one of the catalog, or of a table like that which the region may have.
+    /// Whether a row is one of the catalog, or of the ledger about one, or of a table like that
+    /// which the region may have.
     fn is_row_of(
         &self,
         slot: RegionSlot,
@@ -579,10 +580,12 @@ impl Catalog {
         is_like: impl Fn(&TableEntry) -> bool,
     ) -> bool {
         let table = match table {
-            TableId::CATALOG => return true,
             TableId::LEDGER => ledger::table_of(key),
             other => Some(other),
         };
+        if table == Some(TableId::CATALOG) {
+            return true;
+        }
         let entry = table.and_then(|table| self.get(table)).filter(|entry| is_like(entry));
         entry.is_some_and(|it| it.settings.placement.allows(&self.directory, place, slot))
     }

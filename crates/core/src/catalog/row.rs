@@ -16,6 +16,9 @@ use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, PrimaryKey};
 use crate::table::{KeyAttribute, KeyKind, Schema};
 use crate::time::{Hlc, Stamp};
 
+/// The sort key of a table's row; those of its replicas begin otherwise.
+const TABLE: &str = "table";
+
 pub(super) enum Row {
     Entry(TableEntry),
     Status(TableId, RegionSlot, ReplicaStatus),
@@ -24,7 +27,13 @@ pub(super) enum Row {
 /// The catalog row of a table, written by its home region.
 #[must_use]
 pub fn entry_key(table: TableId) -> ItemKey {
-    row_key(table, "table".to_string())
+    row_key(table, TABLE.to_string())
+}
+
+/// Whether a row of the catalog is a table's.
+#[must_use]
+pub fn is_entry(row: &PrimaryKey) -> bool {
+    matches!(&row.sort, Some(KeyValue::S(sort)) if sort == TABLE)
 }
 
 /// The catalog row of a replica, written by the region that holds it.
@@ -47,7 +56,7 @@ pub(super) fn decode(key: &PrimaryKey, attributes: Option<&Attributes>) -> Optio
     let origin = Origin::from_bits(u16::from_be_bytes(partition.get(8..)?.try_into().ok()?));
     let table = TableId(Stamp { hlc, origin });
     let fields = Fields(attributes?);
-    if sort == "table" {
+    if sort == TABLE {
         return decode_entry(table, &fields).map(Row::Entry);
     }
     let slot = RegionSlot::new(sort.strip_prefix("replica/")?.parse().ok()?)?;

@@ -11,7 +11,10 @@ mod orphan;
 #[cfg(test)]
 mod tests;
 
-pub use orphan::{ORPHANED, TABLE_NAME, is_orphan, item_of, orphan_entry, orphan_key};
+pub use orphan::{
+    ORPHANED, TABLE_NAME, change_conflict, change_orphan, is_about_table, is_orphan, item_of,
+    orphan_entry, orphan_key,
+};
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

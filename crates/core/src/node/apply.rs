@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::fresh::Fresh;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::function::Function;
-use crate::catalog::{Policy, Settings};
+use crate::catalog::{Policy, Settings, is_entry};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
@@ -439,9 +439,7 @@ impl Node {
         let entry = self.catalog.shared(key.table).map(Arc::clone);
         let nothing = Settings::default();
         let settings = entry.as_ref().map_or(&nothing, |entry| &entry.settings);
-        // A row of the catalog has one writer at a time: who takes over has seen what was written
-        // before, but for what nobody had when the one before was given up.
-        let rule = if key.table.is_system() { Rule::InsertOnly } else { settings.rule() };
+        let rule = rule_of(&key, settings);
         let arrived = version.stamp;
         let before = txn.item(&key);
         // Only where versions stay beside each other can more be hidden than was.
@@ -504,7 +502,7 @@ impl Node {
     /// waits for it any more, so that peers have shortened what their rows have seen of its own: it
     /// would take them for concurrent, and its next life would tell so. All that it would take in
     /// goes when that begins.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::OverTakesRows) {
             return false;
@@ -604,6 +602,17 @@ impl Node {
                 return effects.push(Effect::Trace(Trace::LogLost { peer: from, known }));
             }
         }
+    }
+}
+
+/// Which concurrent versions of an item stay. A row of the catalog has one writer at a time: who
+/// takes over has seen what was written before, but for what nobody had when the one before was
+/// given up.
+fn rule_of(key: &ItemKey, settings: &Settings) -> Rule {
+    match key.table {
+        TableId::CATALOG if is_entry(&key.primary) => Rule::Greatest,
+        table if table.is_system() => Rule::InsertOnly,
+        _ => settings.rule(),
     }
 }
 

@@ -14,6 +14,8 @@
 //! * what is in *doubt* waits until it has copied the table from all who hold it: where what is
 //!   there had seen the write, others have it, or knew it when they overwrote it, and it goes;
 //!   where not, it goes to the ledger as well;
+//! * a change of a table waits until all have told what they know of the table: where what is there
+//!   had seen it, others have it;
 //! * of a table of which the region has not heard when it has caught up with all that it can reach,
 //!   it goes to the ledger of this region alone, where an operator sees it, and the ledger's own
 //!   bounds hold. What stays aside is a mark: if somebody comes back who knows the table, then it
@@ -305,6 +307,9 @@ impl Node {
         let me = self.config.slot;
         // It may yet be told of the table, or given it back.
         let joins = self.catalog.membership().state(me) == Some(RegionState::Joining);
+        if table == TableId::CATALOG {
+            return if joins { Verdict::Waits } else { self.judge_change(txn, key, row) };
+        }
         let Some(entry) = self.catalog.get(table) else {
             return if joins { Verdict::Waits } else { self.planted_oblivion() };
         };
@@ -329,6 +334,24 @@ impl Node {
         let seen = txn.item(&item).is_some_and(|stored| stored.seen.covers(stamp));
         let known = seen || is_in_ledger(txn, (&item, stamp), key);
         if known { Verdict::Known } else { self.orphaned(txn.store, entry) }
+    }
+
+    /// Of a change of a table: whether what there is of the table by now had seen it. All others
+    /// have said what they know of it when they have said that they know of the return.
+    fn judge_change<S: Snapshot>(
+        &self,
+        txn: &Txn<'_, S>,
+        key: &ItemKey,
+        row: &Attributes,
+    ) -> Verdict {
+        let (item, stamps) = (ledger::item_of(&key.primary, row), ledger::stamps_of(&key.primary));
+        let (Some(item), Some((stamp, _))) = (item, stamps) else { return Verdict::Known };
+        if txn.item(&item).is_some_and(|stored| stored.seen.covers(stamp)) {
+            return Verdict::Known;
+        }
+        let mut others = self.catalog.membership().members().filter(|it| *it != self.config.slot);
+        let all_said = others.all(|slot| self.has_heard_out(txn.store, slot));
+        if all_said { Verdict::Orphaned } else { Verdict::Waits }
     }
 
     /// It goes to the ledger once this region's feed leaves nobody out who will not ask for it: all

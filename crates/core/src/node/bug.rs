@@ -65,6 +65,8 @@ pub enum Bug {
     LostHeirUntold,
     /// A region that comes back says nothing of a table of which it keeps what others may not have.
     RowsKeptUntold,
+    /// A change of a table that is undone when its region comes back leaves no trace.
+    ChangeUndone,
     /// A voter forgets what it has promised.
     VotesTwice,
     /// Clients are answered before their write is durable.

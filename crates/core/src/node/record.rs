@@ -3,7 +3,7 @@
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
 use crate::crdt::Loser;
-use crate::id::Place;
+use crate::id::{Place, TableId};
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
@@ -24,6 +24,9 @@ impl Node {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::LedgerSkipped) {
             return;
+        }
+        if item.table == TableId::CATALOG {
+            return self.record_change(now, txn, item, conflict);
         }
         let (loser, winner) = (conflict.loser.stamp, conflict.winner.stamp);
         effects.push(Effect::Trace(Trace::Conflict { table: item.table, loser, winner }));
@@ -71,6 +74,44 @@ impl Node {
         if txn.item(&key).is_none() {
             self.put_ledger(now, txn, key, ledger::attribute_entry(item, loser), place);
         }
+    }
+
+    /// A change of a table that nobody had heard of when the region was given up that made it.
+    ///
+    /// In that region, which hears of what came after and is given up still, it waits: once the
+    /// region is back it is known what has become of it.
+    fn record_change<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        row: &ItemKey,
+        conflict: &Conflict,
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::ChangeUndone) {
+            return;
+        }
+        if self.is_over() || self.is_mute() {
+            return self.set_change_aside(now, txn, row, &conflict.loser);
+        }
+        let key = ledger::key(row, conflict.loser.stamp, conflict.winner.stamp);
+        if txn.item(&key).is_none() {
+            let entry = ledger::change_conflict(row, conflict);
+            self.put_ledger(now, txn, key, entry, Place::ANYWHERE);
+        }
+    }
+
+    /// A change of a table, to be in the ledger if it turns out that nobody else has it.
+    pub(super) fn set_change_aside<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        row: &ItemKey,
+        lost: &Version,
+    ) {
+        let at = self.issue(now, Hlc::ZERO);
+        let primary = ledger::orphan_key(row, lost.stamp, at).primary;
+        self.put_aside(now, txn, primary, ledger::change_orphan(row, lost), Place::ANYWHERE);
     }
 
     /// Appends to the first row of the minute that has room.

@@ -15,6 +15,7 @@
 //! * ledger entries that none of the others had are set aside, too, to be written anew, and go:
 //!   under their old stamps they would count among what is here of the life that is over, and
 //!   nobody else would ever have that;
+//! * changes of tables that none of the others had heard of are set aside for the ledger as well;
 //! * the catalog goes, and every place in the others' feeds; of tables of which rows stay, the
 //!   region says that it has some.
 //!
@@ -25,7 +26,7 @@
 use alloc::vec::Vec;
 
 use super::{Effect, Node, Txn};
-use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, status_key};
+use crate::catalog::{ReplicaState, ReplicaStatus, TableEntry, entry_key, status_key};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::ledger;
@@ -191,12 +192,14 @@ impl Node {
             self.forget_displaced(txn, &key, &stored);
             let table = ledger::table_of(&key.primary).and_then(|table| self.catalog.get(table));
             let greatest = stored.greatest();
-            let place = greatest.origins.place;
-            let alone = table.is_some_and(|entry| {
-                let stamp = greatest.stamp;
-                self.is_orphan(entry, stamp, place)
-                    || self.is_doubtful(txn.store, entry, stamp, place)
-            });
+            let (stamp, place) = (greatest.stamp, greatest.origins.place);
+            let alone = match table {
+                Some(entry) => {
+                    self.is_orphan(entry, stamp, place)
+                        || self.is_doubtful(txn.store, entry, stamp, place)
+                }
+                None => ledger::is_about_table(&key.primary) && self.is_unheard(stamp),
+            };
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
                 self.put_aside(now, txn, key.primary.clone(), row.clone(), place);
                 if self.planted_claim_by_ledger() {
@@ -230,6 +233,7 @@ impl Node {
         let since = membership.since(me);
         let mut alone: Vec<TableEntry> = self.catalog.tables().cloned().collect();
         alone.retain(|entry| self.is_private(entry));
+        self.set_changes_aside(now, txn, &alone);
         for (key, stored) in txn.store.rows(TableId::CATALOG, None, usize::MAX) {
             self.forget_displaced(txn, &key, &stored);
             let was = self.fingerprint(&key, Some(&stored));
@@ -241,7 +245,7 @@ impl Node {
             (entry.home, entry.home_since) = (me, since);
             entry.replicas.clear();
             entry.former.clear();
-            let key = crate::catalog::entry_key(entry.id);
+            let key = entry_key(entry.id);
             self.put_again(now, txn, key, entry.to_attributes());
         }
         if !self.planted_secrecy() {
@@ -249,6 +253,40 @@ impl Node {
         }
         let voice = Voice { membership, ..Voice::default() };
         self.put_again(now, txn, membership::key(me), voice.to_attributes());
+    }
+
+    /// Sets aside what clients have changed of tables, in a life that is over, and nobody has heard
+    /// of: once the catalog is here again, what became of it is known.
+    fn set_changes_aside<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        kept: &[TableEntry],
+    ) {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::ChangeUndone) {
+            return;
+        }
+        let mut tables: Vec<TableEntry> = self.catalog.tables().cloned().collect();
+        tables.retain(|entry| kept.iter().all(|kept| kept.id != entry.id));
+        for entry in tables {
+            let row = entry_key(entry.id);
+            let Some(stored) = txn.store.item(&row) else { continue };
+            if self.is_unheard(stored.greatest().stamp) {
+                self.set_change_aside(now, txn, &row, stored.greatest());
+            }
+        }
+    }
+
+    /// Whether a row that goes to everybody is of a life that is over, and nobody who knows of this
+    /// region's return had it when that ended.
+    fn is_unheard(&self, stamp: Stamp) -> bool {
+        let (me, origin) = (self.config.slot, stamp.origin);
+        let over = origin != self.me && !self.catalog.membership().admits(origin);
+        let voices = self.catalog.voices().iter();
+        let mut others = voices.filter(|(slot, _)| **slot != me && self.has_spoken(**slot));
+        let had = |voice: &Voice| voice.had.get(&origin).is_some_and(|had| *had >= stamp.hlc);
+        over && !others.any(|(_, voice)| had(voice))
     }
 
     /// Says of each table that others hold, and of which rows stay because none of them may have

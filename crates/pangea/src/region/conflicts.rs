@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use pangea_core::catalog::{Policy, TableEntry};
 use pangea_core::id::{Origin, TableId};
-use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
+use pangea_core::item::{AttributeValue, Attributes, KeyValue, Number, PrimaryKey};
 use pangea_core::ledger;
 use pangea_core::merge::VersionVector;
 use pangea_core::node::{Outcome, Resolution};
@@ -57,7 +57,10 @@ pub(super) fn page(region: &Region, query: &Query) -> Reply {
             return false;
         }
         let id = ConflictReport::id_of(key);
-        query.get("table").is_none_or(|name| table.is_some_and(|table| table == name))
+        // Those about a table have its name in them.
+        let of_table =
+            |name| ledger::is_about_table(key) || table.is_some_and(|table| table == name);
+        query.get("table").is_none_or(of_table)
             && query.get("id").is_none_or(|wanted| id.is_some_and(|id| id.starts_with(wanted)))
     };
     let rows = region.store.snapshot().and_then(|view| view.ledger(wanted, after.as_ref(), limit));
@@ -71,7 +74,9 @@ pub(super) fn page(region: &Region, query: &Query) -> Reply {
                 let decided = view.as_ref().ok().and_then(|view| decision(view, &row.key));
                 ConflictReport::of(&row.key, &row.entry, decided.as_ref(), &names)
             };
-            let conflicts = reports.filter_map(report).collect();
+            let wanted =
+                |it: &ConflictReport| query.get("table").is_none_or(|name| it.table == name);
+            let conflicts = reports.filter_map(report).filter(wanted).collect();
             json_reply(StatusCode::OK, &ConflictPage { conflicts, next })
         }
     }
@@ -212,6 +217,10 @@ pub(super) async fn resolve(region: &Arc<Region>, body: Incoming) -> Reply {
 
 type Refused = (StatusCode, String);
 
+/// Why a change of a table is not done by a decision about it.
+const CHANGE_NOT_KEPT: &str = "the entry is about a change of the table itself: make the change \
+     again with UpdateTable, TagResource or DeleteTable, then keep the winner";
+
 fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     let broken = |fault: Fault| (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string());
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_string());
@@ -226,16 +235,21 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
         return Err((StatusCode::NOT_FOUND, text));
     };
     let catalog = region.catalog();
-    let entry = ledger::table_of(&row.key).and_then(|table| catalog.get(table));
-    let entry = entry.ok_or_else(|| bad("the conflict's table is not here any more"))?;
-    let primary = item_of(&row.entry).ok_or_else(|| bad("the entry names no item"))?;
-    let op = match wish.keep.as_str() {
-        "winner" => None,
-        "loser" => Some(keep_loser(entry, &primary, &row.entry)?),
-        "item" => Some(keep_item(entry, &primary, wish.item.as_ref())?),
+    let table = ledger::table_of(&row.key);
+    let about_table = ledger::is_about_table(&row.key);
+    let entry = table.and_then(|table| catalog.get(table));
+    if entry.is_none() && !about_table {
+        return Err(bad("the conflict's table is not here any more"));
+    }
+    let item = ledger::item_of(&row.key, &row.entry);
+    let item = item.ok_or_else(|| bad("the entry names no item"))?;
+    let op = match (wish.keep.as_str(), entry) {
+        ("winner", _) => None,
+        ("loser" | "item", None) => return Err(bad(CHANGE_NOT_KEPT)),
+        ("loser", Some(entry)) => Some(keep_loser(entry, &item.primary, &row.entry)?),
+        ("item", Some(entry)) => Some(keep_item(entry, &item.primary, wish.item.as_ref())?),
         _ => return Err(bad("`keep` is winner, loser, or item with an `item`")),
     };
-    let item = ItemKey { table: entry.id, primary };
     let stored = view.get_stored(&item).map_err(broken)?;
     let now_ms = i64::try_from(region.clock.now().wall_ms).unwrap_or(i64::MAX);
     let decision = Attributes::from([
@@ -246,24 +260,6 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     ]);
     let seen = stored.map(|stored| stored.stamps().collect()).unwrap_or_default();
     Ok(Resolution { row: row.key.clone(), item, seen, op, decision })
-}
-
-/// The key of the item that an entry is about.
-fn item_of(entry: &Attributes) -> Option<PrimaryKey> {
-    let AttributeValue::L(parts) = entry.get("key")? else { return None };
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => Some(KeyValue::S(text.clone())),
-        AttributeValue::N(number) => Some(KeyValue::N(*number)),
-        AttributeValue::B(bytes) => Some(KeyValue::B(bytes.clone())),
-        _ => None,
-    };
-    let mut parts = parts.iter().map(value);
-    let partition = parts.next()??;
-    let sort = match parts.next() {
-        Some(sort) => Some(sort?),
-        None => None,
-    };
-    Some(PrimaryKey { partition, sort })
 }
 
 fn keep_loser(

@@ -27,6 +27,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
     let Some(first) = alive.first() else { return Ok(()) };
     for site in &alive[1..] {
         same_catalog(sites, first, site)?;
+        same_ledger(sites, first, site, TableId::CATALOG)?;
     }
     for entry in alive[0].catalog.tables() {
         let whole: Vec<&Site> =

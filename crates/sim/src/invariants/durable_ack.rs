@@ -5,9 +5,10 @@
 //! instant of the reply, of the frame and of the published progress; a crash that follows can then
 //! take nothing of it, which is checked too.
 
+use pangea_core::catalog::entry_key;
 use pangea_core::node::Outcome;
 use pangea_core::replica::{Frame, Progress};
-use pangea_core::time::Stamp;
+use pangea_core::time::{Hlc, Stamp};
 
 use super::{Checked, Invariant, demand};
 use crate::disk::Write;
@@ -30,8 +31,13 @@ pub(crate) fn replied(
         | Outcome::Refused(_)
         | Outcome::Cancelled(_) => read(oracle, asked),
         Outcome::Defined(entry) => {
-            let durable = site.catalog.get(entry.id).is_some();
-            demand(BROKEN, durable, || format!("table {} is defined, not durable", entry.id))
+            let row = site.disk.durable.rows.get(&entry_key(entry.id));
+            let own = row.map(|held| held.stored.seen.get(site.origin)).unwrap_or_default();
+            demand(BROKEN, own > Hlc::ZERO, || {
+                format!("table {} is defined, not durable", entry.id)
+            })?;
+            oracle.changes.push((entry.id, Stamp { hlc: own, origin: site.origin }));
+            Ok(())
         }
         Outcome::Elsewhere { .. }
         | Outcome::Skewed { .. }

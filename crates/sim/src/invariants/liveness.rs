@@ -38,8 +38,15 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
             !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
         });
         if let Some(why) = tables.find_map(|entry| {
-            unfinished(site, entry, told).or_else(|| undecided(site, entry, told))
+            unfinished(site, entry, told).or_else(|| undecided(site, entry.id, told))
         }) {
+            return Some(why);
+        }
+        // Who is gone and not given up is waited for.
+        let mut waits = sites.iter().filter(|it| it.gone);
+        if waits.all(|it| site.catalog.membership().is_gone(it.slot))
+            && let Some(why) = undecided(site, TableId::CATALOG, told)
+        {
             return Some(why);
         }
     }
@@ -85,10 +92,10 @@ fn best(sites: &[Site], origin: Origin) -> Hlc {
     alive.map(|site| site.disk.durable.applied_of(origin)).max().unwrap_or_default()
 }
 
-/// Why it is not known yet whether others have what the region has set aside of a table.
-fn undecided(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
-    let of_table =
-        |key: &ItemKey| ledger::table_of(&key.primary).is_some_and(|table| table == entry.id);
+/// Why it is not known yet whether others have what the region has set aside of a table, or of the
+/// catalog.
+fn undecided(site: &Site, table: TableId, told: bool) -> Option<String> {
+    let of_table = |key: &ItemKey| ledger::table_of(&key.primary) == Some(table);
     let aside = site.disk.durable.table(TableId::ASIDE).find(|(key, _)| of_table(key))?;
     because(told, || format!("{} has {:?} aside", site.slot, aside.0.primary))
 }

@@ -1,6 +1,7 @@
 //! What must always be true, one file each, with where it is demanded.
 
 pub(crate) mod applied;
+pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod collection;
 pub(crate) mod convergence;

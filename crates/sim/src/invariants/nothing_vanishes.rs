@@ -13,7 +13,7 @@ use pangea_core::ledger;
 use pangea_core::merge::{Body, Stored};
 use pangea_core::time::Stamp;
 
-use super::{Broken, Checked, Invariant, demand};
+use super::{Broken, Checked, Invariant, changes, demand};
 use crate::bits::Bits;
 use crate::oracle::{Issued, KeyId, Oracle, Site};
 
@@ -60,6 +60,9 @@ pub(crate) fn ledger_row(oracle: &Oracle, key: &ItemKey, stored: &Stored) -> Che
     let pairs = ledger::pairs(&key.primary, row);
     demand(BROKEN, !pairs.is_empty(), || format!("ledger entry {key:?} names no pair"))?;
     let orphan = ledger::is_orphan(row);
+    if ledger::is_about_table(&key.primary) {
+        return changes::ledger_row(oracle, key).map(|()| Vec::new());
+    }
     let mut kept = Vec::new();
     for (loser, winner) in pairs {
         let issued = match orphan {

@@ -119,6 +119,8 @@ pub(crate) struct Oracle {
     /// Per item, what deletes that were collected had overwritten: a region that comes back forgets
     /// that it knew, and perhaps nobody else ever did.
     buried: BTreeMap<KeyId, Bits>,
+    /// Changes of tables that were acknowledged: the stamp of the table's row of the catalog.
+    pub(crate) changes: Vec<(TableId, Stamp)>,
     /// Tables that some region has deleted, durably.
     pub(crate) deleted: BTreeSet<TableId>,
     /// Items that rotted anywhere.
@@ -139,6 +141,7 @@ impl Oracle {
             asked: BTreeMap::new(),
             deeds: Vec::new(),
             perished: BTreeSet::new(),
+            changes: Vec::new(),
             deleted: BTreeSet::new(),
             rotted: BTreeSet::new(),
             buried: BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::ItemKey;
+use pangea_core::ledger;
 use pangea_core::merge::VersionVector;
 use pangea_core::node::{self, Closed, Effect, Outcome, Token, Trace};
 use pangea_core::replica::{Batch, Distrust, Frame};
@@ -302,6 +303,7 @@ impl World {
                 catalog_changed |=
                     site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
             } else if key.table == pangea_core::id::TableId::LEDGER {
+                self.counts.undone += u64::from(ledger::is_about_table(&key.primary));
                 for kept in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {
                     self.counts.orphans += u64::from(kept.orphan);
                     let ledger = if kept.orphan { &mut site.orphaned } else { &mut site.ledgered };

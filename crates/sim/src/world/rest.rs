@@ -5,7 +5,7 @@ use pangea_core::id::TableId;
 
 use super::{Event, LOOK_US, Phase, REST_US_MAX, Region, SETTLED_US, World};
 use crate::invariants::{
-    Broken, Checked, Invariant, collection, convergence, index, liveness, merge_laws,
+    Broken, Checked, Invariant, changes, collection, convergence, index, liveness, merge_laws,
     nothing_vanishes, repair,
 };
 use crate::options::NetFaults;
@@ -72,6 +72,7 @@ impl World {
             return Ok(false);
         }
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
+        changes::at_rest(&self.oracle, &self.sites)?;
         self.wide_at_rest()?;
         convergence::at_rest(&self.oracle, &self.sites)?;
         self.sites.iter().filter(|site| !site.gone).try_for_each(index::at_rest)?;

@@ -165,7 +165,7 @@ fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode>
             conflict.count.to_string(),
             conflict.severity.clone(),
             conflict.loser.region_name.clone(),
-            conflict.winner.region_name.clone(),
+            winner_of(conflict),
             conflict.resolved.as_ref().map_or_else(String::new, |kept| format!("kept {kept}")),
         ]);
     }
@@ -198,6 +198,15 @@ fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result
         out::line(&format!("resolved  kept {kept}"));
     }
     side("lost", &conflict.loser)?;
+    if conflict.is_orphaned() {
+        let SideReport { region_name, version, .. } = &conflict.winner;
+        out::line(&format!(
+            "\nnothing won: {} was given up before another region had it, and told of it at {} ms, \
+             when {region_name} was back",
+            conflict.loser.region_name, version.written_ms
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     side("won", &conflict.winner)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -221,7 +230,17 @@ fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The region of the side that is shown; who told of a write that was lost with its region won
+/// nothing.
+fn winner_of(conflict: &ConflictReport) -> String {
+    let region = &conflict.winner.region_name;
+    if conflict.is_orphaned() { "(orphaned)".to_string() } else { region.clone() }
+}
+
 fn key_of(conflict: &ConflictReport) -> String {
+    if conflict.key.is_empty() {
+        return "(the table itself)".to_string();
+    }
     conflict.key.iter().map(plain).collect::<Vec<_>>().join(" / ")
 }
 

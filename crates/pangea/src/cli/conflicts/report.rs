@@ -21,11 +21,16 @@ enum Remedy {
     Siblings,
     /// A condition was told to hold and did not: one region has to decide.
     Owner,
+    /// No policy: it was lost with its region, or is about the table itself.
+    Lifecycle,
 }
 
 impl Remedy {
     fn of(conflict: &ConflictReport) -> Self {
         let (loser, winner) = (&conflict.loser, &conflict.winner);
+        if conflict.is_orphaned() || conflict.key.is_empty() {
+            return Self::Lifecycle;
+        }
         if loser.conditional {
             return Self::Owner;
         }
@@ -54,6 +59,7 @@ impl Remedy {
             Self::Crdt => "crdt: attributes, numbers and sets merge",
             Self::Siblings => "siblings: both values stay until somebody chooses",
             Self::Owner => "owner: one region decides about conditions",
+            Self::Lifecycle => "no policy: a region was given up; durability +1 would have",
         }
     }
 }
