@@ -37,7 +37,7 @@ def metric(cluster, region, name):
     with urllib.request.urlopen(f"http://127.0.0.1:{cluster.admin[region]}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines
-               if line.startswith((name + " ", name + "{", name + "_total")))
+               if line.startswith((name + " ", name + "{", name + "_total", name + "}")))
 
 
 def put(cluster, region, key, value, **more):
@@ -196,33 +196,93 @@ def test_a_region_leaves_in_order_and_comes_back_to_an_empty_directory(own_pange
     assert value(items, "parting") is None and value(items, "shared") == "before"
 
 
-def test_a_region_is_added_under_live_writes(own_pangea, tmp_path):
+class Fourth:
+    """A region that is no part of the topology that `up` runs."""
+
+    name = "sa-east-1"
+
+    def __init__(self, cluster, home):
+        self.cluster, self.log, self.file = cluster, home / "added.log", home / "grown.toml"
+        ports = {key: PORTS.take() for key in ("dynamodb", "admin", "peer")}
+        lines = ["[[region]]", f'name = "{self.name}"', "id = 7", "joins = true"]
+        lines += [f'{key} = "127.0.0.1:{port}"' for key, port in ports.items()]
+        self.file.write_text(
+            cluster.topology().replace("[[link]]", "\n".join([*lines, "[[link]]"]), 1))
+        cluster.dynamodb[self.name] = ports["dynamodb"]
+        cluster.admin[self.name] = ports["admin"]
+
+    def start(self):
+        argv = [BIN, "region", "--name", self.name, "-f", self.file,
+                "--data-dir", self.cluster.data]
+        with open(self.log, "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def fourth(own_pangea, tmp_path_factory):
+    region = Fourth(own_pangea, tmp_path_factory.mktemp("fourth"))
+    region.start()
+    yield region
+    region.kill()
+
+
+def test_a_region_is_added_under_live_writes(own_pangea, fourth):
+    cluster, name = own_pangea, fourth.name
+    with Writers() as writers:
+        for region in REGIONS:
+            keys = [f"hot{n}" for n in range(3)]
+            writers.add(cluster.eager(region), TABLE, region, keys)
+        writers.reach(30)
+        cluster.cli("region", "add", name, "-f", str(fourth.file))
+        wait_member(cluster, name, "ACTIVE", (*REGIONS, name))
+        cluster.add_replica(TABLE, name)
+        writers.reach(writers.count + 60)
+    assert writers.failures == 0, "every region serves while another comes"
+    equal(cluster, (*REGIONS, name))
+    put(cluster, name, "from the new one", "kept")
+    assert value(equal(cluster, (*REGIONS, name)), "from the new one") == "kept"
+    audit(cluster, TABLE, writers.acknowledged)
+
+
+def test_what_a_returned_region_alone_had_is_shown_while_it_waits(own_pangea, fourth):
+    """One region cannot be asked whether it has the write."""
     cluster = own_pangea
-    name, ports = "sa-east-1", {key: PORTS.take() for key in ("dynamodb", "admin", "peer")}
-    lines = ["[[region]]", f'name = "{name}"', "id = 7", "joins = true"]
-    lines += [f'{key} = "127.0.0.1:{port}"' for key, port in ports.items()]
-    file = tmp_path / "grown.toml"
-    file.write_text(cluster.topology().replace("[[link]]", "\n".join([*lines, "[[link]]"]), 1))
-    cluster.dynamodb[name], cluster.admin[name] = ports["dynamodb"], ports["admin"]
-    argv = [BIN, "region", "--name", name, "-f", file, "--data-dir", cluster.data]
-    with open(tmp_path / "added.log", "w", encoding="utf-8") as log:
-        added = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log,
-                                 stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        with Writers() as writers:
-            for region in REGIONS:
-                keys = [f"hot{n}" for n in range(3)]
-                writers.add(cluster.eager(region), TABLE, region, keys)
-            writers.reach(30)
-            cluster.cli("region", "add", name, "-f", str(file))
-            wait_member(cluster, name, "ACTIVE", (*REGIONS, name))
-            cluster.add_replica(TABLE, name)
-            writers.reach(writers.count + 60)
-        assert writers.failures == 0, "every region serves while another comes"
-        equal(cluster, (*REGIONS, name))
-        put(cluster, name, "from the new one", "kept")
-        assert value(equal(cluster, (*REGIONS, name)), "from the new one") == "kept"
-        audit(cluster, TABLE, writers.acknowledged)
-    finally:
-        os.kill(added.pid, signal.SIGKILL)
-        added.wait()
+    for region in SURVIVORS:
+        cluster.cut(region, VICTIM)
+    fourth.kill()
+    put(cluster, VICTIM, "stranded", "reached none")
+    cluster.kill(VICTIM)
+    fourth.start()
+    done = cluster.cli("region", "evict", VICTIM, "-f", str(fourth.file))
+    assert "EVICTED" in done.stderr
+    wait_member(cluster, VICTIM, "EVICTED", SURVIVORS)
+    fourth.kill()
+    for region in SURVIVORS:
+        cluster.cli("link", "heal", region, VICTIM, check=False)
+    cluster.control_socket("start", f"region {VICTIM}")
+    cluster.cli("region", "rejoin", VICTIM)
+    wait_member(cluster, VICTIM, "ACTIVE", SURVIVORS)
+
+    def stranded(word):
+        listed = cluster.json("conflicts", "list", "--table", TABLE)
+        found = [one for one in listed if one["class"] == word
+                 and one["loser"]["image"]["pk"]["S"] == "stranded"]
+        return found[0]["id"] if found else None
+
+    entry = eventually(lambda: stranded("waiting"), "the write to be shown")
+    assert f"(waiting in {VICTIM})" in cluster.cli("conflicts", "list").stdout
+    assert "give up those that cannot be reached" in cluster.cli("conflicts", "show", entry).stdout
+    refused = cluster.cli("conflicts", "resolve", entry, "--keep", "loser", check=False)
+    assert refused.returncode == 1 and "not known yet" in refused.stderr
+    assert metric(cluster, VICTIM, 'pangea_data_writes_waiting{kind="alone"') == 1
+    cluster.cli("region", "evict", fourth.name, "-f", str(fourth.file))
+    assert eventually(lambda: stranded("orphaned"), "the write to be in the ledger") == entry
+    eventually(lambda: metric(cluster, VICTIM, "pangea_data_writes_waiting") == 0,
+               "nothing to wait any more")
+    cluster.cli("conflicts", "resolve", entry, "--keep", "loser")
+    assert value(equal(cluster, REGIONS), "stranded") == "reached none"

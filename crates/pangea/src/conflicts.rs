@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
 use pangea_core::ledger::{
-    TABLE_NAME, flood, is_about_table, is_shared, pairs, read_stamp, stamps_of, table_of,
+    ORPHANED, TABLE_NAME, flood, is_about_table, is_shared, pairs, read_stamp, stamps_of, table_of,
 };
 use pangea_core::merge::VersionVector;
 use pangea_core::time::Stamp;
@@ -38,6 +38,7 @@ pub struct ConflictReport {
     pub policy: String,
     /// `conflict`, or what else brought the entry here: `orphaned` if the write was lost with its
     /// region, which was evicted and came back; `winner` then says who exported it, and when.
+    /// `waiting` if the region that is back does not know yet whether another has the write.
     #[serde(default = "conflict_class")]
     pub class: String,
     /// The attribute that lost, where the policy merges attributes; none if the whole item did.
@@ -130,7 +131,19 @@ impl ConflictReport {
     /// Whether the write was lost with its region, and not to another.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
-        self.class == pangea_core::ledger::ORPHANED
+        self.class == ORPHANED
+    }
+
+    /// The same write, of which is not known yet whether others have it.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        Self { class: WAITING.to_string(), ..self }
+    }
+
+    /// Whether that is not known yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.class == WAITING
     }
 
     /// What names the entry of a row: its pair, or the row itself where conflicts share it.
@@ -156,6 +169,8 @@ impl SideReport {
 fn spell((loser, winner): &(Stamp, Stamp)) -> [String; 2] {
     [format_stamp(*loser), format_stamp(*winner)]
 }
+
+const WAITING: &str = "waiting";
 
 fn conflict_class() -> String {
     "conflict".to_string()

@@ -12,8 +12,8 @@ mod orphan;
 mod tests;
 
 pub use orphan::{
-    ORPHANED, TABLE_NAME, change_conflict, change_orphan, is_about_table, is_orphan, item_of,
-    orphan_entry, orphan_key,
+    DOUBT, ORPHANED, TABLE_NAME, change_conflict, change_orphan, is_about_table, is_orphan,
+    item_of, orphan_entry, orphan_key,
 };
 
 use alloc::collections::BTreeMap;

@@ -21,6 +21,10 @@ pub const ORPHANED: &str = "orphaned";
 /// In an entry: the name of the table, which perhaps nobody else knows any more.
 pub const TABLE_NAME: &str = "table_name";
 
+/// In a row that waits to be an entry, or not: it is in doubt whether others have the write.
+/// Without it, none has.
+pub const DOUBT: &str = "doubt";
+
 /// The ledger's row key of an orphaned write of `item`, exported at `at`.
 #[must_use]
 pub fn orphan_key(item: &ItemKey, orphan: Stamp, at: Stamp) -> ItemKey {

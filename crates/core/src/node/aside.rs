@@ -55,8 +55,6 @@ const ROWS_MAX: usize = 128;
 /// Time between rounds while a table is still to be copied, microseconds.
 const ROUND_US: u64 = 100_000;
 
-/// In a row that is aside: it is in doubt whether others have the write.
-const DOUBT: &str = "doubt";
 /// In a row that is aside and says nothing else: the ledger of this region has it, and nobody's
 /// beside.
 const MARK: &str = "mark";
@@ -107,7 +105,7 @@ impl Node {
             let mut row = ledger::orphan_entry(key, version, &entry.settings.policy);
             row.insert(ledger::TABLE_NAME.to_string(), AttributeValue::S(entry.name.clone()));
             if !is_orphan {
-                row.insert(DOUBT.to_string(), AttributeValue::Bool(true));
+                row.insert(ledger::DOUBT.to_string(), AttributeValue::Bool(true));
             }
             let at = self.issue(now, Hlc::ZERO);
             let primary = ledger::orphan_key(key, stamp, at).primary;
@@ -265,7 +263,7 @@ impl Node {
         let empty = Attributes::new();
         let said = stored.greatest().body.attributes().unwrap_or(&empty);
         let (place, is_mark) = (stored.greatest().origins.place, said.contains_key(MARK));
-        let in_doubt = said.contains_key(DOUBT);
+        let in_doubt = said.contains_key(ledger::DOUBT);
         let ledger_key = ItemKey { table: TableId::LEDGER, primary: key.primary.clone() };
         let kept = txn.item(&ledger_key);
         let row = match &kept {
@@ -275,7 +273,7 @@ impl Node {
             _ => Some(said.clone()),
         };
         let Some(mut row) = row else { return txn.batch.remove(key, stored, self.me) };
-        row.remove(DOUBT);
+        row.remove(ledger::DOUBT);
         match self.judge(txn, &ledger_key, (&row, in_doubt), place) {
             Verdict::Waits => self.aside.waits = true,
             Verdict::Unheard if is_mark => self.aside.marks = true,
@@ -283,7 +281,7 @@ impl Node {
                 if kept.is_none() {
                     self.put_ledger(now, txn, ledger_key, row, place);
                 }
-                let words = [(MARK, true), (DOUBT, in_doubt)].into_iter().filter(|it| it.1);
+                let words = [(MARK, true), (ledger::DOUBT, in_doubt)].into_iter().filter(|it| it.1);
                 let mark = words.map(|(word, is)| (word.to_string(), AttributeValue::Bool(is)));
                 self.put_row(now, txn, key, mark.collect(), place);
                 self.aside.marks = true;

@@ -266,6 +266,7 @@ fn metrics(region: &Region) -> String {
     let verdicts = "Changes of what the region thinks of its wall clock";
     scrape.counter("pangea_clock_verdicts", verdicts, plain(observed.counts.clock_verdicts));
     collection::scrape(region, &mut scrape);
+    conflicts::scrape(region, &mut scrape);
     region.functions.scrape(&mut scrape);
     region.repairs.scrape(&mut scrape);
     region.expiries.scrape(&mut scrape);

@@ -21,8 +21,9 @@ use super::Region;
 use super::admin::{fault, problem};
 use crate::conflicts::{ConflictPage, ConflictReport, Names};
 use crate::http::{self, Reply, json as json_reply};
+use crate::metrics::Scrape;
 use crate::query::Query;
-use crate::storage::{Fault, StoreView};
+use crate::storage::{Fault, LedgerRow, StoreView};
 use crate::versions::{format_stamp, format_vector, parse_stamp};
 
 /// Entries of one page, at most.
@@ -31,6 +32,8 @@ const CONFLICTS_MAX: usize = 1000;
 const LOOK_MAX: usize = 4096;
 /// How long the stream may be asked to wait for something to tell.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Rows of what is aside that are counted for a scrape.
+const WAITING_MAX: usize = 10_000;
 /// Largest request body: an item in DynamoDB JSON.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -41,45 +44,89 @@ fn names(region: &Region) -> Names {
     Names { tables, regions: regions.map(|it| (it.id.get(), it.name.clone())).collect() }
 }
 
-/// `?table=` by name, `?id=` for one, `?limit=`, `?after=` from the page before.
+/// `?table=` by name, `?id=` for one, `?limit=`, `?after=` from the page before. Behind the
+/// ledger's entries comes what waits to be one of them, or not.
 pub(super) fn page(region: &Region, query: &Query) -> Reply {
-    let names = names(region);
     let limit = query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(100);
     let limit: usize = limit.clamp(1, CONFLICTS_MAX);
-    let after = match query.get("after").map(parse_place) {
-        None => None,
-        Some(Some(place)) => Some(place),
-        Some(None) => return problem(StatusCode::BAD_REQUEST, "`after` is not from a page"),
+    let (in_aside, after) = match query.get("after") {
+        None => (false, None),
+        Some(text) => {
+            let (in_aside, text) = text.strip_prefix(ASIDE).map_or((false, text), |it| (true, it));
+            let Some(after) = parse_place(text) else {
+                return problem(StatusCode::BAD_REQUEST, "`after` is not from a page");
+            };
+            (in_aside, Some(after))
+        }
     };
+    match page_of(region, query, (in_aside, after.as_ref()), limit) {
+        Err(error) => fault(&error),
+        Ok(page) => json_reply(StatusCode::OK, &page),
+    }
+}
+
+fn page_of(
+    region: &Region,
+    query: &Query,
+    (in_aside, after): (bool, Option<&PrimaryKey>),
+    limit: usize,
+) -> Result<ConflictPage, Fault> {
+    let (view, names) = (region.store.snapshot()?, names(region));
     let wanted = |key: &PrimaryKey| {
         let table = ledger::table_of(key).and_then(|table| names.tables.get(&table));
         if ledger::is_resolution(key) {
             return false;
         }
         let id = ConflictReport::id_of(key);
-        // Those about a table have its name in them.
-        let of_table =
-            |name| ledger::is_about_table(key) || table.is_some_and(|table| table == name);
+        // Those about a table, or of one that is not known, have its name in them.
+        let of_table = |name| table.is_none_or(|table| table == name);
         query.get("table").is_none_or(of_table)
             && query.get("id").is_none_or(|wanted| id.is_some_and(|id| id.starts_with(wanted)))
     };
-    let rows = region.store.snapshot().and_then(|view| view.ledger(wanted, after.as_ref(), limit));
-    match rows {
-        Err(error) => fault(&error),
-        Ok(rows) => {
-            let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(&row.key));
-            let reports = rows.iter();
-            let view = region.store.snapshot();
-            let report = |row: &crate::storage::LedgerRow| {
-                let decided = view.as_ref().ok().and_then(|view| decision(view, &row.key));
-                ConflictReport::of(&row.key, &row.entry, decided.as_ref(), &names)
-            };
-            let wanted =
-                |it: &ConflictReport| query.get("table").is_none_or(|name| it.table == name);
-            let conflicts = reports.filter_map(report).filter(wanted).collect();
-            json_reply(StatusCode::OK, &ConflictPage { conflicts, next })
-        }
-    }
+    let rows = if in_aside { Vec::new() } else { view.ledger(wanted, after, limit)? };
+    let left = limit - rows.len();
+    let waiting = match left {
+        0 => Vec::new(),
+        _ => view.aside(wanted, after.filter(|_| in_aside), left)?,
+    };
+    let next = match (waiting.last(), rows.last()) {
+        _ if rows.len() + waiting.len() < limit => None,
+        (Some(last), _) => Some(format!("{ASIDE}{}", place(&last.key))),
+        (None, last) => last.map(|last| place(&last.key)),
+    };
+    let told = |row: &LedgerRow| {
+        let decided = decision(&view, &row.key);
+        ConflictReport::of(&row.key, &row.entry, decided.as_ref(), &names)
+    };
+    // Of most that is in doubt it will turn out that others have it.
+    let waits = |row: &LedgerRow| {
+        let alone = !row.entry.contains_key(ledger::DOUBT);
+        told(row).filter(|_| alone).map(ConflictReport::waiting)
+    };
+    let conflicts = rows.iter().filter_map(told).chain(waiting.iter().filter_map(waits));
+    let named = |it: &ConflictReport| query.get("table").is_none_or(|name| it.table == name);
+    Ok(ConflictPage { conflicts: conflicts.filter(named).collect(), next })
+}
+
+/// What a place begins with that is behind the ledger.
+const ASIDE: &str = "aside.";
+
+/// What waits to be an entry of the ledger, or not.
+pub(super) fn scrape(region: &Region, scrape: &mut Scrape) {
+    let view = region.store.snapshot().ok();
+    let rows = view.and_then(|view| view.aside(|_| true, None, WAITING_MAX).ok());
+    // What its own ledger shows already has left a mark, which names no item. Entries of the ledger
+    // itself are in doubt, too.
+    let waits = rows.iter().flatten().filter(|row| row.entry.contains_key("key"));
+    let is_alone =
+        |row: &&LedgerRow| ledger::is_orphan(&row.entry) && !row.entry.contains_key(ledger::DOUBT);
+    let (alone, doubt): (Vec<_>, Vec<_>) = waits.partition(is_alone);
+    let help = "Writes of a region that is back, until it is known whether others have them; \
+                counted up to 10000";
+    #[expect(clippy::cast_precision_loss, reason = "a bounded count")]
+    let kinds = [("alone", alone.len()), ("doubt", doubt.len())]
+        .map(|(kind, count)| (vec![("kind", kind.to_string())], count as f64));
+    scrape.gauge("pangea_data_writes_waiting", help, kinds);
 }
 
 /// A ledger row's key as text: both of its parts are binary.
@@ -217,6 +264,10 @@ pub(super) async fn resolve(region: &Arc<Region>, body: Incoming) -> Reply {
 
 type Refused = (StatusCode, String);
 
+/// Why nothing can be decided about what is aside.
+const WAITS: &str = "whether another region has the write is not known yet: wait until all regions \
+     have said that they know of the return, or give up those that cannot be reached";
+
 /// Why a change of a table is not done by a decision about it.
 const CHANGE_NOT_KEPT: &str = "the entry is about a change of the table itself: make the change \
      again with UpdateTable, TagResource or DeleteTable, then keep the winner";
@@ -230,6 +281,11 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
             && !ledger::is_shared(key)
     };
     let rows = view.ledger(named, None, 2).map_err(broken)?;
+    let waits =
+        if rows.is_empty() { view.aside(named, None, 1).map_err(broken)? } else { Vec::new() };
+    if !waits.is_empty() {
+        return Err((StatusCode::CONFLICT, WAITS.to_string()));
+    }
     let [row] = &rows[..] else {
         let text = format!("{} conflicts have an id that begins with {}", rows.len(), wish.id);
         return Err((StatusCode::NOT_FOUND, text));

@@ -217,7 +217,7 @@ impl StoreView {
         damaged.map_or(Ok(()), Err)
     }
 
-    /// Up to `limit` entries of the conflict ledger behind `after`, those of one table if named.
+    /// Up to `limit` wanted entries of the conflict ledger behind `after`.
     ///
     /// # Errors
     /// [`Fault::Read`], [`Fault::Corrupt`].
@@ -227,8 +227,31 @@ impl StoreView {
         after: Option<&PrimaryKey>,
         limit: usize,
     ) -> Result<Vec<LedgerRow>, Fault> {
+        self.entries(TableId::LEDGER, wanted, after, limit)
+    }
+
+    /// The same of what is aside: not known yet to be entries of the ledger.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn aside(
+        &self,
+        wanted: impl Fn(&PrimaryKey) -> bool,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Result<Vec<LedgerRow>, Fault> {
+        self.entries(TableId::ASIDE, wanted, after, limit)
+    }
+
+    fn entries(
+        &self,
+        table: TableId,
+        wanted: impl Fn(&PrimaryKey) -> bool,
+        after: Option<&PrimaryKey>,
+        limit: usize,
+    ) -> Result<Vec<LedgerRow>, Fault> {
         let mut rows = Vec::new();
-        self.scan((TableId::LEDGER, &Policy::Lww), None, after, |key, entry, _| {
+        self.scan((table, &Policy::Lww), None, after, |key, entry, _| {
             if wanted(key) {
                 rows.push(LedgerRow { key: key.clone(), entry: entry.clone() });
             }

@@ -207,6 +207,15 @@ fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result
         ));
         return Ok(ExitCode::SUCCESS);
     }
+    if conflict.is_waiting() {
+        out::line(&format!(
+            "\nnothing won: {} has it from before it was given up, and does not know yet whether \
+             another region has it. It will when all regions have said that they know of the \
+             return: give up those that cannot be reached",
+            conflict.winner.region_name
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     side("won", &conflict.winner)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -234,7 +243,11 @@ fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
 /// nothing.
 fn winner_of(conflict: &ConflictReport) -> String {
     let region = &conflict.winner.region_name;
-    if conflict.is_orphaned() { "(orphaned)".to_string() } else { region.clone() }
+    match conflict {
+        _ if conflict.is_orphaned() => "(orphaned)".to_string(),
+        _ if conflict.is_waiting() => format!("(waiting in {region})"),
+        _ => region.clone(),
+    }
 }
 
 fn key_of(conflict: &ConflictReport) -> String {

@@ -28,7 +28,7 @@ enum Remedy {
 impl Remedy {
     fn of(conflict: &ConflictReport) -> Self {
         let (loser, winner) = (&conflict.loser, &conflict.winner);
-        if conflict.is_orphaned() || conflict.key.is_empty() {
+        if conflict.is_orphaned() || conflict.is_waiting() || conflict.key.is_empty() {
             return Self::Lifecycle;
         }
         if loser.conditional {
