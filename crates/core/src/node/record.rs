@@ -3,7 +3,7 @@
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
 use crate::crdt::Loser;
-use crate::id::{Place, TableId};
+use crate::id::{Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
@@ -45,14 +45,21 @@ impl Node {
     }
 
     /// Whether this region's own feed has to tell of a loser, and be it once more: what the region
-    /// wrote, or what had overwritten that. A peer that acknowledges the feed up to there has then
-    /// neither, and may not have heard of whoever recorded the loser first.
+    /// wrote, or what had overwritten that, unless every other member has said that it has the
+    /// write. A peer that acknowledges the feed up to there has then neither, and may not have heard
+    /// of whoever recorded the loser first.
     fn has_to_tell(&self, loser: &Version) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::LostHeirUntold) {
             return loser.stamp.origin == self.me;
         }
-        loser.context.get(self.me) > Hlc::ZERO
+        let own = loser.context.get(self.me);
+        let has = |slot: RegionSlot| {
+            let applied = self.links.get(&slot).and_then(|link| link.applied.get(&self.me));
+            applied.is_some_and(|applied| *applied >= own)
+        };
+        let mut others = self.catalog.membership().members().filter(|it| *it != self.config.slot);
+        own > Hlc::ZERO && !others.all(has)
     }
 
     /// What an attribute had in a write that is not shown there any more.
