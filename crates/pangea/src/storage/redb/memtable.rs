@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::vec;
@@ -66,13 +67,14 @@ impl Memtable {
             let mut table = self.spaces[run[0].0 as usize].write().expect("no holder panics");
             for (_, key, value) in run {
                 let newest = (number, value.clone());
-                match table.get_mut(key) {
-                    Some(versions) => {
+                match table.entry(Arc::clone(key)) {
+                    Entry::Occupied(mut versions) => {
+                        let versions = versions.get_mut();
                         let before = std::mem::replace(&mut versions.newest, newest);
                         versions.before.push(before);
                     }
-                    None => {
-                        table.insert(Arc::clone(key), Versions { newest, before: Vec::new() });
+                    Entry::Vacant(place) => {
+                        place.insert(Versions { newest, before: Vec::new() });
                     }
                 }
             }
