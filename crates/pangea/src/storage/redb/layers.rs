@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::memtable::{Cursors, Memtable};
 use super::view::RedbView;
-use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
+use crate::storage::{Bounds, Fault, See, Space, View, Visit, is_empty};
 
 /// See the module.
 #[derive(Debug)]
@@ -41,6 +41,14 @@ impl View for Layers {
             Some(value) => Ok(value.map(|value| value.to_vec())),
             None => self.base.get(space, key),
         }
+    }
+
+    fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
+        match self.tables().find_map(|table| table.get(space, key, self.at)) {
+            Some(value) => value.iter().for_each(|value| see(value)),
+            None => self.base.show(space, key, see)?,
+        }
+        Ok(())
     }
 
     fn scan(
