@@ -11,7 +11,9 @@ mod directory;
 mod engine;
 mod fault;
 mod fillable;
+mod layers;
 pub mod memory;
+mod memtable;
 mod overlay;
 pub mod redb;
 #[cfg(feature = "rocksdb")]
@@ -20,6 +22,7 @@ mod rot;
 mod scrub;
 mod store;
 mod view;
+mod wal;
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
