@@ -12,11 +12,16 @@
 //! choose what regions store need not forge it.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::mem::discriminant;
 
 use crate::id::TableId;
-use crate::item::PrimaryKey;
-use crate::merge::{Origins, Stored, Version};
+use crate::item::{AttributeValue, PrimaryKey};
+use crate::merge::{Body, Origins, Stored, Version};
+use crate::time::Stamp;
 
 /// Buckets of a table: of a million items each has four thousand.
 pub const BUCKETS: usize = 256;
@@ -48,17 +53,68 @@ pub fn of_item(key: &PrimaryKey, stored: &Stored) -> u128 {
 /// The number of one version.
 #[must_use]
 pub fn of_version(key: &PrimaryKey, version: &Version) -> u128 {
+    let mut mixer = begun(key, version.stamp, version.origins);
+    version.body.hash(&mut mixer);
+    mixer.sum()
+}
+
+/// What stands before the body.
+fn begun(key: &PrimaryKey, stamp: Stamp, origins: Origins) -> Mixer {
     let mut mixer = Mixer::new();
     key.hash(&mut mixer);
-    version.stamp.hash(&mut mixer);
-    let Origins { conditional, rows, epoch, place, expired } = version.origins;
+    stamp.hash(&mut mixer);
+    let Origins { conditional, rows, epoch, place, expired } = origins;
     (conditional, rows, epoch, place).hash(&mut mixer);
     // Where it says nothing, the numbers are those from before there was such a flag.
     if expired {
         expired.hash(&mut mixer);
     }
-    version.body.hash(&mut mixer);
-    mixer.sum()
+    mixer
+}
+
+/// The number of a version that is attributes, told one by one: what [`of_version`] says of them
+/// together.
+#[derive(Debug)]
+pub struct Teller(Mixer);
+
+impl Teller {
+    /// Of a version that has so many attributes.
+    #[must_use]
+    pub fn new(key: &PrimaryKey, stamp: Stamp, origins: Origins, attributes: usize) -> Self {
+        let mut mixer = begun(key, stamp, origins);
+        // As the derived code does: the variant, and how many entries a map has.
+        discriminant(&Body::Live(Arc::default())).hash(&mut mixer);
+        mixer.write_usize(attributes);
+        Self(mixer)
+    }
+
+    /// The next attribute's name, as UTF-8.
+    pub fn name(&mut self, name: &[u8]) {
+        self.0.write_text(name);
+    }
+
+    /// Its value, if it is a text, as UTF-8.
+    pub fn text(&mut self, text: &[u8]) {
+        discriminant(&AttributeValue::S(String::new())).hash(&mut self.0);
+        self.0.write_text(text);
+    }
+
+    /// Its value, if it is bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        discriminant(&AttributeValue::B(Vec::new())).hash(&mut self.0);
+        bytes.hash(&mut self.0);
+    }
+
+    /// Its value, whatever it is.
+    pub fn value(&mut self, value: &AttributeValue) {
+        value.hash(&mut self.0);
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn sum(self) -> u128 {
+        self.0.sum()
+    }
 }
 
 /// A bucket for stores that keep rows in the order of their keys; others have their own.
@@ -72,6 +128,7 @@ pub fn bucket(key: &PrimaryKey) -> u8 {
 /// Two lanes of multiplications to 128 bits, folded, of two words of input at a time: the
 /// construction of wyhash. What goes in is the same on every machine: integers in little-endian
 /// order, lengths as 64 bits.
+#[derive(Debug)]
 struct Mixer {
     lanes: [u64; 2],
     words: u64,
@@ -97,6 +154,12 @@ impl Mixer {
             folded(one ^ a, SECRET[2]) ^ other.rotate_left(23),
             folded(other ^ b, SECRET[3]).wrapping_add(one),
         ];
+    }
+
+    /// As `str` does.
+    fn write_text(&mut self, text: &[u8]) {
+        self.write(text);
+        self.write_u8(u8::MAX);
     }
 
     /// One lane's bits depend on the other's only after two more rounds.

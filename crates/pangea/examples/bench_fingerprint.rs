@@ -68,7 +68,7 @@ impl Region {
             }
         }
         let token = newest?;
-        self.store.write(vec![view.into_batch()]).expect("memory takes it");
+        self.store.write_group(view).expect("memory takes it");
         let view = GroupView::new(self.store.snapshot().expect("memory reads"));
         self.node.handle(now, Event::Persisted { token }, &view, &mut effects);
         effects.into_iter().find_map(|effect| match effect {

@@ -60,7 +60,7 @@ impl Bench {
             view.push(batch);
         }
         view.check()?;
-        self.store.write(vec![view.into_batch()])?;
+        self.store.write_group(view)?;
         Ok(())
     }
 

@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use pangea_core::fingerprint::Teller;
 use pangea_core::id::{Origin, Place, TableId};
-use pangea_core::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey};
-use pangea_core::merge::{Body, Origins, Version, VersionVector};
+use pangea_core::item::{
+    AttributeValue, Attributes, ItemKey, KeyValue, Number, PrimaryKey, value_size,
+};
+use pangea_core::merge::{Body, Origins, Stored, Version, VersionVector};
+use pangea_core::replica::Outline;
 use pangea_core::time::{Hlc, Stamp};
 
 use super::{DEPTH_MAX, DecodeError, tag};
@@ -230,6 +234,40 @@ impl<'a> Reader<'a> {
     pub fn plain_version(&mut self) -> Result<Option<(VersionVector, bool)>> {
         let (head, body) = self.version_head()?;
         Ok((body != tag::CRDT).then_some((head.context, body == tag::LIVE)))
+    }
+
+    /// The outline of an item whose only version comes next; `None` if its body is a state, and the
+    /// position is unspecified then.
+    pub fn outline(&mut self, key: &PrimaryKey) -> Result<Option<Outline>> {
+        let (head, body) = self.version_head()?;
+        let VersionHead { stamp, context, origins } = head;
+        let (mut bytes, mut fingerprint) = (0, 0);
+        let body = match body {
+            tag::TOMBSTONE => Body::Tombstone,
+            tag::LIVE => {
+                let count = Self { rest: self.rest }.length()?;
+                let mut teller = Teller::new(key, stamp, origins, count);
+                self.each_attribute(|name, value| {
+                    teller.name(name);
+                    bytes += name.len();
+                    match value {
+                        ValueRef::S(text) => teller.text(text),
+                        ValueRef::B(bytes) => teller.bytes(bytes),
+                        ValueRef::Other(ref value) => teller.value(value),
+                    }
+                    bytes += match value {
+                        ValueRef::S(bytes) | ValueRef::B(bytes) => bytes.len(),
+                        ValueRef::Other(value) => value_size(&value),
+                    };
+                    Ok(())
+                })?;
+                fingerprint = teller.sum();
+                Body::Live(Arc::default())
+            }
+            _ => return Ok(None),
+        };
+        let stored = Stored::single(Version { stamp, context, body, origins });
+        Ok(Some(Outline { stored, bytes, fingerprint }))
     }
 
     /// What stands before a version's body, and the body's tag.

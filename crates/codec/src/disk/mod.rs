@@ -28,6 +28,7 @@ mod tests;
 use pangea_core::id::TableId;
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::merge::{Stored, Version, VersionVector};
+use pangea_core::replica::Outline;
 
 use crate::binary::{DecodeError, Reader, Writer};
 
@@ -149,6 +150,26 @@ pub fn plain_row(bytes: &[u8]) -> Result<Option<Plain<'_>>, RowError> {
     let key = reader.primary_key()?;
     let Some((seen, live)) = reader.plain_version()? else { return Ok(None) };
     Ok(Some(Plain { key, seen, attributes: live.then_some(reader) }))
+}
+
+/// The key of a row, and its item without attributes: those of the plain rows are told to the
+/// fingerprint and measured where they stand.
+///
+/// # Errors
+/// [`RowError`] if the row is damaged or of another format.
+pub fn outline(bytes: &[u8]) -> Result<(PrimaryKey, Outline), RowError> {
+    let (lower, body) = checked(bytes)?;
+    if lower == 0 {
+        let mut reader = Reader::new(body);
+        let key = reader.primary_key()?;
+        if let Some(outline) = reader.outline(&key)? {
+            reader.finish()?;
+            return Ok((key, outline));
+        }
+    }
+    let (key, stored) = decode_row(bytes)?;
+    let outline = Outline::of(&key, stored);
+    Ok((key, outline))
 }
 
 /// What plain readers see of an item: still in its row, or not.

@@ -82,6 +82,41 @@ fn rows_round_trip() {
     }
 }
 
+#[test]
+fn the_outline_of_a_row_is_that_of_its_item() {
+    let text = |text: &str| AttributeValue::S(text.into());
+    let item: Attributes = [
+        ("é".to_string(), text("sixteen bytes or more, of two letters é")),
+        ("b".to_string(), AttributeValue::B(vec![0, 255, 3])),
+        ("empty".to_string(), text("")),
+        ("n".to_string(), AttributeValue::N(Number::parse("-12.5").expect("a number"))),
+        ("l".to_string(), AttributeValue::L(vec![AttributeValue::Null, text("x")])),
+        ("m".to_string(), AttributeValue::M([("in".to_string(), text("m"))].into())),
+        ("ss".to_string(), AttributeValue::Ss(["x".to_string(), "y".to_string()].into())),
+    ]
+    .into();
+    let expired = Origins { expired: true, ..Origins::PLAIN };
+    let first = Stamp { hlc: Hlc::from_parts(7, 1), origin: origin(1) };
+    for (body, origins) in [
+        (Body::live(item), Origins::PLAIN),
+        (Body::live(Attributes::new()), Origins { conditional: true, rows: 3, ..Origins::PLAIN }),
+        (Body::Tombstone, expired),
+    ] {
+        let mut plain = Stored::single(Version { origins, ..Version::first(first, body) });
+        let check = |stored: &Stored| {
+            let row = encode_row(&key(), stored);
+            let outline = outline(&row).expect("whole");
+            assert_eq!(outline, (key(), Outline::of(&key(), stored.clone())));
+        };
+        check(&plain);
+        plain.seen.record(Stamp { hlc: Hlc::from_parts(5, 0), origin: origin(2) });
+        check(&plain);
+        let older = Stamp { hlc: Hlc::from_parts(3, 0), origin: origin(3) };
+        plain.versions.push(Version::first(older, Body::Tombstone));
+        check(&plain);
+    }
+}
+
 /// What replication adds to an item that one region wrote and nothing concurs with.
 #[test]
 fn metadata_of_a_cold_item_is_sixteen_bytes() {
@@ -346,8 +381,10 @@ fn garbage_gives_errors_or_values_but_no_panic() {
         }
         if let Ok((key, stored)) = decode_row(&row) {
             assert_eq!(encode_row(&key, &stored), row, "one spelling only");
+            assert_eq!(outline(&row), Ok((key.clone(), Outline::of(&key, stored))));
             decoded += 1;
         }
+        let _ = outline(&row);
         let _ = (decode_key(&row), item_key(&row, &row));
         let _ = (meta::Identity::decode(&row), meta::parse_hlc(&row), meta::parse_applied(&row));
         let _ = (key::parse_changelog(&row), key::parse_tombstone(&row));

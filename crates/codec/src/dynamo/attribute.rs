@@ -183,7 +183,8 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
-        let mut attributes = Attributes::new();
+        // A tree is made for less of all of them than of one after the other.
+        let mut attributes = Vec::new();
         if self.depth == 0 {
             self.sink.unnamed.set(false);
         }
@@ -199,9 +200,10 @@ impl<'de> Visitor<'de> for AttributesSeed<'_> {
             if self.values && !before {
                 name_the_key(self.sink, &name);
             }
-            attributes.insert(name, value);
+            attributes.push((name, value));
         }
-        Ok(attributes)
+        // Of those of one name the last counts.
+        Ok(attributes.into_iter().collect())
     }
 }
 

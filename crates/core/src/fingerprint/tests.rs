@@ -53,6 +53,26 @@ fn the_numbers_are_frozen() {
     assert_eq!([bucket(&key("k")), bucket(&key("another"))], BUCKETS_FROZEN);
 }
 
+#[test]
+fn attributes_told_one_by_one_have_the_same_number() {
+    for text in ["", "t", "1234567", "12345678", "1234567890123456", "é much longer than sixteen"]
+    {
+        let version = live(text, 5);
+        let Body::Live(attributes) = &version.body else { panic!("attributes") };
+        let (stamp, origins) = (version.stamp, version.origins);
+        let mut teller = Teller::new(&key("k"), stamp, origins, attributes.len());
+        for (name, value) in attributes.iter() {
+            teller.name(name.as_bytes());
+            match value {
+                AttributeValue::S(text) => teller.text(text.as_bytes()),
+                AttributeValue::B(bytes) => teller.bytes(bytes),
+                other => teller.value(other),
+            }
+        }
+        assert_eq!(teller.sum(), of_version(&key("k"), &version), "{text}");
+    }
+}
+
 const FROZEN: [&str; 3] = [
     "062f59862a02e29a40db09847d8d0abf",
     "df65c8beb6eb359da532ae2abcff50a1",

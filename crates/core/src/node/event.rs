@@ -1,6 +1,7 @@
 //! What a node is told, and what it tells: the only ways in and out.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{
@@ -117,6 +118,8 @@ pub enum Outcome {
         bytes: usize,
         /// What it cost the indexes.
         indexed: IndexUnits,
+        /// The whole item that was written, if it was one: whoever made it may have its memory.
+        item: Option<Arc<Attributes>>,
     },
     /// The write was refused; nothing changed.
     Refused(table::Refusal),

@@ -64,7 +64,7 @@ impl Node {
         let due = stored.is_some_and(is_due);
         let op = WriteOp::new(key.primary, Action::Delete);
         // Whose turn it is was said above; what may not be here is another's to delete.
-        let planned = if due { self.plan_here(txn, key.table, &op).ok() } else { None };
+        let planned = if due { self.plan_here(txn, key.table, op).ok() } else { None };
         let Some(mut planned) = planned.filter(super::write::Planned::writes) else { return false };
         planned.expires();
         let stamp = self.issue(now, self.floor(&planned));

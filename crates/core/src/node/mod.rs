@@ -59,7 +59,9 @@ use crate::ledger::flood::Flood;
 use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS, STAGE_BYTES_MAX};
 use crate::membership::Claim;
 use crate::merge::{Order, Stored};
-use crate::replica::{Acked, Applied, Batch, Collected, Durable, Places, Progress, Snapshot};
+use crate::replica::{
+    Acked, Applied, Batch, Collected, Durable, Outline, Places, Progress, Snapshot,
+};
 use crate::time::{Hlc, Now, Stamp};
 
 /// How often [`Event::Timer`] wants to come, microseconds.
@@ -346,10 +348,10 @@ impl Node {
         self.past = past;
         match event {
             Event::Write { request, table, op } => {
-                self.write(now, request, table, &op, store, effects);
+                self.write(now, request, table, *op, store, effects);
             }
             Event::Transact { request, ops } => {
-                self.transact(now, request, &ops, store, effects);
+                self.transact(now, request, ops, store, effects);
             }
             Event::Resolve { request, resolution } => {
                 self.resolve(now, request, *resolution, store, effects);
@@ -670,6 +672,13 @@ impl<'a, S: Snapshot> Txn<'a, S> {
         match self.batch.items.get(key) {
             Some(stored) => stored.clone(),
             None => self.store.item(key),
+        }
+    }
+
+    fn outline(&self, key: &ItemKey) -> Option<Outline> {
+        match self.batch.items.get(key) {
+            Some(stored) => stored.clone().map(|stored| Outline::of(&key.primary, stored)),
+            None => self.store.outline(key),
         }
     }
 }

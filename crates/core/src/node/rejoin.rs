@@ -148,7 +148,8 @@ impl Node {
                 let (body, origins) = (orphan.body.clone(), orphan.origins);
                 let context = Some(orphan.context.clone());
                 let write = Write { stamp, body, origins, context };
-                self.put(txn, key.clone(), Some(stored), write);
+                let was = self.fingerprint(&key, Some(&stored));
+                self.put(txn, key.clone(), (Some(stored), was), write);
             }
             self.forget_unheard(txn, &key);
         }

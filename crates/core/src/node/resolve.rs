@@ -61,7 +61,7 @@ impl Node {
         }
         let stamp = match op {
             None => None,
-            Some(op) => match self.plan(txn, item.table, &op) {
+            Some(op) => match self.plan(txn, item.table, op) {
                 Err(Unplanned::NotServing) => return Outcome::NotServing,
                 Err(Unplanned::Refused(refusal)) => return Outcome::Refused(refusal),
                 Err(Unplanned::Elsewhere(regions, why)) => {
@@ -76,6 +76,6 @@ impl Node {
         };
         let place = txn.item(&key).map_or(Place::ANYWHERE, |row| row.greatest().origins.place);
         self.put_ledger(now, txn, decided, decision, place);
-        Outcome::Written { returned: None, stamp, bytes: 0, indexed: Vec::new() }
+        Outcome::Written { returned: None, stamp, bytes: 0, indexed: Vec::new(), item: None }
     }
 }

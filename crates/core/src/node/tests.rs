@@ -9,6 +9,7 @@ mod journal;
 mod relay;
 mod stage;
 mod transact;
+mod unseen;
 
 use std::boxed::Box;
 use std::string::{String, ToString};

@@ -1,5 +1,6 @@
 //! Local writes: a client's items, and the region's own rows.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,20 +8,23 @@ use alloc::vec::Vec;
 use super::{Effect, Elsewhere, Node, Outcome, Txn};
 use crate::catalog::{Crdt, Policy, TableEntry};
 use crate::crdt::State;
+use crate::fingerprint;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
 use crate::index::{Index, IndexUnits, billed_size, check_each};
 use crate::item::{Attributes, ItemKey, PrimaryKey};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::merge::{Body, Origins, Stored, VersionVector, Write, overwrite};
-use crate::replica::{Entries, Snapshot};
-use crate::table::{self, Action, Refusal, WriteOp};
+use crate::replica::{Entries, Outline, Snapshot};
+use crate::table::{self, Action, Refusal, ReturnValues, WriteOp};
 use crate::time::{Hlc, Now, Stamp};
 use crate::view::{joined, view};
 
 /// A client's write of one item that may be done.
 pub(super) struct Planned {
     key: ItemKey,
+    /// The item before; without its attributes, where what it adds to its fingerprint is known.
     stored: Option<Stored>,
+    fingerprint: Option<u128>,
     /// `None` if there is nothing to write.
     body: Option<Draft>,
     origins: Origins,
@@ -35,6 +39,14 @@ impl Planned {
     /// Whether there is anything to write.
     pub(super) fn writes(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// The whole item that it writes.
+    fn item(&self) -> Option<Arc<Attributes>> {
+        match &self.body {
+            Some(Draft::Whole(Body::Live(item))) => Some(Arc::clone(item)),
+            _ => None,
+        }
     }
 
     /// The write is the end of an item that has expired.
@@ -64,7 +76,7 @@ impl Node {
         now: Now,
         request: RequestId,
         table: TableId,
-        op: &WriteOp,
+        op: WriteOp,
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
@@ -80,11 +92,12 @@ impl Node {
                 let floor = self.floor(&planned);
                 let (returned, bytes) = (planned.returned.take(), planned.bytes);
                 let indexed = core::mem::take(&mut planned.indexed);
+                let item = planned.item();
                 let stamp = planned.body.is_some().then(|| self.issue(now, floor));
                 if let Some(stamp) = stamp {
                     self.execute(&mut txn, planned, stamp);
                 }
-                Outcome::Written { returned, stamp, bytes, indexed }
+                Outcome::Written { returned, stamp, bytes, indexed, item }
             }
         };
         self.persist(txn, vec![(request, outcome)], effects);
@@ -95,7 +108,7 @@ impl Node {
         &mut self,
         now: Now,
         request: RequestId,
-        ops: &[(TableId, WriteOp)],
+        ops: Vec<(TableId, WriteOp)>,
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
@@ -104,7 +117,7 @@ impl Node {
         }
         let mut txn = Txn::new(store);
         let planned: Vec<Result<Planned, Unplanned>> =
-            ops.iter().map(|(table, op)| self.plan(&txn, *table, op)).collect();
+            ops.into_iter().map(|(table, op)| self.plan(&txn, table, op)).collect();
         if let Some(outcome) = undone(&planned) {
             return self.reply_when_settled(vec![(request, outcome)], effects);
         }
@@ -142,7 +155,7 @@ impl Node {
         &self,
         txn: &Txn<'_, S>,
         table: TableId,
-        op: &WriteOp,
+        op: WriteOp,
     ) -> Result<Planned, Unplanned> {
         self.check_owner(self.served(table)?, &op.key)?;
         self.plan_here(txn, table, op)
@@ -159,15 +172,22 @@ impl Node {
         &self,
         txn: &Txn<'_, S>,
         table: TableId,
-        op: &WriteOp,
+        op: WriteOp,
     ) -> Result<Planned, Unplanned> {
         let entry = self.served(table)?;
         let key = ItemKey { table, primary: op.key.clone() };
-        let stored = txn.item(&key);
+        let outline = self.replaces_unseen(entry, &op).then(|| txn.outline(&key));
+        let (stored, known) = match outline {
+            Some(outline) => outline.map_or((None, Some((0, 0))), |outline| {
+                let Outline { stored, bytes, fingerprint } = outline;
+                (Some(stored), Some((bytes, fingerprint)))
+            }),
+            None => (txn.item(&key), None),
+        };
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
         let billed =
             |item: Option<&Attributes>| item.map_or(0, |it| billed_size(&entry.indexes, it));
-        let before = billed(shown.as_deref());
+        let before = known.map_or_else(|| billed(shown.as_deref()), |(bytes, _)| bytes);
         // What the request alone shows to be wrong is told before what is there is looked at.
         let wrong = match &op.action {
             Action::Put(_) if op.restores => Ok(()),
@@ -177,31 +197,55 @@ impl Node {
         };
         wrong.map_err(Unplanned::Refused)?;
         let applied =
-            table::apply(op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
+            table::apply(&op, &entry.schema, shown.as_deref()).map_err(Unplanned::Refused)?;
         if let (Action::Update(_), Some(next)) = (&op.action, &applied.next) {
             let check = |index: &Index| index.check_change(shown.as_deref(), next);
             check_each(&entry.indexes, check).map_err(Unplanned::Refused)?;
         }
         let indexed = index_units(entry, shown.as_deref(), &applied);
+        let next = applied.next.as_deref();
+        let place = self.place(entry, &key.primary, stored.as_ref(), next)?;
+        let bytes = before.max(billed(next));
+        let (returned, changed) = (applied.returned, applied.changed);
+        let updated = match applied.next {
+            Some(Cow::Owned(next)) => Some(next),
+            Some(Cow::Borrowed(_)) | None => None,
+        };
         drop(shown);
-        let place = self.place(entry, &key.primary, stored.as_ref(), applied.next.as_ref())?;
-        let bytes = before.max(billed(applied.next.as_ref()));
-        let draft = match &entry.settings.policy {
-            Policy::Crdt(crdt) => Draft::Merging(Arc::clone(crdt), op.action.clone()),
-            Policy::Lww | Policy::Siblings | Policy::Owner | Policy::Wasm(_) => {
-                Draft::Whole(applied.next.map_or(Body::Tombstone, Body::live))
+        let origins = origins(entry, &op, place);
+        let WriteOp { action, context, .. } = op;
+        let draft = match (&entry.settings.policy, action) {
+            (Policy::Crdt(crdt), action) => Draft::Merging(Arc::clone(crdt), action),
+            (_, Action::Put(item)) => Draft::Whole(Body::live(item)),
+            (_, Action::Update(_) | Action::Delete | Action::Check) => {
+                Draft::Whole(updated.map_or(Body::Tombstone, Body::live))
             }
         };
-        Ok(Planned {
-            origins: origins(entry, op, place),
-            context: op.context.clone(),
-            returned: applied.returned,
-            body: applied.changed.then_some(draft),
-            bytes,
-            indexed,
-            key,
-            stored,
-        })
+        let (body, fingerprint) = (changed.then_some(draft), known.map(|(_, sum)| sum));
+        Ok(Planned { key, stored, fingerprint, body, origins, context, returned, bytes, indexed })
+    }
+
+    /// Whether the write takes the place of the item whatever that says.
+    fn replaces_unseen(&self, entry: &TableEntry, op: &WriteOp) -> bool {
+        let looks = op.condition.is_some()
+            || op.return_values != ReturnValues::None
+            || op.context.is_some()
+            || !entry.indexes.is_empty()
+            || entry.is_journaled();
+        let whole = matches!(op.action, Action::Put(_) | Action::Delete)
+            && matches!(entry.settings.policy, Policy::Lww | Policy::Owner);
+        whole && !looks && fingerprint::covers(entry.id) && !self.planted_fingerprints()
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_fingerprints(&self) -> bool {
+        self.has_bug(super::Bug::FingerprintOfTombstones)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_fingerprints(&self) -> bool {
+        false
     }
 
     /// Refuses what another region writes.
@@ -266,7 +310,8 @@ impl Node {
         planned: Planned,
         stamp: Stamp,
     ) {
-        let Planned { key, stored, body, origins, context, .. } = planned;
+        let Planned { key, stored, fingerprint, body, origins, context, .. } = planned;
+        let was = fingerprint.unwrap_or_else(|| self.fingerprint(&key, stored.as_ref()));
         let body = match body {
             None => return,
             Some(Draft::Whole(body)) => body,
@@ -275,7 +320,7 @@ impl Node {
                 Body::Crdt(Arc::new(self.change(&crdt, stored.as_ref(), key, &action, stamp)))
             }
         };
-        self.put(txn, key, stored, Write { stamp, body, origins, context });
+        self.put(txn, key, (stored, was), Write { stamp, body, origins, context });
     }
 
     /// What is known of the item after the change.
@@ -346,22 +391,23 @@ impl Node {
         let floor = self.past(key.table, stored.as_ref()).newest();
         let stamp = self.issue(now, floor);
         let (body, origins) = (Body::live(row), Origins { place, ..Origins::PLAIN });
-        self.put(txn, key, stored, Write { stamp, body, origins, context: None });
+        let was = self.fingerprint(&key, stored.as_ref());
+        self.put(txn, key, (stored, was), Write { stamp, body, origins, context: None });
         stamp
     }
 
-    /// Writes a new version that has seen all that this region has seen of the item.
+    /// Writes a new version that has seen all that this region has seen of the item, which `was`
+    /// that to its fingerprint.
     pub(super) fn put<S: Snapshot>(
         &mut self,
         txn: &mut Txn<'_, S>,
         key: ItemKey,
-        stored: Option<Stored>,
+        (stored, was): (Option<Stored>, u128),
         write: Write,
     ) {
         let stamp = write.stamp;
         let buried = stored.as_ref().map(Stored::buried).unwrap_or_default();
         let own_before = stored.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
-        let was = self.fingerprint(&key, stored.as_ref());
         let (next, replaced) = self.overwriting(key.table, stored, write);
         self.note_changed(txn, &key, was, Some(&next));
         self.note_put(&key, &next);
@@ -430,9 +476,9 @@ fn key_attributes(crdt: &Crdt, key: &PrimaryKey) -> Attributes {
 fn index_units(
     entry: &TableEntry,
     before: Option<&Attributes>,
-    applied: &table::Applied,
+    applied: &table::Applied<'_>,
 ) -> IndexUnits {
-    let after = if applied.changed { applied.next.as_ref() } else { before };
+    let after = if applied.changed { applied.next.as_deref() } else { before };
     let units = |index: &Index| (index.id, index.write_units(&entry.schema, before, after));
     entry.indexes.iter().map(units).filter(|(_, units)| *units > 0).collect()
 }

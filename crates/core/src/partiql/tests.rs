@@ -47,10 +47,11 @@ fn item() -> Attributes {
 }
 
 /// What the statement makes of the item.
-fn applied(text: &str, before: Option<&Attributes>) -> Result<Applied, String> {
+fn applied(text: &str, before: Option<&Attributes>) -> Result<Applied<'static>, String> {
     let statement = parse(text, Vec::new()).map_err(|error| error.to_string())?;
     let op = statement.write(&schema(None)).map_err(|error| error.to_string())?;
-    apply(&op, &schema(None), before).map_err(|refusal| refusal.to_string())
+    let applied = apply(&op, &schema(None), before).map_err(|refusal| refusal.to_string())?;
+    Ok(applied.into_owned())
 }
 
 fn message(text: &str) -> String {
@@ -126,7 +127,8 @@ fn parameters_take_their_places() {
     let parameters = vec![s("new"), n(1), s("a"), n(5)];
     let statement = parse(text, parameters).expect("a statement");
     let op = statement.write(&schema(None)).expect("a write");
-    let after = apply(&op, &schema(None), Some(&item())).expect("it holds").next.expect("an item");
+    let before = item();
+    let after = apply(&op, &schema(None), Some(&before)).expect("it holds").next.expect("an item");
     assert_eq!((&after["x"], &after["l"]), (&s("new"), &AttributeValue::L(vec![n(1), n(2)])));
     let error = parse(text, vec![s("new")]).map_err(|error| error.to_string());
     let few = "Number of parameters in request and statement don't match.";
@@ -172,7 +174,8 @@ fn inserts_and_deletes() {
     let statement = parse(insert, Vec::new()).expect("a statement");
     assert!(statement.is_insert());
     let op = statement.write(&schema(None)).expect("a write");
-    let refused = apply(&op, &schema(None), Some(&item()));
+    let before = item();
+    let refused = apply(&op, &schema(None), Some(&before));
     assert!(matches!(refused, Err(Refusal::ConditionFailed { .. })));
     let delete = "DELETE FROM T WHERE pk = 'a' AND n > 4 RETURNING ALL OLD *";
     let applied_delete = applied(delete, Some(&item())).expect("it holds");

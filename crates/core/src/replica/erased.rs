@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Applied, Entry, Snapshot};
+use super::{Applied, Entry, Outline, Snapshot};
 use crate::id::{Origin, TableId};
 use crate::index::IndexId;
 use crate::item::{ItemKey, PrimaryKey};
@@ -12,6 +12,10 @@ use crate::time::{Hlc, Stamp};
 impl Snapshot for &dyn Snapshot {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
         (**self).item(key)
+    }
+
+    fn outline(&self, key: &ItemKey) -> Option<Outline> {
+        (**self).outline(key)
     }
 
     fn changes(&self, origin: Origin, after: Hlc, through: Hlc, limit: usize) -> Vec<Entry> {

@@ -23,9 +23,11 @@
 
 mod erased;
 mod feed;
+mod outline;
 mod places;
 
 pub use feed::Feed;
+pub use outline::Outline;
 pub use places::Places;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -260,6 +262,11 @@ impl Acked {
 pub trait Snapshot {
     /// The item's state, if any row of it exists.
     fn item(&self, key: &ItemKey) -> Option<Stored>;
+
+    /// The same without its attributes.
+    fn outline(&self, key: &ItemKey) -> Option<Outline> {
+        self.item(key).map(|stored| Outline::of(&key.primary, stored))
+    }
 
     /// Up to `limit` entries of the changelog index of `origin` in `(after, through]`, in order,
     /// with the items that they name.

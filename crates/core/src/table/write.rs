@@ -1,5 +1,6 @@
 //! Writes to one item: what an operation makes of the item that is there.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -82,15 +83,24 @@ impl WriteOp {
 
 /// What applying an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
+pub struct Applied<'a> {
     /// The item afterwards; `None` if there is none.
-    pub next: Option<Attributes>,
+    pub next: Option<Cow<'a, Attributes>>,
     /// What `ReturnValues` asked for; `None` if there is nothing to return.
     pub returned: Option<Attributes>,
     /// False only of a check, and where no item was there and none is now: nothing needs to be
     /// written. A write of equal content counts as a change, because it is a later version of the
     /// item.
     pub changed: bool,
+}
+
+impl Applied<'_> {
+    /// The same without the operation and the item that it came from.
+    #[must_use]
+    pub fn into_owned(self) -> Applied<'static> {
+        let Self { next, returned, changed } = self;
+        Applied { next: next.map(|item| Cow::Owned(item.into_owned())), returned, changed }
+    }
 }
 
 /// Why an operation is refused.
@@ -137,11 +147,11 @@ impl From<ItemError> for Refusal {
 /// # Errors
 ///
 /// [`Refusal`]; the item then stays as it is.
-pub fn apply(
-    op: &WriteOp,
+pub fn apply<'a>(
+    op: &'a WriteOp,
     schema: &Schema,
-    current: Option<&Attributes>,
-) -> Result<Applied, Refusal> {
+    current: Option<&'a Attributes>,
+) -> Result<Applied<'a>, Refusal> {
     if let Action::Update(update) = &op.action {
         refuse_key_update(update, schema)?;
     }
@@ -152,13 +162,13 @@ pub fn apply(
     let next = match &op.action {
         Action::Put(item) => {
             validate(item)?;
-            Some(item.clone())
+            Some(Cow::Borrowed(item))
         }
-        Action::Update(update) => updated(op, update, schema, current)?,
+        Action::Update(update) => updated(op, update, schema, current)?.map(Cow::Owned),
         Action::Delete => None,
-        Action::Check => current.cloned(),
+        Action::Check => current.map(Cow::Borrowed),
     };
-    let returned = returned(op, current, next.as_ref());
+    let returned = returned(op, current, next.as_deref());
     let changed = op.action != Action::Check && (next.is_some() || current.is_some());
     Ok(Applied { next, returned, changed })
 }

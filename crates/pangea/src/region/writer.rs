@@ -322,7 +322,7 @@ impl<P: Peers> Task<P> {
             view.check()?;
             self.answer();
             if let Some(token) = newest {
-                self.store.write(vec![view.into_batch()])?;
+                self.store.write_group(view)?;
                 events.push(Event::Persisted { token });
             }
         }

@@ -11,7 +11,9 @@ mod directory;
 mod engine;
 mod fault;
 mod fillable;
+mod layers;
 pub mod memory;
+mod memtable;
 mod overlay;
 pub mod redb;
 #[cfg(feature = "rocksdb")]
@@ -20,6 +22,7 @@ mod rot;
 mod scrub;
 mod store;
 mod view;
+mod wal;
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -33,7 +36,7 @@ pub use fillable::{DiskSwitch, Fillable};
 pub use overlay::Overlay;
 pub use scrub::{KeyRange, OnDamage, ScannedRow, ScannedRows, Scrubbed, scrub};
 pub use store::{OpenError, Store};
-pub use view::{GroupView, IndexCheck, LedgerRow, StoreView};
+pub use view::{GroupView, IndexCheck, LedgerRow, RowKeys, StoreView};
 
 /// What a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +62,9 @@ pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// What the caller of a scan is given, key and value, and says whether to go on.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// What is shown a value.
+pub type See<'s> = dyn FnMut(&[u8]) + 's;
 
 /// What a commit rests on: the value of a key when it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +139,14 @@ pub trait View: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Fault::Read`].
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Shows the value of a key where it stands, if it is there.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
+        self.get(space, key).map(|value| value.iter().for_each(|value| see(value)))
+    }
 
     /// Visits the keys within bounds in order, or in reverse.
     ///

@@ -14,12 +14,34 @@ use pangea_core::replica::{Applied, Batch, Collected, Durable, Rebirth};
 use pangea_core::time::Hlc;
 
 use super::{
-    Change, Condition, DiskSwitch, Engine, EngineOptions, Fault, Fillable, Outcome, Place, Space,
-    StoreView, View, rot,
+    Change, Condition, DiskSwitch, Engine, EngineOptions, Fault, Fillable, GroupView, Outcome,
+    Place, RowKeys, Space, StoreView, View, rot,
 };
 
 /// Rows to put, or to remove, later ones over earlier ones.
-type Changes = BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>;
+#[derive(Default)]
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn insert(&mut self, (space, key): (Space, Vec<u8>), value: Option<Vec<u8>>) {
+        self.0.push((space, key, value));
+    }
+
+    /// In the order of their keys, each once.
+    fn sorted(self) -> Vec<Change> {
+        let mut changes = self.0;
+        // One that came later stays behind those of its key.
+        changes.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        changes.dedup_by(|later, kept| {
+            let same = (later.0, &later.1) == (kept.0, &kept.1);
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        changes
+    }
+}
 
 /// Entries of an index that is gone that go with one batch.
 const UNINDEXED_MAX: usize = 4096;
@@ -173,7 +195,20 @@ impl Store {
     /// # Errors
     /// See [`Engine::commit`].
     pub fn write(&self, batches: Vec<Batch>) -> Result<(), Fault> {
-        let mut changes = Changes::new();
+        self.write_rows(batches, RowKeys::default())
+    }
+
+    /// The same of one group, which knows some of the keys of its rows.
+    ///
+    /// # Errors
+    /// See [`Engine::commit`].
+    pub fn write_group(&self, group: GroupView) -> Result<(), Fault> {
+        let (batch, keys) = group.into_batch();
+        self.write_rows(vec![batch], keys)
+    }
+
+    fn write_rows(&self, batches: Vec<Batch>, mut keys: RowKeys) -> Result<(), Fault> {
+        let mut changes = Changes::default();
         for batch in batches {
             if let Some(rebirth) = batch.rebirth {
                 self.begin_life(rebirth, &mut changes)?;
@@ -184,11 +219,9 @@ impl Store {
             for (&table, &before) in &batch.trimmed {
                 self.trim(table, before, &mut changes)?;
             }
-            encode(batch, &mut changes);
+            encode(batch, &mut keys, &mut changes);
         }
-        let changes: Vec<Change> =
-            changes.into_iter().map(|((space, key), value)| (space, key, value)).collect();
-        self.engine.commit(&changes)
+        self.engine.commit(&changes.sorted())
     }
 
     /// Makes changes durable that are no batch of the node's.
@@ -281,7 +314,7 @@ fn open_engine(directory: &Path, engine: EngineOptions) -> Result<Box<dyn Engine
     Ok(engine.open(directory)?)
 }
 
-fn encode(batch: Batch, changes: &mut Changes) {
+fn encode(batch: Batch, keys: &mut RowKeys, changes: &mut Changes) {
     for ((table, row_key), gone) in batch.erased {
         for stamp in gone.stamps {
             changes.insert((Space::Changelog, key::changelog(stamp, &row_key)), None);
@@ -297,17 +330,17 @@ fn encode(batch: Batch, changes: &mut Changes) {
     }
     for (item, stored) in batch.items {
         let row = stored.map(|stored| disk::encode_row(&item.primary, &stored));
-        changes.insert((Space::Items, key::row(&item)), row);
+        changes.insert((Space::Items, keys.of(&item).to_vec()), row);
     }
     for ((stamp, item), put) in batch.changelog {
-        let entry = key::changelog(stamp, &key::row(&item));
+        let entry = key::changelog(stamp, keys.of(&item));
         changes.insert((Space::Changelog, entry), put.then(Vec::new));
     }
     for (origin, hlc) in batch.applied {
         changes.insert((Space::Meta, meta::applied(origin)), Some(meta::hlc(hlc)));
     }
     for ((stamp, item), put) in batch.tombstones {
-        let entry = key::tombstone(item.table, stamp, &key::row(&item));
+        let entry = key::tombstone(item.table, stamp, keys.of(&item));
         changes.insert((Space::Meta, entry), put.then(Vec::new));
     }
     for (table, seen) in batch.collected {

@@ -2,8 +2,10 @@
 
 mod index;
 mod journal;
+mod keys;
 mod tombstones;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,11 +18,12 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::index::IndexId;
 use pangea_core::item::{Attributes, ItemKey, KeyValue, PrimaryKey, item_size};
 use pangea_core::merge::{Body, Stored, VersionVector};
-use pangea_core::replica::{Applied, Batch, Entry, Snapshot};
+use pangea_core::replica::{Applied, Batch, Entry, Outline, Snapshot};
 use pangea_core::time::{Hlc, Stamp};
 use pangea_core::view::view;
 
 pub use index::IndexCheck;
+pub use keys::RowKeys;
 
 use super::store::applied;
 use super::{Fault, Place, Space, View};
@@ -94,25 +97,27 @@ impl StoreView {
         show: impl FnOnce(Image<'_>, usize) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, Fault> {
         let row_key = key::row(item);
-        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
         let corrupt = corrupt(&row_key);
-        let image = match disk::plain_row(&row).map_err(&corrupt)? {
-            Some(plain) if !is_of(item, &plain.key, &row_key)? => return Ok(None),
-            Some(plain) => {
-                self.rest_on(&plain.seen);
-                plain.attributes.map(Image::Row)
-            }
-            None => {
-                let (found, stored) = disk::decode_row(&row).map_err(&corrupt)?;
-                if !is_of(item, &found, &row_key)? {
-                    return Ok(None);
+        let shown = self.row(&row_key, |row| {
+            let image = match disk::plain_row(row).map_err(&corrupt)? {
+                Some(plain) if !is_of(item, &plain.key, &row_key)? => return Ok(None),
+                Some(plain) => {
+                    self.rest_on(&plain.seen);
+                    plain.attributes.map(Image::Row)
                 }
-                self.rest_on(&stored.seen);
-                shown(policy, stored).map(Image::Item)
-            }
-        };
-        let shown = image.map(|image| show(image, row.len()));
-        shown.transpose().map_err(|error| corrupt(error.into()))
+                None => {
+                    let (found, stored) = disk::decode_row(row).map_err(&corrupt)?;
+                    if !is_of(item, &found, &row_key)? {
+                        return Ok(None);
+                    }
+                    self.rest_on(&stored.seen);
+                    shown(policy, stored).map(Image::Item)
+                }
+            };
+            let shown = image.map(|image| show(image, row.len()));
+            shown.transpose().map_err(|error| corrupt(error.into()))
+        })?;
+        shown.unwrap_or(Ok(None))
     }
 
     /// An item's versions, tombstones included.
@@ -120,7 +125,7 @@ impl StoreView {
     /// # Errors
     /// [`Fault::Read`], [`Fault::Corrupt`].
     pub fn get_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
-        let stored = self.read_stored(item)?;
+        let stored = self.read_stored(item, &key::row(item))?;
         if let Some(stored) = &stored {
             self.rest_on(&stored.seen);
         }
@@ -133,11 +138,25 @@ impl StoreView {
         if reborn { Ok(None) } else { applied(self.view.as_ref()).map(Some) }
     }
 
-    fn read_stored(&self, item: &ItemKey) -> Result<Option<Stored>, Fault> {
-        let row_key = key::row(item);
-        let Some(row) = self.view.get(Space::Items, &row_key)? else { return Ok(None) };
-        let (found, stored) = disk::decode_row(&row).map_err(corrupt(&row_key))?;
-        Ok(if is_of(item, &found, &row_key)? { Some(stored) } else { None })
+    fn read_stored(&self, item: &ItemKey, row_key: &[u8]) -> Result<Option<Stored>, Fault> {
+        let Some(decoded) = self.row(row_key, disk::decode_row)? else { return Ok(None) };
+        let (found, stored) = decoded.map_err(corrupt(row_key))?;
+        Ok(if is_of(item, &found, row_key)? { Some(stored) } else { None })
+    }
+
+    /// What is made of the row of a key, where there is one.
+    fn row<T>(&self, row_key: &[u8], make: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Fault> {
+        let (mut make, mut made) = (Some(make), None);
+        self.view.show(Space::Items, row_key, &mut |row| {
+            made = make.take().map(|make| make(row));
+        })?;
+        Ok(made)
+    }
+
+    fn read_outline(&self, item: &ItemKey, row_key: &[u8]) -> Result<Option<Outline>, Fault> {
+        let Some(outlined) = self.row(row_key, disk::outline)? else { return Ok(None) };
+        let (found, outline) = outlined.map_err(corrupt(row_key))?;
+        Ok(if is_of(item, &found, row_key)? { Some(outline) } else { None })
     }
 
     /// Visits the items of a range of a partition in the order of their sort keys, or in reverse,
@@ -456,7 +475,11 @@ fn corrupt(row_key: &[u8]) -> impl Fn(RowError) -> Fault {
 
 impl Snapshot for StoreView {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
-        self.keep(self.read_stored(key))
+        self.keep(self.read_stored(key, &key::row(key)))
+    }
+
+    fn outline(&self, key: &ItemKey) -> Option<Outline> {
+        self.keep(self.read_outline(key, &key::row(key)))
     }
 
     fn applied(&self) -> Option<Applied> {
@@ -525,13 +548,14 @@ pub struct GroupView {
     view: StoreView,
     /// The batches so far as one, later ones over earlier ones.
     group: Batch,
+    keys: RefCell<RowKeys>,
 }
 
 impl GroupView {
     /// A group that has nothing yet.
     #[must_use]
     pub fn new(view: StoreView) -> Self {
-        Self { view, group: Batch::default() }
+        Self { view, group: Batch::default(), keys: RefCell::default() }
     }
 
     /// Adds a batch; what it writes is visible from now on.
@@ -555,10 +579,10 @@ impl GroupView {
         self.group.last = batch.last.or(self.group.last);
     }
 
-    /// The group as one batch.
+    /// The group as one batch, and the keys of its rows as far as they are known.
     #[must_use]
-    pub fn into_batch(self) -> Batch {
-        self.group
+    pub fn into_batch(self) -> (Batch, RowKeys) {
+        (self.group, self.keys.into_inner())
     }
 
     /// See [`StoreView::check`].
@@ -574,12 +598,19 @@ impl Snapshot for GroupView {
     fn item(&self, key: &ItemKey) -> Option<Stored> {
         match self.group.items.get(key) {
             Some(stored) => stored.clone(),
-            None => self.view.item(key),
+            None => self.view.keep(self.view.read_stored(key, self.keys.borrow_mut().of(key))),
+        }
+    }
+
+    fn outline(&self, key: &ItemKey) -> Option<Outline> {
+        match self.group.items.get(key) {
+            Some(stored) => stored.clone().map(|stored| Outline::of(&key.primary, stored)),
+            None => self.view.keep(self.view.read_outline(key, self.keys.borrow_mut().of(key))),
         }
     }
 
     fn bucket(&self, key: &ItemKey) -> u8 {
-        self.view.bucket(key)
+        key::bucket_of(self.keys.borrow_mut().of(key))
     }
 
     fn place(&self, key: &ItemKey) -> Vec<u8> {

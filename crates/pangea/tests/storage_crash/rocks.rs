@@ -11,11 +11,12 @@ use pangea::storage::conformance::{
 };
 use pangea::storage::rocksdb::{Options, RocksDb};
 use pangea::storage::{Engine, Fault};
+use pangea_codec::disk::wal::{ALIGN, HEADER_BYTES};
 
 use super::kill::{self, Scratch};
 use super::{say, seeds};
 
-const SECTOR_BYTES: u64 = 512;
+const SECTOR_BYTES: usize = 512;
 
 pub(crate) fn open(directory: &Path) -> Result<RocksDb, Fault> {
     let options = Options { cache_bytes: 4 << 20, reserve_bytes: 0, memtable_bytes: 64 << 10 };
@@ -52,7 +53,7 @@ fn lay(image: &Image, directory: &Path) {
 }
 
 fn is_log(name: &Path) -> bool {
-    name.extension().is_some_and(|extension| extension == "log")
+    name.to_string_lossy().starts_with("region.wal-")
 }
 
 /// The directory after every commit, and after a flush of what is in memory now and then; beside
@@ -72,7 +73,7 @@ fn images(script: &Script) -> Vec<(usize, Image)> {
     images
 }
 
-/// The log's unsynced end cut off, torn or lost.
+/// What of the log was not synced torn or lost.
 fn cut(before: &Image, after: &Image, random: &mut Random) -> Image {
     let mut image = after.clone();
     // The note is written after the sync.
@@ -82,28 +83,16 @@ fn cut(before: &Image, after: &Image, random: &mut Random) -> Image {
         None => image.remove(&note),
     };
     for (name, bytes) in image.iter_mut().filter(|(name, _)| is_log(name)) {
-        let synced = before.get(name).map_or(0, Vec::len);
-        let unsynced = (bytes.len() - synced.min(bytes.len())) as u64;
-        if unsynced == 0 {
-            continue;
-        }
-        match random.below(3) {
-            // All of it was on its way, and arrived.
-            0 => continue,
-            1 => {
-                let kept = usize::try_from(random.below(unsynced + 1)).expect("small");
-                bytes.truncate(synced + kept);
+        let synced = before.get(name).map_or(&[][..], Vec::as_slice);
+        // All of it was on its way: it arrived, or none of it did, or some.
+        let kept = random.below(3);
+        for (at, sector) in bytes.chunks_mut(SECTOR_BYTES).enumerate() {
+            if kept == 0 || (kept == 1 && random.below(2) == 0) {
                 continue;
             }
-            _ => {}
-        }
-        let sectors = (synced as u64 / SECTOR_BYTES..).map(|sector| sector * SECTOR_BYTES);
-        for start in sectors.take_while(|&start| start < bytes.len() as u64).collect::<Vec<_>>() {
-            if random.below(2) == 0 {
-                let start = usize::try_from(start).expect("small").max(synced);
-                let end = (start / 512 * 512 + 512).min(bytes.len());
-                bytes[start..end].fill(0);
-            }
+            sector.fill(0);
+            let synced = synced.iter().skip(at * SECTOR_BYTES);
+            sector.iter_mut().zip(synced).for_each(|(byte, synced)| *byte = *synced);
         }
     }
     image
@@ -149,8 +138,10 @@ fn rocksdb_names_what_a_flipped_bit_damages() {
     let (mut random, mut per_file) = (Random(6), BTreeMap::<String, Flips>::new());
     let mut all = Flips::default();
     for (name, bytes) in killed.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        // Behind its records a log is zeros.
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { continue };
         for _ in 0..24 * seeds() {
-            let bit = random.below(bytes.len() as u64 * 8);
+            let bit = random.below((last as u64 + 1) * 8);
             let mut image = killed.clone();
             let damaged = image.get_mut(name).expect("it is there");
             damaged[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
@@ -167,28 +158,43 @@ fn rocksdb_names_what_a_flipped_bit_damages() {
         say(&format!("rocksdb, {kind}"), flips);
     }
     say("rocksdb", &all);
-    for kind in [".sst", ".log"] {
+    for kind in [".sst", "region.wal"] {
         assert!(per_file[kind].count(Verdict::FileNamed) > 0, "{kind}");
     }
 }
 
+/// Where the records of a log begin.
+fn records(log: &[u8]) -> Vec<usize> {
+    let is_record = |at: &usize| log[*at..].starts_with(b"pangeawl");
+    (0..log.len()).step_by(ALIGN).filter(is_record).collect()
+}
+
 #[test]
-fn damage_in_the_middle_of_rocksdbs_log_is_no_power_cut() {
+fn damage_in_the_log_is_no_power_cut() {
     let (script, scratch) = (Script::new(23, 5), Scratch::new("rocks-middle"));
-    let (_, mut image) = images(&script).pop().expect("one a commit");
-    let (name, bytes) = image.iter_mut().find(|(name, _)| is_log(name)).expect("a log");
-    let (name, middle) = (name.display().to_string(), bytes.len() / 2);
-    bytes[middle] ^= 1;
-    lay(&image, &scratch.0);
-    let fault = open(&scratch.0).expect_err("acknowledged commits are behind the damage");
-    let text = fault.to_string();
-    assert!(matches!(fault, Fault::Damaged { .. }) && text.contains(&name), "{text}");
-    // Nothing was dropped yet: the log is as it was found.
-    let found = copy(&scratch.0);
-    assert!(found.iter().any(|(path, bytes)| is_log(path) && image.get(path) == Some(bytes)));
-    std::fs::remove_file(scratch.0.join("acknowledged")).expect("it is there");
-    let engine = open(&scratch.0).expect("the operator accepts the loss");
-    assert!(kill::found(&engine, &script) < script.commits.len());
+    let (_, sound) = images(&script).pop().expect("one a commit");
+    for from_end in [1, 3] {
+        let mut image = sound.clone();
+        let (name, bytes) = image.iter_mut().find(|(name, _)| is_log(name)).expect("a log");
+        let (name, records) = (name.display().to_string(), records(bytes));
+        assert_eq!(records.len(), script.commits.len());
+        bytes[records[records.len() - from_end] + HEADER_BYTES] ^= 1;
+        lay(&image, &scratch.0);
+        let fault = open(&scratch.0).expect_err("acknowledged commits are damaged");
+        let text = fault.to_string();
+        assert!(matches!(fault, Fault::Damaged { .. }) && text.contains(&name), "{text}");
+        // Nothing was dropped yet: the log is as it was found.
+        let left = copy(&scratch.0);
+        assert!(left.iter().all(|(path, bytes)| !is_log(path) || image.get(path) == Some(bytes)));
+        std::fs::remove_file(scratch.0.join("acknowledged")).expect("it is there");
+        let opened = open(&scratch.0);
+        if from_end == 1 {
+            let engine = opened.expect("the operator accepts the loss of the newest");
+            assert_eq!(kill::found(&engine, &script), script.commits.len() - 1);
+        } else {
+            assert!(opened.is_err(), "what is behind the damage was durable");
+        }
+    }
 }
 
 #[test]

@@ -196,3 +196,14 @@ fn what_is_written_is_read_back() {
         assert!(tree.is_ok_and(|tree| tree.is_object()));
     }
 }
+
+#[test]
+fn of_attributes_of_one_name_the_last_counts() {
+    let json =
+        br#"{"b":{"S":"1"},"a":{"S":"1"},"b":{"S":"2"},"c":{"M":{"x":{"N":"1"},"x":{"N":"2"}}}}"#;
+    let attributes = decode_attributes(json).expect("values");
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let map = AttributeValue::M([("x".to_owned(), AttributeValue::N(Number::from(2)))].into());
+    let expected = [("a", text("1")), ("b", text("2")), ("c", map)];
+    assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value)).into());
+}

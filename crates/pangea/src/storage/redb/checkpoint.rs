@@ -6,10 +6,10 @@ use std::thread::{self, JoinHandle};
 use redb::Database;
 
 use super::commits::checkpoint;
-use super::memtable::Memtable;
-use super::wal::Wal;
 use super::{Options, Redb, State};
 use crate::storage::directory::Acknowledged;
+use crate::storage::memtable::Memtable;
+use crate::storage::wal::Wal;
 use crate::storage::{Change, Fault};
 
 /// What whoever commits has to itself.

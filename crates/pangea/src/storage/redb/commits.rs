@@ -5,7 +5,7 @@ use redb::{
 };
 
 use super::Options;
-use super::memtable::Memtable;
+use crate::storage::memtable::Memtable;
 use crate::storage::{Change, Space};
 
 /// Where the rows of a space are.
@@ -42,13 +42,6 @@ impl Marks {
         };
         Ok(Self { commits: mark(COMMITS)?.unwrap_or(0), salt: mark(SALT)? })
     }
-}
-
-/// A row that is put, or removed if it has no value.
-pub(super) type Row<'r> = (Space, &'r [u8], Option<&'r [u8]>);
-
-pub(super) fn rows(changes: &[Change]) -> impl Iterator<Item = Row<'_>> {
-    changes.iter().map(|(space, key, row)| (*space, &key[..], row.as_deref()))
 }
 
 type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;

@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::wal;
-use crate::storage::Directory;
+use crate::storage::{Directory, wal};
 
 /// Name of the file in its directory.
 pub(in crate::storage) const FILE_NAME: &str = "region.redb";
 /// Names of the files of its write-ahead log.
-const LOG_NAMES: [&str; wal::FILES] = ["region.wal-0", "region.wal-1"];
+pub(in crate::storage) const LOG_NAMES: [&str; wal::FILES] = ["region.wal-0", "region.wal-1"];
 /// Bytes at the file's start that hold its header (redb 4: 320), generously.
 pub(super) const HEADER_BYTES: usize = 512;
 

@@ -7,22 +7,21 @@
 //!
 //! redb compares page checksums only when it repairs a file, so [`verify`] does it for the others.
 //!
-//! A commit is durable in the write-ahead log ([`wal`]) and visible in a table in memory
-//! ([`memtable`]), over the database. A [`checkpoint`] moves both into it, in one write transaction
-//! with `Durability::Immediate`: redb's one-phase commit, one sync over checksummed pages, falling
-//! back to the one before if they do not match.
+//! A commit is durable in the write-ahead log ([`super::wal`]) and visible in a table in memory
+//! ([`super::memtable`]), over the database. A [`checkpoint`] moves both into it, in one write
+//! transaction with `Durability::Immediate`: redb's one-phase commit, one sync over checksummed
+//! pages, falling back to the one before if they do not match.
 
 mod checkpoint;
 mod commits;
-mod layers;
 mod medium;
-mod memtable;
 mod opening;
 mod verify;
 mod view;
-mod wal;
 
 pub(super) use medium::FILE_NAME;
+#[cfg(feature = "rocksdb")]
+pub(super) use medium::LOG_NAMES;
 pub use medium::Medium;
 
 use std::fmt;
@@ -34,12 +33,12 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use redb::Database;
 
 use self::checkpoint::{Checkpoint, Committing};
-use self::commits::{Marks, rows};
-use self::layers::Layers;
+use self::commits::Marks;
 use self::medium::Shadow;
-use self::memtable::Memtable;
 use self::opening::{Header, Opened};
 use self::view::RedbView;
+use super::layers::Layers;
+use super::memtable::{Memtable, rows};
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
@@ -222,7 +221,8 @@ impl Redb {
             return Err(Fault::Read(state.refusal.clone().unwrap_or_default()));
         };
         let moving = state.moving.as_ref();
-        let view = Layers::new(&state.fresh, moving, Arc::clone(base), state.shown);
+        let base = Arc::clone(base) as Arc<dyn View>;
+        let view = Layers::new(&state.fresh, moving, base, state.shown);
         Ok(Arc::clone(state.view.insert(Arc::new(view))))
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 
 use super::Options;
-use super::commits::{Marks, Row, checkpoint};
+use super::commits::{Marks, checkpoint};
 use super::medium::{HEADER_BYTES, Medium, Seam, Shadow};
-use super::memtable::Memtable;
-use super::wal::{self, Pending, Wal};
+use crate::storage::Fault;
 use crate::storage::directory::{Acknowledged, REMEDY};
+use crate::storage::memtable::{Memtable, rows_of};
 use crate::storage::overlay::Overlay;
-use crate::storage::{Fault, Space};
+use crate::storage::wal::{self, Pending, Wal};
 
 /// The file's first bytes, where they are known.
 pub(super) type Header = Option<Box<[u8; HEADER_BYTES]>>;
@@ -96,12 +96,12 @@ pub(super) fn open_writable(
     let open = || {
         let database = builder(options).create_with_backend(seam)?;
         let (mut table, acknowledged, marks) = catch_up(medium, &database)?;
-        let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(medium));
+        let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(&medium.name()));
         if marks.salt.is_none() || !table.is_empty() {
             checkpoint(&database, &table, &[], (acknowledged.number(), salt), options)?;
             table = Memtable::default();
         }
-        let log = Some(Wal::open(medium, salt)?);
+        let log = Some(Wal::new([medium.open_log(0)?, medium.open_log(1)?], salt));
         Ok(Opened { database, table, shadow: None, header: None, acknowledged, log })
     };
     match open() {
@@ -144,28 +144,18 @@ fn catch_up(
     database: &Database,
 ) -> Result<(Memtable, Acknowledged, Marks), Failure> {
     let marks = Marks::read(database)?;
-    let pending = Pending::read(medium, marks.salt, marks.commits)?;
+    let (name, files) = (medium.name(), [medium.read_log(0), medium.read_log(1)]);
+    let pending = Pending::read(files, &name, marks.salt, marks.commits)?;
     // Before anything is changed: what is refused stays as it was found.
-    let acknowledged = Acknowledged::check(medium.note(), pending.reached, &medium.name())?;
+    let acknowledged = Acknowledged::check(medium.note(), pending.reached, &name)?;
     let table = Memtable::default();
     if !pending.is_empty() {
         tracing::info!(commits = pending.reached - marks.commits, "reading what the log has");
     }
     for record in pending.records() {
-        let rows = record.changes().map(|(code, key, row)| Some((space_of(code)?, key, row)));
-        let rows: Option<Vec<Row<'_>>> = rows.collect();
-        let Some(rows) = rows else {
-            let why = "the write-ahead log beside it has rows of a kind that this version does not \
-                       know: start the version that wrote it";
-            return Err(Fault::Read(format!("{}: {why}", medium.name())).into());
-        };
-        table.add(record.number, rows.into_iter());
+        table.add(record.number, rows_of(&record, &name)?.into_iter());
     }
     Ok((table, acknowledged, marks))
-}
-
-fn space_of(code: u8) -> Option<Space> {
-    Space::ALL.into_iter().find(|space| *space as u8 == code)
 }
 
 /// Opens the file, where nothing was ever written as if it were new.

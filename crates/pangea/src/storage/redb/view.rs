@@ -11,7 +11,7 @@ use redb::{
 
 use super::commits::table_of;
 use super::opening::read_fault;
-use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
+use crate::storage::{Bounds, Fault, See, Space, View, Visit, is_empty};
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -74,9 +74,17 @@ impl fmt::Debug for RedbView {
 
 impl View for RedbView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(table) = self.table(space)? else { return Ok(None) };
-        let row = table.get(key).map_err(|error| self.fault(&error))?;
-        Ok(row.map(|row| row.value().to_vec()))
+        let mut found = None;
+        self.show(space, key, &mut |value| found = Some(value.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
+        let Some(table) = self.table(space)? else { return Ok(()) };
+        if let Some(row) = table.get(key).map_err(|error| self.fault(&error))? {
+            see(row.value());
+        }
+        Ok(())
     }
 
     fn scan(

@@ -137,3 +137,79 @@ fn errors_name_their_file() {
     }
     assert_eq!(named(place, "unknown"), "/d/rocksdb");
 }
+
+fn put(value: &[u8]) -> [Change; 1] {
+    [(Space::Meta, b"m".to_vec(), Some(value.to_vec()))]
+}
+
+fn value(view: &dyn View) -> Option<Vec<u8>> {
+    view.get(Space::Meta, b"m").expect("it reads")
+}
+
+#[test]
+fn what_the_log_has_is_read_where_nothing_can_be_written() {
+    let (scratch, copy) = (Scratch::new(), Scratch::new());
+    let engine = open(&scratch).expect("a new directory opens");
+    engine.commit(&put(b"flushed")).expect("there is room");
+    engine.flush().expect("there is room");
+    engine.commit(&put(b"in the log")).expect("there is room");
+    let place = copy.0.join(DIRECTORY);
+    std::fs::create_dir_all(&place).expect("there is room");
+    for folder in ["", DIRECTORY] {
+        let entries = std::fs::read_dir(scratch.0.join(folder)).expect("it is there").flatten();
+        for entry in entries.filter(|entry| entry.path().is_file()) {
+            let to = copy.0.join(folder).join(entry.file_name());
+            std::fs::copy(entry.path(), to).expect("there is room");
+        }
+    }
+    let directory = Directory::take(&copy.0).expect("it is there");
+    let opened = open_read_only(&directory, &place, options()).expect("it reads");
+    assert_eq!(value(&*opened.view), Some(b"in the log".to_vec()));
+    assert!(opened.acknowledged.number() == 2 && opened.log.is_none());
+    drop((opened, directory));
+    let writable = RocksDb::open_directory(&copy.0, options()).expect("and is written again");
+    assert_eq!(value(&*writable.view().expect("it reads")), Some(b"in the log".to_vec()));
+}
+
+#[test]
+fn a_database_with_a_log_of_its_own_is_taken_over() {
+    let scratch = Scratch::new();
+    let place = scratch.0.join(DIRECTORY);
+    std::fs::create_dir_all(&place).expect("there is room");
+    let database = super::open(&place, options()).expect("a new directory opens");
+    let mut batch = rocksdb::WriteBatch::default();
+    batch.put_cf(family(&database, Space::Meta), b"m", b"old");
+    batch.put(b"commits", disk::meta::commits(3));
+    let mut how = rocksdb::WriteOptions::default();
+    how.set_sync(true);
+    database.write_opt(batch, &how).expect("there is room");
+    drop(database);
+    for before in [&b"old"[..], b"new"] {
+        let engine = open(&scratch).expect("an older version's directory opens");
+        assert_eq!(value(&*engine.view().expect("it reads")), Some(before.to_vec()));
+        engine.commit(&put(b"new")).expect("there is room");
+        let number = engine.committing().acknowledged.number();
+        assert_eq!(number, if before == b"old" { 4 } else { 5 });
+    }
+}
+
+#[test]
+fn commits_go_on_while_what_they_were_is_flushed() {
+    let scratch = Scratch::new();
+    let options = Options { memtable_bytes: 16 << 10, ..options() };
+    let engine = RocksDb::open_directory(&scratch.0, options).expect("a new directory opens");
+    for round in 0..200_u32 {
+        engine.commit(&put(&round.to_be_bytes())).expect("there is room");
+    }
+    let in_files = {
+        let mut committing = engine.committing();
+        assert_eq!(finish(&mut committing.flush), Ok(()));
+        table_file(&scratch).exists()
+    };
+    assert!(in_files, "the log was full more than once");
+    drop(engine);
+    let engine = RocksDb::open_directory(&scratch.0, options).expect("it was closed in order");
+    let last = 199_u32.to_be_bytes().to_vec();
+    assert_eq!(value(&*engine.view().expect("it reads")), Some(last));
+    assert_eq!(engine.committing().acknowledged.number(), 200);
+}

@@ -8,7 +8,7 @@ use rocksdb::{DB, ReadOptions, Snapshot};
 use self_cell::self_cell;
 
 use super::{family, fault};
-use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
+use crate::storage::{Bounds, Fault, See, Space, View, Visit, is_empty};
 
 self_cell!(
     struct Pinned {
@@ -50,9 +50,18 @@ fn after(key: &[u8]) -> Vec<u8> {
 
 impl View for RocksView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let mut found = None;
+        self.show(space, key, &mut |value| found = Some(value.to_vec()))?;
+        Ok(found)
+    }
+
+    fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
         let family = family(self.0.borrow_owner(), space);
-        let found = self.0.borrow_dependent().get_cf_opt(family, key, how());
-        found.map_err(|error| self.fault(&error))
+        let found = self.0.borrow_dependent().get_pinned_cf_opt(family, key, how());
+        if let Some(value) = found.map_err(|error| self.fault(&error))? {
+            see(&value);
+        }
+        Ok(())
     }
 
     fn scan(

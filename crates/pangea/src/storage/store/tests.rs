@@ -160,7 +160,7 @@ fn tombstones_are_found_by_table_and_stamp_until_they_are_gone() {
     assert_eq!(entries(&grouped, None, 1), [(7, key("q", 1))]);
     assert_eq!(entries(&grouped, None, 9), [(7, key("q", 1)), expected(2)]);
     assert_eq!(entries(&grouped, Some(stamp(7)), 1), [expected(2)]);
-    store.write(vec![group.into_batch()]).expect("room");
+    store.write_group(group).expect("room");
     let view = store.snapshot().expect("readable");
     let durable = |after, limit| view.tombstones(TABLE, after, limit);
     assert_eq!(entries(&durable, None, 9), [(7, key("q", 1)), expected(2)]);
@@ -189,7 +189,7 @@ fn a_group_sees_its_own_batches_and_a_snapshot_does_not() {
     assert_eq!(rows, [keys[0].clone(), keys[2].clone()]);
     assert_eq!(all_changes(&store.snapshot().expect("readable")), [10, 20]);
     group.check().expect("every row is sound");
-    store.write(vec![group.into_batch()]).expect("room");
+    store.write_group(group).expect("room");
     let view = store.snapshot().expect("readable");
     assert_eq!(all_changes(&view), [30, 40]);
     assert_eq!(view.rows(TABLE, None, 9).len(), 2);

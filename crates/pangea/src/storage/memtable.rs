@@ -6,12 +6,35 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::vec;
 
-use super::commits::Row;
-use crate::storage::{Bounds, Space};
+use super::{Bounds, Change, Fault, Space};
+use pangea_codec::disk::wal::Record;
+
+/// A row that is put, or removed if it has no value.
+pub(super) type Row<'r> = (Space, &'r [u8], Option<&'r [u8]>);
+
+/// The rows of changes.
+pub(super) fn rows(changes: &[Change]) -> impl Iterator<Item = Row<'_>> + Clone {
+    changes.iter().map(|(space, key, row)| (*space, &key[..], row.as_deref()))
+}
+
+/// The rows of a record of the log.
+///
+/// # Errors
+/// A later version wrote it, `beside` what people call the database.
+pub(super) fn rows_of<'r>(record: &Record<'r>, beside: &str) -> Result<Vec<Row<'r>>, Fault> {
+    let space = |code| Space::ALL.into_iter().find(|space| *space as u8 == code);
+    let rows = record.changes().map(|(code, key, row)| Some((space(code)?, key, row)));
+    rows.collect::<Option<Vec<Row<'_>>>>().ok_or_else(|| {
+        let why = "the write-ahead log beside it has rows of a kind that this version does not \
+                   know: start the version that wrote it";
+        Fault::Read(format!("{beside}: {why}"))
+    })
+}
 
 /// What a commit gave a row; `None` if it removed it.
 pub(super) type Value = Option<Arc<[u8]>>;
@@ -66,13 +89,14 @@ impl Memtable {
             let mut table = self.spaces[run[0].0 as usize].write().expect("no holder panics");
             for (_, key, value) in run {
                 let newest = (number, value.clone());
-                match table.get_mut(key) {
-                    Some(versions) => {
+                match table.entry(Arc::clone(key)) {
+                    Entry::Occupied(mut versions) => {
+                        let versions = versions.get_mut();
                         let before = std::mem::replace(&mut versions.newest, newest);
                         versions.before.push(before);
                     }
-                    None => {
-                        table.insert(Arc::clone(key), Versions { newest, before: Vec::new() });
+                    Entry::Vacant(place) => {
+                        place.insert(Versions { newest, before: Vec::new() });
                     }
                 }
             }

@@ -1,15 +1,14 @@
-//! The write-ahead log in front of redb's file: what makes a commit durable.
+//! The write-ahead log in front of an engine's files: what makes a commit durable.
 //!
 //! redb is a copy-on-write tree: a durable commit of one row writes its leaf and every branch above
-//! it, wherever there is room, for each of the three spaces. So the rows of a commit go to a log,
-//! in a row, which is synced; and redb applies them without a sync or a write, in the memory that
-//! its readers see. Now and then redb writes all of that at once: a *checkpoint*. A page that fifty
-//! commits changed is written once.
+//! it, wherever there is room, for each of the three spaces. RocksDB has a log of its own, which
+//! grows with every commit, so that a sync writes what the file system knows of the file, too. So
+//! the rows of a commit go to this log, in a row, which is synced; and the engine has them in
+//! memory, without a sync or a write. Now and then it writes all of that at once: a *checkpoint*.
 //!
-//! There are two log files. After a checkpoint is written, commits go to the start of the other
-//! file, while the checkpoint is synced ([`super::medium`]); the next one begins when it is. So
-//! what the other file had has been synced long ago, and nothing that a crash may still need is
-//! overwritten.
+//! There are two log files, whose room is used again and again. After a checkpoint has begun,
+//! commits go to the start of the other file; the next one begins when it is durable. So what the
+//! other file had has been synced long ago, and nothing that a crash may still need is overwritten.
 //!
 //! What the log has beyond the last checkpoint is applied again when the database is opened. A
 //! commit names rows by their keys and has their whole values, so applying one twice does no harm.
@@ -20,17 +19,22 @@ use std::io;
 use pangea_codec::disk::wal::{ALIGN, Builder, HEADER_BYTES, Record};
 use redb::StorageBackend;
 
-use super::Medium;
-use crate::storage::directory::REMEDY;
-use crate::storage::{Change, Fault};
+use super::directory::REMEDY;
+use super::{Change, Fault};
 
 /// How many files a log has.
 pub(super) const FILES: usize = 2;
 
+/// Bytes by which a file is made longer at once.
+const EXTENT_BYTES: usize = 64 << 10;
+
+/// One of them.
+pub(super) type File = Box<dyn StorageBackend>;
+
 /// A log that is appended to.
 #[derive(Debug)]
 pub(super) struct Wal {
-    files: [Box<dyn StorageBackend>; FILES],
+    files: [File; FILES],
     salt: u64,
     record: Builder,
     /// Which file the next record is written to, and where.
@@ -40,12 +44,27 @@ pub(super) struct Wal {
 
 impl Wal {
     /// The log beside a database that has everything; the first record overwrites what is there.
+    pub(super) fn new(files: [File; FILES], salt: u64) -> Self {
+        Self { files, salt, record: Builder::default(), current: 0, position: 0 }
+    }
+
+    /// Makes files that are shorter so long, with zeros.
     ///
     /// # Errors
-    /// It cannot be opened for writing.
-    pub(super) fn open(medium: &dyn Medium, salt: u64) -> io::Result<Self> {
-        let files = [medium.open_log(0)?, medium.open_log(1)?];
-        Ok(Self { files, salt, record: Builder::default(), current: 0, position: 0 })
+    /// There is no room.
+    #[cfg_attr(not(feature = "rocksdb"), expect(dead_code, reason = "redb's log is short"))]
+    pub(super) fn extend(&self, bytes: u64) -> io::Result<()> {
+        let zeros = [0; EXTENT_BYTES];
+        for file in &self.files {
+            let mut len = file.len()?;
+            while len < bytes {
+                let count = zeros.len().min(usize::try_from(bytes - len).unwrap_or(usize::MAX));
+                file.write(len, &zeros[..count])?;
+                len += count as u64;
+            }
+            file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// Makes a commit durable.
@@ -81,8 +100,8 @@ impl Wal {
 }
 
 /// A salt for a new log.
-pub(super) fn draw_salt(medium: &dyn Medium) -> u64 {
-    RandomState::new().hash_one(medium.name())
+pub(super) fn draw_salt(name: &str) -> u64 {
+    RandomState::new().hash_one(name)
 }
 
 /// What a log has beyond what the database has.
@@ -106,15 +125,20 @@ impl Pending {
     ///
     /// # Errors
     /// [`Fault::Read`]; [`Fault::Damaged`] if something durable is missing.
-    pub(super) fn read(medium: &dyn Medium, salt: Option<u64>, found: u64) -> Result<Self, Fault> {
+    pub(super) fn read(
+        files: [io::Result<Option<File>>; FILES],
+        name: &str,
+        salt: Option<u64>,
+        found: u64,
+    ) -> Result<Self, Fault> {
         let none = [const { Vec::new() }; FILES];
         let mut pending = Self { files: none, salt: 0, places: Vec::new(), reached: found };
         let Some(salt) = salt else { return Ok(pending) };
         pending.salt = salt;
         let mut records = Vec::new();
-        for which in 0..FILES {
-            let bytes = read(medium, which).map_err(|error| {
-                Fault::Read(format!("the write-ahead log beside {}: {error}", medium.name()))
+        for (which, file) in files.into_iter().enumerate() {
+            let bytes = file.and_then(bytes_of).map_err(|error| {
+                Fault::Read(format!("the write-ahead log beside {name}: {error}"))
             })?;
             let mut at = 0;
             while at + HEADER_BYTES <= bytes.len() {
@@ -129,7 +153,7 @@ impl Pending {
         records.sort_unstable();
         for (number, place) in records {
             if number != pending.reached + 1 {
-                let (lost, file) = (pending.reached + 1, medium.name());
+                let (lost, file) = (pending.reached + 1, name.to_owned());
                 let why = format!(
                     "the write-ahead log beside it has commit {number} and lacks commit {lost}, \
                      which was durable before; {REMEDY}"
@@ -155,8 +179,8 @@ impl Pending {
     }
 }
 
-fn read(medium: &dyn Medium, which: usize) -> io::Result<Vec<u8>> {
-    let Some(log) = medium.read_log(which)? else { return Ok(Vec::new()) };
+fn bytes_of(log: Option<File>) -> io::Result<Vec<u8>> {
+    let Some(log) = log else { return Ok(Vec::new()) };
     let mut bytes = vec![0; usize::try_from(log.len()?).map_err(io::Error::other)?];
     if !bytes.is_empty() {
         log.read(0, &mut bytes)?;

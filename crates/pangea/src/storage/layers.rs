@@ -4,15 +4,14 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use super::memtable::{Cursors, Memtable};
-use super::view::RedbView;
-use crate::storage::{Bounds, Fault, Space, View, Visit, is_empty};
+use super::{Bounds, Fault, See, Space, View, Visit, is_empty};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Layers {
     /// The newest first.
     tables: [Option<Arc<Memtable>>; 2],
-    base: Arc<RedbView>,
+    base: Arc<dyn View>,
     /// The commit after which it shows the rows; the database may have no more than that.
     at: u64,
 }
@@ -22,7 +21,7 @@ impl Layers {
     pub(super) fn new(
         fresh: &Arc<Memtable>,
         moving: Option<&Arc<Memtable>>,
-        base: Arc<RedbView>,
+        base: Arc<dyn View>,
         at: u64,
     ) -> Self {
         // Most views of a region that is only read have nothing over the database.
@@ -41,6 +40,14 @@ impl View for Layers {
             Some(value) => Ok(value.map(|value| value.to_vec())),
             None => self.base.get(space, key),
         }
+    }
+
+    fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
+        match self.tables().find_map(|table| table.get(space, key, self.at)) {
+            Some(value) => value.iter().for_each(|value| see(value)),
+            None => self.base.show(space, key, see)?,
+        }
+        Ok(())
     }
 
     fn scan(
