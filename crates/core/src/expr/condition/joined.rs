@@ -23,6 +23,9 @@ pub(super) enum What {
     Operand(Box<Operand>),
 }
 
+/// What makes one condition of several.
+type Join = fn(Vec<Node>) -> Node;
+
 /// What was read of one level of parentheses, or of the whole text.
 #[derive(Default)]
 struct Level {
@@ -50,7 +53,7 @@ impl Level {
         parser: &mut Parser<'_>,
         mut parsed: Parsed,
     ) -> Result<Option<Parsed>, ExprError> {
-        let joins: [(&str, &mut Vec<Node>, fn(Vec<Node>) -> Node); 2] =
+        let joins: [(&str, &mut Vec<Node>, Join); 2] =
             [("AND", &mut self.all, Node::And), ("OR", &mut self.any, Node::Or)];
         for (keyword, nodes, join) in joins {
             let continues = parser.at_keyword(keyword);
