@@ -78,11 +78,23 @@ def normal(value, name=""):
     return value
 
 
+def wording(answer):
+    """The message of a refusal without what is the request's own in it."""
+    text = answer.error()[1]
+    for pattern, kept in ((r'"[^"]*"', '""'), (r"\[.*?\]+", "[]"), (r"\{.*?\}+", "{}"),
+                          (r"'[^']*'", "''"), (r"\b\d+\b", "0"), (r": [:#]?[\w.:-]+(?=;|$)", ": x"),
+                          (r"(Key|Actual:|Expected:|IndexName:) \w+", r"\1 x")):
+        text = re.sub(pattern, kept, text)
+    return text
+
+
 class Difference:
     """A request that two servers answered differently."""
 
     def __init__(self, operation, body, ours, theirs, kind=None):
         self.operation, self.body, self.ours, self.theirs = operation, body, ours, theirs
+        # Whether both use our wording, of another request: set when all were compared.
+        self.is_agreed = False
         if kind:
             self.kind = kind
         elif (ours.status == 200) != (theirs.status == 200):
@@ -118,6 +130,7 @@ class Run:
         self.ours, self.theirs, self.known = ours, theirs, known
         self.asked, self.refused = collections.Counter(), collections.Counter()
         self.explained, self.unexplained = collections.Counter(), []
+        self.differences, self.agreed = [], set()
 
     def compare(self, requests):
         """Asks both, and looks at what each write has left."""
@@ -127,21 +140,27 @@ class Run:
             self.refused[operation] += answers[0].status != 200
             well = answers[0] == answers[1]
             if not well:
-                self.note(Difference(operation, body, *answers))
+                self.differences.append(Difference(operation, body, *answers))
+            elif answers[0].status != 200:
+                self.agreed.add(wording(answers[0]))
             for table, key in written(operation, body):
                 get = {"TableName": table, "Key": key, "ConsistentRead": True}
                 items = [server.ask("GetItem", get) for server in (self.ours, self.theirs)]
                 if items[0] != items[1]:
                     if well:
-                        self.note(Difference(operation, body, *items, kind="state"))
+                        self.differences.append(
+                            Difference(operation, body, *items, kind="state"))
                     self.forget(table, key)
 
-    def note(self, difference):
-        known = next((one for one in self.known if one.explains(difference)), None)
-        if known:
-            self.explained[known.name] += 1
-        else:
-            self.unexplained.append(difference)
+    def judge(self):
+        """Explains what can be explained, once all requests were compared."""
+        for difference in self.differences:
+            difference.is_agreed = wording(difference.ours) in self.agreed
+            known = next((one for one in self.known if one.explains(difference)), None)
+            if known:
+                self.explained[known.name] += 1
+            else:
+                self.unexplained.append(difference)
 
     def lines(self):
         """What was asked, by operation."""

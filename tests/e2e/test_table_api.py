@@ -346,3 +346,22 @@ def test_an_answer_shows_what_is_being_done(client, table, table_name):
     code, message = refused(client.enable_kinesis_streaming_destination, TableName=table,
                             StreamArn="arn:aws:dynamodb:us-east-1:000000000000:stream/changes")
     assert (code, message[:26]) == ("ValidationException", "Invalid Kinesis stream ARN")
+
+
+def test_decreases_of_capacity_are_counted(client, table_name):
+    def capacity(read, write):
+        return {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+
+    client.create_table(TableName=table_name, **KEYS, ProvisionedThroughput=capacity(5, 5),
+                        GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": capacity(5, 5)}])
+    for read, decreases in ((4, 1), (3, 2), (8, 2)):
+        index = {"IndexName": GLOBAL["IndexName"], "ProvisionedThroughput": capacity(read, 5)}
+        client.update_table(TableName=table_name, ProvisionedThroughput=capacity(read, 5),
+                            GlobalSecondaryIndexUpdates=[{"Update": index}])
+        ready(client, table_name)
+        now = shown(client, table_name)
+        for one in (now, now["GlobalSecondaryIndexes"][0]):
+            told = one["ProvisionedThroughput"]
+            assert told["NumberOfDecreasesToday"] == decreases and "LastDecreaseDateTime" in told
+            assert ("LastIncreaseDateTime" in told) == (read == 8)
+    client.delete_table(TableName=table_name)

@@ -9,11 +9,13 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
+from sessions import Session
 from support import PATIENCE, REGIONS, eventually
 from test_conflicts import Cut
 from test_indexes import attributes, verified
 from vectors import (INVALID, add, create, described, drop, keys, put, refused, schema, search,
-                     vix)
+                     vector, vix)
+from wire import cbor
 
 HOME, SECOND, _ = REGIONS
 CLUSTER = {"shop": False}
@@ -270,6 +272,55 @@ def test_regions_search_alike_after_conflicts(pangea, table_name):
                            for report in verified(pangea, table)), "indexes without a fault")
     assert {report[:2] for report in verified(pangea, table)} == {
         (region, "vix") for region in REGIONS}
+
+
+def test_a_search_in_cbor_finds_what_one_in_json_does(pangea, client):
+    table = create(client, vix())
+    for key, numbers in (("a", (1, 0, 0)), ("b", (0.5, 0.5, 0)), ("c", (0, 0, 1))):
+        put(client, table, key, numbers, data={"B": b"\0\xff"})
+    asked = {"TableName": table, "IndexName": "vix", "SearchVector": vector(1, 0.25, 0), "TopK": 2,
+             "ProjectionExpression": "pk, #d", "ExpressionAttributeNames": {"#d": "data"},
+             "ReturnConsumedCapacity": "TOTAL"}
+    port = pangea.dynamodb[HOME]
+    found, wanted = cbor(port, "SearchVectors", asked), client.search_vectors(**asked)
+    assert keys(found["SearchResults"]) == ["a", "b"]
+    for one in (found, wanted):
+        one.pop("ResponseMetadata")
+    assert found == wanted and found["SearchResults"][0]["Item"]["data"] == {"B": b"\0\xff"}
+    error = cbor(port, "SearchVectors", {**asked, "TopK": 101})["Error"]
+    assert error["Code"].endswith("ValidationException") and "TopK" in error["Message"]
+    client.delete_table(TableName=table)
+
+
+def test_a_search_sees_what_its_session_has_written(pangea, table_name):
+    table = global_table(pangea, table_name, vix())
+    session = Session(session_mode="fail")
+    home, second = (session.attach(pangea.eager(region)) for region in (HOME, SECOND))
+
+    def is_behind():
+        with pytest.raises(ClientError) as refused:
+            search(second, table, (1, 0, 0))
+        return refused.value.response["Error"]["Code"] == "SessionBehindException"
+
+    def found():
+        try:
+            return keys(search(second, table, (1, 0, 0)))
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "SessionBehindException", error
+            return None
+
+    put(home, table, "a", (1, 0, 0))
+    eventually(lambda: found() == ["a"], "the first write")
+    with Cut(pangea):
+        put(home, table, "b", (0, 1, 0))
+        assert is_behind()
+        # Who has no token is told what the region has.
+        assert keys(search(pangea.eager(SECOND), table, (1, 0, 0))) == ["a"]
+    eventually(lambda: found() == ["a", "b"], "the second write after the cut")
+    # What a search has shown, its session has seen: no region answers with less.
+    session.headers["x-pangea-session-mode"] = "wait 5000"
+    third = session.attach(pangea.eager(REGIONS[2]))
+    assert keys(search(third, table, (1, 0, 0))) == ["a", "b"]
 
 
 def test_an_index_outlives_a_kill(own_pangea, table_name):

@@ -19,13 +19,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from botocore.parsers import RpcV2CBORParser
-from botocore.serialize import RpcV2CBORSerializer
-from botocore.session import get_session
 
 from cluster import schema
 from support import REGIONS, eventually
-from wire import JSON, Answer, call, chunked, send, signed
+from wire import JSON, Answer, call, cbor, chunked, send, signed
 
 HOME, SECOND = REGIONS[:2]
 CORAL = "com.amazon.coral.service#"
@@ -283,22 +280,11 @@ def test_requests_may_come_in_signed_chunks(port):
 
 
 def test_cbor_is_spoken_to_those_who_ask(pangea, port, global_table):
-    model = get_session().get_service_model("dynamodb")
     item = {"pk": {"S": "k"}, "b": {"B": b"\0\xff"}, "bs": {"BS": [b"1"]},
             "m": {"M": {"B": {"N": "1"}, "l": {"L": [{"NULL": True}]}}}}
 
     def ask(operation, **parameters):
-        shape = model.operation_model(operation)
-        request = RpcV2CBORSerializer().serialize_to_request(parameters, shape)
-        path = f"/service/DynamoDB_20120810/operation/{operation}"
-        made = AWSRequest("POST", f"http://127.0.0.1:{port}{path}", request["headers"],
-                          request["body"])
-        SigV4Auth(Credentials("pangea", "pangea"), "dynamodb", HOME).add_auth(made)
-        answer = send(port, path=path, headers=dict(made.headers), body=request["body"])
-        assert answer.headers["Content-Type"] == "application/cbor"
-        assert answer.headers["smithy-protocol"] == "rpc-v2-cbor"
-        told = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
-        return RpcV2CBORParser().parse(told, shape.output_shape)
+        return cbor(port, operation, parameters)
 
     ask("PutItem", TableName=global_table, Item=item)
     assert ask("GetItem", TableName=global_table, Key={"pk": item["pk"]})["Item"] == item

@@ -9,6 +9,9 @@ import json
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.parsers import RpcV2CBORParser
+from botocore.serialize import RpcV2CBORSerializer
+from botocore.session import get_session
 
 from support import REGIONS
 
@@ -63,6 +66,21 @@ def call(port, operation, body, **options):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     path, headers = signed(port, operation, data, **options)
     return send(port, "POST", path, {**headers, **extra}, data)
+
+
+def cbor(port, operation, parameters, headers=None):
+    """An answer in CBOR to a request in CBOR, both as botocore knows them."""
+    shape = get_session().get_service_model("dynamodb").operation_model(operation)
+    request = RpcV2CBORSerializer().serialize_to_request(parameters, shape)
+    path = f"/service/DynamoDB_20120810/operation/{operation}"
+    made = AWSRequest("POST", f"http://127.0.0.1:{port}{path}",
+                      {**request["headers"], **(headers or {})}, request["body"])
+    SigV4Auth(Credentials("pangea", "pangea"), "dynamodb", HOME).add_auth(made)
+    answer = send(port, path=path, headers=dict(made.headers), body=request["body"])
+    assert answer.headers["Content-Type"] == "application/cbor"
+    assert answer.headers["smithy-protocol"] == "rpc-v2-cbor"
+    told = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
+    return RpcV2CBORParser().parse(told, shape.output_shape)
 
 
 def chunked(port, operation, body, broken=False):

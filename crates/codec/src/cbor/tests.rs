@@ -109,3 +109,13 @@ fn times_may_be_whole_milliseconds() {
     assert!(cbor.windows(moment.len()).any(|bytes| bytes == moment), "{cbor:02x?}");
     assert_eq!(to_json(&cbor, Times::Milliseconds).ok().as_deref(), Some(json.as_slice()));
 }
+
+/// As scores of searches are: the nearest number, not one beside it.
+#[test]
+fn fractions_are_what_the_text_says() {
+    for text in ["0.14250707626342773", "0.02985749952495098", "1795809263.2", "1e-7"] {
+        let number: f64 = text.parse().expect("it is a number");
+        let cbor = from_json(text.as_bytes(), None, Times::Seconds).expect("it is JSON");
+        assert_eq!(cbor, [&[0xfb][..], &number.to_bits().to_be_bytes()].concat(), "{text}");
+    }
+}

@@ -102,10 +102,12 @@ fn basic(text: &str) -> Option<Date> {
     build(day, time)
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// `Sun, 06 Nov 1994 08:49:37 GMT`; botocore ends it with `-0000`, as mail does (RFC 5322).
 fn imf(text: &str) -> Option<Date> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let [_, day, month, year, time, "GMT" | "UTC"] = words.as_slice() else { return None };
+    let [_, day, month, year, time, "GMT" | "UTC" | "+0000" | "-0000"] = words.as_slice() else {
+        return None;
+    };
     let month = MONTHS.iter().position(|known| known == month)?;
     let time: Vec<u64> = time.split(':').map_while(|part| part.parse().ok()).collect();
     let time = <[u64; 3]>::try_from(time).ok()?;

@@ -175,11 +175,16 @@ fn what_is_missing_is_listed() {
     let text = "InvalidSignatureException: Found both 'X-Amz-Algorithm' as a query-string param \
                 and 'Authorization' as HTTP header.";
     assert_eq!(both.refused(), text);
-    let mut undated = list_tables();
-    undated.headers.remove("x-amz-date");
-    assert!(undated.refused().contains("existence of either a 'X-Amz-Date' or a 'Date' header."));
-    let dated = undated.with("date", "Sun, 30 Aug 2015 12:36:00 GMT");
-    assert!(dated.refused().ends_with(MISMATCH), "the date is read, and is not what was signed");
+    let undated = || {
+        let mut undated = list_tables();
+        undated.headers.remove("x-amz-date");
+        undated
+    };
+    assert!(undated().refused().contains("existence of either a 'X-Amz-Date' or a 'Date' header."));
+    for zone in ["GMT", "-0000", "+0000"] {
+        let dated = undated().with("date", &format!("Sun, 30 Aug 2015 12:36:00 {zone}"));
+        assert!(dated.refused().ends_with(MISMATCH), "{zone} is read, and not what was signed");
+    }
 }
 
 #[test]

@@ -12,6 +12,10 @@ use super::path::Path;
 use super::{ExprError, IN_OPERANDS_MAX, Kind, Placeholders, REDUNDANT};
 use crate::item::{AttributeValue, Attributes};
 
+mod joined;
+
+use joined::{Parsed, What};
+
 /// A parsed condition or filter, names and values substituted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -103,7 +107,7 @@ impl Condition {
         placeholders: &mut Placeholders,
     ) -> Result<Self, ExprError> {
         let mut parser = Parser::new(kind, text, placeholders)?;
-        let root = match any(&mut parser)?.what {
+        let root = match joined::parse(&mut parser)?.what {
             What::Node(node) => *node,
             What::Operand(it) if matches!(*it, Operand::Size(_)) && parser.is_at_end() => {
                 misused(&mut parser, "size");
@@ -184,86 +188,6 @@ fn path_of<'n>(operand: &'n Operand, see: &mut dyn FnMut(&'n Path)) {
     }
 }
 
-/// What a stretch of text turned out to be, and whether parentheses enclosed all of it.
-struct Parsed {
-    what: What,
-    enclosed: bool,
-}
-
-/// Boxed, because every level of parentheses has several of them on the stack.
-enum What {
-    Node(Box<Node>),
-    Operand(Box<Operand>),
-}
-
-/// One or more operands of `OR`.
-fn any(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    terms(parser, "OR", all, Node::Or)
-}
-
-/// One or more operands of `AND`.
-fn all(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    terms(parser, "AND", negation, Node::And)
-}
-
-fn terms(
-    parser: &mut Parser<'_>,
-    keyword: &str,
-    term: fn(&mut Parser<'_>) -> Result<Parsed, ExprError>,
-    join: fn(Vec<Node>) -> Node,
-) -> Result<Parsed, ExprError> {
-    let first = term(parser)?;
-    if !parser.at_keyword(keyword) {
-        return Ok(first);
-    }
-    let mut nodes = Vec::from([node(parser, first)?]);
-    while parser.eat_keyword(keyword) {
-        parser.operator()?;
-        let next = term(parser)?;
-        nodes.push(node(parser, next)?);
-    }
-    Ok(Parsed { what: What::Node(Box::new(join(nodes))), enclosed: false })
-}
-
-/// The truth that stands here; a bare operand is a syntax error at the token behind it.
-fn node(parser: &Parser<'_>, parsed: Parsed) -> Result<Node, ExprError> {
-    match parsed.what {
-        What::Node(node) => Ok(*node),
-        What::Operand(_) => Err(parser.syntax_error()),
-    }
-}
-
-fn negation(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    if !parser.at_keyword("NOT") {
-        return comparison(parser);
-    }
-    let mut negated = false;
-    while parser.eat_keyword("NOT") {
-        parser.operator()?;
-        negated = !negated;
-    }
-    let inner = comparison(parser)?;
-    let inner = node(parser, inner)?;
-    let node = if negated { Node::Not(Box::new(inner)) } else { inner };
-    Ok(Parsed { what: What::Node(Box::new(node)), enclosed: false })
-}
-
-/// A condition, or what parentheses enclose.
-fn comparison(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    let parsed = compared(parser)?;
-    if matches!(parsed.what, What::Node(_)) {
-        parser.end_condition();
-    }
-    Ok(parsed)
-}
-
-/// A primary, and what compares it if it is an operand.
-fn compared(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    let called = parser.peek_call();
-    let first = primary(parser)?;
-    compared_with(parser, called, first)
-}
-
 /// What follows a primary, which no level of parentheses is read on top of.
 fn compared_with(
     parser: &mut Parser<'_>,
@@ -329,16 +253,8 @@ fn membership(parser: &mut Parser<'_>, left: Operand) -> Result<Node, ExprError>
     Ok(Node::In { operand: left, list })
 }
 
-/// Parentheses around anything, a call, a path or a value.
-fn primary(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
-    if parser.eat("(") {
-        let inner = parser.nested(any)?;
-        parser.expect(")")?;
-        if inner.enclosed {
-            parser.defer(Rank::Parentheses, REDUNDANT.into());
-        }
-        return Ok(Parsed { what: inner.what, enclosed: true });
-    }
+/// A call, a path or a value.
+fn unenclosed(parser: &mut Parser<'_>) -> Result<Parsed, ExprError> {
     let what = match parser.eat_call() {
         Some(name) => parser.nested(|parser| call(parser, name))?,
         None => What::Operand(Box::new(path_or_value(parser)?)),

@@ -37,9 +37,9 @@ pub(crate) use update::{Change, Effect, Item, SetOperand, SetValue, Target};
 
 /// Operators and functions of one expression (DynamoDB).
 pub(crate) const OPERATORS_MAX: usize = 300;
-/// Nested parentheses and calls: no recursion comes near the end of a thread's stack. Parentheses
-/// that are not redundant stand around an operator and next to another, but for `NOT (NOT (...`.
-const DEPTH_MAX: usize = OPERATORS_MAX / 3;
+/// Nested parentheses and calls. Those that are not redundant have an operator or a function of
+/// their own each, as in `NOT (NOT (...`, so that the service's limit of these comes first.
+const DEPTH_MAX: usize = OPERATORS_MAX;
 /// What is wrong with parentheses around nothing but parentheses.
 const REDUNDANT: &str = "The expression has redundant parentheses;";
 /// Steps of a document path below its first name (DynamoDB).

@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 
+use super::arn;
 use super::envelope::enveloped;
 use super::members::{Int32, Members};
 use crate::dynamo::ApiError;
 
 /// Shortest and longest name of a table (DynamoDB).
-const TABLE_NAME_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
+pub(super) const TABLE_NAME_BYTES: std::ops::RangeInclusive<usize> = 3..=255;
 
 /// Violations told of at a time (DynamoDB).
 const VIOLATIONS_MAX: usize = 10;
@@ -18,6 +19,8 @@ pub(super) struct Constraints {
     violations: Vec<String>,
     /// What stands before every path.
     prefix: String,
+    /// Whether something else's ARN stands where the name of a table may.
+    is_wrong_arn: bool,
 }
 
 impl Constraints {
@@ -113,7 +116,9 @@ impl Constraints {
             // Nothing else is told beside it.
             Some(name) if name.is_empty() && self.prefix.is_empty() => Err(empty_name()),
             Some(name) if self.prefix.is_empty() => Ok(self.name(&name)),
-            Some(name) => Ok(self.inner_name(table_of(&name))),
+            Some(name) => {
+                Ok(self.table_in(&name).map_or_else(String::new, |it| self.inner_name(it)))
+            }
             None => Ok(self.required(None, "tableName")),
         }
     }
@@ -121,7 +126,7 @@ impl Constraints {
     /// The name in `text`, with the first constraint that it violates: its length goes before the
     /// pattern (measured on the service by the Parity Suite).
     pub(super) fn first_of_name(&mut self, text: &str) -> String {
-        let name = table_of(text);
+        let Some(name) = self.table_in(text) else { return String::new() };
         let before = self.violations.len();
         self.length(name, (*TABLE_NAME_BYTES.start(), *TABLE_NAME_BYTES.end()), "tableName");
         if self.violations.len() == before {
@@ -132,7 +137,7 @@ impl Constraints {
 
     /// The name in `text` as `UpdateItem` judges it: with all that it violates, the pattern first.
     pub(super) fn all_of_name(&mut self, text: &str) -> String {
-        let name = table_of(text);
+        let Some(name) = self.table_in(text) else { return String::new() };
         self.identifier(name, "tableName");
         name.to_owned()
     }
@@ -206,7 +211,7 @@ impl Constraints {
     /// own, too (recorded on the service by dynalite's tests).
     pub(super) fn known_table(&mut self, body: &mut Members) -> Result<String, ApiError> {
         let name = self.named_table(body)?;
-        if TABLE_NAME_BYTES.contains(&name.len()) {
+        if TABLE_NAME_BYTES.contains(&name.len()) || self.is_wrong_arn {
             return Ok(name);
         }
         Err(ApiError::validation(
@@ -229,7 +234,7 @@ impl Constraints {
 
     /// The name in `text`, which may be an ARN.
     pub(super) fn name(&mut self, text: &str) -> String {
-        let name = table_of(text);
+        let Some(name) = self.table_in(text) else { return String::new() };
         if name.is_empty() {
             // A name may be an ARN, so this is all that the model says of its length.
             self.violated("''", "tableName", "have length greater than or equal to 1");
@@ -237,6 +242,16 @@ impl Constraints {
         }
         self.identifier(name, "tableName");
         name.to_owned()
+    }
+
+    /// The name in `text`, unless it is an ARN of something else, which is noted.
+    fn table_in<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+        let name = arn::table_in(text);
+        let refused = |violation| {
+            self.is_wrong_arn = true;
+            self.say(violation);
+        };
+        name.map_err(refused).ok()
     }
 
     /// The name of an index or a table: pattern and length.
@@ -292,7 +307,7 @@ pub(super) fn empty_name() -> ApiError {
 pub(super) const MAP_KEYS: &str = "Member must have length less than or equal to 255, Member must have length greater than or \
      equal to 3, Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
 
-fn fits(byte: u8) -> bool {
+pub(super) fn fits(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 

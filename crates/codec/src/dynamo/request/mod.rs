@@ -1,5 +1,6 @@
 //! Requests: typed, validated as far as that goes without a schema, their expressions parsed.
 
+mod arn;
 mod backup;
 mod batch;
 mod constraints;

@@ -28,7 +28,7 @@ pub fn write_table_description(out: &mut Vec<u8>, view: &TableView<'_>) {
         write_key_schema(table.member("KeySchema"), names.zip(["HASH", "RANGE"]));
         write_time(&mut table, "CreationDateTime", Some(entry.created_ms));
     }
-    write_throughput(table.member("ProvisionedThroughput"), &entry.options);
+    write_throughput(table.member("ProvisionedThroughput"), &entry.options, view.now_ms);
     table.value("TableSizeBytes", &view.size_bytes);
     table.value("ItemCount", &view.item_count);
     let arn = table_arn(&view.region, &entry.name);
@@ -88,7 +88,7 @@ fn write_time(object: &mut Object<'_>, name: &str, ms: Option<u64>) {
     }
 }
 
-fn write_throughput(out: &mut Vec<u8>, options: &Attributes) {
+fn write_throughput(out: &mut Vec<u8>, options: &Attributes, now_ms: u64) {
     let Throughput { read, write } = Throughput::of(options);
     let mut object = Object::new(out);
     for (name, option) in [
@@ -97,7 +97,7 @@ fn write_throughput(out: &mut Vec<u8>, options: &Attributes) {
     ] {
         write_time(&mut object, name, options::number(options, option));
     }
-    object.value("NumberOfDecreasesToday", &0);
+    object.value("NumberOfDecreasesToday", &options::decreases(options, now_ms));
     object.value("ReadCapacityUnits", &read);
     object.value("WriteCapacityUnits", &write);
     object.end();
@@ -132,7 +132,11 @@ fn write_indexes(table: &mut Object<'_>, view: &TableView<'_>, arn: &str) {
             write_index(&mut object, index, shown, (view.status, arn));
             if !local {
                 let on_demand = view.entry.on_demand;
-                write_throughput(object.member("ProvisionedThroughput"), &index.options);
+                write_throughput(
+                    object.member("ProvisionedThroughput"),
+                    &index.options,
+                    view.now_ms,
+                );
                 write_limits(&mut object, &index.options);
                 write_warm(&mut object, &index.options, on_demand, view.status);
             }

@@ -114,6 +114,8 @@ pub struct TableView<'e> {
     pub size_bytes: u64,
     /// Whether its encryption is being changed.
     pub encrypting: bool,
+    /// When it is described, since 1970.
+    pub now_ms: u64,
     /// Its indexes, in the order of the entry's.
     pub indexes: Vec<IndexView>,
     /// Its replicas, those that the description lists.

@@ -17,6 +17,8 @@ pub const WRITE: &str = "write";
 pub const INCREASED_MS: &str = "increased_ms";
 /// When they were last decreased.
 pub const DECREASED_MS: &str = "decreased_ms";
+/// How often they were decreased on the day of the last time, which is one of UTC.
+pub const DECREASES: &str = "decreases";
 /// The most read units a second of an on-demand table or index.
 pub const MAX_READ: &str = "max_read";
 /// The most write units a second.
@@ -80,6 +82,16 @@ pub fn number(options: &Attributes, name: &str) -> Option<u64> {
         AttributeValue::N(number) => number.to_string().parse().ok(),
         _ => None,
     }
+}
+
+/// How often the units were decreased on the day of `now_ms`, which is one of UTC (developer guide,
+/// quotas: "a day is defined according to Universal Time Coordinated").
+#[must_use]
+pub fn decreases(options: &Attributes, now_ms: u64) -> u64 {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let last = number(options, DECREASED_MS);
+    let is_today = last.is_some_and(|last_ms| last_ms / DAY_MS == now_ms / DAY_MS);
+    if is_today { number(options, DECREASES).unwrap_or_default() } else { 0 }
 }
 
 /// The number of this name that may be below 0.

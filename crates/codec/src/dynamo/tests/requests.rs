@@ -29,6 +29,52 @@ pub(super) fn refusal(operation: Operation, body: &str) -> String {
     }
 }
 
+#[test]
+fn an_arn_that_is_no_tables_stands_for_none() {
+    let one = "1 validation error detected: ";
+    let form = "Valid ARN format is \
+                'arn:<awsPartition>:<vendor>:<region>:<subscriber>:resourceType/resourceName', \
+                where Resource name must have length less than or equal to 255, Resource name must \
+                have length greater than or equal to 3, Resource name must satisfy regular \
+                expression pattern: [a-zA-Z0-9_.-]+";
+    let form = |arn: &str| {
+        format!("{one}Value '{arn}' at 'tableName' failed to satisfy constraint: {form}")
+    };
+    let quoted = |what: &str, arn: &str| format!("{one}{what} in '{arn}'");
+    let start = "arn:aws:dynamodb:us-east-1:000000000000";
+    let wrong = |name: String| (name.clone(), form(&name));
+    let mut cases: Vec<(String, String)> = [
+        "arn:aws".into(),
+        format!("{start}:tablemusic"),
+        format!("{start}:table/ab"),
+        format!("{start}:table/music/index/by-seq"),
+        format!("{start}:table/{}", "a".repeat(256)),
+    ]
+    .map(wrong)
+    .into();
+    let other = "arn:aws-cn:dynamodb:us-east-1:000000000000:table/music";
+    cases.push((other.to_owned(), quoted("Invalid AWS partition", other)));
+    let other = format!("{start}:tabel/music");
+    cases.push((other.clone(), quoted("Invalid resource type", &other)));
+    for (arn, message) in cases {
+        for (operation, more) in [
+            ("GetItem", r#","Key":{"id":{"S":"k"}}"#),
+            ("PutItem", r#","Item":{"id":{"S":"k"}}"#),
+            ("UpdateItem", r#","Key":{"id":{"S":"k"}}"#),
+            ("Query", r#","KeyConditionExpression":"a = a""#),
+            ("DescribeTable", ""),
+            ("DescribeTimeToLive", ""),
+            ("DescribeContinuousBackups", ""),
+            ("DescribeContributorInsights", ""),
+        ] {
+            let body = format!(r#"{{"TableName":"{arn}"{more}}}"#);
+            let target = format!("DynamoDB_20120810.{operation}");
+            let operation = Operation::from_target(&target).expect("an operation");
+            assert_eq!(refusal(operation, &body), message, "{operation:?}");
+        }
+    }
+}
+
 /// The model has no values there, and DynamoDB looks at nothing that it does not have.
 #[test]
 fn a_get_does_not_look_at_values() {

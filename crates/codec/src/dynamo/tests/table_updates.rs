@@ -132,6 +132,18 @@ fn capacity_changes_as_it_may() {
     let change = changed(&provisioned, more).expect("a right change");
     assert_eq!(change.options[options::READ], Some(options::of_number(9)));
     assert_eq!(change.options[options::INCREASED_MS], Some(options::of_number(5)));
+    let less = r#""ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":6}"#;
+    let day_ms = 24 * 60 * 60 * 1000;
+    let mut entry = provisioned.clone();
+    for (decreased_ms, decreases) in [(None, 1), (Some(4), 3), (Some(5 + day_ms), 1)] {
+        entry.options.insert(options::DECREASES.into(), options::of_number(2));
+        if let Some(ms) = decreased_ms {
+            entry.options.insert(options::DECREASED_MS.into(), options::of_number(ms));
+        }
+        let change = changed(&entry, less).expect("a right change");
+        assert_eq!(change.options[options::DECREASED_MS], Some(options::of_number(5)));
+        assert_eq!(change.options[options::DECREASES], Some(options::of_number(decreases)));
+    }
     let change = changed(&provisioned, r#""BillingMode":"PAY_PER_REQUEST""#).expect("right");
     assert_eq!((change.on_demand, &change.options[options::READ]), (Some(true), &None));
     assert_eq!(change.index_options["by-seq"][options::READ], options::of_number(0));

@@ -365,6 +365,7 @@ fn descriptions_have_all_members() {
         item_count: 3,
         size_bytes: 99,
         encrypting: false,
+        now_ms: 0,
         indexes: vec![IndexView {
             status: TableStatus::Active,
             backfilling: false,

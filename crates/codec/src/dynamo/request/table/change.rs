@@ -68,7 +68,7 @@ impl UpdateTable {
             if !entry.on_demand && now == throughput {
                 return Err(unchanged("the table", "the table", now));
             }
-            for (name, units) in throughput_options(now, throughput, now_ms) {
+            for (name, units) in throughput_options(&entry.options, throughput, now_ms) {
                 set(&mut update.options, name, units);
             }
         }
@@ -245,7 +245,8 @@ impl UpdateTable {
                 Ok(())
             }
             (IndexUpdate::Update { throughput, limits, warm, .. }, Some(known)) => {
-                let options = self.updated(entry, known, (*throughput, *limits, *warm))?;
+                let options =
+                    self.updated(entry, (known, now_ms), (*throughput, *limits, *warm))?;
                 update.index_options.insert(known.name.clone(), options);
                 Ok(())
             }
@@ -255,7 +256,7 @@ impl UpdateTable {
     fn updated(
         &self,
         entry: &TableEntry,
-        index: &Index,
+        (index, now_ms): (&Index, u64),
         (throughput, limits, warm): (Option<Throughput>, Option<Units>, Option<Units>),
     ) -> Result<Attributes, ApiError> {
         let (name, on_demand) = (&index.name, self.will_be_on_demand(entry));
@@ -273,7 +274,8 @@ impl UpdateTable {
             if now == throughput && !entry.on_demand {
                 return Err(unchanged(&format!("the index {name}"), "the index", now));
             }
-            throughput.write_to(&mut options);
+            let changes = throughput_options(&index.options, throughput, now_ms);
+            options.extend(changes.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         let of_index = format!("for index: {name} ");
         features::check_limits(limits, on_demand, ("the table ", &of_index, -1))?;
@@ -437,10 +439,11 @@ fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
 
 /// The options of a new capacity, and when it went up or down.
 fn throughput_options(
-    now: Throughput,
+    before: &Attributes,
     then: Throughput,
     now_ms: u64,
 ) -> Vec<(&'static str, AttributeValue)> {
+    let now = Throughput::of(before);
     let mut changes = vec![
         (options::READ, options::of_number(then.read)),
         (options::WRITE, options::of_number(then.write)),
@@ -449,7 +452,9 @@ fn throughput_options(
         changes.push((options::INCREASED_MS, options::of_number(now_ms)));
     }
     if then.read < now.read || then.write < now.write {
+        let decreases = options::decreases(before, now_ms) + 1;
         changes.push((options::DECREASED_MS, options::of_number(now_ms)));
+        changes.push((options::DECREASES, options::of_number(decreases)));
     }
     changes
 }

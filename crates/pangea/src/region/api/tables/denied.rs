@@ -24,10 +24,11 @@ pub(super) fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> Ap
              replicas already existed as tables."
         )),
         DefineRefusal::ReplicaMissing(slot) => replica_missing(&of(slot)),
-        DefineRefusal::ReplicaIsHome(slot) => ApiError::validation(format!(
-            "{} is the home region of table {name}; its copy cannot be added or removed",
-            of(slot)
-        )),
+        // The home region is the one that does the change, whichever was asked for it.
+        DefineRefusal::ReplicaIsHome(_) => ApiError::validation(
+            "Cannot add or delete the local region through ReplicaUpdates. Use CreateTable, \
+             DeleteTable, or UpdateTable as required.",
+        ),
         DefineRefusal::ReplicaNeeded(slot) => ApiError::validation(format!(
             "{} can not give up its replica of table {name}: items of it may be in no other region \
              that holds the table; add a replica there first",

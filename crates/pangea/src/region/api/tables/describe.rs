@@ -47,6 +47,7 @@ pub(in crate::region::api) fn describe_entry(
         item_count,
         size_bytes,
         encrypting: said.encrypting,
+        now_ms: region.clock.now().wall_ms,
         indexes: indexes_of(region, entry, said),
         replicas: others.map(|replica| replica_view(region, replica)).collect(),
     };

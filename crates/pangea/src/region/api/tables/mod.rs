@@ -151,7 +151,10 @@ pub(super) fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiErro
     region.slot_of(name).ok_or_else(|| {
         let known: Vec<&str> = region.topology.regions.iter().map(|it| it.name.as_str()).collect();
         let known = known.join(", ");
-        ApiError::validation(format!("Region {name} is not in the topology; there are {known}"))
+        ApiError::validation(format!(
+            "Region {name} is not supported. The latest version of global tables are only \
+             supported in the following regions: [{known}]"
+        ))
     })
 }
 
