@@ -46,8 +46,8 @@ impl Node {
 
     /// Whether this region's own feed has to tell of a loser, and be it once more: what the region
     /// wrote, or what had overwritten that, unless every other member has said that it has the
-    /// write. A peer that acknowledges the feed up to there has then neither, and may not have heard
-    /// of whoever recorded the loser first.
+    /// write. A peer that acknowledges the feed up to there has then neither, and may not have
+    /// heard of whoever recorded the loser first.
     fn has_to_tell(&self, loser: &Version) -> bool {
         #[cfg(feature = "planted-bugs")]
         if self.has_bug(super::Bug::LostHeirUntold) {
