@@ -58,6 +58,10 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ClaimedByLedger
         | Bug::RowsKeptUntold
         | Bug::ChangeUndone
+        | Bug::PlacedUnawaited
+        | Bug::LostLogLeaves
+        | Bug::LifeBegunTwice
+        | Bug::NeededForEver
         | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::LostHeirUntold => Some(Focus::Vectors),
         Bug::ExposedEarly
@@ -138,6 +142,10 @@ pub const PLANTED: &[Bug] = &[
     Bug::ClaimedByLedger,
     Bug::RowsKeptUntold,
     Bug::ChangeUndone,
+    Bug::PlacedUnawaited,
+    Bug::LostLogLeaves,
+    Bug::LifeBegunTwice,
+    Bug::NeededForEver,
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
     Bug::WriterTrusted,

@@ -227,13 +227,28 @@ fn a_ledger_that_counts_as_what_is_here_of_a_life_that_is_over_is_found() {
 }
 
 #[test]
-fn what_a_region_has_that_lost_its_log_and_did_not_hear_of_an_end_is_found() {
-    check_from(4_211, Bug::LostLogUnfenced, 1, &[Invariant::NothingVanishes]);
+fn a_replica_that_does_not_wait_for_what_its_home_may_not_have_is_found() {
+    check_from(13_550, Bug::PlacedUnawaited, 1, &[Invariant::NothingVanishes]);
 }
 
 #[test]
-fn a_region_that_shortens_rows_after_it_has_lost_its_log_is_found() {
-    check_from(7_528, Bug::LostLogShortens, 1, &[Invariant::Fencing]);
+fn a_region_that_has_lost_its_log_and_says_that_it_left_a_table_is_found() {
+    check_from(11_111, Bug::LostLogLeaves, 1, &[Invariant::Liveness]);
+}
+
+#[test]
+fn a_life_that_is_begun_twice_is_found() {
+    check_from(22_144, Bug::LifeBegunTwice, 1, &[Invariant::Convergence]);
+}
+
+#[test]
+fn what_a_peer_had_of_a_life_that_is_over_and_is_waited_for_is_found() {
+    check_from(14_944, Bug::NeededForEver, 1, &[Invariant::Liveness]);
+}
+
+#[test]
+fn what_a_region_has_that_lost_its_log_and_did_not_hear_of_an_end_is_found() {
+    check_from(4_211, Bug::LostLogUnfenced, 1, &[Invariant::NothingVanishes]);
 }
 
 #[test]

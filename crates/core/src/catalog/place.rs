@@ -143,6 +143,19 @@ impl Placement {
         self.0.iter().all(|rule| named(rule, from) || !named(rule, to))
     }
 
+    /// Whether both regions of `pair` may have items that `home` may not have.
+    #[must_use]
+    pub fn share_beside(
+        &self,
+        directory: &Directory,
+        pair: (RegionSlot, RegionSlot),
+        home: RegionSlot,
+    ) -> bool {
+        let named = |rule: &Rule, slot| rule.regions.iter().any(|word| directory.is(slot, word));
+        let shared = |rule: &Rule| named(rule, pair.0) && named(rule, pair.1);
+        self.0.iter().any(|rule| shared(rule) && !named(rule, home))
+    }
+
     /// Whether every rule keeps its number in `next`.
     #[must_use]
     pub fn is_extended_by(&self, next: &Self) -> bool {

@@ -207,3 +207,19 @@ fn rows_that_do_not_decode_are_refused() {
     assert!(!catalog.observe(&entry_key(entry().id).primary, Some(&row)));
     assert!(!catalog.observe(&entry_key(entry().id).primary, None));
 }
+
+#[test]
+fn two_regions_share_items_that_the_home_may_not_have() {
+    let known = (0..4).map(|at| {
+        let near = (at < 2).then(|| "near".to_string());
+        (slot(at), slot(at).to_string(), near)
+    });
+    let directory = Directory::new(known);
+    let rules = Placement::parse("open=r0+r1+r2 close=near").expect("well formed");
+    let share = |pair, home| rules.share_beside(&directory, pair, home);
+    assert!(share((slot(0), slot(1)), slot(2)));
+    assert!(!share((slot(0), slot(1)), slot(1)), "the home has all of it");
+    assert!(!share((slot(0), slot(2)), slot(1)), "what they share, the home has");
+    assert!(share((slot(0), slot(2)), slot(3)));
+    assert!(!Placement::default().share_beside(&directory, (slot(0), slot(1)), slot(2)));
+}

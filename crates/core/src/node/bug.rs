@@ -109,6 +109,14 @@ pub enum Bug {
     JoiningUnasked,
     /// What a region that has lost its log passes on counts for all that it had.
     LostLogPassesOn,
+    /// A replica serves without items that its home may not have, and who has them is out of reach.
+    PlacedUnawaited,
+    /// What a peer rested on of a life that is over is waited for, although nobody has it any more.
+    NeededForEver,
+    /// A region begins a life anew that it has lived, and lost the log of.
+    LifeBegunTwice,
+    /// A region that has lost its log says that it has handed over what it shall leave.
+    LostLogLeaves,
     /// A region whose life is over begins to serve a table that it was copying.
     ServedWhenOver,
     /// A region leaves out rows of a table from when it hears that it shall leave it.

@@ -63,7 +63,12 @@ impl Node {
     /// Why this region takes no writes, if it does not.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
-        let lost = || self.lost.map(|(peer, known)| Closed::LogLost { peer, known });
-        Closed::decided(self.catalog.membership(), self.me).or_else(lost)
+        let membership = self.catalog.membership();
+        let lost = self.lost.map(|(peer, known)| Closed::LogLost { peer, known });
+        // It is taken for a life that it has begun before, and lost.
+        let taken = !membership.is_gone(self.config.slot) && self.is_out();
+        let taken = taken && self.called_to().is_none();
+        let decided = Closed::decided(membership, self.me);
+        lost.filter(|_| taken).or(decided).or(lost)
     }
 }

@@ -293,13 +293,16 @@ impl Node {
     }
 
     /// Whether a region speaks in another life than it did, and nobody has decided so: its log was
-    /// lost. What it acknowledges now is not behind what it wrote in the other life.
+    /// lost. What it acknowledges now is not behind what it wrote in the other life. Where it is
+    /// decided in which life it speaks, any other tells so.
     pub(super) fn has_two_lives(&self, slot: RegionSlot) -> bool {
         let membership = self.catalog.membership();
         let told = self.links.values().flat_map(|link| link.applied.keys());
         let speaks = self.links.get(&slot).and_then(|link| link.speaks);
-        let told = told.chain(self.places.cuts().keys()).copied().chain(speaks);
-        let mut lives = told.filter(|it| it.slot() == slot && membership.admits(*it));
+        let speaks = speaks.filter(|_| !membership.is_gone(slot));
+        let told = told.chain(self.places.cuts().keys()).copied();
+        let told = told.filter(|it| it.slot() == slot && membership.admits(*it));
+        let mut lives = told.chain(speaks);
         let first = lives.next();
         lives.any(|life| Some(life) != first)
     }

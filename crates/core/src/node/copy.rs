@@ -2,12 +2,14 @@
 //!
 //! A new replica copies from every region that holds the table: from the home region everything,
 //! from the others their own rows, which a feed filtered by an older catalog may have withheld.
-//! It serves once the home's rows and those of every reachable region are here; the rest is
-//! remembered in its status and follows. While another replica is leaving, it waits: the last rows
-//! of that one reach those that hold the table, who may have been copied from before. Behind the
-//! rows of each region come the conflicts that its ledger has of the table, which the feed had
-//! withheld just so. A leaving replica first waits until every holder has applied its writes, in
-//! band, so that nothing acknowledged leaves with it.
+//! It serves once the home's rows are here, those of every reachable region, and those that
+//! placement keeps from the home; the rest is remembered in its status and follows. While another
+//! replica is leaving, it waits: the last rows of that one reach those that hold the table, who may
+//! have been copied from before. Behind the rows of each region come the conflicts that its ledger
+//! has of the table, which the feed had withheld just so. A leaving replica first waits until every
+//! holder has applied its writes, in band, so that nothing acknowledged leaves with it.
+
+mod planted;
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -148,39 +150,6 @@ impl Node {
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn planted_impatience(&self) -> bool {
-        self.has_bug(super::Bug::CopiedWhileOthersLeave)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_impatience(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_afterlife(&self) -> bool {
-        self.has_bug(super::Bug::ServedWhenOver)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_afterlife(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_belief(&self) -> bool {
-        self.has_bug(super::Bug::LevelWithLostLog)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_belief(&self) -> bool {
-        false
-    }
-
     /// Writes its own name into the entry of a table whose home is gone, once it has all of it.
     fn take_over<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>, entry: &TableEntry) {
         if !self.is_heir(entry) {
@@ -256,17 +225,6 @@ impl Node {
             donors.extend(self.catalog.membership().members().filter(came_back));
         }
         donors
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_unasked_return(&self) -> bool {
-        self.has_bug(super::Bug::ReturnedUnasked)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_unasked_return(&self) -> bool {
-        false
     }
 
     pub(super) fn is_failed(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
@@ -406,6 +364,7 @@ impl Node {
         for (&(_, donor), _) in open.filter(|((_, donor), _)| !self.is_failed(&entry, *donor)) {
             let up = self.links.get(&donor).is_some_and(|link| link.up);
             waits |= up || donor == entry.home || entry.settings.group.is_some();
+            waits |= self.stands_for_home(&entry, donor);
             pending.push(donor);
         }
         waits |= entry.settings.group.is_some() && !self.is_clear(txn.store);
@@ -425,6 +384,22 @@ impl Node {
         self.put_status(now, txn, table, spec.since, next);
     }
 
+    /// Whether nobody is known to have what this holder has: items that the home may not have, or
+    /// all of them where this region is the home and has yet to copy the table.
+    ///
+    /// What this region itself wrote before it left the table may be among it. A write that it
+    /// takes meanwhile would count as having seen that: a vector names no gaps of one's own.
+    fn stands_for_home(&self, entry: &TableEntry, donor: RegionSlot) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::PlacedUnawaited) {
+            return false;
+        }
+        let (me, home) = (self.config.slot, entry.home);
+        let placement = &entry.settings.placement;
+        entry.is_held_by(donor)
+            && (home == me || placement.share_beside(&self.catalog.directory, (me, donor), home))
+    }
+
     /// Drops rows of leaving tables, a bounded batch at a time.
     pub(super) fn drive_leaving(
         &mut self,
@@ -432,6 +407,9 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if self.is_silent() {
+            return;
+        }
         let ready = self.leaving.iter().find(|(table, leaving)| {
             self.is_dropping(**table) || self.is_level(**table, &leaving.cut)
         });
@@ -457,6 +435,16 @@ impl Node {
             txn.batch.remove(key, &stored, self.me);
         }
         self.persist(txn, Vec::new(), effects);
+    }
+
+    /// Whether this region has lost its log, and so says nothing of what it had: nor that it has
+    /// handed over a table. What it is, and what it shall hold, is decided when it is taken back.
+    pub(super) fn is_silent(&self) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::LostLogLeaves) {
+            return false;
+        }
+        self.lost.is_some()
     }
 
     /// Whether the rows of the table are going for good; those of a deleted one always do.

@@ -49,11 +49,32 @@ pub(super) struct Cleaning {
 }
 
 impl Node {
-    /// The life to which this region was called back, if it was.
-    fn called_to(&self) -> Option<u16> {
+    /// The life to which this region was called back, if it was: one that it has not begun before.
+    pub(super) fn called_to(&self) -> Option<u16> {
         let region = self.catalog.membership().regions.get(&self.config.slot);
-        let life = region.filter(|region| !region.state.is_gone()).and_then(|it| it.life);
-        life.filter(|life| *life != self.me.incarnation())
+        let region = region.filter(|region| !region.state.is_gone())?;
+        let life = region.life.filter(|life| *life != self.me.incarnation())?;
+        let begun = self.was_lived(Origin::new(self.config.slot, life), region.state);
+        (!begun || self.planted_second_birth()).then_some(life)
+    }
+
+    /// Whether a life of this region was lived, and its log is lost: it has asked to be active, or
+    /// a peer has what it wrote. To begin it again would be to write in its name without its rows.
+    fn was_lived(&self, life: Origin, state: RegionState) -> bool {
+        let mut told = self.links.values().filter_map(|link| link.applied.get(&life));
+        let is_known = told.any(|hlc| *hlc > Hlc::ZERO);
+        is_known || matches!(state, RegionState::Active | RegionState::Suspended)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn planted_second_birth(&self) -> bool {
+        self.has_bug(super::Bug::LifeBegunTwice)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
+    const fn planted_second_birth(&self) -> bool {
+        false
     }
 
     /// Whether this region is called back and waits for the others to say that they know.
@@ -68,12 +89,20 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(incarnation) = self.called_to() else { return };
+        let Some(incarnation) = self.called_to() else {
+            self.called_us = None;
+            return;
+        };
         let called_us = *self.called_us.get_or_insert(now.mono_us);
-        let me = self.config.slot;
-        let up = |slot: &RegionSlot| self.links.get(slot).is_some_and(|link| link.up);
-        let others = self.catalog.membership().members().filter(|slot| *slot != me);
-        let all_said = others.filter(up).all(|slot| self.has_spoken(slot));
+        let membership = self.catalog.membership();
+        let others = membership.members().filter(|slot| *slot != self.config.slot);
+        let up: Vec<_> =
+            others.filter(|slot| self.links.get(slot).is_some_and(|it| it.up)).collect();
+        // Who has sent all that it had says by it what it has of the life, too.
+        let said = |slot: &RegionSlot| {
+            self.has_spoken(*slot) && self.links.get(slot).is_some_and(|link| link.level)
+        };
+        let all_said = !up.is_empty() && up.iter().all(said);
         if !all_said && now.mono_us < called_us + CALL_PATIENCE_US {
             return;
         }

@@ -408,8 +408,31 @@ impl Node {
         let mut others = needs.iter().filter(|(origin, _)| **origin != self.me);
         others.all(|(&origin, &hlc)| {
             let soon = soon.get(&origin).copied().unwrap_or_default();
-            self.reached(peer, origin).max(soon) >= hlc
+            self.reached(peer, origin).max(soon) >= hlc || self.has_rows_of(origin)
         })
+    }
+
+    /// Whether a life is over, all have said what they have of it, and that is here. What a peer
+    /// had of it beyond that, when it answered, something took the place of, which comes from
+    /// where that was written; and of two lives that are over, either may rest on the other.
+    fn has_rows_of(&self, origin: Origin) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.has_bug(super::Bug::NeededForEver) {
+            return false;
+        }
+        let membership = self.catalog.membership();
+        let mut others = membership.members().filter(|&slot| slot != self.config.slot);
+        !membership.admits(origin)
+            && others.all(|slot| {
+                let voice = self.catalog.voices().get(&slot);
+                let heard = voice.is_some_and(|voice| !voice.membership.admits(origin));
+                let relay = self.relays.get(&(slot, origin));
+                let here = |claim: Claim| {
+                    let known = relay.and_then(|relay| relay.revision);
+                    known.is_some_and(|known| known >= claim.revision)
+                };
+                (heard || !membership.votes(slot)) && self.claim_of(slot, origin).is_none_or(here)
+            })
     }
 
     /// How far others have passed on, without gaps, what comes from nowhere else, and what each

@@ -574,7 +574,9 @@ impl Node {
         let mut txn = Txn::new(store);
         self.expose(now, &mut txn, effects);
         self.bound_stage(now, &mut txn, effects);
-        self.begin_service(now, &mut txn, effects);
+        if !self.is_silent() {
+            self.begin_service(now, &mut txn, effects);
+        }
         self.persist(txn, Vec::new(), effects);
         self.tell_exposed(effects);
     }

@@ -8,6 +8,7 @@
 
 use pangea_core::catalog::ReplicaState;
 use pangea_core::id::{Origin, TableId};
+use pangea_core::item::ItemKey;
 use pangea_core::time::Hlc;
 
 use super::{Checked, Invariant, demand};
@@ -75,6 +76,12 @@ pub(crate) fn agree(site: &Site, origin: &Site, table: TableId) -> bool {
     there.is_held_by(site.slot) && here.replica(site.slot) == there.replica(site.slot)
 }
 
+/// Whether a site has a row of the item that is, or had seen, the version.
+fn has_or_had(site: &Site, key: &ItemKey, nth: usize) -> bool {
+    let image = &site.disk.durable;
+    image.rows.contains_key(key) && image.absorbed(key).has(nth)
+}
+
 fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
     let key = &oracle.items[issued.key].key;
     let stamp = issued.version().stamp;
@@ -114,10 +121,21 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
     };
     let keeps = |site: &Site| takes_part(site) && shows(site) && !drops(site);
     let elsewhere = |(other, site): (usize, &Site)| other != issued.region && keeps(site);
+    let elsewhere = sites.iter().enumerate().any(elsewhere);
     // Who wrote it may have left the table since, when one had it all that is given up now.
     let away = sites.iter().any(|site| !takes_part(site) && shows(site));
     let left = away && !shows(&sites[issued.region]);
-    let nowhere = (over || left) && !sites.iter().enumerate().any(elsewhere);
+    // That one may have what had knowingly overwritten it: then nobody else who had that is left to
+    // a region that was called back since.
+    let has = |site: &Site| has_or_had(site, key, issued.nth);
+    let stays = |(at, site): (usize, &Site)| {
+        takes_part(site) && has(site) && (at == issued.region || !drops(site))
+    };
+    let returned = sites[region].catalog.membership().since(sites[region].slot) > 0;
+    let bereft = returned
+        && sites.iter().any(|site| !takes_part(site) && has(site))
+        && !sites.iter().enumerate().any(stays);
+    let nowhere = bereft || ((over || left) && !elsewhere);
     // Where it came to lose, what won was sent in its place; the ledger there has what lost.
     let kept = |site: &Site| {
         let kept = [&site.ledgered, &site.orphaned].map(|kept| kept.get(&issued.key));

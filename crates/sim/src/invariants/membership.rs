@@ -12,14 +12,20 @@ use crate::oracle::Site;
 
 const BROKEN: Invariant = Invariant::Membership;
 
-/// A region has committed rows of the catalog; it knew `before`.
-pub(crate) fn known(decided: &mut BTreeMap<u32, Membership>, before: u32, site: &Site) -> Checked {
+/// A region has committed rows of the catalog; it knew `before`. What is `forgotten` was lost with
+/// the disks of those who had decided it, and may be decided anew, otherwise.
+pub(crate) fn known(
+    decided: &mut BTreeMap<u32, Membership>,
+    forgotten: &[Membership],
+    before: u32,
+    site: &Site,
+) -> Checked {
     let now = site.catalog.membership();
     let generation = now.generation;
     demand(BROKEN, generation >= before, || {
         format!("{} goes back from generation {before} to {generation}", site.slot)
     })?;
-    if generation == 0 {
+    if generation == 0 || forgotten.contains(now) {
         return Ok(());
     }
     if let Some(known) = decided.get(&generation) {

@@ -98,6 +98,8 @@ impl Site {
             *had = (*had).max(durable.applied_of(origin)).max(durable.newest(origin));
         }
         self.disk = Disk::new(Origin::new(self.slot, incarnation));
+        // Also where the life that is drawn is the one that was lost, which nobody here can know.
+        (self.issued, self.issued_durable, self.closed) = (Hlc::ZERO, Hlc::ZERO, Hlc::ZERO);
         self.catalog = self.nothing_known(regions);
         (self.ledgered, self.orphaned) = (BTreeMap::new(), BTreeMap::new());
         self.acks = Vec::new();

@@ -325,7 +325,8 @@ impl World {
         }
         let deleted = self.sites[region].catalog.tables().filter(|entry| entry.deleted);
         self.oracle.deleted.extend(deleted.map(|entry| entry.id));
-        membership::known(&mut self.generations, generation, &self.sites[region])?;
+        let site = &self.sites[region];
+        membership::known(&mut self.generations, &self.forgotten, generation, site)?;
         self.newly_whole(region)
     }
 

@@ -212,10 +212,19 @@ impl World {
         self.oracle.perish(&self.sites, region);
         let incarnation = self.faults.range(2, 1_023) as u16;
         self.sites[region].lose_disk(incarnation, self.swarm.regions);
-        // What was decided, and only this region had heard of, is as if it never was.
-        let known = self.sites.iter().map(|site| site.catalog.membership().generation).max();
-        self.generations.retain(|generation, _| Some(*generation) <= known);
+        self.forget_decisions();
         Ok(())
+    }
+
+    /// What was decided, and only lost disks had heard of, is as if it never was. Whom it called
+    /// back may have heard, and says nothing before it has begun that life; nor is it heard then by
+    /// those who decide anew.
+    fn forget_decisions(&mut self) {
+        let known = self.sites.iter().map(|site| (site.catalog.membership(), site.origin));
+        let told = known.filter(|(known, life)| known.admits(*life));
+        let newest = told.map(|(known, _)| known.generation).max().unwrap_or_default();
+        let forgotten = self.generations.split_off(&(newest + 1));
+        self.forgotten.extend(forgotten.into_values());
     }
 
     pub(super) fn restart(&mut self, region: usize, life: u32) {

@@ -103,6 +103,8 @@ pub(crate) struct World {
     operators: Vec<Operator>,
     /// Every generation of the membership that any region ever durably knew.
     generations: BTreeMap<u32, Membership>,
+    /// Decisions that were lost with disks.
+    forgotten: Vec<Membership>,
     requests: u64,
     effects: Vec<Effect>,
     /// The furthest that any clock was ever ahead.
@@ -155,6 +157,7 @@ impl World {
             sessions: Sessions::new(swarm.sessions, root.fork("clients")),
             operators: Vec::new(),
             generations: BTreeMap::new(),
+            forgotten: Vec::new(),
             requests: 0,
             effects: Vec::new(),
             ahead_us: 0,

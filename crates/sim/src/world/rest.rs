@@ -85,7 +85,8 @@ impl World {
     /// region that is dead, or has lost its disk, had told to it alone, until that region is given
     /// up. Where too few are left to decide so, there is no rest, and nothing is demanded of it.
     /// Nor where a decision is lost with the disks of those who made it, and of the others only the
-    /// region that it took back knows of it: nobody else hears what that says.
+    /// region that it took back knows of it: nobody else hears what that says, whether or not they
+    /// have decided otherwise since.
     fn waits_for_decision(&self) -> bool {
         let newest = self.newest();
         let undecided = |site: &Site| site.gone && !newest.is_gone(site.slot);
@@ -96,7 +97,8 @@ impl World {
             !site.gone && telling.all(|it| it.catalog.membership().generation < newest.generation)
         };
         let knows = |site: &Site| site.catalog.membership().generation == newest.generation;
-        let lost = self.sites.iter().any(|it| deaf(it) && !knows(it));
+        let recalls = |it: &Site| !it.gone && self.forgotten.contains(it.catalog.membership());
+        let lost = self.sites.iter().any(|it| recalls(it) || (deaf(it) && !knows(it)));
         lost || (self.swarm.grouped && self.sites.iter().any(undecided))
     }
 

@@ -124,3 +124,26 @@ fn what_goes_to_the_ledger_at_once_is_left_out_of_the_feed() {
     region.hear(1_000, 1, 0, vec![entry, (membership::key(slot(1)), voice())]);
     assert_eq!((region.ledger(), region.told(1_500, 2)), (1, 0));
 }
+
+/// The region has lost its disk: what it does in the life that it drew, when it hears of another.
+fn lost(state: RegionState) -> Region {
+    let mut membership = membership();
+    let back = membership.regions.get_mut(&slot(0)).expect("a founder");
+    (back.state, back.life, back.since) = (state, Some(2), 3);
+    let voice = Voice { membership, ..Voice::default() }.to_attributes();
+    let mut region = Region::in_life(0, 9);
+    region.handle(900, Event::Linked { peer: slot(1) });
+    region.hear(1_000, 1, 0, vec![(membership::key(slot(1)), voice)]);
+    for ms in [2_500, 3_000] {
+        region.handle(ms, Event::Timer);
+    }
+    region
+}
+
+#[test]
+fn a_life_is_begun_once() {
+    assert!(lost(RegionState::Joining).node.over, "it begins the life that it is called to");
+    let region = lost(RegionState::Active);
+    assert!(!region.node.over, "whose life is active has lived it");
+    assert!(matches!(region.node.closed(), Some(Closed::Evicted { .. })));
+}
