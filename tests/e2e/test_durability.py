@@ -199,6 +199,11 @@ def test_one_cut_link_leaves_a_majority(own_pangea, table):
         assert has(own_pangea, THIRD, table, "one cut")
         _, every = attached(own_pangea, HOME, durability="all")
         assert refused(put, every, table, "all cut")[0] == "TooFewRegionsException"
+        session, lax = attached(own_pangea, HOME, durability="all", on_shortfall="degrade")
+        put(lax, table, "all but one")
+        assert session.said("durability") == "majority", "those that are reached count"
+        assert session.said("shortfall") == SECOND
+        assert has(own_pangea, THIRD, table, "all but one")
     finally:
         own_pangea.heal(HOME, SECOND)
 
@@ -244,7 +249,7 @@ def test_a_quorum_reads_what_has_not_arrived(own_pangea, table):
         session, lax = attached(pangea, SECOND, read="all", on_shortfall="degrade")
         assert lax.get_item(TableName=table, Key=key).get("Item", {}).get("v") in (
             None, {"S": "new"})
-        assert session.said("read") == "local" and session.said("shortfall") == HOME
+        assert session.said("read") == "quorum" and session.said("shortfall") == HOME
     finally:
         pangea.heal(HOME, SECOND)
     session, every = attached(pangea, SECOND, read="all")

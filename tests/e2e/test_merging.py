@@ -194,6 +194,57 @@ def test_a_conflict_is_resolved_reported_and_exported(pangea, table_name):
     assert entry["id"] in {json.loads(line)["id"] for line in lines}
 
 
+def test_conflicts_of_one_pair_of_writes_are_told_apart(pangea, table_name):
+    """The attributes of an update, and the items of a transaction, lose to the same write."""
+    table = make(pangea, table_name, merge="crdt")
+    with Cut(pangea):
+        for region, text in ((HOME, "lost"), (SECOND, "won")):
+            update(pangea, region, table, "k", "SET a = :v, b = :v", v={"S": text})
+    agreed(pangea, table, "k", {"pk": {"S": "k"}, "a": {"S": "won"}, "b": {"S": "won"}})
+    entries = eventually(
+        lambda: len(found := pangea.conflicts(table)) == 2 and found, "both attributes")
+    assert {entry["path"] for entry in entries} == {"a", "b"}
+    [of_a] = [entry["id"] for entry in entries if entry["path"] == "a"]
+    assert pangea.json("conflicts", "show", of_a)["path"] == "a"
+    listed = pangea.cli("conflicts", "list", "--table", table).stdout
+    assert "k (a)" in listed and of_a in listed, "no shorter id would name one of the two"
+    pangea.cli("conflicts", "resolve", of_a, "--keep", "loser")
+    agreed(pangea, table, "k", {"pk": {"S": "k"}, "a": {"S": "lost"}, "b": {"S": "won"}})
+
+    with Cut(pangea):
+        for region, text in ((HOME, "lost"), (SECOND, "won")):
+            pangea.client(region).transact_write_items(TransactItems=[
+                {"Put": {"TableName": table, "Item": {"pk": {"S": key}, "v": {"S": text}}}}
+                for key in ("t1", "t2")])
+    for key in ("t1", "t2"):
+        agreed(pangea, table, key, {"pk": {"S": key}, "v": {"S": "won"}})
+    entries = [entry for entry in pangea.conflicts(table) if entry["key"][0]["S"] != "k"]
+    assert len(entries) == 2
+    [of_t1] = [entry["id"] for entry in entries if entry["key"] == [{"S": "t1"}]]
+    pangea.cli("conflicts", "resolve", of_t1, "--keep", "loser")
+    agreed(pangea, table, "t1", {"pk": {"S": "t1"}, "v": {"S": "lost"}})
+    assert value(pangea, HOME, table, "t2") == "won"
+
+
+def test_keeping_the_winner_leaves_no_siblings(pangea, table_name):
+    table = make(pangea, table_name, merge="siblings")
+    with Cut(pangea):
+        for region, text in ((HOME, "lost"), (SECOND, "won")):
+            pangea.client(region).put_item(
+                TableName=table, Item={"pk": {"S": "k"}, "v": {"S": text}})
+    agreed(pangea, table, "k", {"pk": {"S": "k"}, "v": {"S": "won"}})
+    [entry] = eventually(lambda: pangea.conflicts(table), "the conflict")
+    pangea.cli("conflicts", "resolve", entry["id"], "--keep", "winner")
+
+    def siblings(region):
+        got = pangea.client(region).get_item(TableName=table, Key={"pk": {"S": "k"}})
+        assert got["Item"]["v"] == {"S": "won"}
+        return got["ResponseMetadata"]["HTTPHeaders"]["x-pangea-siblings"]
+
+    for region in REGIONS:
+        eventually(lambda region=region: siblings(region) == "1", f"one version in {region}")
+
+
 def test_one_region_writes_a_key_and_others_send_it_on(pangea, table_name):
     table = make(pangea, table_name, merge="owner", owner=f"eu-={SECOND}")
     put = pangea.client(THIRD).put_item(
@@ -237,7 +288,36 @@ def test_restricted_items_never_reach_other_regions(pangea, table_name):
                for path in (pangea.data / HOME).rglob("*") if path.is_file())
 
 
+def test_an_item_does_not_move_while_others_may_have_it(pangea, table_name):
+    """What follows a restricted version is not sent on, so an open one would stay elsewhere."""
+    table = make(pangea, table_name, placement=f"@country:DE={HOME}")
+    home = pangea.client(HOME)
+    home.put_item(TableName=table, Item={"pk": {"S": "k"}, "v": {"S": "open"}})
+    for region in REGIONS:
+        eventually(lambda region=region: value(pangea, region, table, "k") == "open", region)
+    german = {"pk": {"S": "k"}, "v": {"S": "secret"}, "country": {"S": "DE"}}
+    with pytest.raises(ClientError, match="cannot change"):
+        home.put_item(TableName=table, Item=german)
+    with pytest.raises(ClientError, match="cannot change"):
+        update(pangea, HOME, table, "k", "SET country = :c", c={"S": "DE"})
+    with Cut(pangea):
+        home.delete_item(TableName=table, Key={"pk": {"S": "k"}})
+        with pytest.raises(ClientError, match="try again in a moment"):
+            home.put_item(TableName=table, Item=german)
+
+    def moved():
+        home.put_item(TableName=table, Item=german)
+        return True
+
+    eventually(moved, "the deletion everywhere")
+    assert value(pangea, HOME, table, "k") == "secret"
+    for region in (SECOND, THIRD):
+        assert item(pangea, region, table, "k") is None
+
+
 @pytest.mark.parametrize("tags, told", [
+    ({"merge": "crdt group=a+b group=b+c"}, "in one group once"),
+    ({"merge": "crdt group=pk+a"}, "no key attribute"),
     ({"merge": "newest"}, "a policy is one of"),
     ({"merge": "crdt sometimes"}, "options of crdt are"),
     ({"placement": "eu-=atlantis"}, "neither a region nor a jurisdiction"),

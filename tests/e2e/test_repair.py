@@ -149,3 +149,38 @@ def test_what_was_nowhere_else_is_named(own_pangea):
     assert table in line
     assert len(own_pangea.converged(table)) == 3
     assert findings(repair(own_pangea, "--table", table)) == []
+
+
+def test_a_replica_is_copied_from_a_table_with_a_rotten_row(own_pangea):
+    """The only sound copy there could be is the one that waits for the row: it is lost, and told."""
+    client = own_pangea.client(HOME)
+    client.create_table(
+        TableName="rotten-copy", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+    fill(own_pangea, "rotten-copy", HOME, "k")
+    rot(own_pangea, HOME, "rotten-copy", "k7")
+    own_pangea.add_replica("rotten-copy", VICTIM)
+    copied = own_pangea.client(VICTIM).scan(TableName="rotten-copy")["Items"]
+    assert {item["pk"]["S"] for item in copied} == {f"k{n}" for n in range(ROWS) if n != 7}
+    log = (own_pangea.data / "logs" / f"region-{HOME}.log").read_text(encoding="utf-8")
+    assert "nowhere else: LOST" in log and 'key="k7"' in log
+    client.put_item(TableName="rotten-copy", Item={"pk": {"S": "k7"}, "v": {"S": "again"}})
+
+
+def test_a_row_that_is_rotten_in_two_regions_leaves_the_links_alone(own_pangea):
+    table = own_pangea.global_table("twice")
+    fill(own_pangea, table, HOME, "k")
+    own_pangea.converged(table)
+
+    def hung_up():
+        logs = (own_pangea.data / "logs" / f"region-{region}.log" for region in REGIONS)
+        return sum(log.read_text(encoding="utf-8").count("no longer feeding") for log in logs)
+
+    before = hung_up()
+    for region in (HOME, VICTIM):
+        rot(own_pangea, region, table, "k7")
+    repair(own_pangea, "--table", table, code=1)
+    # The third region has it: both get it back, one of them perhaps from the other.
+    assert findings(repair(own_pangea, "--table", table)) == []
+    assert hung_up() == before, "whoever could not answer said so"

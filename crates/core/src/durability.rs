@@ -251,7 +251,7 @@ fn is_whole(catalog: &Catalog, entry: &TableEntry, slot: RegionSlot, of: RegionS
 pub enum Start {
     /// Do it, and wait for the level.
     Write(Level),
-    /// Do it, do not wait, and say that the level is not reached.
+    /// Do it, wait for those that are reached, and say that the level is not.
     Degrade(Standing),
     /// Do not do it: too few regions are reached.
     Refuse(Standing),

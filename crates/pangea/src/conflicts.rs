@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
 use pangea_core::ledger::{
     ORPHANED, TABLE_NAME, flood, is_about_table, is_shared, pairs, read_stamp, stamps_of, table_of,
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::versions::{VersionReport, format_stamp, format_vector};
+
+/// Bytes of a row's hash in an id: what has to be told apart are rows of one pair of versions.
+const ID_ROW_BYTES: usize = 4;
 
 /// One page of a region's ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +29,8 @@ pub struct ConflictPage {
 /// One conflict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConflictReport {
-    /// Names the conflict in every region: the loser's and the winner's version.
+    /// Names the conflict in every region: the loser's and the winner's version, and what tells
+    /// apart conflicts of the same two.
     pub id: String,
     /// The table's name, or its identity if this region does not know it.
     pub table: String,
@@ -146,14 +151,19 @@ impl ConflictReport {
         self.class == WAITING
     }
 
-    /// What names the entry of a row: its pair, or the row itself where conflicts share it.
+    /// What names the entry of a row: its pair, or the row itself where conflicts share it, and
+    /// something of the whole row. The rows of a transaction and the attributes of an item have
+    /// the same pair.
     #[must_use]
     pub fn id_of(row: &PrimaryKey) -> Option<String> {
-        if let Some((loser, winner)) = stamps_of(row) {
-            return Some(format!("{}-{}", format_stamp(loser), format_stamp(winner)));
-        }
         let Some(KeyValue::B(sort)) = &row.sort else { return None };
-        is_shared(row).then(|| sort.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut whole = Vec::new();
+        row.write_canonical(&mut whole);
+        let whole = HEXLOWER.encode(&blake3::hash(&whole).as_bytes()[..ID_ROW_BYTES]);
+        if let Some((loser, winner)) = stamps_of(row) {
+            return Some(format!("{}-{}-{whole}", format_stamp(loser), format_stamp(winner)));
+        }
+        is_shared(row).then(|| format!("{}-{whole}", HEXLOWER.encode(sort)))
     }
 }
 

@@ -173,7 +173,7 @@ pub fn parse_spans(text: &str) -> Option<BTreeSet<u64>> {
     for span in text.split(',').filter(|span| !span.is_empty()) {
         let (start, end) = span.split_once('-').unwrap_or((span, span));
         let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
-        if end.saturating_sub(start) > 100_000 {
+        if end < start || end - start > 100_000 {
             return None;
         }
         numbers.extend(start..=end);

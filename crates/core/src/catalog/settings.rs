@@ -295,11 +295,22 @@ impl Settings {
         }
     }
 
-    /// Whether every region and jurisdiction that the rules name exists.
+    /// What is wrong with settings that are new: names of what the topology does not have, and
+    /// merge groups that overlap. Those that a table has are kept as they are.
     ///
     /// # Errors
-    /// [`SettingError::NoRegion`].
+    /// [`SettingError::NoRegion`], [`SettingError::Value`].
     pub fn check(&self, directory: &Directory) -> Result<(), SettingError> {
+        if let Policy::Crdt(crdt) = &self.policy {
+            let mut members: Vec<&str> = crdt.keys();
+            for name in crdt.options.groups.iter().flatten() {
+                if members.contains(&name.as_str()) {
+                    let wanted = "an attribute is in one group once, and no key attribute in any";
+                    return Err(wrong(&format!("group=…{name}…"), wanted.to_string()));
+                }
+                members.push(name);
+            }
+        }
         let placed = self.placement.0.iter().flat_map(|rule| &rule.regions);
         let unknown = placed.clone().find(|word| !directory.knows(word));
         let owners = self.ownership.0.iter().map(|(_, region)| region);

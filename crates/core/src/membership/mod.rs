@@ -188,6 +188,9 @@ pub enum Inapplicable {
     /// Nobody would be left to vote.
     #[error("region {0} is the last one that votes")]
     Last(RegionSlot),
+    /// Nobody would be left to serve.
+    #[error("region {0} is the last one that is ACTIVE")]
+    LastActive(RegionSlot),
     /// The life was used before.
     #[error("region {0} had the incarnation {1} before")]
     Life(RegionSlot, u16),
@@ -323,6 +326,12 @@ impl Membership {
                 region.used.push(life);
             }
             _ if next.voters().next().is_none() => return Err(Inapplicable::Last(slot)),
+            // Of all that can be undone at once, the one that takes everything down.
+            What::Suspend { .. }
+                if next.regions.values().all(|it| it.state != RegionState::Active) =>
+            {
+                return Err(Inapplicable::LastActive(slot));
+            }
             _ => {}
         }
         Ok(next)

@@ -90,6 +90,15 @@ fn the_last_one_cannot_give_up_everyone() {
     assert_eq!(one.after(evict(0)), Err(Inapplicable::Last(slot(0))));
 }
 
+#[test]
+fn the_last_one_that_serves_is_not_suspended() {
+    let suspend = |index| Change { slot: slot(index), what: What::Suspend { automatic: false } };
+    let one = three().after(suspend(0)).and_then(|two| two.after(suspend(1))).expect("apply");
+    assert_eq!(one.after(suspend(2)), Err(Inapplicable::LastActive(slot(2))));
+    let back = Change { slot: slot(0), what: What::Resume };
+    assert!(one.after(back).and_then(|two| two.after(suspend(2))).is_ok());
+}
+
 /// Regions that hear each other's voices late, never, or again: what each has heard of each.
 struct Parley {
     slots: Vec<RegionSlot>,

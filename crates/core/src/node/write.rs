@@ -204,7 +204,8 @@ impl Node {
         }
         let indexed = index_units(entry, shown.as_deref(), &applied);
         let next = applied.next.as_deref();
-        let place = self.place(entry, &key.primary, stored.as_ref(), next)?;
+        let was = stored.as_ref().map(|stored| (stored, shown.as_deref()));
+        let place = self.place(entry, &key.primary, was, next)?;
         let bytes = before.max(billed(next));
         let (returned, changed) = (applied.returned, applied.changed);
         let updated = match applied.next {
@@ -231,6 +232,8 @@ impl Node {
             || op.return_values != ReturnValues::None
             || op.context.is_some()
             || !entry.indexes.is_empty()
+            // Where the item may be is a matter of what it has.
+            || !entry.settings.placement.0.is_empty()
             || entry.is_journaled();
         let whole = matches!(op.action, Action::Put(_) | Action::Delete)
             && matches!(entry.settings.policy, Policy::Lww | Policy::Owner);
@@ -261,25 +264,35 @@ impl Node {
     }
 
     /// The placement rule of the item that the write leaves; refuses what may not be here, and an
-    /// item that would go elsewhere: its copies would stay where they are.
+    /// item that would go elsewhere: its copies would stay where they are, and so they would if it
+    /// came back before its deletion is everywhere, because what follows it is not sent there.
     fn place(
         &self,
         entry: &TableEntry,
         key: &PrimaryKey,
-        stored: Option<&Stored>,
+        known: Option<(&Stored, Option<&Attributes>)>,
         next: Option<&Attributes>,
     ) -> Result<Place, Unplanned> {
         let placement = &entry.settings.placement;
-        let before = stored.map(|stored| stored.greatest().origins.place);
         let nothing = Attributes::new();
-        let place = match (next, before) {
-            (None, Some(before)) => before,
+        let before = known.map(|(stored, shown)| match stored.greatest().origins.place {
+            // A table that was given rules after it had rows keeps those where they are.
+            Place::ANYWHERE => placement.place(key, shown.unwrap_or(&nothing)),
+            place => place,
+        });
+        let place = match (next, known) {
+            (None, Some((stored, _))) => stored.greatest().origins.place,
             (next, _) => placement.place(key, next.unwrap_or(&nothing)),
         };
-        // A table that was given rules after it had rows keeps those where they are.
-        if before.is_some_and(|before| before != place && before != Place::ANYWHERE) {
-            let text = "the attribute that decides where an item may be cannot change: delete the \
-                        item and create it again";
+        if next.is_some() && before.is_some_and(|before| before != place) {
+            let deleted = known.is_some_and(|(_, shown)| shown.is_none());
+            let text = if deleted {
+                "the item was deleted, and may only come back under another placement rule once \
+                 every region has acknowledged the deletion: try again in a moment"
+            } else {
+                "the attribute that decides where an item may be cannot change: delete the item \
+                 and create it again"
+            };
             return Err(Unplanned::Refused(Refusal::Validation(text.into())));
         }
         let allows = |slot| placement.allows(&self.config.directory, place, slot);

@@ -23,21 +23,24 @@ pub fn answer(
     let mut applied: Vec<_> = progress.applied.iter().map(|(&of, &hlc)| (of, hlc)).collect();
     applied.push((me, progress.closed));
     let catalog = &progress.catalog;
-    let told = if !is_whole(catalog, ask.table, me.slot())
-        || !is_whole(catalog, ask.table, peer)
-        || !fingerprint::covers(ask.table)
-    {
-        Told::Nothing
-    } else {
-        let from = From { me: me.slot(), peer, catalog, table: ask.table };
-        match &ask.of {
-            Subject::Fingerprints => Told::Fingerprints(store.fingerprints(ask.table)),
-            Subject::Versions { bucket, after, foreign } => {
-                from.versions(*bucket, after.as_ref(), *foreign, store)
-            }
-            Subject::Rows { keys } => from.rows(keys, store),
+    let mine = is_whole(catalog, ask.table, me.slot());
+    let whole = mine && is_whole(catalog, ask.table, peer);
+    let from = From { me: me.slot(), peer, catalog, table: ask.table };
+    let told = match &ask.of {
+        _ if !fingerprint::covers(ask.table) => Told::Nothing,
+        Subject::Fingerprints if whole => Told::Fingerprints(store.fingerprints(ask.table)),
+        Subject::Versions { bucket, after, foreign } if whole || (*foreign && from.is_held()) => {
+            from.versions(*bucket, after.as_ref(), *foreign, store)
         }
+        // Who heals a damaged row takes what there is, of a copy under way, too: the copy may wait
+        // for that very row.
+        Subject::Rows { keys } if whole || from.is_held() => from.rows(keys, store),
+        _ => Told::Nothing,
     };
+    if !mine {
+        // What is not here may just not have been copied: it is no sign that it was deleted.
+        applied.clear();
+    }
     Answer { ask, applied, told }
 }
 
@@ -58,6 +61,12 @@ struct From<'a> {
 }
 
 impl From<'_> {
+    /// Whether both regions are among those that hold the table.
+    fn is_held(&self) -> bool {
+        let entry = self.catalog.get(self.table);
+        entry.is_some_and(|entry| entry.is_held_by(self.me) && entry.is_held_by(self.peer))
+    }
+
     fn versions(
         &self,
         bucket: u8,

@@ -94,6 +94,8 @@ impl Comparing {
     ) -> Option<Heal> {
         match answer.told {
             Told::Nothing => self.skip(Skip::Copying, report),
+            // Its copy began anew meanwhile.
+            _ if answer.applied.is_empty() => self.skip(Skip::Copying, report),
             Told::Fingerprints(theirs) => {
                 let mine = then.store.fingerprints(self.table);
                 let differs = |bucket: &u8| {

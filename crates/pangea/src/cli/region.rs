@@ -155,7 +155,7 @@ async fn change(
             match ask(region, &wish).await {
                 Answer::Done(report) => return done(context, verb, name, &report),
                 Answer::No(reason) => {
-                    out::note(&format!("{}: {reason}", region.name));
+                    out::note(&format!("refused by {}: {reason}", region.name));
                     return Ok(ExitCode::from(NO));
                 }
                 Answer::NotNow(reason) => reasons.push(format!("{}: {reason}", region.name)),

@@ -14,16 +14,16 @@ use super::{Context, NO, Output, out};
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// How many seeds to run [default: 1000, or 1 with --seed]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: Option<u64>,
     /// The first seed; alone it reproduces a failure
     #[arg(long)]
     pub seed: Option<u64>,
     /// Run seeds until so many seconds have passed
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: Option<u64>,
     /// Regions of every world, 2 to 5 [default: by the seed]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=5))]
     pub regions: Option<usize>,
     /// Shrink the failing seed (or the first that fails) to what the failure needs
     #[arg(long)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Subcommand;
 use data_encoding::BASE64;
+use pangea_core::catalog::{MERGE, PREFIX};
 use serde_json::json;
 
 use super::{Context, NO, Output, out};
@@ -200,8 +201,13 @@ async fn set(
     let tables = all(topology).await?;
     let of_name: Vec<&TableReport> = tables.iter().filter(|table| table.name == name).collect();
     let [table] = of_name[..] else {
-        let count = of_name.len();
-        anyhow::bail!("{count} tables are called `{name}`: `pangea table list` shows them");
+        anyhow::bail!(match of_name.len() {
+            0 => format!("no table is called `{name}`: `pangea table list` shows those there are"),
+            count => format!(
+                "{count} tables are called `{name}`, one in each of several homes: delete or \
+                 rename all but one"
+            ),
+        });
     };
     let home = topology.region(&table.home);
     let home = home.with_context(|| format!("home {} is not in the topology", table.home))?;
@@ -221,6 +227,9 @@ async fn set(
         out::json(&changed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    out::note(&format!("{name}: merge policy {}, epoch {}", changed.merge, changed.epoch));
+    let others = changed.tags.iter().filter(|(tag, _)| *tag != MERGE);
+    let others = others.filter_map(|(tag, value)| Some((tag.strip_prefix(PREFIX)?, value)));
+    let others: String = others.map(|(tag, value)| format!(", {tag} {value}")).collect();
+    out::note(&format!("{name}: merge policy {}{others}; epoch {}", changed.merge, changed.epoch));
     Ok(ExitCode::SUCCESS)
 }

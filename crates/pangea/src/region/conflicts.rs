@@ -1,18 +1,19 @@
 //! The conflict ledger for the admin API: pages, its own stream, resolutions.
 
+mod choice;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use pangea_core::catalog::{Policy, TableEntry};
+use pangea_core::catalog::Policy;
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{AttributeValue, Attributes, KeyValue, Number, PrimaryKey};
 use pangea_core::ledger;
 use pangea_core::merge::VersionVector;
 use pangea_core::node::{Outcome, Resolution};
-use pangea_core::table::{Action, WriteOp};
 use pangea_core::time::{Hlc, Stamp};
 use serde::Deserialize;
 use serde_json::json;
@@ -269,6 +270,8 @@ const WAITS: &str = "whether another region has the write is not known yet: wait
      have said that they know of the return, or give up those that cannot be reached";
 
 /// Why a change of a table is not done by a decision about it.
+const SHARED: &str = "the entry is shared by the conflicts of one minute, of whose images it has \
+                      the first and the last: write the item as it shall be";
 const CHANGE_NOT_KEPT: &str = "the entry is about a change of the table itself: make the change \
      again with UpdateTable, TagResource or DeleteTable, then keep the winner";
 
@@ -276,10 +279,8 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     let broken = |fault: Fault| (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string());
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_string());
     let view = region.store.snapshot().map_err(broken)?;
-    let named = |key: &PrimaryKey| {
-        ConflictReport::id_of(key).is_some_and(|id| id.starts_with(&wish.id))
-            && !ledger::is_shared(key)
-    };
+    let named =
+        |key: &PrimaryKey| ConflictReport::id_of(key).is_some_and(|id| id.starts_with(&wish.id));
     let rows = view.ledger(named, None, 2).map_err(broken)?;
     let waits =
         if rows.is_empty() { view.aside(named, None, 1).map_err(broken)? } else { Vec::new() };
@@ -287,9 +288,15 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
         return Err((StatusCode::CONFLICT, WAITS.to_string()));
     }
     let [row] = &rows[..] else {
-        let text = format!("{} conflicts have an id that begins with {}", rows.len(), wish.id);
+        let text = match rows.len() {
+            0 => format!("no conflict has an id that begins with {}", wish.id),
+            _ => format!("several conflicts have an id that begins with {}: give more", wish.id),
+        };
         return Err((StatusCode::NOT_FOUND, text));
     };
+    if ledger::is_shared(&row.key) {
+        return Err((StatusCode::CONFLICT, SHARED.to_string()));
+    }
     let catalog = region.catalog();
     let table = ledger::table_of(&row.key);
     let about_table = ledger::is_about_table(&row.key);
@@ -299,14 +306,17 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     }
     let item = ledger::item_of(&row.key, &row.entry);
     let item = item.ok_or_else(|| bad("the entry names no item"))?;
+    let stored = view.get_stored(&item).map_err(broken)?;
     let op = match (wish.keep.as_str(), entry) {
-        ("winner", _) => None,
+        ("winner", entry) => {
+            let shown = entry.zip(stored.as_ref());
+            shown.and_then(|(entry, stored)| choice::keep_shown(entry, &item.primary, stored))
+        }
         ("loser" | "item", None) => return Err(bad(CHANGE_NOT_KEPT)),
-        ("loser", Some(entry)) => Some(keep_loser(entry, &item.primary, &row.entry)?),
-        ("item", Some(entry)) => Some(keep_item(entry, &item.primary, wish.item.as_ref())?),
+        ("loser", Some(entry)) => Some(choice::keep_loser(entry, &item.primary, &row.entry)?),
+        ("item", Some(entry)) => Some(choice::keep_item(entry, &item.primary, wish.item.as_ref())?),
         _ => return Err(bad("`keep` is winner, loser, or item with an `item`")),
     };
-    let stored = view.get_stored(&item).map_err(broken)?;
     let now_ms = i64::try_from(region.clock.now().wall_ms).unwrap_or(i64::MAX);
     let decision = Attributes::from([
         ("kept".to_string(), AttributeValue::S(wish.keep.clone())),
@@ -316,38 +326,4 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     ]);
     let seen = stored.map(|stored| stored.stamps().collect()).unwrap_or_default();
     Ok(Resolution { row: row.key.clone(), item, seen, op, decision })
-}
-
-fn keep_loser(
-    entry: &TableEntry,
-    primary: &PrimaryKey,
-    row: &Attributes,
-) -> Result<WriteOp, Refused> {
-    let lost = || (StatusCode::CONFLICT, "the losing image is not a whole item".to_string());
-    let Some(AttributeValue::M(side)) = row.get("loser") else { return Err(lost()) };
-    if side.get("deleted") == Some(&AttributeValue::Bool(true)) {
-        return Ok(WriteOp::new(primary.clone(), Action::Delete));
-    }
-    let Some(AttributeValue::M(image)) = side.get("image") else { return Err(lost()) };
-    let same = entry.schema.key_of(image).is_ok_and(|key| key == *primary);
-    if !same {
-        return Err(lost());
-    }
-    Ok(WriteOp::new(primary.clone(), Action::Put(image.clone())))
-}
-
-fn keep_item(
-    entry: &TableEntry,
-    primary: &PrimaryKey,
-    item: Option<&serde_json::Value>,
-) -> Result<WriteOp, Refused> {
-    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
-    let item = item.ok_or_else(|| bad("`keep: item` needs an `item`".to_string()))?;
-    let image = pangea_codec::dynamo::decode_attributes(item.to_string().as_bytes());
-    let image = image.map_err(|error| bad(error.to_string()))?;
-    match entry.schema.key_of(&image) {
-        Ok(key) if key == *primary => Ok(WriteOp::new(key, Action::Put(image))),
-        Ok(_) => Err(bad("the item has another key than the conflict".to_string())),
-        Err(refusal) => Err(bad(refusal.to_string())),
-    }
 }

@@ -89,8 +89,8 @@ pub(super) struct Plan {
     of: (TableId, Place),
     choice: Choice,
     explicit: bool,
-    /// Too few regions are reached: nothing is waited for.
-    short: Option<Standing>,
+    /// Too few regions are reached, so that no more is waited for than those that are.
+    short: bool,
 }
 
 /// Decides about a write before it is done.
@@ -106,17 +106,17 @@ pub(super) fn plan(
     let (of, explicit) = ((entry.id, place), asked.explicit);
     let of_table = entry.settings.durability;
     if (asked.choice.level, of_table.level) == (Level::Local, Level::Local) {
-        return Ok(Plan { of, choice: asked.choice, explicit, short: None });
+        return Ok(Plan { of, choice: asked.choice, explicit, short: false });
     }
     let standing = standing(region, catalog, of, Hlc::MAX);
     let choice = asked.choice.over(of_table, standing.holders());
     let plan = |short| Plan { of, choice, explicit, short };
     match start(choice, standing) {
-        Start::Write(_) => Ok(plan(None)),
-        Start::Degrade(standing) => Ok(plan(Some(standing))),
+        Start::Write(_) => Ok(plan(false)),
+        Start::Degrade(_) => Ok(plan(true)),
         Start::Refuse(standing) => {
             region.durability.count(choice.level, &region.durability.refused);
-            Err(too_few(region, choice.level, &standing))
+            Err(too_few(region, (choice.level, choice.level.as_str()), &standing))
         }
     }
 }
@@ -161,16 +161,10 @@ impl Plan {
         if level == Level::Local {
             return Ok(if self.explicit { told(level) } else { Vec::new() });
         }
-        let standing = match self.short {
-            Some(standing) => standing,
-            None => {
-                let standing = self.wait(region, stamp.hlc).await;
-                if standing.reaches(level) {
-                    return Ok(told(level));
-                }
-                standing
-            }
-        };
+        let standing = self.wait(region, stamp.hlc).await;
+        if standing.reaches(level) {
+            return Ok(told(level));
+        }
         let counts = &region.durability;
         if self.choice.shortfall() == Shortfall::Refuse {
             counts.count(level, &counts.timed_out);
@@ -192,7 +186,8 @@ impl Plan {
         let standing = loop {
             acked.mark_unchanged();
             let standing = now();
-            if standing.reaches(self.choice.level) {
+            // Where too few were reached to begin with, those that are count all the same.
+            if standing.reaches(self.choice.level) || (self.short && standing.may.is_empty()) {
                 break standing;
             }
             // A writer that is gone acknowledges nothing more.
@@ -236,23 +231,26 @@ pub(super) fn wanting(region: &Region, standing: &Standing) -> String {
     lacking.map(|slot| region.region_name(*slot)).collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn too_few(region: &Region, level: Level, standing: &Standing) -> ApiError {
+/// Nothing was done, because too few regions are reached for what was asked for in this word.
+pub(super) fn too_few(
+    region: &Region,
+    (level, word): (Level, &str),
+    standing: &Standing,
+) -> ApiError {
     let holders = standing.holders();
     let (needed, reached) = (level.others(holders), standing.have.len() + standing.may.len());
     let text = if holders == 1 {
         format!(
             "{} is the only region that holds the table, and {} asks for another: nothing was \
              done. Add a replica, or ask for less",
-            region.name,
-            level.as_str()
+            region.name, word
         )
     } else {
         let cannot: Vec<String> =
             standing.cannot.iter().map(|slot| region.region_name(*slot)).collect();
         format!(
-            "{} needs {needed} of {} other regions and {reached} are reached, without {}: nothing \
-             was done. Try again, or send {SHORTFALL}: degrade to do without them",
-            level.as_str(),
+            "{word} needs {needed} of {} other regions and {reached} are reached, without {}: \
+             nothing was done. Try again, or send {SHORTFALL}: degrade to do without them",
             holders - 1,
             cannot.join(", ")
         )

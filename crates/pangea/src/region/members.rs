@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use pangea_core::catalog::Catalog;
 use pangea_core::id::{Origin, RegionSlot, TableId};
-use pangea_core::membership::Region as Life;
+use pangea_core::membership::{Inapplicable, Region as Life, RegionState};
 use pangea_core::node::{Closed, Directive, DirectiveRefusal, Outcome};
 use pangea_core::time::{Hlc, Stamp};
 use serde_json::json;
@@ -164,9 +164,40 @@ fn refused(region: &Region, refusal: &DirectiveRefusal) -> Reply {
             let names: Vec<String> = tables.iter().map(name).collect();
             format!("{refusal}: {}", names.join(", "))
         }
+        DirectiveRefusal::Inapplicable(why) => inapplicable(region, why),
         refusal => refusal.to_string(),
     };
     json_reply(status, &json!({ "error": text }))
+}
+
+/// Why a change is not for the region that it is about, and what is.
+fn inapplicable(region: &Region, why: &Inapplicable) -> String {
+    let name = |slot: &RegionSlot| region.region_name(*slot);
+    match why {
+        Inapplicable::State(slot, state) => {
+            let next = match state {
+                RegionState::Joining => "it is ACTIVE once it has copied everything",
+                RegionState::Active => "it may be suspended, evicted or removed",
+                RegionState::Suspended => "it may be resumed, evicted or removed",
+                RegionState::Leaving => "it is REMOVED once the others have all that it wrote",
+                RegionState::Evicted | RegionState::Removed => "it may rejoin",
+            };
+            format!("{} is {state}: {next}", name(slot))
+        }
+        Inapplicable::Unknown(slot) => {
+            format!("{} is not a member: `pangea region add` makes it one", name(slot))
+        }
+        Inapplicable::Last(slot) => {
+            format!("{} is the last region that votes: nobody could take it back", name(slot))
+        }
+        Inapplicable::LastActive(slot) => format!(
+            "{} is the last region that is ACTIVE: nothing would be served; resume another first",
+            name(slot)
+        ),
+        Inapplicable::Life(slot, life) => {
+            format!("{} had the incarnation {life} before: ask again", name(slot))
+        }
+    }
 }
 
 /// Why the region serves neither reads nor writes, if by decision of the regions it does not.

@@ -115,10 +115,10 @@ pub(super) async fn read(
         if asked.shortfall == Shortfall::Refuse {
             region.reads.refused.fetch_add(1, Relaxed);
             standing.cannot.append(&mut standing.may);
-            return Err(durable::too_few(region, asked.level, &standing));
+            return Err(durable::too_few(region, (asked.level, name(asked.level)), &standing));
         }
         region.reads.degraded.fetch_add(1, Relaxed);
-        told = vec![(READ, name(Level::Local).to_string())];
+        told = vec![(READ, name(standing.level().min(asked.level)).to_string())];
         told.push((WANTING, durable::wanting(region, &standing)));
     }
     told.extend(session.check(region, &round.applied)?);

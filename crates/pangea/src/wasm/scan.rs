@@ -12,10 +12,17 @@ use super::declared::{self, Declaration};
 use super::error::ModuleError;
 use super::limits::{ELEMENTS_MAX, EXPORTS_MAX, FUNCTION_LOCALS_MAX, MODULE_BYTES_MAX, TABLES_MAX};
 
+/// What every module begins with.
+const MAGIC: &[u8] = b"\0asm";
+
 /// Refuses what costs time that no fuel pays for, and finds the declared attributes.
 pub(super) fn scan(bytes: &[u8]) -> Result<Vec<Declaration>, ModuleError> {
     if bytes.len() > MODULE_BYTES_MAX {
         return Err(ModuleError::TooLarge { bytes: bytes.len() });
+    }
+    if !bytes.starts_with(MAGIC) {
+        let text = "it does not begin with \\0asm: give the compiled module, a .wasm file";
+        return Err(ModuleError::Malformed(text.to_owned()));
     }
     let mut declared = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {

@@ -34,7 +34,7 @@ pub(super) async fn run(topology: &Topology, args: &ExportArgs) -> anyhow::Resul
         let wait_ms = if args.follow { WAIT_MS } else { 0 };
         let path = format!("/v1/conflicts/stream?after={after}&wait_ms={wait_ms}");
         let answer = client.ask(Ask::get(&path)).await?;
-        anyhow::ensure!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.body));
+        anyhow::ensure!(answer.status.is_success(), "{}", super::problem_of(&answer.body));
         let page: ConflictPage = serde_json::from_slice(&answer.body)?;
         for conflict in &page.conflicts {
             out::line(&serde_json::to_string(conflict)?);

@@ -109,8 +109,7 @@ async fn collect(
         match of_region(region, table, id).await {
             Ok(conflicts) => {
                 for conflict in conflicts {
-                    let key = (conflict.id.clone(), format!("{:?}", conflict.key));
-                    found.entry(key).or_insert(conflict);
+                    found.entry(conflict.id.clone()).or_insert(conflict);
                 }
             }
             Err(error) => silent.push(format!("{}: {error:#}", region.name)),
@@ -136,7 +135,7 @@ async fn of_region(
         let (table, id) = (encode(table.unwrap_or_default()), encode(id.unwrap_or_default()));
         let path = format!("/v1/conflicts?limit={PAGE}&table={table}&id={id}&after={after}");
         let answer = client.ask(Ask::get(&path)).await?;
-        anyhow::ensure!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.body));
+        anyhow::ensure!(answer.status.is_success(), "{}", problem_of(&answer.body));
         let page: ConflictPage = serde_json::from_slice(&answer.body)?;
         found.extend(page.conflicts);
         match page.next {
@@ -144,6 +143,13 @@ async fn of_region(
             None => return Ok(found),
         }
     }
+}
+
+/// What the admin API says is wrong.
+fn problem_of(body: &[u8]) -> String {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let told = parsed.as_ref().and_then(|body| body["error"].as_str()).map(str::to_string);
+    told.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
 fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode> {
@@ -155,13 +161,20 @@ fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode>
         out::note("no conflicts");
         return Ok(ExitCode::SUCCESS);
     }
+    let unique = |short: &str| found.iter().filter(|it| it.id.starts_with(short)).count() == 1;
     let head = ["ID", "TABLE", "KEY", "COUNT", "SEVERITY", "LOST IN", "WON BY", "RESOLVED"];
     let mut rows = vec![head.map(String::from)];
     for conflict in found {
         rows.push([
-            format!("{}…", conflict.id.get(..SHORT_ID).unwrap_or(&conflict.id)),
+            match conflict.id.get(..SHORT_ID).filter(|short| unique(short)) {
+                Some(short) => format!("{short}…"),
+                None => conflict.id.clone(),
+            },
             conflict.table.clone(),
-            key_of(conflict),
+            match &conflict.path {
+                Some(path) => format!("{} ({path})", key_of(conflict)),
+                None => key_of(conflict),
+            },
             conflict.count.to_string(),
             conflict.severity.clone(),
             conflict.loser.region_name.clone(),
@@ -175,8 +188,10 @@ fn list(context: &Context, found: &[ConflictReport]) -> anyhow::Result<ExitCode>
 
 fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result<ExitCode> {
     let [conflict] = found else {
-        let count = found.len();
-        out::note(&format!("{count} conflicts have an id that begins with {id}"));
+        out::note(&match found.len() {
+            0 => format!("no conflict has an id that begins with {id}"),
+            count => format!("{count} conflicts have an id that begins with {id}: give more of it"),
+        });
         return Ok(ExitCode::from(NO));
     };
     if context.output == Output::Json {
@@ -197,7 +212,7 @@ fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result
     if let Some(kept) = &conflict.resolved {
         out::line(&format!("resolved  kept {kept}"));
     }
-    side("lost", &conflict.loser)?;
+    side("lost", &conflict.loser, "(the image is not kept)")?;
     if conflict.is_orphaned() {
         let SideReport { region_name, version, .. } = &conflict.winner;
         out::line(&format!(
@@ -216,11 +231,17 @@ fn show(context: &Context, id: &str, found: &[ConflictReport]) -> anyhow::Result
         ));
         return Ok(ExitCode::SUCCESS);
     }
-    side("won", &conflict.winner)?;
+    let absent = if conflict.count > 1 {
+        "(where conflicts share an entry, the winner's image is not kept: read the item)"
+    } else {
+        "(the image is too large to be kept twice: read the item)"
+    };
+    side("won", &conflict.winner, absent)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
+/// One side of a conflict; `absent` says why it has no image.
+fn side(word: &str, side: &SideReport, absent: &str) -> anyhow::Result<()> {
     let kind = match (side.deleted, side.conditional) {
         (true, _) => "deletion",
         (false, true) => "conditional write",
@@ -234,7 +255,7 @@ fn side(word: &str, side: &SideReport) -> anyhow::Result<()> {
     match &side.image {
         Some(image) => out::line(&serde_json::to_string_pretty(image)?),
         None if side.deleted => {}
-        None => out::line("(the image is too large to be kept twice: read the item)"),
+        None => out::line(absent),
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(
     let id = args.id.trim_end_matches('…');
     let wish = json!({"id": id, "keep": keep, "item": item, "note": args.note}).to_string();
     let regions = super::chosen(topology, args.region.as_deref())?;
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<(&str, String)> = Vec::new();
     for region in regions {
         match ask(region, &wish).await {
             Ok(Ok(answer)) => {
@@ -64,12 +64,22 @@ pub(super) async fn run(
                 }
                 return Ok(ExitCode::SUCCESS);
             }
-            Ok(Err(refusal)) => refusals.push(format!("{}: {refusal}", region.name)),
-            Err(error) => refusals.push(format!("{}: {error:#}", region.name)),
+            Ok(Err(refusal)) => refusals.push((&region.name, refusal)),
+            Err(error) => refusals.push((&region.name, format!("{error:#}"))),
         }
     }
-    out::note(&format!("refused: {}", refusals.join("; ")));
+    out::note(&format!("refused: {}", refused(refusals)));
     Ok(ExitCode::from(NO))
+}
+
+/// What the regions say; once, where all say the same.
+fn refused(refusals: Vec<(&str, String)>) -> String {
+    let first = refusals.first().map(|it| it.1.clone()).unwrap_or_default();
+    if refusals.iter().all(|(_, why)| *why == first) {
+        return first;
+    }
+    let each = refusals.into_iter().map(|(region, why)| format!("{region}: {why}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// The region's answer, or why it refuses.

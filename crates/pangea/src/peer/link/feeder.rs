@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use pangea_codec::peer::{Compression, FRAME_BYTES_MAX, HELLO_BYTES_MAX, Message, Terms, encode};
-use pangea_core::replica::{Feed, Progress, Request, Snapshot};
+use pangea_core::repair::Told;
+use pangea_core::replica::{Feed, Frame, Progress, Request, Snapshot};
 use pangea_core::time::Now;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -344,13 +345,22 @@ impl<S: FeedSource> Pump<S> {
 impl Dealer {
     /// Reads, encodes and compresses frames of one view; blocks.
     fn fill<S: FeedSource>(mut self, progress: &Progress, source: &S) -> anyhow::Result<Fill> {
-        let view = source.view()?;
+        let mut view = source.view()?;
         let (mut frames, mut bytes, mut more) = (Vec::new(), 0, true);
         while more && bytes < FILL_BYTES_MAX {
-            let Some(frame) = self.feed.next(source.now(), progress, &view) else {
+            let Some(mut frame) = self.feed.next(source.now(), progress, &view) else {
                 more = false;
                 continue;
             };
+            if let Err(damage) = source.check(&view) {
+                // A peer that repairs is told nothing of what is damaged here, too: without the
+                // link nobody could repair anything.
+                let Frame::Compared(answer) = &mut frame else { return Err(damage) };
+                let table = answer.ask.table;
+                tracing::warn!(%table, %damage, "a repairing peer is not answered");
+                answer.told = Told::Nothing;
+                view = source.view()?;
+            }
             let message = Message::Frame(frame);
             let encoding = encode(&message)?;
             bytes += encoding.len();
