@@ -95,6 +95,8 @@ pub(super) fn keep_item(
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use pangea_core::item::Number;
     use pangea_core::table::{KeyAttribute, KeyKind, Schema, apply};
@@ -113,7 +115,7 @@ mod tests {
         let schema = Schema { partition, sort: None };
         let key = schema.key_of(&item).expect("has one");
         let op = WriteOp::new(key, Action::Update(update));
-        apply(&op, &schema, Some(&item)).expect("it may").next
+        apply(&op, &schema, Some(&item)).expect("it may").next.map(Cow::into_owned)
     }
 
     #[test]
