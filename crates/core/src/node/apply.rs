@@ -65,7 +65,7 @@ impl Node {
         if !self.over && !self.reconciled {
             self.reconcile(now, store, effects);
         }
-        if token == self.next_token || self.planted_staleness() {
+        if token == self.next_token || planted!(self, FrameOnStale) {
             return self.take(now, from, frame, store, effects);
         }
         let fresh = Fresh::new(store, &effects[before..]);
@@ -118,22 +118,10 @@ impl Node {
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn planted_staleness(&self) -> bool {
-        self.has_bug(super::Bug::FrameOnStale)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_staleness(&self) -> bool {
-        false
-    }
-
     /// Nothing of a life that is over is taken from the region that lived it; what others have of
     /// it is asked of them.
     fn is_taken(&self, from: RegionSlot, frame: &Frame) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::FenceForgotten) {
+        if planted!(self, FenceForgotten) {
             return true;
         }
         let membership = self.catalog.membership();
@@ -152,8 +140,7 @@ impl Node {
     /// than anybody else had them when they heard so. The peer may not have heard yet, or not put
     /// its past in order.
     pub(super) fn cut(&self, from: RegionSlot, origin: Origin) -> Option<Hlc> {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::FenceForgotten) {
+        if planted!(self, FenceForgotten) {
             return None;
         }
         let membership = self.catalog.membership();
@@ -190,9 +177,10 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        let link = self.links.entry(from).or_default();
-        link.frame_us = now.mono_us;
-        self.planted_out_of_band(from, &frame);
+        self.links.entry(from).or_default().frame_us = now.mono_us;
+        if planted!(self, AcknowledgedOutOfBand) {
+            self.note_acknowledged(from, frame.origin, frame.through, &frame.applied);
+        }
         let link = self.links.entry(from).or_default();
         if frame.after > self.places.reached(frame.origin) {
             if link.held_until_ms.is_none() && !link.wants_subscribe {
@@ -265,8 +253,7 @@ impl Node {
     /// The feed was followed to `through`, of a state whose newest stamp is `end`: the cut that
     /// this makes, if it makes a new one.
     fn reach_through(&mut self, origin: Origin, through: Hlc, end: Hlc) -> Option<Hlc> {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::CutWithinState) {
+        if planted!(self, CutWithinState) {
             return self.places.reach(origin, through, through);
         }
         self.places.reach(origin, through, end)
@@ -275,8 +262,7 @@ impl Node {
     /// Whether the row may be applied now: not before the settings that it was written under are
     /// known, because they say which concurrent versions stay.
     pub(super) fn may_apply(&self, row: &Row) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::EpochIgnored) {
+        if planted!(self, EpochIgnored) {
             return true;
         }
         let entry = self.catalog.get(row.key.table);
@@ -321,8 +307,7 @@ impl Node {
     /// Rows of a life are here, and nothing of it without gaps yet: peers that are told of the life
     /// ask for them. Its region may be given up, or have lost its log, before it says more.
     pub(super) fn note_life<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, origin: Origin) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::UnsettledUntold) {
+        if planted!(self, UnsettledUntold) {
             return;
         }
         if origin != self.me && self.places.know(origin) {
@@ -354,16 +339,6 @@ impl Node {
         advance(&mut link.applied, origin, through);
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn planted_out_of_band(&mut self, from: RegionSlot, frame: &Rows) {
-        if self.has_bug(super::Bug::AcknowledgedOutOfBand) {
-            self.note_acknowledged(from, frame.origin, frame.through, &frame.applied);
-        }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_out_of_band(&self, _from: RegionSlot, _frame: &Rows) {}
     /// What a frame told counts when all that came with it and before is durable.
     pub(super) fn tell_when_settled(
         &mut self,
@@ -373,8 +348,7 @@ impl Node {
     ) {
         let link = self.links.get(&peer);
         let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
-        #[cfg(feature = "planted-bugs")]
-        let acked = if self.has_bug(super::Bug::AckAssumed) { self.last } else { acked };
+        let acked = if planted!(self, AckAssumed) { self.last } else { acked };
         let told = Told { peer, visible_ms, acked };
         if let Some(pending) = self.pending.back_mut() {
             pending.told.push(told);
@@ -397,14 +371,14 @@ impl Node {
     /// The same, torn apart as the planted bugs ask.
     #[cfg(feature = "planted-bugs")]
     fn persist_rows<S: Snapshot>(&mut self, mut txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
-        use super::{Batch, Bug};
-        if self.has_bug(Bug::AppliedAheadOfRows) {
+        use super::Batch;
+        if planted!(self, AppliedAheadOfRows) {
             let applied = core::mem::take(&mut txn.batch.applied);
             let batch = Batch { applied, ..Batch::default() };
             self.persist(Txn { batch, ..Txn::new(txn.store) }, Vec::new(), effects);
         }
         let mut late = Batch::default();
-        if self.has_bug(Bug::LedgerNotInBatch) {
+        if planted!(self, LedgerNotInBatch) {
             let (ledger, rest) = core::mem::take(&mut txn.batch.items)
                 .into_iter()
                 .partition(|(key, _)| key.table == TableId::LEDGER);
@@ -491,8 +465,7 @@ impl Node {
     /// it would make of rows nobody shall hear either: of items that it had seen it knows nothing,
     /// and where a peer has shortened what those had seen, it would take them for concurrent.
     pub(super) fn is_mute(&self) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LostLogTakesRows) {
+        if planted!(self, LostLogTakesRows) {
             return false;
         }
         self.lost.is_some()
@@ -503,8 +476,7 @@ impl Node {
     /// would take them for concurrent, and its next life would tell so. All that it would take in
     /// goes when that begins.
     pub(super) fn is_over(&self) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::OverTakesRows) {
+        if planted!(self, OverTakesRows) {
             return false;
         }
         self.is_out()
@@ -513,8 +485,7 @@ impl Node {
     /// Whether this region keeps the row.
     fn keeps(&self, key: &ItemKey, place: Place) -> bool {
         let me = self.config.slot;
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LeavesRowsOut) {
+        if planted!(self, LeavesRowsOut) {
             return self.catalog.may_receive(me, key.table, &key.primary, place);
         }
         self.catalog.keeps(me, key.table, &key.primary, place)
@@ -525,8 +496,7 @@ impl Node {
         if stored.versions.len() < 2 || resolved(function, stored).is_ok() {
             return Vec::new();
         }
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::TrapUnrecorded) {
+        if planted!(self, TrapUnrecorded) {
             return Vec::new();
         }
         let winner = stored.greatest();

@@ -134,8 +134,7 @@ impl Node {
         stamp: Stamp,
         place: Place,
     ) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::BereftDropped) {
+        if planted!(self, BereftDropped) {
             return false;
         }
         let shared = !entry.deleted && self.others_with(entry, place).next().is_some();
@@ -158,7 +157,8 @@ impl Node {
             let has_table = self.others_with(entry, place).any(|slot| slot == writer)
                 && self.catalog.is_whole(entry, writer);
             let has_all = has_table && self.has_spoken_in(store, origin);
-            return self.has_spoken(writer) && (has_all || self.planted_credulity());
+            let trusted = planted!(self, WriterTrusted | SilenceTrusted);
+            return self.has_spoken(writer) && (has_all || trusted);
         }
         let mut holders = self.others_with(entry, place);
         holders.any(|slot| {
@@ -176,7 +176,8 @@ impl Node {
     pub(super) fn has_spoken(&self, slot: RegionSlot) -> bool {
         let since = self.catalog.membership().since(self.config.slot);
         let voice = self.catalog.voices().get(&slot);
-        voice.is_some_and(|voice| voice.membership.generation >= since) || self.planted_silence()
+        voice.is_some_and(|voice| voice.membership.generation >= since)
+            || planted!(self, SilenceTrusted)
     }
 
     /// Whether what a region has said last it has said in this life: in another one it may have
@@ -186,41 +187,12 @@ impl Node {
         said.is_some_and(|said| said.greatest().stamp.origin == life)
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn planted_credulity(&self) -> bool {
-        self.has_bug(super::Bug::WriterTrusted) || self.planted_silence()
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_credulity(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_silence(&self) -> bool {
-        self.has_bug(super::Bug::SilenceTrusted)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_silence(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
     fn planted_claim(&self, entry: &TableEntry, slot: RegionSlot, stamp: Stamp) -> bool {
         let claims = self.catalog.voices().get(&slot).map(|voice| &voice.claims);
         let claim = claims.and_then(|claims| claims.get(&stamp.origin));
-        self.has_bug(super::Bug::ClaimTrusted)
+        planted!(self, ClaimTrusted)
             && self.catalog.is_whole(entry, slot)
             && claim.is_some_and(|claim| claim.newest >= stamp.hlc)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_claim(&self, _: &TableEntry, _: RegionSlot, _: Stamp) -> bool {
-        false
     }
 
     /// Looks at what was set aside, while there is any.
@@ -309,7 +281,11 @@ impl Node {
             return if joins { Verdict::Waits } else { self.judge_change(txn, key, row) };
         }
         let Some(entry) = self.catalog.get(table) else {
-            return if joins { Verdict::Waits } else { self.planted_oblivion() };
+            return match joins {
+                true => Verdict::Waits,
+                false if planted!(self, UnheardDropped) => Verdict::Known,
+                false => Verdict::Unheard,
+            };
         };
         if entry.deleted {
             return Verdict::Known;
@@ -356,8 +332,7 @@ impl Node {
     /// others have said that they know of the return, all that each had said before that is here,
     /// and whoever has a replica by that is known to hold the table.
     fn orphaned(&self, store: &impl Snapshot, entry: &TableEntry) -> Verdict {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::ReturnUnheard) {
+        if planted!(self, ReturnUnheard) {
             return Verdict::Orphaned;
         }
         let mut others = self.catalog.membership().members().filter(|it| *it != self.config.slot);
@@ -378,18 +353,6 @@ impl Node {
         let said = store.item(&membership::key(slot)).map(|said| said.greatest().stamp);
         let here = said.is_some_and(|said| self.place_of(said.origin) >= said.hlc);
         here && self.has_spoken(slot)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_oblivion(&self) -> Verdict {
-        let planted = self.has_bug(super::Bug::UnheardDropped);
-        if planted { Verdict::Known } else { Verdict::Unheard }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_oblivion(&self) -> Verdict {
-        Verdict::Unheard
     }
 }
 

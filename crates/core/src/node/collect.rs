@@ -16,8 +16,6 @@
 //! collected while the regions are levelling what they have of one that was given up: its rows come
 //! from others then, which no acknowledgement is in band with.
 
-mod planted;
-
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -156,8 +154,7 @@ impl Node {
     /// What was seen of items of the table that have no row any more.
     pub(super) fn seen_of_collected(&self, table: TableId) -> &VersionVector {
         static NOTHING: VersionVector = VersionVector::EMPTY;
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::CollectedForgotten) {
+        if planted!(self, CollectedForgotten) {
             return &NOTHING;
         }
         self.collected.get(&table).unwrap_or(&NOTHING)
@@ -207,7 +204,7 @@ impl Node {
             return;
         }
         // One that has lost its log knows nothing of what its rows had seen.
-        if self.lost.is_some() && !self.planted_collecting() {
+        if self.lost.is_some() && !planted!(self, LostLogShortens) {
             self.collector.due_us = now.mono_us + collect.interval_us;
             return;
         }
@@ -253,19 +250,19 @@ impl Node {
     /// What every member of the table has applied; `None` while that says nothing.
     pub(super) fn stable(&self, now: Now, table: TableId) -> Option<VersionVector> {
         let entry = self.catalog.get(table).filter(|entry| entry.is_held_by(self.config.slot))?;
-        if self.unsettled(entry).is_some() && !self.planted_during_copy() {
+        if self.unsettled(entry).is_some() && !planted!(self, CollectedDuringCopy) {
             return None;
         }
-        if !self.planted_before_levelling() && !self.has_levelled() {
+        if !planted!(self, CollectedBeforeLevelling) && !self.has_levelled() {
             return None;
         }
-        if let Some(old) = self.planted_by_age(now) {
-            return Some(old);
+        if planted!(self, CollectedByAge) {
+            return Some(self.old(now));
         }
         let mut stable = self.places();
         let cut = self.collector.cuts.get(&entry.home)?;
         for member in self.catalog.members(entry).filter(|&slot| slot != self.config.slot) {
-            if self.planted_without_leaving() && !entry.is_held_by(member) {
+            if planted!(self, CollectedWithoutLeaving) && !entry.is_held_by(member) {
                 continue;
             }
             if self.has_two_lives(member) {
@@ -278,11 +275,20 @@ impl Node {
         Some(stable)
     }
 
+    /// What is older than a grace period that is long in simulated time: a few round trips of most
+    /// networks. For a planted bug.
+    fn old(&self, now: Now) -> VersionVector {
+        const GRACE_MS: u64 = 30;
+        let old = Hlc::from_parts(now.wall_ms.saturating_sub(GRACE_MS), 0);
+        let places = self.places();
+        VersionVector::from_entries(places.iter().map(|(origin, hlc)| (origin, hlc.min(old))))
+    }
+
     /// Of a life that is over, all is stable once every member has what anyone has of it. Rows may
     /// have seen more: what was received of a state that was never told to the end, and then
     /// overwritten, nobody claims, and no place will ever reach it.
     fn count_whole_lives(&self, stable: &mut VersionVector) {
-        if self.planted_unclaimed() {
+        if planted!(self, UnclaimedWaitsForEver) {
             return;
         }
         for origin in self.over(self.catalog.membership()) {

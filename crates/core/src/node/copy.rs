@@ -113,7 +113,8 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         // It copies anew when the other has handed over.
-        let waits = self.catalog.hands_over(entry).is_some() && !self.planted_impatience();
+        let waits =
+            self.catalog.hands_over(entry).is_some() && !planted!(self, CopiedWhileOthersLeave);
         if waits {
             self.copies.retain(|(table, _), _| *table != entry.id);
         }
@@ -221,7 +222,7 @@ impl Node {
             let held = life.is_some_and(|life| self.catalog.may_have_rows_of(entry, life));
             held && *slot != self.config.slot && !entry.is_held_by(*slot)
         };
-        if !self.planted_unasked_return() {
+        if !planted!(self, ReturnedUnasked) {
             donors.extend(self.catalog.membership().members().filter(came_back));
         }
         donors
@@ -357,7 +358,7 @@ impl Node {
         let me = self.config.slot;
         let Some(entry) = self.catalog.shared(table).map(Arc::clone) else { return };
         // What is here when the next life begins may go.
-        let over = self.is_out() && !self.planted_afterlife();
+        let over = self.is_out() && !planted!(self, ServedWhenOver);
         let Some(spec) = entry.replica(me).filter(|_| !over) else { return };
         let (mut waits, mut pending) = (false, Vec::new());
         let open = self.copies.iter().filter(|((of, _), copy)| *of == table && !copy.done);
@@ -390,8 +391,7 @@ impl Node {
     /// What this region itself wrote before it left the table may be among it. A write that it
     /// takes meanwhile would count as having seen that: a vector names no gaps of one's own.
     fn stands_for_home(&self, entry: &TableEntry, donor: RegionSlot) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::PlacedUnawaited) {
+        if planted!(self, PlacedUnawaited) {
             return false;
         }
         let (me, home) = (self.config.slot, entry.home);
@@ -440,8 +440,7 @@ impl Node {
     /// Whether this region has lost its log, and so says nothing of what it had: nor that it has
     /// handed over a table. What it is, and what it shall hold, is decided when it is taken back.
     pub(super) fn is_silent(&self) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LostLogLeaves) {
+        if planted!(self, LostLogLeaves) {
             return false;
         }
         self.lost.is_some()
@@ -465,7 +464,7 @@ impl Node {
         };
         // One whose log was lost acknowledges what its present life was sent, and has dropped.
         let level = |slot| {
-            let speaks = !self.has_two_lives(slot) || self.planted_belief();
+            let speaks = !self.has_two_lives(slot) || planted!(self, LevelWithLostLog);
             let claims = self.claims.iter().map(|(origin, claim)| (origin, &claim.newest));
             // Rows of a life that is over come from this region now, whenever they came to it.
             let over = claims.filter(|(of, _)| self.catalog.may_have_rows_of(entry, **of));

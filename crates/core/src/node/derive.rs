@@ -81,7 +81,7 @@ impl Node {
             if let Some(stamp) = newest
                 && entry.is_journaled()
                 && self.catalog.is_serving(entry, self.config.slot)
-                && !self.planted_unjournaled(stamp)
+                && !(planted!(self, JournalNotOnApply) && stamp.origin != self.me)
             {
                 let images = (before.map(Cow::into_owned), after.map(Cow::into_owned));
                 let gone = images.1.is_none();
@@ -144,7 +144,7 @@ impl Node {
                 txn.batch.unindexed.insert(gone);
                 // It may be wanted again before it is empty.
                 self.indexes.filling.take_if(|filling| filling.index == gone);
-                if !self.planted_ready() {
+                if !planted!(self, EmptyingIndexReady) {
                     self.note_fill(&mut txn.batch, gone, Some(Fill::Filling));
                 }
             } else {
@@ -208,56 +208,17 @@ impl Node {
         Some((Arc::clone(self.catalog.shared(entry.id)?), index.clone()))
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_index_forgotten(&self, _: Option<&Stored>) -> bool {
-        false
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_unjournaled(&self, _: Stamp) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_unjournaled(&self, stamp: Stamp) -> bool {
-        self.has_bug(super::Bug::JournalNotOnApply) && stamp.origin != self.me
-    }
-
     /// Whether an item that readers see no more was deleted for its age.
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn has_expired(&self, was: Option<&Stored>, stored: Option<&Stored>) -> bool {
-        end(was, stored).is_some_and(|version| version.origins.expired)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn has_expired(&self, was: Option<&Stored>, stored: Option<&Stored>) -> bool {
-        let told =
-            |it: &&Version| !self.has_bug(super::Bug::ExpiryUntold) || it.stamp.origin == self.me;
-        let end = match self.has_bug(super::Bug::ExpiryOfGreatest) {
-            true => stored.map(Stored::greatest),
-            false => end(was, stored),
-        };
+        let told = |it: &&Version| !planted!(self, ExpiryUntold) || it.stamp.origin == self.me;
+        let greatest = planted!(self, ExpiryOfGreatest);
+        let end = if greatest { stored.map(Stored::greatest) } else { end(was, stored) };
         end.filter(told).is_some_and(|version| version.origins.expired)
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_ready(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_ready(&self) -> bool {
-        self.has_bug(super::Bug::EmptyingIndexReady)
-    }
-
     /// Rows of peers do not come to the indexes.
-    #[cfg(feature = "planted-bugs")]
     fn planted_index_forgotten(&self, stored: Option<&Stored>) -> bool {
-        self.has_bug(super::Bug::IndexNotOnApply)
+        planted!(self, IndexNotOnApply)
             && stored.is_some_and(|stored| stored.greatest().stamp.origin != self.me)
     }
 }

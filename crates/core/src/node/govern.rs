@@ -172,15 +172,13 @@ impl Node {
 
     /// A life that the region is not known to have had.
     fn fresh_life(&self, slot: RegionSlot) -> Option<u16> {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LifeReused) {
+        if planted!(self, LifeReused) {
             return self.known_lives(slot).first().copied();
         }
         let known = self.known_lives(slot);
         // Of which none is known here, not the one that regions are likely to begin with.
         let any = || u16::try_from(self.last.wall_ms() % u64::from(Origin::LIVES)).unwrap_or(1);
-        #[cfg(feature = "planted-bugs")]
-        let any = || if self.has_bug(super::Bug::SpokenForgotten) { 0 } else { any() };
+        let any = || if planted!(self, SpokenForgotten) { 0 } else { any() };
         let last = known.iter().copied().max().unwrap_or_else(any);
         let next = (1..Origin::LIVES).map(|step| (last + step) % Origin::LIVES);
         let mut fresh = next.filter(|life| *life > 0 && !known.contains(life));
@@ -266,7 +264,7 @@ impl Node {
 
     /// What peers had applied in lives that are over says nothing of what they have.
     fn forget_earlier_lives(&mut self, membership: &Membership) {
-        if !self.planted_remembrance() {
+        if !planted!(self, StageOutlivesLife) {
             self.stage.forget(|origin| membership.admits(origin));
         }
         let mut earlier = Vec::new();
@@ -301,8 +299,7 @@ impl Node {
             }
             _ => true,
         };
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::VotesTwice) {
+        if planted!(self, VotesTwice) {
             let mut forgetful = voices.clone();
             let own = forgetful.entry(self.config.slot).or_default();
             own.promised = None;
@@ -380,8 +377,7 @@ impl Node {
         // One of which nothing was ever applied, because its clock is far ahead, is known by its
         // frames alone, and to this process alone: the region must not take it again.
         let spoken = self.links.values().filter_map(|link| link.speaks.as_ref());
-        #[cfg(feature = "planted-bugs")]
-        let spoken = spoken.filter(|_| !self.has_bug(super::Bug::SpokenForgotten));
+        let spoken = spoken.filter(|_| !planted!(self, SpokenForgotten));
         let known = self.places.cuts().keys().chain(told).chain(claimed).chain(spoken);
         let known = known.chain(self.had.keys()).copied();
         known.filter(|&origin| origin != self.me && !membership.admits(origin)).collect()
@@ -445,30 +441,8 @@ impl Node {
             let heard = voice.is_some_and(|voice| !voice.membership.admits(origin));
             // One that does not vote may have some of it all the same.
             let joining = !membership.votes(slot);
-            (joining && self.planted_deafness())
+            (joining && planted!(self, JoiningUnasked))
                 || ((heard || joining) && self.has_all_of(slot, origin, soon))
         })
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_remembrance(&self) -> bool {
-        self.has_bug(super::Bug::StageOutlivesLife)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_remembrance(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_deafness(&self) -> bool {
-        self.has_bug(super::Bug::JoiningUnasked)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_deafness(&self) -> bool {
-        false
     }
 }

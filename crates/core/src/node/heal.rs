@@ -88,15 +88,8 @@ impl Node {
         }
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
     fn of_item(&self, key: &ItemKey, stored: &Stored) -> u128 {
-        fingerprint::of_item(&key.primary, stored)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn of_item(&self, key: &ItemKey, stored: &Stored) -> u128 {
-        if self.has_bug(super::Bug::FingerprintOfTombstones) {
+        if planted!(self, FingerprintOfTombstones) {
             let versions = stored.versions.iter();
             let versions = versions.map(|it| fingerprint::of_version(&key.primary, it));
             return versions.fold(0, u128::wrapping_add);
@@ -129,8 +122,7 @@ impl Node {
         was: u128,
         next: &Stored,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::FingerprintNotOnApply) {
+        if planted!(self, FingerprintNotOnApply) {
             return;
         }
         self.note_changed(txn, key, was, Some(next));
@@ -152,13 +144,8 @@ impl Node {
         txn.batch.fingerprints.insert(bucket, sum);
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_overwrite<S: Snapshot>(&self, _: &mut Txn<'_, S>, _: &Row) {}
-
-    #[cfg(feature = "planted-bugs")]
     fn planted_overwrite<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, row: &Row) {
-        if !self.has_bug(super::Bug::RepairOverwrites) {
+        if !planted!(self, RepairOverwrites) {
             return;
         }
         if let Some(stored) = txn.item(&row.key) {

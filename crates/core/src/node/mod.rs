@@ -8,6 +8,21 @@
 //! Deliberately absent: reads (they need no machine, only a durable snapshot), links and retries
 //! of IO (a failed write is the end of the process), and time other than `now`.
 
+/// Whether the node was told to have the bug of that name, or one of those names: no in a shipped
+/// build, where there are none.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($node:expr, $($bug:ident)|+) => {
+        matches!($node.config.bug, Some($($crate::node::Bug::$bug)|+))
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($node:expr, $($bug:ident)|+) => {
+        false
+    };
+}
+
 mod apply;
 mod aside;
 #[cfg(feature = "planted-bugs")]
@@ -541,7 +556,7 @@ impl Node {
         let (closed, told) = (self.last, Vec::new());
         let mut pending =
             Pending { token, closed, applied, told, replies, catalog, collected, reborn };
-        if self.planted_reply_before_durable() {
+        if planted!(self, ReplyBeforeDurable) {
             release(&mut pending.replies, effects);
         }
         self.pending.push_back(pending);
@@ -603,36 +618,14 @@ impl Node {
         self.acked.note(peer, acked)
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn has_bug(&self, bug: Bug) -> bool {
-        self.config.bug == Some(bug)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_reply_before_durable(&self) -> bool {
-        self.has_bug(Bug::ReplyBeforeDurable)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_reply_before_durable(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
     fn told_as_applied(&self) -> Applied {
-        let planted = self.has_bug(Bug::AckBeforeDurable);
+        let planted = planted!(self, AckBeforeDurable);
         if planted { self.places.cuts().clone() } else { self.applied_durable.clone() }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    fn told_as_applied(&self) -> Applied {
-        self.applied_durable.clone()
     }
 
     #[cfg(feature = "planted-bugs")]
     fn order(&self) -> Order {
-        let planted = self.has_bug(Bug::NoRegionTieBreak);
+        let planted = planted!(self, NoRegionTieBreak);
         if planted { Order::WithoutOrigin } else { Order::Total }
     }
 

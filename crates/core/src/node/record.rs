@@ -21,8 +21,7 @@ impl Node {
         policy: &Policy,
         effects: &mut alloc::vec::Vec<Effect>,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LedgerSkipped) {
+        if planted!(self, LedgerSkipped) {
             return;
         }
         if item.table == TableId::CATALOG {
@@ -49,8 +48,7 @@ impl Node {
     /// write. A peer that acknowledges the feed up to there has then neither, and may not have
     /// heard of whoever recorded the loser first.
     fn has_to_tell(&self, loser: &Version) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LostHeirUntold) {
+        if planted!(self, LostHeirUntold) {
             return loser.stamp.origin == self.me;
         }
         let own = loser.context.get(self.me);
@@ -71,8 +69,7 @@ impl Node {
         (loser, place): (&Loser, Place),
         effects: &mut alloc::vec::Vec<Effect>,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LedgerSkipped) {
+        if planted!(self, LedgerSkipped) {
             return;
         }
         let trace = Trace::Conflict { table: item.table, loser: loser.loser, winner: loser.winner };
@@ -94,8 +91,7 @@ impl Node {
         row: &ItemKey,
         conflict: &Conflict,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::ChangeUndone) {
+        if planted!(self, ChangeUndone) {
             return;
         }
         if self.is_over() || self.is_mute() {
@@ -131,8 +127,7 @@ impl Node {
         policy: &Policy,
         minute: u64,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::FloodDropped) {
+        if planted!(self, FloodDropped) {
             return;
         }
         for nth in 0..=u8::MAX {

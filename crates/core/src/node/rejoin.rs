@@ -55,7 +55,7 @@ impl Node {
         let region = region.filter(|region| !region.state.is_gone())?;
         let life = region.life.filter(|life| *life != self.me.incarnation())?;
         let begun = self.was_lived(Origin::new(self.config.slot, life), region.state);
-        (!begun || self.planted_second_birth()).then_some(life)
+        (!begun || planted!(self, LifeBegunTwice)).then_some(life)
     }
 
     /// Whether a life of this region was lived, and its log is lost: it has asked to be active, or
@@ -64,17 +64,6 @@ impl Node {
         let mut told = self.links.values().filter_map(|link| link.applied.get(&life));
         let is_known = told.any(|hlc| *hlc > Hlc::ZERO);
         is_known || matches!(state, RegionState::Active | RegionState::Suspended)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_second_birth(&self) -> bool {
-        self.has_bug(super::Bug::LifeBegunTwice)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_second_birth(&self) -> bool {
-        false
     }
 
     /// Whether this region is called back and waits for the others to say that they know.
@@ -232,7 +221,7 @@ impl Node {
             };
             if let (true, Some(row)) = (alone, greatest.body.attributes()) {
                 self.put_aside(now, txn, key.primary.clone(), row.clone(), place);
-                if self.planted_claim_by_ledger() {
+                if planted!(self, ClaimedByLedger) {
                     continue;
                 }
                 // Under its old stamp it would count among what is here of the life that is over.
@@ -243,17 +232,6 @@ impl Node {
                 self.forget_unheard(txn, &key);
             }
         }
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_claim_by_ledger(&self) -> bool {
-        self.has_bug(super::Bug::ClaimedByLedger)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_claim_by_ledger(&self) -> bool {
-        false
     }
 
     /// What stays is this region's voice, and the tables that nobody else knows how to tell of.
@@ -278,7 +256,7 @@ impl Node {
             let key = entry_key(entry.id);
             self.put_again(now, txn, key, entry.to_attributes());
         }
-        if !self.planted_secrecy() {
+        if !planted!(self, RowsKeptUntold) {
             self.tell_of_rows_kept(now, txn, since);
         }
         let voice = Voice { membership, ..Voice::default() };
@@ -293,8 +271,7 @@ impl Node {
         txn: &mut Txn<'_, S>,
         kept: &[TableEntry],
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::ChangeUndone) {
+        if planted!(self, ChangeUndone) {
             return;
         }
         let mut tables: Vec<TableEntry> = self.catalog.tables().cloned().collect();
@@ -336,17 +313,6 @@ impl Node {
             };
             self.put_again(now, txn, status_key(entry.id, me), status.to_attributes());
         }
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_secrecy(&self) -> bool {
-        self.has_bug(super::Bug::RowsKeptUntold)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_secrecy(&self) -> bool {
-        false
     }
 
     /// Takes out of the index what stood in it for own versions of earlier lives that others' took
@@ -392,7 +358,7 @@ impl Node {
         let unheard = made.origin.slot() == me
             && made.origin != self.me
             && heard.max().is_none_or(|heard| made.hlc > *heard)
-            && (!self.is_told_of(entry) || self.planted_deaf_past());
+            && (!self.is_told_of(entry) || planted!(self, EarlierLivesUnheard));
         let mut others = entry.holders().filter(|&slot| slot != me);
         // Whoever shall have inherited it from this region, never has any of it.
         let mine = self.catalog.written(entry.id).is_some_and(|written| written.home == me);
@@ -418,7 +384,7 @@ impl Node {
         let mut holders = self.others_with(entry, place);
         if self.had.contains_key(&stamp.origin)
             && holders.any(|slot| self.catalog.is_whole(entry, slot))
-            && !self.planted_deaf_past()
+            && !planted!(self, EarlierLivesUnheard)
         {
             return false;
         }
@@ -436,17 +402,6 @@ impl Node {
             None => voices.keys().filter_map(|&slot| had(slot)).max(),
         };
         stamp.hlc > known.unwrap_or(Hlc::ZERO)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_deaf_past(&self) -> bool {
-        self.has_bug(super::Bug::EarlierLivesUnheard)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_deaf_past(&self) -> bool {
-        false
     }
 
     /// The other holders of the table that may have what lies at `place`; one whose replica could

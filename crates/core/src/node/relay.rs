@@ -57,7 +57,7 @@ impl Node {
 
     /// The peer lives anew: what its earlier life had, and what that rested on, went with it.
     pub(super) fn forget_relayed(&mut self, peer: RegionSlot) {
-        if self.planted_outliving() {
+        if planted!(self, RelayOutlivesLife) {
             return;
         }
         let of_peer = self.relays.iter_mut().filter(|((of, _), _)| *of == peer);
@@ -90,7 +90,7 @@ impl Node {
     /// has come, which a link that is lost takes with it.
     fn collect_anew(&mut self, peer: RegionSlot, origin: Origin) {
         let place = self.place_of(origin);
-        let forgets = !self.planted_presumption();
+        let forgets = !planted!(self, AnswerPresumed);
         let relay = self.relay(peer, origin);
         relay.collected = place;
         relay.revision = relay.revision.filter(|_| !forgets);
@@ -147,7 +147,7 @@ impl Node {
             return false;
         }
         if !self.catalog.membership().admits(origin) {
-            return !self.planted_unlevelled();
+            return !planted!(self, LevellingForgotten);
         }
         // What an earlier life of this region wrote is missing here: its log was lost.
         if origin.slot() == self.config.slot {
@@ -222,7 +222,7 @@ impl Node {
         // What is not settled may lack rows, of whatever table.
         let settled = frame.settled || !self.catalog.membership().admits(origin);
         let covered = self.covers_mine(from, origin, &frame.covers);
-        let outlives = self.planted_outliving();
+        let outlives = planted!(self, RelayOutlivesLife);
         let relay = self.relay(from, origin);
         // What an earlier request is answered late says nothing of what the peer has by now.
         let is_asked = frame.ask == relay.ask;
@@ -259,8 +259,7 @@ impl Node {
     /// who has heard of the end: its log is lost, so that it did not hear, and says nothing of what
     /// it had. What it alone has, it sets aside when it is taken back.
     pub(super) fn is_unfenced(&self, peer: RegionSlot, origin: Origin) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::LostLogUnfenced) {
+        if planted!(self, LostLogUnfenced) {
             return false;
         }
         !self.catalog.membership().admits(origin) && self.has_two_lives(peer)
@@ -270,8 +269,7 @@ impl Node {
     /// counts for nothing that was collected, because others may follow between it: but the frames
     /// of one answer follow on each other there as well.
     fn answered(&self, from: RegionSlot, frame: &Relayed) -> Hlc {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::AnswerCutShort) {
+        if planted!(self, AnswerCutShort) {
             return Hlc::ZERO;
         }
         let relay = self.relays.get(&(from, frame.origin));
@@ -297,13 +295,8 @@ impl Node {
         self.relays.entry((from, origin)).or_default()
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_acknowledgement(&mut self, _: RegionSlot) {}
-
-    #[cfg(feature = "planted-bugs")]
     fn planted_acknowledgement(&mut self, from: RegionSlot) {
-        if !self.has_bug(super::Bug::RelayAcknowledges) {
+        if !planted!(self, RelayAcknowledges) {
             return;
         }
         let of_peer = self.relays.range((from, Origin::MIN)..=(from, Origin::MAX));
@@ -315,68 +308,13 @@ impl Node {
         told.into_iter().for_each(|(origin, hlc)| super::advance(&mut link.applied, origin, hlc));
     }
 
-    #[cfg(feature = "planted-bugs")]
-    fn planted_outliving(&self) -> bool {
-        self.has_bug(super::Bug::RelayOutlivesLife)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_outliving(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_presumption(&self) -> bool {
-        self.has_bug(super::Bug::AnswerPresumed)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_presumption(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_unlevelled(&self) -> bool {
-        self.has_bug(super::Bug::LevellingForgotten)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_unlevelled(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_trust(&self) -> bool {
-        self.has_bug(super::Bug::RelayTrusted)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_trust(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_memory(&self) -> bool {
-        self.has_bug(super::Bug::LostLogPassesOn)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_memory(&self) -> bool {
-        false
-    }
-
     /// Whether every table of this region in which the origin may have written is among `covers`.
     fn covers_mine(&self, from: RegionSlot, origin: Origin, covers: &[TableId]) -> bool {
-        if self.planted_trust() {
+        if planted!(self, RelayTrusted) {
             return true;
         }
         // One whose log was lost has what its present life was sent, and kept none of it.
-        if self.has_two_lives(from) && !self.planted_memory() {
+        if self.has_two_lives(from) && !planted!(self, LostLogPassesOn) {
             return false;
         }
         let me = self.config.slot;
@@ -416,8 +354,7 @@ impl Node {
     /// had of it beyond that, when it answered, something took the place of, which comes from
     /// where that was written; and of two lives that are over, either may rest on the other.
     fn has_rows_of(&self, origin: Origin) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::NeededForEver) {
+        if planted!(self, NeededForEver) {
             return false;
         }
         let membership = self.catalog.membership();

@@ -121,7 +121,7 @@ impl Node {
         }
         if !self.catalog.get(table).is_some_and(held) {
             // It may be held again, or heard of again, with this row in it.
-            if !self.planted_pass() {
+            if !planted!(self, UnheldPassed) {
                 cursor.block(table, entry.hlc, &entry.stored.seen);
             }
             return;
@@ -130,7 +130,7 @@ impl Node {
         let Some(stored) = txn.item(&entry.key).filter(is_long) else { return };
         let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
         let is_stable = stable.as_ref().is_some_and(|stable| stable.includes(&stored.seen));
-        if is_stable || self.planted_shortened_early() {
+        if is_stable || planted!(self, ShortenedEarly) {
             // An entry of its own for what took no place names what is stable, too.
             for stamp in stored.entries(self.me).skip(stored.versions.len()) {
                 txn.batch.changelog.insert((stamp, entry.key.clone()), false);
@@ -139,17 +139,6 @@ impl Node {
         } else {
             cursor.block(table, entry.hlc, &stored.seen);
         }
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_pass(&self) -> bool {
-        self.has_bug(super::Bug::UnheldPassed)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    fn planted_pass(&self) -> bool {
-        false
     }
 
     /// Changes of an origin, no stamp parted, of about as many bytes as one round may read.

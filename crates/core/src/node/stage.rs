@@ -206,8 +206,7 @@ impl Node {
     /// Whether peers' rows of a table have to wait for their cuts.
     #[must_use]
     pub fn stages_rows(&self, table: TableId) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::ExposedEarly) {
+        if planted!(self, ExposedEarly) {
             return false;
         }
         self.catalog.is_grouped() && self.is_grouped(table)
@@ -281,8 +280,7 @@ impl Node {
     /// was shown, what was shown while it named no table in a group rests on nothing that is
     /// missing, and nobody's life is being levelled.
     pub(super) fn is_clear(&mut self, store: &impl Snapshot) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.has_bug(super::Bug::ServedEarly) {
+        if planted!(self, ServedEarly) {
             return true;
         }
         if !self.has_heard_all() || !self.has_levelled() {
@@ -291,8 +289,7 @@ impl Node {
         self.recall_owed(store);
         let membership = self.catalog.membership();
         let rests_on = self.links.values().flat_map(|link| &link.applied);
-        #[cfg(feature = "planted-bugs")]
-        let rests_on = rests_on.filter(|_| !self.has_bug(super::Bug::PlaceTrusted));
+        let rests_on = rests_on.filter(|_| !planted!(self, PlaceTrusted));
         let mut needed = self.stage.owed.iter().chain(rests_on);
         needed.all(|(&origin, &hlc)| {
             origin == self.me || !membership.admits(origin) || self.place_of(origin) >= hlc
@@ -362,7 +359,9 @@ impl Node {
             let places = self.places_with(&chosen);
             let has = |(origin, hlc): (Origin, Hlc)| {
                 let there = places.get(&origin).copied().unwrap_or_default();
-                origin == self.me || there.max(self.place_of(origin)) >= hlc || self.planted_hasty()
+                origin == self.me
+                    || there.max(self.place_of(origin)) >= hlc
+                    || planted!(self, NeedsIgnored)
             };
             let mut less = false;
             for (origin, cuts) in &mut chosen.feeds {
@@ -370,7 +369,7 @@ impl Node {
                 let whole = |nth: usize| {
                     // Vectors grow; what stands for rows is named by its own cut alone.
                     let others = queue.cuts.range(..=nth).flat_map(|cut| &cut.others);
-                    let others = others.filter(|_| !self.planted_standing());
+                    let others = others.filter(|_| !planted!(self, StandingTrusted));
                     let mut others = others.filter(|it| self.catalog.membership().admits(it.0));
                     queue.cuts[nth].needs.iter().copied().all(has) && others.all(|&it| has(it))
                 };
@@ -616,28 +615,6 @@ impl Node {
         for (peer, visible_ms) in core::mem::take(&mut self.stage.told) {
             self.tell_when_settled(peer, visible_ms, effects);
         }
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_hasty(&self) -> bool {
-        self.has_bug(super::Bug::NeedsIgnored)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_standing(&self) -> bool {
-        self.has_bug(super::Bug::StandingTrusted)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_standing(&self) -> bool {
-        false
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_hasty(&self) -> bool {
-        false
     }
 }
 

@@ -237,18 +237,7 @@ impl Node {
             || entry.is_journaled();
         let whole = matches!(op.action, Action::Put(_) | Action::Delete)
             && matches!(entry.settings.policy, Policy::Lww | Policy::Owner);
-        whole && !looks && fingerprint::covers(entry.id) && !self.planted_fingerprints()
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn planted_fingerprints(&self) -> bool {
-        self.has_bug(super::Bug::FingerprintOfTombstones)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads the configuration")]
-    const fn planted_fingerprints(&self) -> bool {
-        false
+        whole && !looks && fingerprint::covers(entry.id) && !planted!(self, FingerprintOfTombstones)
     }
 
     /// Refuses what another region writes.
@@ -386,8 +375,7 @@ impl Node {
         row: Attributes,
         place: Place,
     ) -> Stamp {
-        #[cfg(feature = "planted-bugs")]
-        let place = if self.has_bug(super::Bug::LedgerUnplaced) { Place::ANYWHERE } else { place };
+        let place = if planted!(self, LedgerUnplaced) { Place::ANYWHERE } else { place };
         self.put_row(now, txn, key, row, place)
     }
 
@@ -429,17 +417,6 @@ impl Node {
         txn.batch.put(key, next, Entries { me: self.me, own_before, added, replaced });
     }
 
-    #[cfg(not(feature = "planted-bugs"))]
-    fn overwriting(
-        &self,
-        table: TableId,
-        stored: Option<Stored>,
-        write: Write,
-    ) -> (Stored, Vec<Stamp>) {
-        overwrite(stored, self.seen_of_collected(table), write)
-    }
-
-    #[cfg(feature = "planted-bugs")]
     fn overwriting(
         &self,
         table: TableId,
@@ -448,7 +425,7 @@ impl Node {
     ) -> (Stored, Vec<Stamp>) {
         let stamp = write.stamp;
         let (mut next, replaced) = overwrite(stored, self.seen_of_collected(table), write);
-        if self.has_bug(super::Bug::ContextForgotten) {
+        if planted!(self, ContextForgotten) {
             next.versions[0].context = VersionVector::default();
             next.versions[0].context.record(stamp);
         }
