@@ -9,8 +9,6 @@
 //! has of the table, which the feed had withheld just so. A leaving replica first waits until every
 //! holder has applied its writes, in band, so that nothing acknowledged leaves with it.
 
-mod planted;
-
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
