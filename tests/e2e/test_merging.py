@@ -44,8 +44,8 @@ def item(pangea, region, table, key):
     return found.get("Item")
 
 
-def update(pangea, region, table, key, expression, **values):
-    more = {}
+def update(pangea, region, table, key, expression, names=None, **values):
+    more = {"ExpressionAttributeNames": names} if names else {}
     if values:
         more["ExpressionAttributeValues"] = {f":{name}": it for name, it in values.items()}
     if "#l" in expression:
@@ -74,6 +74,24 @@ def test_the_same_program_loses_increments_on_lww_and_none_on_crdt(pangea, table
     assert with_lww == 1 and "lost" in told, told
     with_crdt, told = count(pangea, table_name + "crdt", "--merge", "crdt")
     assert with_crdt == 0 and "lost 0" in told, told
+
+
+def test_a_condition_that_lost_is_severe_where_attributes_merge(pangea, table_name):
+    table = make(pangea, table_name, merge="crdt")
+    with Cut(pangea):
+        for region in (HOME, SECOND):
+            pangea.client(region).put_item(
+                TableName=table, Item={"pk": {"S": "taken"}, "by": {"S": region}},
+                ConditionExpression="attribute_not_exists(pk)")
+        for region in (HOME, SECOND):
+            update(pangea, region, table, "plain", "SET #b = :b", b={"S": region}, names={"#b": "by"})
+    agreed(pangea, table, "taken", {"pk": {"S": "taken"}, "by": {"S": SECOND}})
+    agreed(pangea, table, "plain", {"pk": {"S": "plain"}, "by": {"S": SECOND}})
+    told = eventually(lambda: pangea.conflicts(table) if len(pangea.conflicts(table)) == 2 else None,
+                      "both losers to be in the ledger")
+    found = {entry["key"][0]["S"]: (entry["severity"], entry["loser"]["conditional"])
+             for entry in told}
+    assert found == {"taken": ("high", True), "plain": ("normal", False)}
 
 
 def test_numbers_sets_and_attributes_merge_across_a_split(pangea, table_name):

@@ -53,13 +53,19 @@ pub fn attribute_key(item: &ItemKey, lost: &Loser) -> ItemKey {
     key
 }
 
-/// The attributes of the entry for it; the same wherever it is detected.
+/// The attributes of the entry for it. `conditional` is whether the write that lost is known to
+/// have had a condition: of one that its region has written over since, it is not known any more.
 #[must_use]
-pub fn attribute_entry(item: &ItemKey, lost: &Loser) -> Attributes {
-    let side = |stamp: Stamp, value: &AttributeValue| {
+pub fn attribute_entry(item: &ItemKey, lost: &Loser, conditional: bool) -> Attributes {
+    let side = |stamp: Stamp, value: &AttributeValue, conditional: bool| {
         let stamp = ("stamp".to_string(), AttributeValue::B(stamp_bytes(stamp).into()));
-        AttributeValue::M(BTreeMap::from([stamp, ("value".to_string(), value.clone())]))
+        let mut side = BTreeMap::from([stamp, ("value".to_string(), value.clone())]);
+        if conditional {
+            side.insert("conditional".to_string(), AttributeValue::Bool(true));
+        }
+        AttributeValue::M(side)
     };
+    let severity = if conditional { Severity::High } else { Severity::Normal };
     let why = match lost.kind {
         LoserKind::Register => "register",
         LoserKind::HiddenSubtree => "hidden",
@@ -71,10 +77,10 @@ pub fn attribute_entry(item: &ItemKey, lost: &Loser) -> Attributes {
         ("key".to_string(), key_value(&item.primary)),
         text("path", lost.path.clone()),
         text("why", why.to_string()),
-        ("loser".to_string(), side(lost.loser, &lost.value)),
-        ("winner".to_string(), side(lost.winner, &lost.winning)),
+        ("loser".to_string(), side(lost.loser, &lost.value, conditional)),
+        ("winner".to_string(), side(lost.winner, &lost.winning, false)),
         text("policy", "crdt".to_string()),
-        text("severity", Severity::Normal.as_str().to_string()),
+        text("severity", severity.as_str().to_string()),
     ])
 }
 

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use super::fresh::Fresh;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance};
 use crate::catalog::function::Function;
-use crate::catalog::{Policy, Settings, is_entry};
+use crate::catalog::{Crdt, Policy, Settings, is_entry};
+use crate::crdt::Loser;
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
@@ -442,8 +443,7 @@ impl Node {
             Policy::Lww | Policy::Owner => {}
             Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
             Policy::Crdt(crdt) if stored.versions.len() > 1 => {
-                lost = joined(crdt, &stored).losers();
-                lost.retain(|loser| !known.contains(loser));
+                lost = lost_attributes(crdt, &stored, &known);
             }
             Policy::Crdt(_) => {}
             Policy::Wasm(function) => conflicts.extend(self.unresolved(function, &stored)),
@@ -456,8 +456,8 @@ impl Node {
         for conflict in conflicts {
             self.record(now, txn, &key, &conflict, &settings.policy, effects);
         }
-        for loser in lost {
-            self.record_attribute(now, txn, &key, (&loser, place), effects);
+        for (conditional, loser) in lost {
+            self.record_attribute(now, txn, &key, (&loser, conditional, place), effects);
         }
     }
 
@@ -584,6 +584,18 @@ fn rule_of(key: &ItemKey, settings: &Settings) -> Rule {
         table if table.is_system() => Rule::InsertOnly,
         _ => settings.rule(),
     }
+}
+
+/// The values that are not shown any more, and whether the write that lost one had a condition: as
+/// far as that is here still, and not only what it left in later ones.
+fn lost_attributes(crdt: &Crdt, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+    let had_condition = |stamp| {
+        let write = stored.version(stamp);
+        write.is_some_and(|version| version.origins.conditional)
+    };
+    let losers = joined(crdt, stored).losers().into_iter();
+    let news = losers.filter(|loser| !known.contains(loser));
+    news.map(|loser| (had_condition(loser.loser), loser)).collect()
 }
 
 /// The pair that a version makes with what readers saw, where both are kept.

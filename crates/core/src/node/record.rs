@@ -66,7 +66,7 @@ impl Node {
         now: Now,
         txn: &mut Txn<'_, S>,
         item: &ItemKey,
-        (loser, place): (&Loser, Place),
+        (loser, conditional, place): (&Loser, bool, Place),
         effects: &mut alloc::vec::Vec<Effect>,
     ) {
         if planted!(self, LedgerSkipped) {
@@ -76,7 +76,8 @@ impl Node {
         effects.push(Effect::Trace(trace));
         let key = ledger::attribute_key(item, loser);
         if txn.item(&key).is_none() {
-            self.put_ledger(now, txn, key, ledger::attribute_entry(item, loser), place);
+            let entry = ledger::attribute_entry(item, loser, conditional);
+            self.put_ledger(now, txn, key, entry, place);
         }
     }
 
