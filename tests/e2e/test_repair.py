@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from support import REGIONS, eventually
 
@@ -112,14 +113,19 @@ def test_damage_that_a_read_meets_is_healed_at_once(own_pangea):
     fill(own_pangea, table, HOME, "met-", 10)
     own_pangea.converged(table)
     rot(own_pangea, VICTIM, table, "met-7")
-    # A write has to read the row before it: it fails, and what it met is looked after.
-    writer = own_pangea.eager(VICTIM)
+    # A write has to read the row before it: it fails, and what it met is looked after, although
+    # its clients give it no rest.
+    def written(_):
+        writer = own_pangea.eager(VICTIM)
 
-    def written():
-        writer.put_item(TableName=table, Item={"pk": {"S": "met-7"}, "v": {"S": "again"}})
-        return True
+        def put():
+            writer.put_item(TableName=table, Item={"pk": {"S": "met-7"}, "v": {"S": "again"}})
+            return True
 
-    eventually(written, "the damaged row to be healed")
+        return eventually(put, "the damaged row to be healed", pause=0)
+
+    with ThreadPoolExecutor() as clients:
+        assert all(clients.map(written, range(4)))
     assert own_pangea.converged(table)[('{"S": "met-7"}',)]["v"] == {"S": "again"}
     assert findings(repair(own_pangea, "--table", table)) == []
 

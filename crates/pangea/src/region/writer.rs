@@ -31,6 +31,9 @@ use crate::storage::{Fault, GroupView, Store};
 const GROUP_COMMANDS_MAX: usize = 1024;
 /// After a failed commit the writer refuses for this long before it tries again, microseconds.
 const PAUSE_US: u64 = 500_000;
+/// The same where a row is damaged: the others are not, and whoever asks for that row again and
+/// again shall not keep everybody from writing until it is healed.
+const PAUSE_OF_ROW_US: u64 = 50_000;
 /// A writer that refuses has nothing to do but say so.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Commands waiting for the writer before callers have to wait themselves.
@@ -418,7 +421,9 @@ impl<P: Peers> Task<P> {
         tracing::error!(error = %fault, "a commit failed");
         self.suspicion.of(fault);
         self.observer.fault(fault);
-        self.pause_until_us = self.clock.now().mono_us + PAUSE_US;
+        let of_row = matches!(fault, Fault::Corrupt { .. });
+        let pause_us = if of_row { PAUSE_OF_ROW_US } else { PAUSE_US };
+        self.pause_until_us = self.clock.now().mono_us + pause_us;
         self.last_fault = fault.to_string();
         let answer = if fault.nothing_written() {
             WriteFault::Refusing(fault.to_string())
@@ -436,10 +441,17 @@ impl<P: Peers> Task<P> {
                 self.node = Node::new(self.config.clone(), durable);
                 self.publish.send_replace(self.node.progress());
                 self.acknowledge.send_replace(self.node.acked().clone());
-                self.relink = true;
+                self.relink();
             }
             Err(fault) => self.refusing = Some(fault.to_string()),
         }
+    }
+
+    /// Tells a node that was begun anew which links are open: at once and alone, because what comes
+    /// next may fail as well, and a damaged row is healed by peers that are known to be linked.
+    fn relink(&mut self) {
+        let events = self.linked.iter().map(|&peer| Event::Linked { peer }).collect();
+        self.relink = self.commit(events).is_err();
     }
 
     /// Reads go on; whoever writes is told why not. Peers' frames wait at their feeders.
