@@ -4,6 +4,8 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from botocore.exceptions import ClientError
+
 from support import REGIONS, eventually
 
 HOME, VICTIM, OTHER = REGIONS
@@ -127,6 +129,49 @@ def test_damage_that_a_read_meets_is_healed_at_once(own_pangea):
     with ThreadPoolExecutor() as clients:
         assert all(clients.map(written, range(4)))
     assert own_pangea.converged(table)[('{"S": "met-7"}',)]["v"] == {"S": "again"}
+    assert findings(repair(own_pangea, "--table", table)) == []
+
+
+def test_damage_keeps_nobody_else_from_writing_and_is_healed_once_links_are_back(own_pangea):
+    """Clients of the row give no rest, and nobody who has it is reached at first."""
+    table = own_pangea.global_table("hammered")
+    fill(own_pangea, table, HOME, "h-", 10)
+    own_pangea.converged(table)
+    others = (HOME, OTHER)
+    for other in others:
+        own_pangea.cut(VICTIM, other)
+    rot(own_pangea, VICTIM, table, "h-7")
+
+    def written(_):
+        writer, refused = own_pangea.eager(VICTIM), []
+
+        def put():
+            try:
+                writer.put_item(TableName=table, Item={"pk": {"S": "h-7"}, "v": {"S": "again"}})
+            except ClientError as error:
+                refused.append(error.response["Error"])
+                raise
+            return True
+
+        eventually(put, "the damaged row to be healed", pause=0)
+        return refused
+
+    with ThreadPoolExecutor() as clients:
+        hammering = [clients.submit(written, n) for n in range(4)]
+        # The first group of writes that meets the row fails as a whole, and none after it.
+        writer, failed = own_pangea.eager(VICTIM), 0
+        for n in range(500):
+            try:
+                writer.put_item(TableName=table, Item={"pk": {"S": f"other-{n}"}})
+            except ClientError:
+                failed += 1
+        assert failed <= 1
+        for other in others:
+            own_pangea.heal(VICTIM, other)
+        refused = [error for client in hammering for error in client.result()]
+    assert {error["Code"] for error in refused} == {"InternalServerError"}
+    assert all("is being healed from the other regions" in error["Message"] for error in refused)
+    assert own_pangea.converged(table)[('{"S": "h-7"}',)]["v"] == {"S": "again"}
     assert findings(repair(own_pangea, "--table", table)) == []
 
 

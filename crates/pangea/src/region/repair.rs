@@ -22,7 +22,7 @@ use pangea_core::replica::{Progress, Request};
 use pangea_core::time::Stamp;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Region;
 use super::admin::problem;
@@ -39,6 +39,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const LINK_PAUSE: Duration = Duration::from_secs(1);
 /// Damage that is met again and again is looked after no more often than this.
 const SUSPICION_PAUSE: Duration = Duration::from_secs(5);
+/// What could not be put right may be once other regions are back: it is tried again after so many
+/// times what the run took, so that no more than a tenth of the disk's time goes there.
+const AGAIN_TIMES: u32 = 9;
 /// A cycle of anti-entropy begins so long after the process, so that links are open.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// A writer that pauses for a fault is asked so often, after so long.
@@ -63,9 +66,8 @@ pub(super) struct Suspicion(Arc<Notify>);
 impl Suspicion {
     /// Takes note of a fault, if it is damage that peers can heal.
     pub(super) fn of(&self, fault: &Fault) {
-        match fault {
-            Fault::Corrupt { .. } | Fault::Damaged { .. } | Fault::Read(_) => self.0.notify_one(),
-            Fault::DiskFull { .. } | Fault::ReadOnly(_) | Fault::Write(_) => {}
+        if fault.is_damage() {
+            self.0.notify_one();
         }
     }
 }
@@ -189,11 +191,19 @@ pub(super) async fn keep(region: Arc<Region>) {
 }
 
 async fn watch(region: Arc<Region>) {
+    let mut again_after = None;
     loop {
-        region.repairs.suspicion.0.notified().await;
-        tracing::warn!("damage was met: verifying all rows");
-        run(&region, None, (true, false), Duration::ZERO).await;
+        let met = region.repairs.suspicion.0.notified();
+        match again_after {
+            Some(pause) => drop(timeout(pause, met).await),
+            None => met.await,
+        }
+        tracing::warn!("damage was met, or is left: verifying all rows");
+        let began = Instant::now();
+        let report = run(&region, None, (true, false), Duration::ZERO).await;
         sleep(SUSPICION_PAUSE).await;
+        let is_left = report.left > 0 || report.error.is_some();
+        again_after = is_left.then(|| began.elapsed() * AGAIN_TIMES);
     }
 }
 
@@ -245,8 +255,6 @@ async fn run(
 }
 
 fn scope(region: &Region, table: Option<TableId>, (verify, compare): (bool, bool)) -> Scope {
-    let observed = region.writer.observed();
-    let up = |slot| observed.links.get(&slot).is_some_and(|link| link.up);
     let others = region.topology.regions.iter().filter(|other| other.id != region.slot);
     // Above those of every earlier run of this process; links do not outlive it.
     let number = region.repairs.counts.runs.load(Relaxed) << 40;
@@ -254,7 +262,7 @@ fn scope(region: &Region, table: Option<TableId>, (verify, compare): (bool, bool
     Scope {
         me: region.slot,
         catalog: region.catalog(),
-        peers: others.map(|other| (other.id, up(other.id))).collect(),
+        peers: others.map(|other| (other.id, region.links.is_open(other.id))).collect(),
         table,
         verify,
         compare,

@@ -4,6 +4,8 @@
 //! a view that includes the group so far, commits the group with one sync, and tells the node that
 //! it is durable. Waiting to fill a group makes both throughput and latency worse.
 
+mod careful;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::careful::Careful;
 use super::members;
 use super::observe::{Observed, Observer};
 use super::repair::Suspicion;
@@ -31,9 +34,9 @@ use crate::storage::{Fault, GroupView, Store};
 const GROUP_COMMANDS_MAX: usize = 1024;
 /// After a failed commit the writer refuses for this long before it tries again, microseconds.
 const PAUSE_US: u64 = 500_000;
-/// The same where a row is damaged: the others are not, and whoever asks for that row again and
-/// again shall not keep everybody from writing until it is healed.
-const PAUSE_OF_ROW_US: u64 = 50_000;
+/// The same where it was damage that the node met on business of its own, which it tries again:
+/// what is not about the damaged row shall be written meanwhile.
+const PAUSE_OF_DAMAGE_US: u64 = 50_000;
 /// A writer that refuses has nothing to do but say so.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Commands waiting for the writer before callers have to wait themselves.
@@ -131,6 +134,7 @@ impl Writer {
             refusing,
             pause_until_us: 0,
             last_fault: String::new(),
+            careful: Careful::default(),
             relink: false,
             suspicion,
         };
@@ -243,6 +247,7 @@ struct Task<P> {
     pause_until_us: u64,
     /// What the callers of that time are told.
     last_fault: String,
+    careful: Careful,
     /// The node was begun anew and has not heard yet which links are open.
     relink: bool,
     /// Where damage is reported that a commit met.
@@ -281,6 +286,9 @@ impl<P: Peers> Task<P> {
             let why = self.last_fault.clone();
             return self.refuse(commands, &why);
         }
+        if let Err(fault) = self.turn_away(commands) {
+            return self.failed(&fault);
+        }
         let mut events = Vec::new();
         if std::mem::take(&mut self.relink) {
             events.extend(self.linked.iter().map(|&peer| Event::Linked { peer }));
@@ -301,6 +309,27 @@ impl<P: Peers> Task<P> {
         let heals: Vec<Command> = commands.extract_if(.., is_heal).collect();
         let events = heals.into_iter().map(|command| self.event(command)).collect();
         self.commit(events)
+    }
+
+    /// Refuses those of the commands whose rows cannot be read, while that is likely. A peer sends
+    /// again what of its frames is turned away here.
+    fn turn_away(&mut self, commands: &mut Vec<Command>) -> Result<(), Fault> {
+        let now_us = self.clock.now().mono_us;
+        if !self.careful.is_on(now_us) {
+            return Ok(());
+        }
+        let (view, mut faults) = (self.store.snapshot()?, Vec::new());
+        let unsound = |command: &mut Command| {
+            let sound = careful::sound(&view, command);
+            sound.map_err(|fault| faults.push(fault)).is_err()
+        };
+        let refused: Vec<Command> = commands.extract_if(.., unsound).collect();
+        for (command, fault) in refused.into_iter().zip(faults) {
+            self.careful.met(now_us);
+            self.suspicion.of(&fault);
+            self.refuse_one(command, &fault.for_clients());
+        }
+        Ok(())
     }
 
     /// Runs events until nothing is left to make durable.
@@ -421,12 +450,11 @@ impl<P: Peers> Task<P> {
         tracing::error!(error = %fault, "a commit failed");
         self.suspicion.of(fault);
         self.observer.fault(fault);
-        let of_row = matches!(fault, Fault::Corrupt { .. });
-        let pause_us = if of_row { PAUSE_OF_ROW_US } else { PAUSE_US };
-        self.pause_until_us = self.clock.now().mono_us + pause_us;
-        self.last_fault = fault.to_string();
+        let now_us = self.clock.now().mono_us;
+        self.pause_until_us = now_us + self.pause_us(fault, now_us);
+        self.last_fault = fault.for_clients();
         let answer = if fault.nothing_written() {
-            WriteFault::Refusing(fault.to_string())
+            WriteFault::Refusing(fault.for_clients())
         } else {
             self.refusing = Some(fault.to_string());
             WriteFault::Unknown(fault.to_string())
@@ -447,6 +475,17 @@ impl<P: Peers> Task<P> {
         }
     }
 
+    /// For how long nothing is tried. Damage that a command has met is met no more: from now on
+    /// such commands are turned away.
+    fn pause_us(&mut self, fault: &Fault, now_us: u64) -> u64 {
+        if !fault.is_damage() {
+            return PAUSE_US;
+        }
+        let was_careful = self.careful.is_on(now_us);
+        self.careful.met(now_us);
+        if was_careful { PAUSE_OF_DAMAGE_US } else { 0 }
+    }
+
     /// Tells a node that was begun anew which links are open: at once and alone, because what comes
     /// next may fail as well, and a damaged row is healed by peers that are known to be linked.
     fn relink(&mut self) {
@@ -457,21 +496,25 @@ impl<P: Peers> Task<P> {
     /// Reads go on; whoever writes is told why not. Peers' frames wait at their feeders.
     fn refuse(&mut self, commands: &mut Vec<Command>, why: &str) {
         for command in commands.drain(..) {
-            match command {
-                Command::Write { reply, .. }
-                | Command::Transact { reply, .. }
-                | Command::Resolve { reply, .. }
-                | Command::Expire { reply, .. }
-                | Command::Heal { reply, .. }
-                | Command::Govern { reply, .. }
-                | Command::Define { reply, .. } => {
-                    let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
-                }
-                Command::Link { peer, up } => {
-                    self.link(peer, up);
-                }
-                Command::Frame { .. } | Command::Heartbeat { .. } => {}
+            self.refuse_one(command, why);
+        }
+    }
+
+    fn refuse_one(&mut self, command: Command, why: &str) {
+        match command {
+            Command::Write { reply, .. }
+            | Command::Transact { reply, .. }
+            | Command::Resolve { reply, .. }
+            | Command::Expire { reply, .. }
+            | Command::Heal { reply, .. }
+            | Command::Govern { reply, .. }
+            | Command::Define { reply, .. } => {
+                let _ = reply.send(Err(WriteFault::Refusing(why.to_string())));
             }
+            Command::Link { peer, up } => {
+                self.link(peer, up);
+            }
+            Command::Frame { .. } | Command::Heartbeat { .. } => {}
         }
     }
 }

@@ -88,4 +88,28 @@ impl Fault {
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
     }
+
+    /// Whether something cannot be read that was once written: peers may have it.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Damaged { .. } | Self::Read(_) => true,
+            Self::DiskFull { .. } | Self::ReadOnly(_) | Self::Write(_) => false,
+        }
+    }
+
+    /// The same for those who can do nothing about it, and to whom places on the disk are nothing:
+    /// these are in the log.
+    #[must_use]
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Corrupt { .. } | Self::Damaged { .. } => {
+                let text = "what this request, or one that was decided with it, reads is damaged on \
+                            this region's disk, and is being healed from the other regions: try \
+                            again in a moment, or ask another region";
+                text.to_string()
+            }
+            other => other.to_string(),
+        }
+    }
 }

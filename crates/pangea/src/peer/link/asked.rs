@@ -39,6 +39,11 @@ impl Asked {
         *lock(&self.open) = None;
     }
 
+    /// Whether there is a link to ask on.
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.open).is_some()
+    }
+
     /// Asks; `false` if the link is not open or too much is waiting.
     pub(super) fn ask(&self, request: Request) -> bool {
         let mut open = lock(&self.open);

@@ -299,6 +299,12 @@ impl Links {
         self.shared.peer(to).is_some_and(|links| links.asked.ask(request))
     }
 
+    /// Whether a peer can be asked now.
+    #[must_use]
+    pub fn is_open(&self, peer: RegionSlot) -> bool {
+        self.shared.peer(peer).is_some_and(|links| links.asked.is_open())
+    }
+
     /// The faults that links obey.
     #[must_use]
     pub fn faults(&self) -> &Faults {

@@ -309,7 +309,7 @@ fn internal(text: impl Into<String>) -> ApiError {
 pub(super) fn store_fault(region: &Region, fault: Fault) -> ApiError {
     region.repairs.suspicion().of(&fault);
     tracing::error!(error = %fault, "a read failed");
-    internal(fault.to_string())
+    internal(fault.for_clients())
 }
 
 fn write_fault(fault: WriteFault) -> ApiError {
