@@ -49,7 +49,9 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryLeftToSuspended
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
-        Bug::ServedWhenOver | Bug::StageOutlivesLife => Some(Focus::Evictions),
+        Bug::ServedWhenOver | Bug::StageOutlivesLife | Bug::LogCheckedWithinSet => {
+            Some(Focus::Evictions)
+        }
         Bug::EarlierLivesUnheard
         | Bug::UnheardDropped
         | Bug::ReturnUnheard
@@ -121,6 +123,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::CopiedWhileOthersLeave,
     Bug::LevelWithLostLog,
     Bug::LostLogTakesRows,
+    Bug::LogCheckedWithinSet,
     Bug::OverPassesOn,
     Bug::LeavesRowsOut,
     Bug::UnheldPassed,

@@ -175,6 +175,11 @@ fn what_a_region_that_lost_its_log_passes_on_is_found() {
 }
 
 #[test]
+fn a_part_of_a_set_of_cuts_that_is_shown_is_found() {
+    check_from(100_684, Bug::LogCheckedWithinSet, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
 fn a_life_that_is_over_and_takes_rows_in_is_found() {
     check_trimmed(2_437, ["", "", WITHOUT], Bug::OverTakesRows, &[Invariant::NothingVanishes]);
 }

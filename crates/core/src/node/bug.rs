@@ -103,6 +103,8 @@ pub enum Bug {
     CopiedWhileOthersLeave,
     /// A region that has lost its log takes rows in, and says what it makes of them.
     LostLogTakesRows,
+    /// A region notices that its log is lost between two cuts that it shows at once.
+    LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
     /// What a region that is joining has of a life that is over counts, and is not asked for.

@@ -346,6 +346,14 @@ impl Node {
             }
             self.release(now, txn, origin, before, None, effects);
         }
+        self.check_logs(effects);
+    }
+
+    /// The same of all whose acknowledgements came with what was shown, once all of that is merged:
+    /// a region that knows that its log is lost takes no rows, and of the set it would show a part.
+    fn check_logs(&mut self, effects: &mut Vec<Effect>) {
+        let told: BTreeSet<RegionSlot> = self.stage.told.iter().map(|(peer, _)| *peer).collect();
+        told.into_iter().for_each(|peer| self.check_log(peer, effects));
     }
 
     /// The greatest set of cuts of which each lacks nothing that is neither here nor in the set.
@@ -457,7 +465,9 @@ impl Node {
         }
         let peer = origin.slot();
         self.note_acknowledged(peer, origin, cut.through, &cut.needs);
-        self.check_log(peer, effects);
+        if planted!(self, LogCheckedWithinSet) {
+            self.check_log(peer, effects);
+        }
         self.stage.told.push((peer, cut.visible_ms));
     }
 
@@ -550,6 +560,7 @@ impl Node {
             rows.iter().for_each(|row| self.note_ahead(row));
             self.merge_staged(now, txn, origin, rows, effects);
         }
+        self.check_logs(effects);
         self.stage.bytes = 0;
     }
 
