@@ -59,6 +59,8 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::LostLogShortens
         | Bug::ClaimedByLedger
         | Bug::RowsKeptUntold
+        | Bug::RowsKeptBeside
+        | Bug::FailedLeaves
         | Bug::ChangeUndone
         | Bug::PlacedUnawaited
         | Bug::LostLogLeaves
@@ -144,6 +146,8 @@ pub const PLANTED: &[Bug] = &[
     Bug::LostLogShortens,
     Bug::ClaimedByLedger,
     Bug::RowsKeptUntold,
+    Bug::RowsKeptBeside,
+    Bug::FailedLeaves,
     Bug::ChangeUndone,
     Bug::PlacedUnawaited,
     Bug::LostLogLeaves,

@@ -175,6 +175,16 @@ fn what_a_region_that_lost_its_log_passes_on_is_found() {
 }
 
 #[test]
+fn rows_that_were_kept_beside_another_that_came_back_are_found() {
+    check_from(101_980, Bug::RowsKeptBeside, 1, &[Invariant::Convergence]);
+}
+
+#[test]
+fn a_failed_replica_that_leaves_again_and_again_is_found() {
+    check_from(104_491, Bug::FailedLeaves, 1, &[Invariant::Liveness]);
+}
+
+#[test]
 fn a_part_of_a_set_of_cuts_that_is_shown_is_found() {
     check_from(100_684, Bug::LogCheckedWithinSet, 1, &[Invariant::NothingVanishes]);
 }

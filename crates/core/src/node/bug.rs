@@ -103,6 +103,10 @@ pub enum Bug {
     CopiedWhileOthersLeave,
     /// A region that has lost its log takes rows in, and says what it makes of them.
     LostLogTakesRows,
+    /// A region that comes back keeps rows of a table that another told of, which came back too.
+    RowsKeptBeside,
+    /// A replica that could not be made says that it leaves once it is taken away.
+    FailedLeaves,
     /// A region notices that its log is lost between two cuts that it shows at once.
     LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.

@@ -73,21 +73,35 @@ impl Node {
         let state = status.as_ref().map(|status| &status.state);
         let (removed, dropping) =
             (state == Some(&ReplicaState::Removed), state == Some(&ReplicaState::Dropping));
+        let failed = matches!(state, Some(ReplicaState::Failed { .. }));
         if entry.is_held_by(me) && !dropping {
             self.leaving.remove(&entry.id);
             self.take_over(now, txn, entry);
             if let Some(spec) = entry.replica(me) {
                 self.reconcile_replica(now, txn, entry, spec.since, status, effects);
             }
-        } else if !removed && (status.is_some() || entry.home == me) {
+        } else if !removed
+            && (status.is_some() || entry.home == me || self.keeps_unsaid(txn.store, entry))
+        {
             self.copies.retain(|(table, _), _| *table != entry.id);
-            self.say_leaving(now, txn, entry, status);
+            // Nobody counts on one that could not be made. If it said that it leaves, it might be
+            // needed, fail again, and so on.
+            if !failed || planted!(self, FailedLeaves) {
+                self.say_leaving(now, txn, entry, status);
+            }
             let cut = self.leaving_cut(entry);
             self.leaving.entry(entry.id).or_insert(Leaving { cut });
         } else if let (Some(former), None) = (former, status) {
             // Its rows went with an earlier life of this region.
             self.put_status(now, txn, entry.id, former.since, ReplicaState::Removed);
         }
+    }
+
+    /// Whether rows are here of a table that this region neither holds nor has said anything of. It
+    /// has come back, and kept them because nobody else knew the table, like another that came back
+    /// as well: of the two entries that they wrote of it, the other one's stands.
+    fn keeps_unsaid(&self, store: &impl Snapshot, entry: &TableEntry) -> bool {
+        !planted!(self, RowsKeptBeside) && has_rows(store, entry)
     }
 
     fn leaving_cut(&self, entry: &TableEntry) -> Applied {
@@ -126,6 +140,9 @@ impl Node {
                 self.copy_from(entry.id, if all_there { pending } else { donors });
             }
             Some(ReplicaState::Failed { .. } | ReplicaState::Behind) => {}
+            // What it has, nobody else may have: it keeps that for those who will ask.
+            Some(ReplicaState::Leaving)
+                if self.stranger(entry).is_some() && has_rows(txn.store, entry) => {}
             // What others wrote since it began to leave was not all meant for it.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
@@ -183,9 +200,11 @@ impl Node {
         let said = |status: &ReplicaStatus| {
             matches!(status.state, ReplicaState::Leaving | ReplicaState::Dropping)
         };
-        if let Some(status) = status.filter(|status| !entry.deleted && !said(status)) {
-            self.put_status(now, txn, entry.id, status.since, ReplicaState::Leaving);
+        if entry.deleted || status.as_ref().is_some_and(said) {
+            return;
         }
+        let since = status.map_or(Hlc::ZERO, |status| status.since);
+        self.put_status(now, txn, entry.id, since, ReplicaState::Leaving);
     }
 
     /// Another table of the same name that this region already knows.
@@ -470,4 +489,8 @@ impl Node {
         };
         entry.deleted || entry.holders().all(level)
     }
+}
+
+fn has_rows(store: &impl Snapshot, entry: &TableEntry) -> bool {
+    !store.rows(entry.id, None, 1).is_empty()
 }

@@ -47,6 +47,9 @@ impl World {
         }
         let at_once = self.taken_at_once(region, relayed, &mut received);
         received.wait(staged, self.staged(region), (brings.is_some(), relayed));
+        if effects.iter().any(is_decided) {
+            self.leave_forgotten(&effects, &mut received);
+        }
         received.add(at_once);
         for effect in effects.drain(..) {
             if let (true, Effect::Persist { batch, .. }) = (mute, &effect) {
@@ -112,7 +115,20 @@ impl World {
         });
     }
 
-    /// What waits in a node to be shown whole: of feeds, and of what was passed on.
+    /// Takes out what waited in the feed of a life that the node has just heard is over: others
+    /// pass it on. What a batch has of the item had not seen it.
+    fn leave_forgotten(&self, effects: &[Effect], received: &mut Received) {
+        received.rows.retain(|&(key, version)| {
+            let key = &*self.oracle.items[key].key;
+            let stamp = self.oracle.versions[version].version().stamp;
+            effects.iter().any(|effect| {
+                let Effect::Persist { batch, .. } = effect else { return false };
+                let stored = batch.items.get(key).and_then(Option::as_ref);
+                stored.is_some_and(|stored| stored.seen.covers(stamp))
+            })
+        });
+    }
+
     /// Takes out what was passed on and waits for nothing, although an earlier copy may wait: of a
     /// table that was in a group then.
     fn taken_at_once(
@@ -128,6 +144,7 @@ impl World {
         received.rows.extract_if(.., waits).collect()
     }
 
+    /// What waits in a node to be shown whole: of feeds, and of what was passed on.
     fn staged(&self, region: usize) -> Staged {
         let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
         let Some(node) = node else { return Staged::default() };
@@ -412,6 +429,11 @@ fn relaying(event: &node::Event) -> Option<usize> {
         node::Event::Received { from, frame: Frame::Relayed(_) } => Some(from.index()),
         _ => None,
     }
+}
+
+/// Whether the node has heard of another decision on who takes part.
+const fn is_decided(effect: &Effect) -> bool {
+    matches!(effect, Effect::Trace(Trace::Generation(_)))
 }
 
 /// What waits to be shown: of feeds, and of what was passed on, by whom.
