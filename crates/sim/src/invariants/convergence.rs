@@ -14,6 +14,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::{Rule, Version};
 
+use super::liveness::may_be_missed;
 use super::{Checked, Invariant, collection, demand, merged};
 use crate::bits::Bits;
 use crate::disk::Held;
@@ -41,7 +42,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         for site in alive.iter().filter(|site| !entry.is_held_by(site.slot)) {
             // A region that leaves waits for every holder; one that is gone will not answer.
             let touched = |gone: &Site| site.catalog.may_have_rows_of(entry, gone.origin);
-            let waits = sites.iter().any(|gone| gone.gone && touched(gone));
+            let waits = |gone: &Site| gone.gone && (touched(gone) || may_be_missed(site, gone));
+            let waits = sites.iter().any(waits);
             let row = site.disk.durable.table(entry.id).next();
             demand(BROKEN, row.is_none() || waits, || {
                 format!("{} keeps {:?} of a table that it left", site.slot, row)

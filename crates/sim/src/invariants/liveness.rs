@@ -37,8 +37,9 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
             let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
             !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
         });
+        let leaves = !sites.iter().any(|it| may_be_missed(site, it));
         if let Some(why) = tables.find_map(|entry| {
-            unfinished(site, entry, told).or_else(|| undecided(site, entry.id, told))
+            unfinished(site, entry, leaves, told).or_else(|| undecided(site, entry.id, told))
         }) {
             return Some(why);
         }
@@ -65,6 +66,13 @@ pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
     let mute = |it: &Site| it.gone && (membership.votes(it.slot) || claims(it));
     let over = |it: &Site| it.lives().any(|life| !membership.admits(life));
     sites.iter().any(mute) && sites.iter().any(over)
+}
+
+/// Whether a region has lost its disk, and `site` has not heard that it was given up: nobody knows
+/// what an earlier life of it wrote that some have and others do not, so that who leaves a table
+/// may wait. It can have taken a decision with it that nothing can be decided without.
+pub(crate) fn may_be_missed(site: &Site, lost: &Site) -> bool {
+    lost.is_lost() && !site.catalog.membership().is_gone(lost.slot)
 }
 
 /// Why `site` does not have all that it can have of `there`.
@@ -101,7 +109,7 @@ fn undecided(site: &Site, table: TableId, told: bool) -> Option<String> {
 }
 
 /// Why a table's replicas are not yet as they shall be.
-fn unfinished(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
+fn unfinished(site: &Site, entry: &TableEntry, leaves: bool, told: bool) -> Option<String> {
     let (here, table, home) = (site.slot, entry.id, entry.home);
     if site.catalog.is_behind(entry, home) {
         return because(told, || format!("{here} sees {table} not served at its home"));
@@ -125,8 +133,8 @@ fn unfinished(site: &Site, entry: &TableEntry, told: bool) -> Option<String> {
             }
         }
     }
-    let mut members = site.catalog.membership().members();
-    for slot in members.by_ref().filter(|&slot| !entry.is_held_by(slot)) {
+    let members = site.catalog.membership().members();
+    for slot in members.filter(|&slot| leaves && !entry.is_held_by(slot)) {
         let status = site.catalog.status(entry.id, slot);
         let leaves = status.is_some_and(|status| status.state != ReplicaState::Removed);
         if leaves || (status.is_none() && slot == entry.home) {

@@ -52,6 +52,10 @@ impl World {
             .or_else(|| collection::unrest(&self.sites, self.swarm.collect, late))
             .or_else(|| self.sites.iter().filter(|site| !site.gone).find_map(indexes));
         let unrest = unrest.or_else(|| self.expiry_unrest());
+        if !late && self.is_called_back() {
+            self.queue.push(self.now_us + LOOK_US, Event::Look);
+            return Ok(false);
+        }
         let asks = || (!self.is_governed()).then(|| "an operator still asks".to_string());
         if let Some(why) = unrest.or_else(asks) {
             if settled && self.waits_for_decision() {
@@ -79,6 +83,14 @@ impl World {
         merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;
         repair::at_rest(&self.sites)?;
         Ok(!self.rots()?)
+    }
+
+    /// Whether a region is about to begin a life to which it is called back. It waits a moment to
+    /// hear that the others know, and as long as its earlier life is over it counts as gone.
+    fn is_called_back(&self) -> bool {
+        let newest = self.newest();
+        let over = |site: &&Site| !site.dead && !site.is_lost() && !newest.admits(site.origin);
+        self.sites.iter().filter(over).any(|site| !newest.is_gone(site.slot))
     }
 
     /// Whether rows of tables in groups may wait for ever: a peer's writes may rest on what a
