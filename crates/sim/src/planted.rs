@@ -30,7 +30,6 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::EmptyingIndexReady
         | Bug::OverTakesRows
         | Bug::LeavingUntoldOfConflicts
-        | Bug::SpokenForgotten
         | Bug::UnsettledUntold
         | Bug::BereftDropped
         | Bug::ClaimTrusted
@@ -61,6 +60,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::RowsKeptUntold
         | Bug::RowsKeptBeside
         | Bug::FailedLeaves
+        | Bug::HeldByName
         | Bug::ChangeUndone
         | Bug::PlacedUnawaited
         | Bug::LostLogLeaves
@@ -135,7 +135,6 @@ pub const PLANTED: &[Bug] = &[
     Bug::EmptyingIndexReady,
     Bug::OverTakesRows,
     Bug::LeavingUntoldOfConflicts,
-    Bug::SpokenForgotten,
     Bug::EarlierLivesUnheard,
     Bug::UnsettledUntold,
     Bug::BereftDropped,
@@ -148,6 +147,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::RowsKeptUntold,
     Bug::RowsKeptBeside,
     Bug::FailedLeaves,
+    Bug::HeldByName,
     Bug::ChangeUndone,
     Bug::PlacedUnawaited,
     Bug::LostLogLeaves,

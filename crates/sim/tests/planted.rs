@@ -185,6 +185,11 @@ fn a_failed_replica_that_leaves_again_and_again_is_found() {
 }
 
 #[test]
+fn a_home_by_name_that_claims_to_have_the_table_is_found() {
+    check_from(114_727, Bug::HeldByName, 1, &[Invariant::NothingVanishes]);
+}
+
+#[test]
 fn a_part_of_a_set_of_cuts_that_is_shown_is_found() {
     check_from(100_684, Bug::LogCheckedWithinSet, 1, &[Invariant::NothingVanishes]);
 }
@@ -198,11 +203,6 @@ fn a_life_that_is_over_and_takes_rows_in_is_found() {
 fn conflicts_that_a_leaving_replica_is_not_told_of_are_found() {
     check_from(13_780, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
     check_from(18_179, Bug::LeavingUntoldOfConflicts, 1, &[Invariant::Convergence]);
-}
-
-#[test]
-fn a_life_that_was_spoken_in_and_is_taken_again_is_found() {
-    check_from(16_570, Bug::SpokenForgotten, 1, &[Invariant::NothingVanishes]);
 }
 
 #[test]
@@ -264,11 +264,6 @@ fn what_a_peer_had_of_a_life_that_is_over_and_is_waited_for_is_found() {
 #[test]
 fn what_a_region_has_that_lost_its_log_and_did_not_hear_of_an_end_is_found() {
     check_from(4_211, Bug::LostLogUnfenced, 1, &[Invariant::NothingVanishes]);
-}
-
-#[test]
-fn rows_that_a_region_keeps_and_tells_nobody_of_are_found() {
-    check_from(8_813, Bug::RowsKeptUntold, 1, &[Invariant::NothingVanishes]);
 }
 
 #[test]

@@ -27,8 +27,6 @@ pub enum Bug {
     FenceForgotten,
     /// A region that comes back takes a life that it had before.
     LifeReused,
-    /// A life that a region spoke in, and of which nothing was applied, is not noted as over.
-    SpokenForgotten,
     /// What a region that comes back alone had of another's life that is over goes with its rows.
     BereftDropped,
     /// The newest row that a holder has of a life that is over counts for each of its tables.
@@ -107,6 +105,8 @@ pub enum Bug {
     RowsKeptBeside,
     /// A replica that could not be made says that it leaves once it is taken away.
     FailedLeaves,
+    /// A region that has come back says that it has all of a table whose home it is by name alone.
+    HeldByName,
     /// A region notices that its log is lost between two cuts that it shows at once.
     LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.

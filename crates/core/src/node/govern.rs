@@ -171,27 +171,23 @@ impl Node {
     }
 
     /// A life that the region is not known to have had.
-    fn fresh_life(&self, slot: RegionSlot) -> Option<u16> {
+    pub(super) fn fresh_life(&self, slot: RegionSlot) -> Option<u16> {
         if planted!(self, LifeReused) {
             return self.known_lives(slot).first().copied();
         }
         let known = self.known_lives(slot);
-        // Of which none is known here, not the one that regions are likely to begin with.
-        let any = || u16::try_from(self.last.wall_ms() % u64::from(Origin::LIVES)).unwrap_or(1);
-        let any = || if planted!(self, SpokenForgotten) { 0 } else { any() };
-        let last = known.iter().copied().max().unwrap_or_else(any);
+        let last = known.iter().copied().max().unwrap_or_default();
         let next = (1..Origin::LIVES).map(|step| (last + step) % Origin::LIVES);
-        let mut fresh = next.filter(|life| *life > 0 && !known.contains(life));
+        // Those that regions take by themselves are odd: see [`Origin::drawn`].
+        let mut fresh = next.filter(|life| *life > 0 && life % 2 == 0 && !known.contains(life));
         fresh.next()
     }
 
     fn known_lives(&self, slot: RegionSlot) -> Vec<u16> {
         let applied = self.links.values().flat_map(|link| link.applied.keys());
-        // Also one of which nothing was ever applied, because its clock is far ahead.
-        let spoken = self.links.values().filter_map(|link| link.speaks.as_ref());
         let told = self.catalog.voices().values();
         let told = told.flat_map(|voice| voice.had.keys().chain(voice.claims.keys()));
-        let known = applied.chain(self.places.cuts().keys()).chain(spoken).chain(told);
+        let known = applied.chain(self.places.cuts().keys()).chain(told);
         let known = known.filter(|origin| origin.slot() == slot);
         let mut lives: Vec<u16> = known.map(|origin| origin.incarnation()).collect();
         let region = self.catalog.membership().regions.get(&slot);
@@ -351,7 +347,8 @@ impl Node {
             let place = self.place_of(origin);
             let known = self.had.insert(origin, self.had.get(&origin).copied().unwrap_or(place));
             if known.is_none() {
-                let held = self.catalog.whole_of(self.config.slot, origin.slot());
+                let mut held = self.catalog.whole_of(self.config.slot, origin.slot());
+                held.retain(|table| self.is_home_still(*table));
                 self.held.insert(origin, held);
             }
             let revised = self.revised.remove(&origin);
@@ -367,6 +364,16 @@ impl Node {
         self.revised.clear();
     }
 
+    /// Whether this region is not home of the table by name alone, because nobody else is left: it
+    /// has come back since it became that, and then its rows went.
+    fn is_home_still(&self, table: TableId) -> bool {
+        let (me, membership) = (self.config.slot, self.catalog.membership());
+        let entry = self.catalog.get(table).filter(|entry| entry.home == me);
+        let entry = entry.filter(|entry| entry.replica(me).is_none());
+        entry.is_none_or(|entry| entry.home_since == membership.since(me))
+            || planted!(self, HeldByName)
+    }
+
     /// The lives that this region has heard of and that are over.
     pub(super) fn over(&self, membership: &Membership) -> BTreeSet<Origin> {
         if membership.generation == 0 {
@@ -374,11 +381,7 @@ impl Node {
         }
         let told = self.links.values().flat_map(|link| link.applied.keys());
         let claimed = self.catalog.voices().values().flat_map(|voice| voice.claims.keys());
-        // One of which nothing was ever applied, because its clock is far ahead, is known by its
-        // frames alone, and to this process alone: the region must not take it again.
-        let spoken = self.links.values().filter_map(|link| link.speaks.as_ref());
-        let spoken = spoken.filter(|_| !planted!(self, SpokenForgotten));
-        let known = self.places.cuts().keys().chain(told).chain(claimed).chain(spoken);
+        let known = self.places.cuts().keys().chain(told).chain(claimed);
         let known = known.chain(self.had.keys()).copied();
         known.filter(|&origin| origin != self.me && !membership.admits(origin)).collect()
     }

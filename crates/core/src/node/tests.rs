@@ -391,6 +391,16 @@ fn a_lost_log_is_noticed_even_after_new_writes() {
 }
 
 #[test]
+fn a_life_that_is_given_is_none_that_a_region_takes_by_itself() {
+    let mut regions = [Region::new(0), Region::in_life(1, 5)];
+    assert_eq!(regions[0].node.fresh_life(slot(1)), Some(2));
+    shared_table(&mut regions);
+    assert_eq!(regions[0].node.fresh_life(slot(1)), Some(6), "5 is known, and 7 may be taken");
+    assert!((0..=u16::MAX).all(|random| Origin::drawn(random) % 2 == 1));
+    assert!((0..=u16::MAX).all(|random| Origin::drawn(random) < Origin::LIVES));
+}
+
+#[test]
 fn a_table_of_the_same_name_stays_a_stranger() {
     let mut regions = [Region::new(0), Region::new(1)];
     let (mine, theirs) = (regions[0].create(1_000), regions[1].create(1_000));

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use pangea_codec::disk::meta::Identity as StoreIdentity;
 use pangea_core::catalog::{Catalog, Directory};
-use pangea_core::id::{RegionSlot, TableId};
+use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::index::IndexId;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::{Collect, Config};
@@ -276,7 +276,7 @@ fn node_of(
 fn first_incarnation() -> anyhow::Result<u16> {
     let mut random = [0; 2];
     getrandom::fill(&mut random).context("the kernel has no randomness")?;
-    Ok(1 + u16::from_be_bytes(random) % 1023)
+    Ok(Origin::drawn(u16::from_be_bytes(random)))
 }
 
 fn peers_of(topology: &Topology, known: &config::Region) -> Vec<Peer> {

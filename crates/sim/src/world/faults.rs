@@ -1,5 +1,6 @@
 //! The fault menu: crashes, splits, dead connections, wrong clocks, slow disks.
 
+use pangea_core::id::Origin;
 use pangea_core::node::Directive;
 use pangea_core::replica::Acked;
 
@@ -210,7 +211,7 @@ impl World {
             self.crash(region)?;
         }
         self.oracle.perish(&self.sites, region);
-        let incarnation = self.faults.range(2, 1_023) as u16;
+        let incarnation = Origin::drawn(self.faults.range(2, 1_023) as u16);
         self.sites[region].lose_disk(incarnation, self.swarm.regions);
         self.forget_decisions();
         Ok(())
