@@ -66,9 +66,9 @@ impl Origin {
         Self(((slot.0 as u16) << Self::INCARNATION_BITS) | (incarnation & mask))
     }
 
-    /// An incarnation that a region takes by itself, because it finds no log: one of the odd ones,
-    /// by `random`. Those that the regions decide on ([`crate::membership::What::Rejoin`]) are even:
-    /// nobody may have heard of one that was taken, and it must not be given to the region as new.
+    /// An incarnation that a region takes by itself, because it finds no log: an odd one, by
+    /// `random`. Those that are decided on ([`crate::membership::What::Rejoin`]) are even: nobody
+    /// may have heard of one that was taken, and it must not be given to the region as new.
     #[must_use]
     pub const fn drawn(random: u16) -> u16 {
         (random % Self::LIVES) | 1

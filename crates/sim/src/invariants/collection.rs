@@ -62,9 +62,10 @@ pub(crate) fn unrest(sites: &[Site], collect: Option<Collect>, told: bool) -> Op
             return true;
         }
         let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
-        let entry = site.catalog.get(table);
-        entry
-            .is_some_and(|entry| dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin)))
+        let Some(entry) = site.catalog.get(table) else { return false };
+        dead.any(|dead| {
+            site.catalog.may_have_rows_of(entry, dead.origin) || liveness::may_be_missed(site, dead)
+        })
     };
     let whole = |site: &Site, table: TableId| {
         !table.is_system() && site.is_whole(table) && !waits(site, table)
