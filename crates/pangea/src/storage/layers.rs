@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
-use super::memtable::{Cursors, Memtable};
+use super::memtable::{Cursors, Key, Memtable, Value};
 use super::{Bounds, Fault, See, Space, View, Visit, is_empty};
 
 /// What an engine with a log has beside its database, and what readers see of both.
@@ -119,19 +119,27 @@ impl Layers {
     fn tables(&self) -> impl Iterator<Item = &Memtable> {
         self.tables.iter().flatten().map(AsRef::as_ref)
     }
+
+    /// What the tables have of a row; `None` if it is as it is in the database.
+    fn find(&self, space: Space, key: &[u8]) -> Option<Value> {
+        let mut tables = self.tables().peekable();
+        tables.peek()?;
+        let key = Key::of(key);
+        tables.find_map(|table| table.get(space, &key, self.at))
+    }
 }
 
 impl View for Layers {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        match self.tables().find_map(|table| table.get(space, key, self.at)) {
-            Some(value) => Ok(value.map(|value| value.to_vec())),
+        match self.find(space, key) {
+            Some(value) => Ok(value.map(|value| value.bytes().to_vec())),
             None => self.base.get(space, key),
         }
     }
 
     fn show(&self, space: Space, key: &[u8], see: &mut See<'_>) -> Result<(), Fault> {
-        match self.tables().find_map(|table| table.get(space, key, self.at)) {
-            Some(value) => value.iter().for_each(|value| see(value)),
+        match self.find(space, key) {
+            Some(value) => value.iter().for_each(|value| see(value.bytes())),
             None => self.base.show(space, key, see)?,
         }
         Ok(())
@@ -159,7 +167,7 @@ impl View for Layers {
         })?;
         while flow == Continue(()) {
             let Some((key, value)) = over.next_until(None) else { break };
-            flow = value.map_or(Continue(()), |value| visit(&key, &value));
+            flow = value.map_or(Continue(()), |value| visit(key.bytes(), value.bytes()));
         }
         Ok(())
     }
@@ -170,11 +178,11 @@ impl View for Layers {
 fn before(over: &mut Cursors<'_>, key: &[u8], visit: &mut Visit<'_>) -> ControlFlow<(), bool> {
     while let Some((found, value)) = over.next_until(Some(key)) {
         if let Some(value) = value
-            && visit(&found, &value) == Break(())
+            && visit(found.bytes(), value.bytes()) == Break(())
         {
             return Break(());
         }
-        if *found == *key {
+        if found.bytes() == key {
             return Continue(true);
         }
     }

@@ -38,7 +38,6 @@ use self::medium::Shadow;
 use self::opening::{Header, Opened};
 use self::view::RedbView;
 use super::layers::{Layers, Stack};
-use super::memtable::rows;
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
@@ -208,9 +207,9 @@ impl Redb {
         let number = committing.acknowledged.next();
         match &mut committing.log {
             Some(log) if !through => {
-                log.append(number, changes).map_err(Unwritten::Log)?;
+                let record = log.append(number, changes).map_err(Unwritten::Log)?;
                 let fresh = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
-                fresh.add(number, rows(changes));
+                fresh.add(&record).expect("made of rows");
             }
             _ => self.write_through(committing, database, changes).map_err(Unwritten::Database)?,
         }

@@ -33,7 +33,6 @@ use self::view::RocksView;
 use super::checkpoint::Checkpoint;
 use super::directory::{Acknowledged, REMEDY};
 use super::layers::{Layers, Stack};
-use super::memtable::rows;
 use super::wal::Wal;
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Space, View,
@@ -186,9 +185,9 @@ impl RocksDb {
     fn write(&self, committing: &mut Committing, changes: &[Change]) -> Result<(), String> {
         let number = committing.acknowledged.next();
         let Some(log) = &mut committing.log else { return Err("it is closed".to_owned()) };
-        log.append(number, changes).map_err(|error| error.to_string())?;
+        let record = log.append(number, changes).map_err(|error| error.to_string())?;
         let fresh = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
-        fresh.add(number, rows(changes));
+        fresh.add(&record).expect("made of rows");
         let before = self.state().stack.show(number);
         drop(before);
         Ok(())

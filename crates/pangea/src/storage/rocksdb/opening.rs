@@ -9,7 +9,7 @@ use rocksdb::{DB, Error, ErrorKind};
 use super::commits::{Marks, checkpoint, log_files, pending};
 use super::{Options, database_options, families, fault, takes_no_writes};
 use crate::storage::directory::{Acknowledged, REMEDY};
-use crate::storage::memtable::{Memtable, rows_of};
+use crate::storage::memtable::Memtable;
 use crate::storage::redb::Medium as _;
 use crate::storage::wal::{Pending, Wal, draw_salt};
 use crate::storage::{Directory, Fault};
@@ -98,11 +98,7 @@ fn catch_up(
 ) -> Result<(Memtable, Acknowledged, Marks), Fault> {
     let marks = Marks::read(database).map_err(|error| fault(place, &error))?;
     let (pending, acknowledged) = found(directory, marks)?;
-    let table = Memtable::default();
-    for record in pending.records() {
-        table.add(record.number, rows_of(&record, &log_files(directory))?.into_iter());
-    }
-    Ok((table, acknowledged, marks))
+    Ok((pending.table(&log_files(directory))?, acknowledged, marks))
 }
 
 pub(super) fn open(place: &Path, options: Options) -> Result<DB, Error> {

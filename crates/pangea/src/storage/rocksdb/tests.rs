@@ -10,6 +10,7 @@ use pangea_core::time::{Hlc, Stamp};
 
 use super::opening::open as open_database;
 use super::*;
+use crate::storage::memtable::Key;
 use crate::storage::tests::Scratch;
 use crate::storage::{OnDamage, StoreView, conformance};
 
@@ -158,8 +159,8 @@ fn what_the_log_has_is_read_where_nothing_can_be_written() {
     copy_directory(&scratch, &copy);
     let directory = Directory::take(&copy.0).expect("it is there");
     let opened = open_read_only(&directory, &place, options()).expect("it reads");
-    let found = opened.table.get(Space::Meta, b"m", 2).flatten();
-    assert_eq!(found.as_deref(), Some(&b"in the log"[..]));
+    let found = opened.table.get(Space::Meta, &Key::of(b"m"), 2).flatten();
+    assert_eq!(found.as_ref().map(|it| it.bytes()), Some(&b"in the log"[..]));
     assert!(opened.acknowledged.number() == 2 && opened.log.is_none());
     drop((opened, directory));
     let writable = RocksDb::open_directory(&copy.0, options()).expect("and is written again");
