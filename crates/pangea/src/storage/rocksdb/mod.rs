@@ -59,7 +59,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, reserve_bytes: 128 << 20, log_bytes: 32 << 20 }
+        Self { cache_bytes: 256 << 20, reserve_bytes: 256 << 20, log_bytes: 64 << 20 }
     }
 }
 
@@ -313,7 +313,7 @@ const fn buffer_bytes(options: Options) -> usize {
 }
 
 fn families(options: Options) -> Vec<ColumnFamilyDescriptor> {
-    let cache = Cache::new_lru_cache(options.cache_bytes / 2);
+    let cache = Cache::new_hyper_clock_cache(options.cache_bytes / 2, 0);
     let of = |name: &str, bloom: bool| {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&cache);
