@@ -62,7 +62,7 @@ pub fn table_of(row_key: &[u8]) -> Result<TableId, RowError> {
 pub fn partition(of: TableId, key: &KeyValue) -> Vec<u8> {
     let mut bytes = table(of);
     let mut canonical = Vec::with_capacity(32);
-    PrimaryKey { partition: key.clone(), sort: None }.write_canonical(&mut canonical);
+    key.write_canonical(&mut canonical);
     bytes.extend_from_slice(&blake3::hash(&canonical).as_bytes()[..HASH_BYTES]);
     bytes
 }
@@ -238,7 +238,7 @@ pub fn index_partition(of: TableId, id: IndexId, partition: &[KeyValue]) -> Vec<
     let mut bytes = index(of, id);
     let mut canonical = Vec::with_capacity(64);
     for value in partition {
-        PrimaryKey { partition: value.clone(), sort: None }.write_canonical(&mut canonical);
+        value.write_canonical(&mut canonical);
     }
     bytes.extend_from_slice(&blake3::hash(&canonical).as_bytes()[..HASH_BYTES]);
     bytes

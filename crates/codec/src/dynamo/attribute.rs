@@ -11,8 +11,8 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 
 mod values;
 
-pub(super) use values::Layer;
-use values::{binary, null_in, number};
+use values::null_in;
+pub(super) use values::{Layer, binary, number};
 
 use super::error::{ApiError, ErrorKind};
 use super::json::{Array, Object, write_text, write_utf8};

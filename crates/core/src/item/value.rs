@@ -104,7 +104,8 @@ impl PrimaryKey {
 }
 
 impl KeyValue {
-    fn write_canonical(&self, out: &mut Vec<u8>) {
+    /// The same of one of the two.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
         let mut tagged = |tag: u8, bytes: &[u8]| {
             out.reserve(1 + size_of::<u64>() + bytes.len());
             out.push(tag);

@@ -2,42 +2,115 @@
 //!
 //! State: of each row the values that commits gave it, with the numbers of these commits. So a view
 //! of an older commit goes on showing what it showed, and readers share one table with the writer,
-//! which adds to it under a lock that is held for some rows at a time.
+//! which adds to it under a lock that is held for some rows at a time. Keys and values stand in the
+//! records that the log was given: nothing of them is copied, and a record is one piece of memory.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Bound;
+use std::ops::{Bound, Range as Within};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::vec;
 
-use super::{Bounds, Change, Fault, Space};
-use pangea_codec::disk::wal::Record;
+use pangea_codec::disk::wal;
 
-/// A row that is put, or removed if it has no value.
-pub(super) type Row<'r> = (Space, &'r [u8], Option<&'r [u8]>);
+use super::{Bounds, Space};
 
-/// The rows of changes.
-pub(super) fn rows(changes: &[Change]) -> impl Iterator<Item = Row<'_>> + Clone {
-    changes.iter().map(|(space, key, row)| (*space, &key[..], row.as_deref()))
+/// Bytes that stand in the record of their commit, which is in memory for as long as they are.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    record: Arc<Vec<u8>>,
+    begin: u32,
+    len: u32,
 }
 
-/// The rows of a record of the log.
-///
-/// # Errors
-/// A later version wrote it, `beside` what people call the database.
-pub(super) fn rows_of<'r>(record: &Record<'r>, beside: &str) -> Result<Vec<Row<'r>>, Fault> {
-    let space = |code| Space::ALL.into_iter().find(|space| *space as u8 == code);
-    let rows = record.changes().map(|(code, key, row)| Some((space(code)?, key, row)));
-    rows.collect::<Option<Vec<Row<'_>>>>().ok_or_else(|| {
-        let why = "the write-ahead log beside it has rows of a kind that this version does not \
-                   know: start the version that wrote it";
-        Fault::Read(format!("{beside}: {why}"))
-    })
+impl Held {
+    fn new(record: &Arc<Vec<u8>>, at: &Within<usize>) -> Self {
+        let number = |place| u32::try_from(place).expect("records are shorter");
+        Self { record: Arc::clone(record), begin: number(at.start), len: number(at.len()) }
+    }
+
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        let begin = self.begin as usize;
+        &self.record[begin..begin + self.len as usize]
+    }
 }
 
 /// What a commit gave a row; `None` if it removed it.
-pub(super) type Value = Option<Arc<[u8]>>;
+pub(super) type Value = Option<Held>;
+
+/// Words of a key that stand in the tree: the key of an item without a sort key and of its
+/// changelog's entry, and the beginning of others that tells most of them apart.
+const HEAD_WORDS: usize = 5;
+const HEAD_BYTES: usize = 8 * HEAD_WORDS;
+
+/// A key. Most are compared with each other without a look at other memory.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// Its first bytes, and zeros behind its end.
+    head: [u64; HEAD_WORDS],
+    len: usize,
+    /// All of it; `None` of a short one that is only looked for.
+    whole: Option<Held>,
+}
+
+impl Key {
+    fn new(bytes: &[u8], whole: Option<Held>) -> Self {
+        let mut first = [0; HEAD_BYTES];
+        let count = bytes.len().min(HEAD_BYTES);
+        first[..count].copy_from_slice(&bytes[..count]);
+        let (words, _) = first.as_chunks();
+        let mut head = [0; HEAD_WORDS];
+        head.iter_mut().zip(words).for_each(|(word, bytes)| *word = u64::from_be_bytes(*bytes));
+        Self { head, len: bytes.len(), whole }
+    }
+
+    fn held(whole: Held) -> Self {
+        let looked_for = Self::new(whole.bytes(), None);
+        Self { whole: Some(whole), ..looked_for }
+    }
+
+    /// One to look for.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let is_long = bytes.len() > HEAD_BYTES;
+        let whole = is_long.then(|| Held::new(&Arc::new(bytes.to_vec()), &(0..bytes.len())));
+        Self::new(bytes, whole)
+    }
+
+    /// The bytes of one that is in a table.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.whole.as_ref().expect("not only looked for").bytes()
+    }
+}
+
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.head.cmp(&other.head).then_with(|| {
+            if self.len.min(other.len) <= HEAD_BYTES {
+                // Where one ends the other has zeros: they differ in their lengths alone.
+                return self.len.cmp(&other.len);
+            }
+            self.bytes()[HEAD_BYTES..].cmp(&other.bytes()[HEAD_BYTES..])
+        })
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
 
 /// Rows that a cursor copies at a time, so that no lock is held while a visitor is called.
 const BATCH_ROWS: usize = 64;
@@ -48,7 +121,7 @@ const LOCKED_ROWS: usize = 256;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Memtable {
-    spaces: [RwLock<BTreeMap<Arc<[u8]>, Versions>>; 3],
+    spaces: [RwLock<BTreeMap<Key, Versions>>; 3],
 }
 
 /// The values of a row. Few rows are written twice before a checkpoint.
@@ -70,7 +143,7 @@ impl Versions {
 }
 
 impl Memtable {
-    fn rows(&self, space: Space) -> RwLockReadGuard<'_, BTreeMap<Arc<[u8]>, Versions>> {
+    fn rows(&self, space: Space) -> RwLockReadGuard<'_, BTreeMap<Key, Versions>> {
         self.spaces[space as usize].read().expect("no holder panics")
     }
 
@@ -79,17 +152,19 @@ impl Memtable {
         Space::ALL.iter().all(|space| self.rows(*space).is_empty())
     }
 
-    /// Adds the rows of the commit `number`, sorted by space: greater than all before.
-    pub(super) fn add<'r>(&self, number: u64, rows: impl Iterator<Item = Row<'r>>) {
-        // Copied before the lock is taken.
-        let rows: Vec<(Space, Arc<[u8]>, Value)> =
-            rows.map(|(space, key, value)| (space, key.into(), value.map(Into::into))).collect();
+    /// Adds the rows of a commit by its record, sorted by space: greater than all before. `None` if
+    /// it has rows of a space that is not known.
+    pub(super) fn add(&self, record: &Arc<Vec<u8>>) -> Option<()> {
+        let (number, places) = wal::places(record)?;
+        let space = |code| Space::ALL.into_iter().find(|space| *space as u8 == code);
+        let rows = places.map(|(code, key, value)| Some((space(code)?, key, value)));
+        let rows = rows.collect::<Option<Vec<_>>>()?;
         let runs = rows.chunk_by(|one, next| one.0 == next.0);
         for run in runs.flat_map(|run| run.chunks(LOCKED_ROWS)) {
             let mut table = self.spaces[run[0].0 as usize].write().expect("no holder panics");
             for (_, key, value) in run {
-                let newest = (number, value.clone());
-                match table.entry(Arc::clone(key)) {
+                let newest = (number, value.as_ref().map(|value| Held::new(record, value)));
+                match table.entry(Key::held(Held::new(record, key))) {
                     Entry::Occupied(mut versions) => {
                         let versions = versions.get_mut();
                         let before = std::mem::replace(&mut versions.newest, newest);
@@ -101,10 +176,11 @@ impl Memtable {
                 }
             }
         }
+        Some(())
     }
 
     /// What a row is after the commit `at`; `None` if it is as it is below this table.
-    pub(super) fn get(&self, space: Space, key: &[u8], at: u64) -> Option<Value> {
+    pub(super) fn get(&self, space: Space, key: &Key, at: u64) -> Option<Value> {
         self.rows(space).get(key).and_then(|versions| versions.at(at)).cloned()
     }
 
@@ -118,15 +194,17 @@ impl Memtable {
         mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
         let rows = self.rows(space);
-        rows.iter().try_for_each(|(key, versions)| visit(key, versions.newest.1.as_deref()))
+        rows.iter().try_for_each(|(key, versions)| {
+            visit(key.bytes(), versions.newest.1.as_ref().map(Held::bytes))
+        })
     }
 
-    fn batch(&self, range: &Range<'_>, reverse: bool, at: u64) -> Vec<(Arc<[u8]>, Value)> {
+    fn batch(&self, range: &Range, reverse: bool, at: u64) -> Vec<(Key, Value)> {
         let rows = self.rows(range.space);
-        let shown = |(key, versions): (&Arc<[u8]>, &Versions)| {
-            versions.at(at).map(|value| (Arc::clone(key), value.clone()))
+        let shown = |(key, versions): (&Key, &Versions)| {
+            versions.at(at).map(|value| (key.clone(), value.clone()))
         };
-        let rows = rows.range::<[u8], _>(range.bounds());
+        let rows = rows.range(range.bounds());
         if reverse {
             rows.rev().filter_map(shown).take(BATCH_ROWS).collect()
         } else {
@@ -136,22 +214,22 @@ impl Memtable {
 }
 
 /// What is left of the bounds of a scan.
-struct Range<'v> {
+struct Range {
     space: Space,
-    bounds: Bounds<'v>,
-    /// Nothing up to this key is wanted any more, from where the scan begins.
-    behind: Option<Arc<[u8]>>,
+    lower: Bound<Key>,
+    upper: Bound<Key>,
     reverse: bool,
 }
 
-impl Range<'_> {
-    fn bounds(&self) -> Bounds<'_> {
-        let (lower, upper) = self.bounds;
-        match &self.behind {
-            None => (lower, upper),
-            Some(key) if self.reverse => (lower, Bound::Excluded(key)),
-            Some(key) => (Bound::Excluded(key), upper),
-        }
+impl Range {
+    fn bounds(&self) -> (Bound<&Key>, Bound<&Key>) {
+        (self.lower.as_ref(), self.upper.as_ref())
+    }
+
+    /// Nothing up to this key is wanted any more, from where the scan begins.
+    fn leave_behind(&mut self, key: &Key) {
+        *(if self.reverse { &mut self.upper } else { &mut self.lower }) =
+            Bound::Excluded(key.clone());
     }
 }
 
@@ -159,18 +237,20 @@ impl Range<'_> {
 struct Cursor<'v> {
     table: &'v Memtable,
     at: u64,
-    range: Range<'v>,
-    batch: vec::IntoIter<(Arc<[u8]>, Value)>,
+    range: Range,
+    batch: vec::IntoIter<(Key, Value)>,
     /// There is no batch after this one.
     is_last: bool,
 }
 
 impl Cursor<'_> {
-    fn key(&mut self) -> Option<&Arc<[u8]>> {
+    fn key(&mut self) -> Option<&Key> {
         if self.batch.as_slice().is_empty() && !self.is_last {
             let rows = self.table.batch(&self.range, self.range.reverse, self.at);
             self.is_last = rows.len() < BATCH_ROWS;
-            self.range.behind = rows.last().map(|(key, _)| Arc::clone(key));
+            if let Some((key, _)) = rows.last() {
+                self.range.leave_behind(key);
+            }
             self.batch = rows.into_iter();
         }
         self.batch.as_slice().first().map(|(key, _)| key)
@@ -189,12 +269,13 @@ impl<'v> Cursors<'v> {
     /// Within bounds that are not empty.
     pub(super) fn new(
         tables: impl Iterator<Item = &'v Memtable>,
-        (space, bounds): (Space, Bounds<'v>),
+        (space, (lower, upper)): (Space, Bounds<'_>),
         reverse: bool,
         at: u64,
     ) -> Self {
         let cursor = |table| {
-            let range = Range { space, bounds, behind: None, reverse };
+            let (lower, upper) = (lower.map(Key::of), upper.map(Key::of));
+            let range = Range { space, lower, upper, reverse };
             Cursor { table, at, range, batch: Vec::new().into_iter(), is_last: false }
         };
         Self { cursors: tables.map(cursor).collect(), reverse }
@@ -203,24 +284,24 @@ impl<'v> Cursors<'v> {
     /// Which cursor has the next row.
     fn next_of(&mut self) -> Option<usize> {
         let reverse = self.reverse;
-        let mut best: Option<(usize, Arc<[u8]>)> = None;
+        let mut best: Option<(usize, Key)> = None;
         for (which, cursor) in self.cursors.iter_mut().enumerate() {
             let Some(key) = cursor.key() else { continue };
-            let is_next = best
-                .as_ref()
-                .is_none_or(|(_, best)| in_order(key, best, reverse) == Ordering::Less);
+            let is_next = best.as_ref().is_none_or(|(_, best)| {
+                in_order(key.bytes(), best.bytes(), reverse) == Ordering::Less
+            });
             if is_next {
-                best = Some((which, Arc::clone(key)));
+                best = Some((which, key.clone()));
             }
         }
         best.map(|(which, _)| which)
     }
 
     /// The next row, if it is not behind `key`; any, if there is no key.
-    pub(super) fn next_until(&mut self, key: Option<&[u8]>) -> Option<(Arc<[u8]>, Value)> {
+    pub(super) fn next_until(&mut self, key: Option<&[u8]>) -> Option<(Key, Value)> {
         let which = self.next_of()?;
         let found = self.cursors[which].key()?;
-        if key.is_some_and(|key| in_order(found, key, self.reverse) == Ordering::Greater) {
+        if key.is_some_and(|key| in_order(found.bytes(), key, self.reverse) == Ordering::Greater) {
             return None;
         }
         let row = self.cursors[which].batch.next()?;
@@ -236,4 +317,21 @@ impl<'v> Cursors<'v> {
 /// The order in which a scan meets keys.
 fn in_order(one: &[u8], other: &[u8], reverse: bool) -> Ordering {
     if reverse { other.cmp(one) } else { one.cmp(other) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes() {
+        let ends: [&[u8]; 7] = [b"", b"\0", b"\0\0", b"a", b"a\0", b"ab", &[255; 60]];
+        let lengths = [0, 1, 7, 8, 38, 39, 40, 41, 64];
+        let keys =
+            lengths.iter().flat_map(|len| ends.map(|end| [&vec![7; *len][..], end].concat()));
+        let keys: Vec<Vec<u8>> = keys.collect();
+        for (one, other) in keys.iter().flat_map(|one| keys.iter().map(move |other| (one, other))) {
+            assert_eq!(Key::of(one).cmp(&Key::of(other)), one.cmp(other), "{one:?} {other:?}");
+        }
+    }
 }

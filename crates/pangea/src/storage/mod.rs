@@ -6,6 +6,7 @@
 //! passed over: what is damaged is named, a row by its key, else the file.
 
 mod backup;
+mod checkpoint;
 pub mod conformance;
 mod directory;
 mod engine;

@@ -15,11 +15,13 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::sync::Arc;
 
-use pangea_codec::disk::wal::{ALIGN, Builder, HEADER_BYTES, Record};
+use pangea_codec::disk::wal::{self, ALIGN, HEADER_BYTES, Record};
 use redb::StorageBackend;
 
 use super::directory::REMEDY;
+use super::memtable::Memtable;
 use super::{Change, Fault};
 
 /// How many files a log has.
@@ -36,7 +38,6 @@ pub(super) type File = Box<dyn StorageBackend>;
 pub(super) struct Wal {
     files: [File; FILES],
     salt: u64,
-    record: Builder,
     /// Which file the next record is written to, and where.
     current: usize,
     position: u64,
@@ -45,7 +46,7 @@ pub(super) struct Wal {
 impl Wal {
     /// The log beside a database that has everything; the first record overwrites what is there.
     pub(super) fn new(files: [File; FILES], salt: u64) -> Self {
-        Self { files, salt, record: Builder::default(), current: 0, position: 0 }
+        Self { files, salt, current: 0, position: 0 }
     }
 
     /// Makes files that are shorter so long, with zeros.
@@ -67,20 +68,18 @@ impl Wal {
         Ok(())
     }
 
-    /// Makes a commit durable.
+    /// Makes a commit durable, and gives its record.
     ///
     /// # Errors
     /// What the log has now is unknown; it must not be appended to any more.
-    pub(super) fn append(&mut self, number: u64, changes: &[Change]) -> io::Result<()> {
-        self.record.clear();
-        for (space, key, value) in changes {
-            self.record.push(*space as u8, key, value.as_deref());
-        }
-        let bytes = self.record.finish(self.salt, number);
+    pub(super) fn append(&mut self, number: u64, changes: &[Change]) -> io::Result<Arc<Vec<u8>>> {
+        let rows = changes.iter().map(|(space, key, row)| (*space as u8, &key[..], row.as_deref()));
+        let record = wal::record(self.salt, number, rows);
         let file = &self.files[self.current];
-        file.write(self.position, bytes)?;
-        self.position += bytes.len() as u64;
-        file.sync_data()
+        file.write(self.position, &record)?;
+        self.position += record.len() as u64;
+        file.sync_data()?;
+        Ok(Arc::new(record))
     }
 
     /// See [`Pending::read`].
@@ -171,11 +170,23 @@ impl Pending {
         self.places.is_empty()
     }
 
-    /// The commits that the database lacks, in order.
-    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.places.iter().map(|&(which, at)| {
-            Record::parse(&self.files[which][at..], self.salt).expect("parsed before")
-        })
+    /// The rows of the commits that the database lacks, as a table.
+    ///
+    /// # Errors
+    /// A later version wrote them, beside what people call the database.
+    pub(super) fn table(&self, beside: &str) -> Result<Memtable, Fault> {
+        let table = Memtable::default();
+        for &(which, at) in &self.places {
+            let bytes = &self.files[which][at..];
+            let record = Record::parse(bytes, self.salt).expect("parsed before");
+            let bytes = Arc::new(bytes[..record.bytes().min(bytes.len())].to_vec());
+            if table.add(&bytes).is_none() {
+                let why = "the write-ahead log beside it has rows of a kind that this version does \
+                           not know: start the version that wrote it";
+                return Err(Fault::Read(format!("{beside}: {why}")));
+            }
+        }
+        Ok(table)
     }
 }
 

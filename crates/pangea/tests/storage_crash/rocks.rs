@@ -19,7 +19,7 @@ use super::{say, seeds};
 const SECTOR_BYTES: usize = 512;
 
 pub(crate) fn open(directory: &Path) -> Result<RocksDb, Fault> {
-    let options = Options { cache_bytes: 4 << 20, reserve_bytes: 0, memtable_bytes: 64 << 10 };
+    let options = Options { cache_bytes: 4 << 20, reserve_bytes: 0, log_bytes: 64 << 10 };
     RocksDb::open_directory(directory, options)
 }
 
@@ -56,7 +56,7 @@ fn is_log(name: &Path) -> bool {
     name.to_string_lossy().starts_with("region.wal-")
 }
 
-/// The directory after every commit, and after a flush of what is in memory now and then; beside
+/// The directory after every commit, and after a checkpoint now and then; beside
 /// each the commits that are acknowledged.
 fn images(script: &Script) -> Vec<(usize, Image)> {
     let scratch = Scratch::new("rocks-images");
@@ -66,7 +66,7 @@ fn images(script: &Script) -> Vec<(usize, Image)> {
         engine.commit(changes).expect("no fault yet");
         images.push((acknowledged, copy(&scratch.0)));
         if acknowledged % 7 == 6 {
-            engine.flush().expect("no fault yet");
+            engine.checkpoint().expect("no fault yet");
             images.push((acknowledged, copy(&scratch.0)));
         }
     }

@@ -31,7 +31,7 @@ pub(in crate::dynamo) enum Layer {
 
 const INVALID: &str = "One or more parameter values were invalid: Input collection";
 
-pub(super) fn number(text: &str, layer: Layer) -> Result<Number, ApiError> {
+pub(in crate::dynamo) fn number(text: &str, layer: Layer) -> Result<Number, ApiError> {
     let parsed = match layer {
         Layer::Current => Number::parse(text),
         Layer::Older => Number::parse_narrow(text),
@@ -47,7 +47,7 @@ pub(super) fn number(text: &str, layer: Layer) -> Result<Number, ApiError> {
     })
 }
 
-pub(super) fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
+pub(in crate::dynamo) fn binary(text: &str) -> Result<Vec<u8>, ApiError> {
     BASE64
         .decode(text.as_bytes())
         .map_err(|_| ApiError::serialization("The value of a binary attribute is not Base64"))

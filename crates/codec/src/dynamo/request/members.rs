@@ -3,6 +3,8 @@
 //! Unknown members are kept and never asked for, which ignores them as DynamoDB does. A member that
 //! is null counts as absent. A member of another JSON type is a `SerializationException`.
 
+mod plain;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -301,7 +303,10 @@ impl Members {
     pub(super) fn parse(body: &[u8], layer: Layer) -> Result<Self, ApiError> {
         // Looked at once: else each text in it is.
         match str::from_utf8(body) {
-            Ok(text) => Self::read(&mut serde_json::Deserializer::from_str(text), body, layer),
+            Ok(text) => match plain::parse(text, layer) {
+                Some(nodes) => Ok(Self { nodes, ..Self::default() }),
+                None => Self::read(&mut serde_json::Deserializer::from_str(text), body, layer),
+            },
             // It says where.
             Err(_) => Self::read(&mut serde_json::Deserializer::from_slice(body), body, layer),
         }

@@ -1,12 +1,12 @@
 //! Checkpoints: what is in the log is moved into the database, and the log begins anew.
 
 use std::sync::{Arc, RwLock};
-use std::thread::{self, JoinHandle};
 
 use redb::Database;
 
 use super::commits::checkpoint;
 use super::{Options, Redb, State};
+use crate::storage::checkpoint::Checkpoint;
 use crate::storage::directory::Acknowledged;
 use crate::storage::memtable::Memtable;
 use crate::storage::wal::Wal;
@@ -20,50 +20,14 @@ pub(super) struct Committing {
     pub(super) log: Option<Wal>,
     /// Bytes that the next checkpoint may write, of what was committed since the last one.
     pub(super) owed: u64,
-    /// The last checkpoint, if it may not be over.
-    pub(super) under_way: Option<Checkpoint>,
+    /// The last checkpoint, if it may not be over, and the bytes that it may write.
+    pub(super) under_way: Option<(Checkpoint, u64)>,
 }
 
 impl Committing {
     /// Bytes that checkpoints may still write.
     fn owed(&self) -> u64 {
-        self.owed + self.under_way.as_ref().map_or(0, |checkpoint| checkpoint.owed)
-    }
-}
-
-/// A checkpoint that has begun.
-#[derive(Debug)]
-pub(super) struct Checkpoint {
-    /// Bytes that it may write.
-    owed: u64,
-    by: By,
-}
-
-#[derive(Debug)]
-enum By {
-    Thread(JoinHandle<Result<(), redb::Error>>),
-    /// Whoever waits for it.
-    Waiter(Arc<Work>),
-}
-
-impl Checkpoint {
-    fn is_over(&self) -> bool {
-        matches!(&self.by, By::Thread(thread) if thread.is_finished())
-    }
-
-    fn finish(self) -> Result<(), redb::Error> {
-        match self.by {
-            By::Thread(thread) => thread.join().unwrap_or_else(|_| {
-                let why = "the thread of a checkpoint has panicked";
-                Err(redb::Error::Io(std::io::Error::other(why)))
-            }),
-            By::Waiter(work) => work.run(),
-        }
-    }
-
-    /// Leaves it, if nothing of it was done yet.
-    pub(super) fn abandon(self) -> Result<(), redb::Error> {
-        if matches!(self.by, By::Waiter(_)) { Ok(()) } else { self.finish() }
+        self.owed + self.under_way.as_ref().map_or(0, |(_, owed)| *owed)
     }
 }
 
@@ -77,20 +41,13 @@ struct Work {
     state: Arc<RwLock<State>>,
 }
 
-impl std::fmt::Debug for Work {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Work").field("marks", &self.marks).finish_non_exhaustive()
-    }
-}
-
 impl Work {
     fn run(&self) -> Result<(), redb::Error> {
         checkpoint(&self.database, &self.table, &[], self.marks, self.options)?;
         let mut state = self.state.write().expect("no holder panics");
-        state.moving = None;
-        let before = state.rebase(&self.database)?;
+        let base = state.base(&self.database)?;
+        let before = state.stack.moved(base);
         drop(state);
-        // Its end may be work for redb.
         drop(before);
         Ok(())
     }
@@ -105,7 +62,7 @@ impl Redb {
         work: u64,
         through: bool,
     ) -> Result<(), Fault> {
-        if through || committing.under_way.as_ref().is_some_and(Checkpoint::is_over) {
+        if through || committing.under_way.as_ref().is_some_and(|(it, _)| it.is_over()) {
             self.finish(committing)?;
         }
         let is_long = |log: &Wal| log.bytes() >= self.options.log_bytes;
@@ -123,11 +80,11 @@ impl Redb {
 
     /// Waits for the checkpoint under way.
     fn finish(&self, committing: &mut Committing) -> Result<(), Fault> {
-        let Some(checkpoint) = committing.under_way.take() else { return Ok(()) };
+        let Some((checkpoint, _)) = committing.under_way.take() else { return Ok(()) };
         checkpoint.finish().map_err(|error| {
             tracing::error!(%error, "a checkpoint failed: serving reads only");
-            self.poison(committing, error.to_string(), true);
-            Fault::ReadOnly(error.to_string())
+            self.poison(committing, error.clone(), true);
+            Fault::ReadOnly(error)
         })
     }
 
@@ -145,8 +102,7 @@ impl Redb {
         let Some(log) = &mut committing.log else { return Ok(()) };
         let mut state = self.state();
         let Some(database) = state.database.clone() else { return Ok(()) };
-        let table = std::mem::take(&mut state.fresh);
-        state.moving = Some(Arc::clone(&table));
+        let table = state.stack.turn();
         drop(state);
         let work = Work {
             database,
@@ -157,18 +113,10 @@ impl Redb {
         };
         log.turn();
         let owed = std::mem::take(&mut committing.owed);
-        committing.under_way = Some(Checkpoint { owed, by: self.start(work) });
+        let work = move || work.run().map_err(|error| error.to_string());
+        let begun = Checkpoint::begin(self.options.checkpoint_in_background, work);
+        committing.under_way = Some((begun, owed));
         Ok(())
-    }
-
-    fn start(&self, work: Work) -> By {
-        let work = Arc::new(work);
-        if !self.options.checkpoint_in_background {
-            return By::Waiter(work);
-        }
-        let thread = thread::Builder::new().name("checkpoint".to_owned());
-        let shared = Arc::clone(&work);
-        thread.spawn(move || shared.run()).map_or(By::Waiter(work), By::Thread)
     }
 
     /// Writes a commit that is too long for the log into the database, behind all before it: no
@@ -181,13 +129,14 @@ impl Redb {
     ) -> Result<(), redb::Error> {
         let Some(log) = &mut committing.log else { return Ok(()) };
         let number = committing.acknowledged.next();
-        let table = Arc::clone(&self.state.read().expect("no holder panics").fresh);
+        let table = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
         checkpoint(database, &table, changes, (number, log.salt()), self.options)?;
         log.turn();
         committing.owed = 0;
         let mut state = self.state();
-        state.fresh = Arc::default();
-        let before = state.rebase(database)?;
+        let base = state.base(database)?;
+        state.stack.clear(number);
+        let before = state.stack.rebase(base);
         drop(state);
         drop(before);
         Ok(())

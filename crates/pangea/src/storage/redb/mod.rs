@@ -32,13 +32,12 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use redb::Database;
 
-use self::checkpoint::{Checkpoint, Committing};
+use self::checkpoint::Committing;
 use self::commits::Marks;
 use self::medium::Shadow;
 use self::opening::{Header, Opened};
 use self::view::RedbView;
-use super::layers::Layers;
-use super::memtable::{Memtable, rows};
+use super::layers::{Layers, Stack};
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
@@ -104,30 +103,17 @@ struct State {
     header: Header,
     /// Why commits are refused, if they are.
     refusal: Option<String>,
-    /// Rows of the log's file that commits go to.
-    fresh: Arc<Memtable>,
-    /// Rows of its other file, while they are moved into the database.
-    moving: Option<Arc<Memtable>>,
-    /// The database without them; `None` if it could not be read.
-    base: Option<Arc<RedbView>>,
-    /// The number of the newest commit that readers see.
-    shown: u64,
-    /// What readers share until the next commit.
-    view: Option<Arc<Layers>>,
+    stack: Stack,
     /// A view of this database has seen redb fail.
     failed: Arc<AtomicBool>,
     /// What people call the file.
     file: Arc<str>,
 }
 
-/// Views that nobody may need any more. Their end may be work for redb.
-type Before = (Option<Arc<RedbView>>, Option<Arc<Layers>>);
-
 impl State {
-    /// Goes on over what the database has now.
-    fn rebase(&mut self, database: &Database) -> Result<Before, redb::Error> {
-        let base = RedbView::begin(database, &self.failed, &self.file)?;
-        Ok((self.base.replace(base), self.view.take()))
+    /// What the database has now.
+    fn base(&self, database: &Database) -> Result<Arc<dyn View>, redb::Error> {
+        RedbView::begin(database, &self.failed, &self.file)
     }
 }
 
@@ -166,21 +152,12 @@ impl Redb {
             Err((failure, _)) => return Err(failure.into_fault(&file)),
         };
         let Opened { database, table, shadow, header, acknowledged, log } = opened;
-        let mut state = State {
-            database: None,
-            shadow,
-            header,
-            refusal,
-            fresh: Arc::new(table),
-            moving: None,
-            base: None,
-            shown: acknowledged.number(),
-            view: None,
-            failed: Arc::default(),
-            file,
-        };
-        state.rebase(&database).map_err(|error| Fault::Read(format!("{}: {error}", state.file)))?;
-        state.database = Some(Arc::new(database));
+        let failed = Arc::default();
+        let base = RedbView::begin(&database, &failed, &file);
+        let base = base.map_err(|error| Fault::Read(format!("{file}: {error}")))?;
+        let stack = Stack::new(table, base, acknowledged.number());
+        let database = Some(Arc::new(database));
+        let state = State { database, shadow, header, refusal, stack, failed, file };
         let committing = Committing { acknowledged, log, owed: 0, under_way: None };
         let (committing, state) = (Mutex::new(committing), Arc::new(RwLock::new(state)));
         Ok(Self { medium, options, committing, state })
@@ -211,19 +188,12 @@ impl Redb {
     /// What readers see now.
     fn current(&self) -> Result<Arc<Layers>, Fault> {
         let mut state = self.state();
-        if let Some(view) = &state.view {
-            return Ok(Arc::clone(view));
+        if let Some(view) = state.stack.current() {
+            return Ok(view);
         }
-        if state.base.is_none() {
-            self.read_on(&mut state);
-        }
-        let Some(base) = &state.base else {
-            return Err(Fault::Read(state.refusal.clone().unwrap_or_default()));
-        };
-        let moving = state.moving.as_ref();
-        let base = Arc::clone(base) as Arc<dyn View>;
-        let view = Layers::new(&state.fresh, moving, base, state.shown);
-        Ok(Arc::clone(state.view.insert(Arc::new(view))))
+        self.read_on(&mut state);
+        let view = state.stack.current();
+        view.ok_or_else(|| Fault::Read(state.refusal.clone().unwrap_or_default()))
     }
 
     /// Makes a commit durable, and visible.
@@ -237,15 +207,14 @@ impl Redb {
         let number = committing.acknowledged.next();
         match &mut committing.log {
             Some(log) if !through => {
-                log.append(number, changes).map_err(Unwritten::Log)?;
-                let fresh = Arc::clone(&self.state.read().expect("no holder panics").fresh);
-                fresh.add(number, rows(changes));
+                let record = log.append(number, changes).map_err(Unwritten::Log)?;
+                let fresh = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
+                fresh.add(&record).expect("made of rows");
             }
             _ => self.write_through(committing, database, changes).map_err(Unwritten::Database)?,
         }
         let mut state = self.state();
-        state.shown = number;
-        let before = state.view.take();
+        let before = state.stack.show(number);
         drop(state);
         drop(before);
         Ok(())
@@ -264,7 +233,7 @@ impl Redb {
     /// had the last header that is known to be on disk, which lacks no more than the tables have.
     fn poison(&self, committing: &mut Committing, cause: String, mut is_redb: bool) {
         committing.log = None;
-        if let Some(Err(error)) = committing.under_way.take().map(Checkpoint::abandon) {
+        if let Some(Err(error)) = committing.under_way.take().map(|(it, _)| it.abandon()) {
             tracing::error!(%error, "the checkpoint under way failed too");
             is_redb = true;
         }
@@ -275,8 +244,7 @@ impl Redb {
         }
         state.refusal.get_or_insert(cause);
         if is_redb {
-            state.view = None;
-            state.base = None;
+            drop(state.stack.unbase());
             state.database = None;
             state.failed = Arc::default();
             self.read_on(&mut state);
@@ -288,11 +256,12 @@ impl Redb {
         let opened = opening::open_at(&*self.medium, &state.header, self.options);
         let read = opened.map_err(redb::Error::from).and_then(|database| {
             let commits = Marks::read(&database)?.commits;
-            if commits >= state.shown {
+            if commits >= state.stack.shown() {
                 // A commit that went past the log and failed may be there: over what came before.
-                (state.fresh, state.moving, state.shown) = (Arc::default(), None, commits);
+                state.stack.clear(commits);
             }
-            drop(state.rebase(&database)?);
+            let base = state.base(&database)?;
+            drop(state.stack.rebase(base));
             state.database = Some(Arc::new(database));
             Ok(())
         });
@@ -322,7 +291,7 @@ impl Engine for Redb {
     fn view(&self) -> Result<Arc<dyn View>, Fault> {
         let (view, failed) = {
             let state = self.state.read().expect("no holder panics");
-            (state.view.clone(), state.failed.load(Ordering::SeqCst))
+            (state.stack.view().cloned(), state.failed.load(Ordering::SeqCst))
         };
         match view {
             Some(view) if !failed => return Ok(view),
@@ -392,6 +361,3 @@ impl fmt::Debug for Redb {
         f.debug_struct("Redb").field("medium", &self.medium).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ use super::commits::{Marks, checkpoint};
 use super::medium::{HEADER_BYTES, Medium, Seam, Shadow};
 use crate::storage::Fault;
 use crate::storage::directory::{Acknowledged, REMEDY};
-use crate::storage::memtable::{Memtable, rows_of};
+use crate::storage::memtable::Memtable;
 use crate::storage::overlay::Overlay;
 use crate::storage::wal::{self, Pending, Wal};
 
@@ -148,14 +148,10 @@ fn catch_up(
     let pending = Pending::read(files, &name, marks.salt, marks.commits)?;
     // Before anything is changed: what is refused stays as it was found.
     let acknowledged = Acknowledged::check(medium.note(), pending.reached, &name)?;
-    let table = Memtable::default();
     if !pending.is_empty() {
         tracing::info!(commits = pending.reached - marks.commits, "reading what the log has");
     }
-    for record in pending.records() {
-        table.add(record.number, rows_of(&record, &name)?.into_iter());
-    }
-    Ok((table, acknowledged, marks))
+    Ok((pending.table(&name)?, acknowledged, marks))
 }
 
 /// Opens the file, where nothing was ever written as if it were new.

@@ -38,7 +38,7 @@ impl RedbView {
         database: &Database,
         failed: &Arc<AtomicBool>,
         file: &Arc<str>,
-    ) -> Result<Arc<Self>, redb::Error> {
+    ) -> Result<Arc<dyn View>, redb::Error> {
         let transaction = database.begin_read()?;
         Ok(Arc::new(Self::new(transaction, Arc::clone(failed), Arc::clone(file))))
     }

@@ -1,16 +1,14 @@
-//! What the database says of the commits that it has, how rows get there, and how they get to its
-//! files: none of it by a log of RocksDB's own.
+//! What the database says of the commits that it has, and how rows get into its files: not by a log
+//! of RocksDB's own.
 
 use std::io;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use pangea_codec::disk::meta;
 use rocksdb::{DB, Error, FlushOptions, WriteBatch, WriteOptions};
 
 use super::{family, name_of};
 use crate::storage::directory::Directory;
-use crate::storage::memtable::Row;
+use crate::storage::memtable::Memtable;
 use crate::storage::redb::Medium as _;
 use crate::storage::wal::{FILES, File, Pending};
 use crate::storage::{Fault, Space};
@@ -19,8 +17,8 @@ use crate::storage::{Fault, Space};
 const COMMITS: &[u8] = b"commits";
 /// Key of the salt of the records in the log, beside it.
 const SALT: &[u8] = b"salt";
-/// Bytes of a batch beside keys and rows, for each of them.
-const ENTRY_BYTES: usize = 16;
+/// Bytes of rows that are given to RocksDB at a time.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// What the database says of the commits that it has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,30 +39,34 @@ impl Marks {
     }
 }
 
-/// Applies a commit that is in the log, in memory.
-pub(super) fn apply<'r>(
+/// Moves the rows of a table into the database's files. When it returns, they are durable, and the
+/// database has all `commits`.
+///
+/// A crash in between may leave some of them there without the others, if RocksDB has found its
+/// memory full: the log, whose records have whole values, puts all of them there again.
+pub(super) fn checkpoint(
     database: &DB,
-    number: u64,
-    rows: impl Iterator<Item = Row<'r>> + Clone,
+    table: &Memtable,
+    (commits, salt): (u64, u64),
 ) -> Result<(), Error> {
-    let bytes = rows.clone().map(|(_, key, value)| key.len() + value.map_or(0, <[u8]>::len));
-    let bytes = bytes.map(|bytes| ENTRY_BYTES + bytes).sum::<usize>();
-    let mut batch = WriteBatch::with_capacity_bytes(bytes + 4 * ENTRY_BYTES);
-    let families = Space::ALL.map(|space| family(database, space));
-    for (space, key, value) in rows {
-        let family = families[space as usize];
-        match value {
-            Some(value) => batch.put_cf(family, key, value),
-            None => batch.delete_cf(family, key),
-        }
+    let mut batch = WriteBatch::default();
+    for space in Space::ALL {
+        let family = family(database, space);
+        table.each(space, |key, value| {
+            match value {
+                Some(value) => batch.put_cf(family, key, value),
+                None => batch.delete_cf(family, key),
+            }
+            if batch.size_in_bytes() < BATCH_BYTES {
+                return Ok(());
+            }
+            database.write_opt(std::mem::take(&mut batch), &unlogged())
+        })?;
     }
-    batch.put(COMMITS, meta::commits(number));
-    database.write_opt(batch, &unlogged())
-}
-
-/// Notes the salt of the log, in memory.
-pub(super) fn set_salt(database: &DB, salt: u64) -> Result<(), Error> {
-    database.put_opt(SALT, meta::commits(salt), &unlogged())
+    batch.put(COMMITS, meta::commits(commits));
+    batch.put(SALT, meta::commits(salt));
+    database.write_opt(batch, &unlogged())?;
+    flush(database)
 }
 
 fn unlogged() -> WriteOptions {
@@ -73,21 +75,12 @@ fn unlogged() -> WriteOptions {
     how
 }
 
-/// Writes what is in memory into table files: when it returns, the database has it durably, all
-/// spaces up to the same commit.
-pub(super) fn flush(database: &DB) -> Result<(), Error> {
+/// Writes what is in RocksDB's memory into table files: when it returns, the database has it
+/// durably, all spaces up to the same write.
+fn flush(database: &DB) -> Result<(), Error> {
     let names = Space::ALL.map(name_of).into_iter().chain(["default"]);
     let families: Vec<_> = names.filter_map(|name| database.cf_handle(name)).collect();
     database.flush_cfs_opt(&families, &FlushOptions::default())
-}
-
-/// A flush that has begun.
-pub(super) type Flush = JoinHandle<Result<(), Error>>;
-
-/// Begins a flush beside the commits that follow; `None` if there is no thread to be had for it.
-pub(super) fn begin_flush(database: &Arc<DB>) -> Option<Flush> {
-    let (thread, database) = (thread::Builder::new(), Arc::clone(database));
-    thread.name("checkpoint".to_owned()).spawn(move || flush(&database)).ok()
 }
 
 /// What the log has beyond the commit that the database was `found` at.

@@ -1,10 +1,12 @@
 //! The engine for regions that mostly write: RocksDB, a log-structured merge tree.
 //!
-//! State: the open database, and the snapshot that readers share, taken when a commit has returned.
-//! Each space is a column family. A commit is durable in the write-ahead log ([`super::wal`]),
-//! which is synced for less than RocksDB's own, and then one write batch in the memory of RocksDB.
-//! When the log is full, a thread flushes all of that, every space up to the same commit, while
-//! commits go on in the log's other file.
+//! State: the open database, and the view that readers share until the next commit. Each space is a
+//! column family. A commit is durable in the write-ahead log ([`super::wal`]), which is synced for
+//! less than RocksDB's own, and visible in a table in memory ([`super::memtable`]), over a snapshot
+//! of the database. When the log is full, a thread moves the table into RocksDB and has that
+//! written to its files, every space up to the same commit, while commits go on in the log's other
+//! file. Sorted rows cost RocksDB little: each goes behind the one before, where the place of a
+//! commit's would be looked for in lists of tens of thousands.
 //!
 //! A commit carries its number, which is what tells a log that lost its end to a power cut from one
 //! that lost it to damage (see [`Directory`]).
@@ -13,25 +15,25 @@
 //! whole, so it is named by its file, not by its rows.
 
 mod commits;
+mod opening;
 mod view;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, Error, ErrorKind, LogLevel,
 };
 
-use self::commits::{Flush, Marks, apply, begin_flush, flush, log_files, pending, set_salt};
+use self::commits::checkpoint;
+use self::opening::{Opened, found, marks_before_recovery, open_read_only, open_writable, prepare};
 use self::view::RocksView;
+use super::checkpoint::Checkpoint;
 use super::directory::{Acknowledged, REMEDY};
-use super::layers::Layers;
-use super::memtable::{Memtable, rows, rows_of};
-use super::redb::Medium as _;
-use super::wal::{Pending, Wal, draw_salt};
+use super::layers::{Layers, Stack};
+use super::wal::Wal;
 use super::{
     Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Space, View,
     assert_well_formed, first_refused,
@@ -47,17 +49,17 @@ const LEVELS: usize = 7;
 pub struct Options {
     /// Memory for blocks and for what is not yet in a table file, bytes.
     pub cache_bytes: usize,
-    /// Room on the disk below which commits are refused, bytes: a flush of all that is in memory,
-    /// and an operator to log in.
+    /// Room on the disk below which commits are refused, bytes: for all that is in memory, and an
+    /// operator to log in.
     pub reserve_bytes: u64,
-    /// Bytes of log, and of a column family's rows in memory, at which what is in memory becomes
-    /// table files.
-    pub memtable_bytes: usize,
+    /// Bytes of the write-ahead log after which there is a checkpoint. The rows of two such logs
+    /// are in memory.
+    pub log_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, reserve_bytes: 128 << 20, memtable_bytes: 32 << 20 }
+        Self { cache_bytes: 256 << 20, reserve_bytes: 256 << 20, log_bytes: 64 << 20 }
     }
 }
 
@@ -68,20 +70,20 @@ pub struct RocksDb {
     database: Arc<DB>,
     /// Held by whoever commits.
     committing: Mutex<Committing>,
-    state: RwLock<State>,
+    /// Taken after the former.
+    state: Arc<RwLock<State>>,
 }
 
 struct Committing {
     acknowledged: Acknowledged,
     /// `None` if nothing can be written.
     log: Option<Wal>,
-    /// The last flush, if it may not be over: it has what the log's other file has.
-    flush: Option<Flush>,
+    /// The last checkpoint, if it may not be over: it has what the log's other file has.
+    under_way: Option<Checkpoint>,
 }
 
 struct State {
-    /// What is durable and was said to be.
-    view: Arc<dyn View>,
+    stack: Stack,
     /// Why commits are refused, if they are.
     refusal: Option<String>,
 }
@@ -114,19 +116,26 @@ impl RocksDb {
                 (opened, Some(error))
             }
         };
-        let Opened { database, view, acknowledged, log } = opened;
-        let committing = Mutex::new(Committing { acknowledged, log, flush: None });
-        let state = RwLock::new(State { view, refusal });
+        let Opened { database, table, acknowledged, log } = opened;
+        let base = Arc::new(RocksView::new(Arc::clone(&database)));
+        let stack = Stack::new(table, base, acknowledged.number());
+        let committing = Mutex::new(Committing { acknowledged, log, under_way: None });
+        let state = Arc::new(RwLock::new(State { stack, refusal }));
         Ok(Self { directory, options, database, committing, state })
     }
 
-    /// Writes what is in memory into table files.
+    /// Moves what the log has into the database, and waits for that.
     ///
     /// # Errors
     ///
     /// [`Fault::Write`].
-    pub fn flush(&self) -> Result<(), Fault> {
-        flush(&self.database).map_err(|error| Fault::Write(error.to_string()))
+    pub fn checkpoint(&self) -> Result<(), Fault> {
+        let mut committing = self.committing();
+        self.begin(&mut committing).and_then(|()| finish(&mut committing)).map_err(Fault::Write)
+    }
+
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("no holder panics")
     }
 
     fn committing(&self) -> MutexGuard<'_, Committing> {
@@ -143,72 +152,85 @@ impl RocksDb {
         }
     }
 
-    /// Makes room in the log: what is in memory is flushed, and commits go to the log's other file,
-    /// which has what the flush before has made durable.
+    /// Makes room in the log.
     fn make_room(&self, committing: &mut Committing) -> Result<(), String> {
-        let Committing { log: Some(log), flush: last, .. } = committing else { return Ok(()) };
-        let is_over = last.as_ref().is_some_and(Flush::is_finished);
-        let is_long = log.bytes() >= self.options.memtable_bytes as u64;
-        if is_over || is_long {
-            finish(last)?;
+        if committing.under_way.as_ref().is_some_and(Checkpoint::is_over) {
+            finish(committing)?;
         }
-        if is_long {
-            *last = begin_flush(&self.database);
-            if last.is_none() {
-                flush(&self.database).map_err(|error| error.to_string())?;
-            }
-            log.turn();
-        }
+        let bytes = committing.log.as_ref().map_or(0, Wal::bytes);
+        if bytes < self.options.log_bytes as u64 { Ok(()) } else { self.begin(committing) }
+    }
+
+    /// Begins to move what the log has into the database.
+    ///
+    /// The log's other file has what the checkpoint before made durable, so commits may go there.
+    fn begin(&self, committing: &mut Committing) -> Result<(), String> {
+        finish(committing)?;
+        let Some(log) = &mut committing.log else { return Ok(()) };
+        let table = self.state().stack.turn();
+        let marks = (committing.acknowledged.number(), log.salt());
+        log.turn();
+        let (database, state) = (Arc::clone(&self.database), Arc::clone(&self.state));
+        committing.under_way = Some(Checkpoint::begin(true, move || {
+            checkpoint(&database, &table, marks).map_err(|error| error.to_string())?;
+            let base = Arc::new(RocksView::new(Arc::clone(&database)));
+            let before = state.write().expect("no holder panics").stack.moved(base);
+            drop(before);
+            Ok(())
+        }));
         Ok(())
     }
 
-    /// Makes a commit durable, and applies it.
+    /// Makes a commit durable, and visible.
     fn write(&self, committing: &mut Committing, changes: &[Change]) -> Result<(), String> {
         let number = committing.acknowledged.next();
         let Some(log) = &mut committing.log else { return Err("it is closed".to_owned()) };
-        log.append(number, changes).map_err(|error| error.to_string())?;
-        apply(&self.database, number, rows(changes)).map_err(|error| error.to_string())
+        let record = log.append(number, changes).map_err(|error| error.to_string())?;
+        let fresh = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
+        fresh.add(&record).expect("made of rows");
+        let before = self.state().stack.show(number);
+        drop(before);
+        Ok(())
     }
 
     /// Writes no more; what was read is read on.
     fn refuse(&self, committing: &mut Committing, error: &str) {
         tracing::error!(%error, "a commit failed: serving reads only");
         committing.log = None;
-        let mut state = self.state.write().expect("no holder panics");
-        state.refusal = Some(error.to_owned());
+        self.state().refusal = Some(error.to_owned());
+    }
+
+    /// What readers see now.
+    fn current(&self) -> Arc<Layers> {
+        let view = self.state.read().expect("no holder panics").stack.view().cloned();
+        view.or_else(|| self.state().stack.current()).expect("its snapshot stays")
     }
 }
 
-/// Waits for a flush.
-fn finish(flush: &mut Option<Flush>) -> Result<(), String> {
-    match flush.take().map(Flush::join) {
-        None | Some(Ok(Ok(()))) => Ok(()),
-        Some(Ok(Err(error))) => Err(error.to_string()),
-        Some(Err(_)) => Err("the thread of a flush has panicked".to_owned()),
-    }
+/// Waits for the checkpoint under way.
+fn finish(committing: &mut Committing) -> Result<(), String> {
+    committing.under_way.take().map_or(Ok(()), Checkpoint::finish)
 }
 
 impl Engine for RocksDb {
     fn view(&self) -> Result<Arc<dyn View>, Fault> {
-        let state = self.state.read().expect("no holder panics");
-        Ok(Arc::clone(&state.view))
+        Ok(self.current())
     }
 
     fn commit_if(&self, conditions: &[Condition], changes: &[Change]) -> Result<Outcome, Fault> {
         assert_well_formed(conditions, changes, self.capabilities());
         let mut committing = self.committing();
-        let view = {
-            let state = self.state.read().expect("no holder panics");
-            match &state.refusal {
-                Some(why) => return Err(Fault::ReadOnly(why.clone())),
-                None => Arc::clone(&state.view),
-            }
-        };
-        self.check_room(changes)?;
-        if let Some(place) = first_refused(conditions, |place| view.get(place.space, &place.key))? {
-            return Ok(Outcome::Refused(place));
+        if let Some(why) = &self.state.read().expect("no holder panics").refusal {
+            return Err(Fault::ReadOnly(why.clone()));
         }
-        drop(view);
+        self.check_room(changes)?;
+        if !conditions.is_empty() {
+            let view = self.current();
+            let refused = first_refused(conditions, |place| view.get(place.space, &place.key))?;
+            if let Some(place) = refused {
+                return Ok(Outcome::Refused(place));
+            }
+        }
         if let Err(error) = self.make_room(&mut committing) {
             self.refuse(&mut committing, &error);
             return Err(Fault::ReadOnly(error));
@@ -218,11 +240,6 @@ impl Engine for RocksDb {
             return Err(Fault::Write(error));
         }
         committing.acknowledged.advance(|note| self.directory.set_note(note));
-        let next = Arc::new(RocksView::new(Arc::clone(&self.database)));
-        let mut state = self.state.write().expect("no holder panics");
-        let before = std::mem::replace(&mut state.view, next);
-        drop(state);
-        drop(before);
         Ok(Outcome::Committed)
     }
 
@@ -240,11 +257,10 @@ impl Drop for RocksDb {
     /// A directory that was closed in order needs no log.
     fn drop(&mut self) {
         let mut committing = self.committing();
-        let finished = finish(&mut committing.flush);
         let has_rows = committing.log.as_ref().is_some_and(|log| log.bytes() > 0);
-        let flush = || flush(&self.database).map_err(|error| error.to_string());
-        if let Err(error) = finished.and_then(|()| if has_rows { flush() } else { Ok(()) }) {
-            tracing::warn!(%error, "no flush at the end: the next start reads the log");
+        let moved = if has_rows { self.begin(&mut committing) } else { Ok(()) };
+        if let Err(error) = moved.and_then(|()| finish(&mut committing)) {
+            tracing::warn!(%error, "no checkpoint at the end: the next start reads the log");
         }
     }
 }
@@ -267,123 +283,6 @@ fn family(database: &DB, space: Space) -> &ColumnFamily {
     database.cf_handle(name_of(space)).expect("opened with every space")
 }
 
-/// A database, and what its log has beyond it.
-struct Opened {
-    database: Arc<DB>,
-    view: Arc<dyn View>,
-    acknowledged: Acknowledged,
-    log: Option<Wal>,
-}
-
-/// What the database would say after a recovery; nothing is changed.
-fn marks_before_recovery(place: &Path, options: Options) -> Result<Marks, Fault> {
-    if !place.join("CURRENT").exists() {
-        return Ok(Marks::default());
-    }
-    let database = open_for_reading(place, options).map_err(|error| fault(place, &error))?;
-    Marks::read(&database).map_err(|error| fault(place, &error))
-}
-
-/// What the log has beyond the database, and the commits that there are.
-fn found(directory: &Directory, marks: Marks) -> Result<(Pending, Acknowledged), Fault> {
-    let pending = pending(directory, marks)?;
-    let reached = pending.reached;
-    let acknowledged = Acknowledged::check(directory.note(), reached, &log_files(directory))?;
-    Ok((pending, acknowledged))
-}
-
-/// Opens the database for writing, with all that the log has; the error of one that takes none.
-fn open_writable(
-    directory: &Directory,
-    place: &Path,
-    options: Options,
-) -> Result<Result<Opened, String>, Fault> {
-    let unopened = |error: Error| match takes_no_writes(error.as_ref()) {
-        true if error.kind() == ErrorKind::IOError => Ok(error.to_string()),
-        _ => Err(fault(place, &error)),
-    };
-    let database = match open(place, options) {
-        Ok(database) => Arc::new(database),
-        Err(error) => return unopened(error).map(Err),
-    };
-    let marks = Marks::read(&database).map_err(|error| fault(place, &error))?;
-    let (pending, acknowledged) = found(directory, marks)?;
-    let salt = marks.salt.unwrap_or_else(|| draw_salt(&place.display().to_string()));
-    let mut records = pending.records();
-    let applied = records.try_for_each(|record| {
-        let rows = rows_of(&record, &log_files(directory))?;
-        apply(&database, record.number, rows.into_iter()).map_err(|error| fault(place, &error))
-    });
-    applied?;
-    let caught_up = match (marks.salt, pending.is_empty()) {
-        (Some(_), true) => Ok(()),
-        (Some(_), false) => flush(&database),
-        (None, _) => set_salt(&database, salt).and_then(|()| flush(&database)),
-    };
-    if let Err(error) = caught_up {
-        return unopened(error).map(Err);
-    }
-    let log = match log(directory, salt, options) {
-        Ok(log) => Some(log),
-        Err(error) if takes_no_writes(&error.to_string()) => return Ok(Err(error.to_string())),
-        Err(error) => return Err(Fault::Read(format!("{}: {error}", log_files(directory)))),
-    };
-    let view = Arc::new(RocksView::new(Arc::clone(&database)));
-    Ok(Ok(Opened { database, view, acknowledged, log }))
-}
-
-/// The log, its files as long as they become: to write over what is there is less to sync.
-fn log(directory: &Directory, salt: u64, options: Options) -> io::Result<Wal> {
-    let log = Wal::new([directory.open_log(0)?, directory.open_log(1)?], salt);
-    log.extend(options.memtable_bytes as u64)?;
-    Ok(log)
-}
-
-/// Opens the database for reading alone, with all that the log has over it.
-fn open_read_only(directory: &Directory, place: &Path, options: Options) -> Result<Opened, Fault> {
-    let database = open_for_reading(place, options).map_err(|error| fault(place, &error))?;
-    let database = Arc::new(database);
-    let marks = Marks::read(&database).map_err(|error| fault(place, &error))?;
-    let (pending, acknowledged) = found(directory, marks)?;
-    let table = Arc::new(Memtable::default());
-    for record in pending.records() {
-        table.add(record.number, rows_of(&record, &log_files(directory))?.into_iter());
-    }
-    let base = Arc::new(RocksView::new(Arc::clone(&database)));
-    let view = Arc::new(Layers::new(&table, None, base, pending.reached));
-    Ok(Opened { database, view, acknowledged, log: None })
-}
-
-fn open(place: &Path, options: Options) -> Result<DB, Error> {
-    DB::open_cf_descriptors(&database_options(options), place, families(options))
-}
-
-/// Makes the database's directory where there is none.
-fn prepare(directory: &Directory, place: &Path) -> Result<(), Fault> {
-    let read = |error: io::Error| Fault::Read(format!("{}: {error}", place.display()));
-    if !place.exists() {
-        std::fs::create_dir(place).map_err(read)?;
-        // RocksDB syncs its own directory, not the one above it.
-        directory.sync().map_err(read)?;
-    }
-    let entries = std::fs::read_dir(place).map_err(read)?.flatten();
-    let is_table = |path: PathBuf| path.extension().is_some_and(|extension| extension == "sst");
-    let has_tables = entries.map(|entry| entry.path()).any(is_table);
-    if has_tables && !place.join("CURRENT").exists() {
-        // RocksDB would take the directory for a new one.
-        let file = place.join("CURRENT").display().to_string();
-        return Err(Fault::Damaged { file, why: format!("it is missing; {REMEDY}") });
-    }
-    Ok(())
-}
-
-fn open_for_reading(place: &Path, options: Options) -> Result<DB, Error> {
-    let mut how = database_options(options);
-    how.create_if_missing(false);
-    how.create_missing_column_families(false);
-    DB::open_cf_descriptors_read_only(&how, place, families(options), false)
-}
-
 fn database_options(options: Options) -> rocksdb::Options {
     let mut how = rocksdb::Options::default();
     how.create_if_missing(true);
@@ -395,9 +294,9 @@ fn database_options(options: Options) -> rocksdb::Options {
     how.set_track_and_verify_wals_in_manifest(true);
     // A known way to lose data: records of a file's former life are taken for the present one's.
     how.set_recycle_log_file_num(0);
-    // Without a log of its own: what is flushed is all spaces up to the same commit.
+    // Without a log of its own: what is flushed is all spaces up to the same write.
     how.set_atomic_flush(true);
-    how.set_db_write_buffer_size((options.cache_bytes / 2).max(options.memtable_bytes));
+    how.set_db_write_buffer_size((options.cache_bytes / 2).max(buffer_bytes(options)));
     how.set_max_background_jobs(2);
     // One thread commits: memtables need not be ready for more.
     how.set_allow_concurrent_memtable_write(false);
@@ -408,8 +307,13 @@ fn database_options(options: Options) -> rocksdb::Options {
     how
 }
 
+/// Bytes of RocksDB's own memory for rows: those of a checkpoint, with what they are held by.
+const fn buffer_bytes(options: Options) -> usize {
+    2 * options.log_bytes
+}
+
 fn families(options: Options) -> Vec<ColumnFamilyDescriptor> {
-    let cache = Cache::new_lru_cache(options.cache_bytes / 2);
+    let cache = Cache::new_hyper_clock_cache(options.cache_bytes / 2, 0);
     let of = |name: &str, bloom: bool| {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&cache);
@@ -424,7 +328,7 @@ fn families(options: Options) -> Vec<ColumnFamilyDescriptor> {
         let mut compression = [DBCompressionType::Lz4; LEVELS];
         compression[0] = DBCompressionType::None;
         how.set_compression_per_level(&compression);
-        how.set_write_buffer_size(options.memtable_bytes);
+        how.set_write_buffer_size(buffer_bytes(options));
         ColumnFamilyDescriptor::new(name, how)
     };
     // Items alone are asked for by key; the changelog is read by range.

@@ -8,14 +8,16 @@ use pangea_core::item::{Attributes, KeyValue, PrimaryKey};
 use pangea_core::merge::{Body, Stored, Version};
 use pangea_core::time::{Hlc, Stamp};
 
+use super::opening::open as open_database;
 use super::*;
+use crate::storage::memtable::Key;
 use crate::storage::tests::Scratch;
 use crate::storage::{OnDamage, StoreView, conformance};
 
 const TABLE: TableId = TableId(Stamp { hlc: Hlc::from_bits(77), origin: Origin::from_bits(1) });
 
 fn options() -> Options {
-    Options { cache_bytes: 8 << 20, reserve_bytes: 0, memtable_bytes: 256 << 10 }
+    Options { cache_bytes: 8 << 20, reserve_bytes: 0, log_bytes: 256 << 10 }
 }
 
 #[derive(Debug)]
@@ -98,7 +100,7 @@ fn a_damaged_block_is_named_by_its_file_and_scanned_past() {
     }
     changes.sort();
     engine.commit(&changes).expect("there is room");
-    engine.flush().expect("there is room");
+    engine.checkpoint().expect("there is room");
     drop(engine);
     let file = table_file(&scratch);
     let mut bytes = std::fs::read(&file).expect("it is there");
@@ -151,20 +153,14 @@ fn what_the_log_has_is_read_where_nothing_can_be_written() {
     let (scratch, copy) = (Scratch::new(), Scratch::new());
     let engine = open(&scratch).expect("a new directory opens");
     engine.commit(&put(b"flushed")).expect("there is room");
-    engine.flush().expect("there is room");
+    engine.checkpoint().expect("there is room");
     engine.commit(&put(b"in the log")).expect("there is room");
     let place = copy.0.join(DIRECTORY);
-    std::fs::create_dir_all(&place).expect("there is room");
-    for folder in ["", DIRECTORY] {
-        let entries = std::fs::read_dir(scratch.0.join(folder)).expect("it is there").flatten();
-        for entry in entries.filter(|entry| entry.path().is_file()) {
-            let to = copy.0.join(folder).join(entry.file_name());
-            std::fs::copy(entry.path(), to).expect("there is room");
-        }
-    }
+    copy_directory(&scratch, &copy);
     let directory = Directory::take(&copy.0).expect("it is there");
     let opened = open_read_only(&directory, &place, options()).expect("it reads");
-    assert_eq!(value(&*opened.view), Some(b"in the log".to_vec()));
+    let found = opened.table.get(Space::Meta, &Key::of(b"m"), 2).flatten();
+    assert_eq!(found.as_ref().map(|it| it.bytes()), Some(&b"in the log"[..]));
     assert!(opened.acknowledged.number() == 2 && opened.log.is_none());
     drop((opened, directory));
     let writable = RocksDb::open_directory(&copy.0, options()).expect("and is written again");
@@ -176,7 +172,7 @@ fn a_database_with_a_log_of_its_own_is_taken_over() {
     let scratch = Scratch::new();
     let place = scratch.0.join(DIRECTORY);
     std::fs::create_dir_all(&place).expect("there is room");
-    let database = super::open(&place, options()).expect("a new directory opens");
+    let database = open_database(&place, options()).expect("a new directory opens");
     let mut batch = rocksdb::WriteBatch::default();
     batch.put_cf(family(&database, Space::Meta), b"m", b"old");
     batch.put(b"commits", disk::meta::commits(3));
@@ -194,16 +190,16 @@ fn a_database_with_a_log_of_its_own_is_taken_over() {
 }
 
 #[test]
-fn commits_go_on_while_what_they_were_is_flushed() {
+fn commits_go_on_while_what_they_were_is_moved() {
     let scratch = Scratch::new();
-    let options = Options { memtable_bytes: 16 << 10, ..options() };
+    let options = Options { log_bytes: 16 << 10, ..options() };
     let engine = RocksDb::open_directory(&scratch.0, options).expect("a new directory opens");
     for round in 0..200_u32 {
         engine.commit(&put(&round.to_be_bytes())).expect("there is room");
     }
     let in_files = {
         let mut committing = engine.committing();
-        assert_eq!(finish(&mut committing.flush), Ok(()));
+        assert_eq!(finish(&mut committing), Ok(()));
         table_file(&scratch).exists()
     };
     assert!(in_files, "the log was full more than once");
@@ -212,4 +208,38 @@ fn commits_go_on_while_what_they_were_is_flushed() {
     let last = 199_u32.to_be_bytes().to_vec();
     assert_eq!(value(&*engine.view().expect("it reads")), Some(last));
     assert_eq!(engine.committing().acknowledged.number(), 200);
+}
+
+#[test]
+fn rows_that_are_there_before_their_commit_do_no_harm() {
+    let (scratch, copy) = (Scratch::new(), Scratch::new());
+    let engine = open(&scratch).expect("a new directory opens");
+    engine.commit(&put(b"moved")).expect("there is room");
+    engine.checkpoint().expect("there is room");
+    engine.commit(&put(b"in the log")).expect("there is room");
+    // As if a checkpoint had ended there: RocksDB has the row and not the number of its commit.
+    let mut row = rocksdb::WriteBatch::default();
+    row.put_cf(family(&engine.database, Space::Meta), b"m", b"in the log");
+    let mut how = rocksdb::WriteOptions::default();
+    how.disable_wal(true);
+    engine.database.write_opt(row, &how).expect("there is room");
+    let shown = value(&*engine.view().expect("it reads"));
+    assert_eq!(shown, Some(b"in the log".to_vec()));
+    engine.database.flush_cf(family(&engine.database, Space::Meta)).expect("there is room");
+    copy_directory(&scratch, &copy);
+    let reopened = open(&copy).expect("as a crash would leave it");
+    assert_eq!(value(&*reopened.view().expect("it reads")), Some(b"in the log".to_vec()));
+    assert_eq!(reopened.committing().acknowledged.number(), 2);
+}
+
+/// Files as they are at the moment, and would be after `kill -9`.
+fn copy_directory(from: &Scratch, to: &Scratch) {
+    std::fs::create_dir_all(to.0.join(DIRECTORY)).expect("there is room");
+    for folder in ["", DIRECTORY] {
+        let entries = std::fs::read_dir(from.0.join(folder)).expect("it is there").flatten();
+        for entry in entries.filter(|entry| entry.path().is_file()) {
+            let to = to.0.join(folder).join(entry.file_name());
+            std::fs::copy(entry.path(), to).expect("there is room");
+        }
+    }
 }

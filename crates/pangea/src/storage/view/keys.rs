@@ -7,14 +7,21 @@ use pangea_core::item::ItemKey;
 
 /// The row keys that were asked for so far.
 #[derive(Debug, Default)]
-pub struct RowKeys(BTreeMap<ItemKey, Vec<u8>>);
+pub struct RowKeys {
+    keys: Vec<Vec<u8>>,
+    /// Which of them is that of an item.
+    places: BTreeMap<ItemKey, usize>,
+}
 
 impl RowKeys {
     /// That of an item.
     pub(in crate::storage) fn of(&mut self, item: &ItemKey) -> &[u8] {
-        if !self.0.contains_key(item) {
-            self.0.insert(item.clone(), key::row(item));
-        }
-        &self.0[item]
+        let found = self.places.get(item).copied();
+        let place = found.unwrap_or_else(|| {
+            self.places.insert(item.clone(), self.keys.len());
+            self.keys.push(key::row(item));
+            self.keys.len() - 1
+        });
+        &self.keys[place]
     }
 }

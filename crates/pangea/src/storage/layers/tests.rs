@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::{Options, Redb};
 use crate::storage::conformance::Random;
 use crate::storage::tests::Scratch;
-use crate::storage::{Bounds, Change, Engine, Space, View};
+use crate::storage::{Bounds, Change, Engine, Space, View, redb};
 
 type Model = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 
@@ -79,44 +78,62 @@ fn check(view: &dyn View, model: &Model, random: &mut Random, what: &str) {
     }
 }
 
+/// The engine of a directory, opened again now and then, and views that were taken of it.
+fn check_ages<E: Engine>(seed: u64, open: impl Fn(&Scratch) -> E) {
+    let (directory, mut random) = (Scratch::new(), Random(seed));
+    let mut model = Model::new();
+    let mut kept: Vec<(u64, Arc<dyn View>, Model)> = Vec::new();
+    let mut engine = open(&directory);
+    for step in 0..80 {
+        let changes = changes(&mut random);
+        engine.commit(&changes).expect("a sound disk");
+        for (space, key, value) in changes {
+            match value {
+                Some(value) => drop(model.insert((space, key), value)),
+                None => drop(model.remove(&(space, key))),
+            }
+        }
+        if random.below(30) == 0 {
+            kept.clear();
+            drop(engine);
+            engine = open(&directory);
+        }
+        kept.push((step, engine.view().expect("a sound disk"), model.clone()));
+        if kept.len() > 6 {
+            kept.swap_remove(random.below(6) as usize);
+        }
+        for (since, view, model) in &kept {
+            let what = format!("seed {seed}, step {step}, view of {since}");
+            check(&**view, model, &mut random, &what);
+        }
+    }
+}
+
 #[test]
 fn views_of_every_age_agree_with_maps() {
     for (seed, in_background) in (0..4).flat_map(|seed| [(seed, false), (seed, true)]) {
-        let directory = Scratch::new();
-        let options = Options {
+        let options = redb::Options {
             cache_bytes: 1 << 20,
             log_bytes: 24 << 10,
             long_bytes: 1 << 10,
             reserve_bytes: 0,
             checkpoint_in_background: in_background,
-            ..Options::default()
+            ..redb::Options::default()
         };
-        let mut random = Random(seed);
-        let mut model = Model::new();
-        let mut kept: Vec<(u64, Arc<dyn View>, Model)> = Vec::new();
-        let mut engine = Redb::open_directory(&directory.0, options).expect("it opens");
-        for step in 0..80 {
-            let changes = changes(&mut random);
-            engine.commit(&changes).expect("a sound disk");
-            for (space, key, value) in changes {
-                match value {
-                    Some(value) => drop(model.insert((space, key), value)),
-                    None => drop(model.remove(&(space, key))),
-                }
-            }
-            if random.below(30) == 0 {
-                kept.clear();
-                drop(engine);
-                engine = Redb::open_directory(&directory.0, options).expect("it opens");
-            }
-            kept.push((step, engine.view().expect("a sound disk"), model.clone()));
-            if kept.len() > 6 {
-                kept.swap_remove(random.below(6) as usize);
-            }
-            for (since, view, model) in &kept {
-                let what = format!("seed {seed}, step {step}, view of {since}");
-                check(&**view, model, &mut random, &what);
-            }
-        }
+        check_ages(seed, |directory| {
+            redb::Redb::open_directory(&directory.0, options).expect("it opens")
+        });
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn views_of_rocksdb_of_every_age_agree_with_maps() {
+    use crate::storage::rocksdb::{Options, RocksDb};
+    for seed in 0..4 {
+        let options = Options { cache_bytes: 4 << 20, log_bytes: 12 << 10, reserve_bytes: 0 };
+        check_ages(seed, |directory| {
+            RocksDb::open_directory(&directory.0, options).expect("it opens")
+        });
     }
 }
