@@ -85,12 +85,15 @@ pub(crate) fn overlay(status: &mut Status, processes: &[ProcessInfo]) {
 
 fn overlay_region(status: &mut Status, name: &str, process: &ProcessInfo) {
     let Some(region) = status.regions.iter_mut().find(|region| region.name == name) else { return };
+    // Who reports it may not have noticed yet that it ended, and another process is there by now.
+    let told_by_another = region.pid.is_some_and(|told| Some(told) != process.pid);
     region.pid = process.pid;
     if process.pid.is_none() {
         region.healthy = false;
         region.state = RegionState::Dead;
         region.reason = why(process).or_else(|| region.reason.take());
-    } else if region.state == RegionState::Dead {
+    } else if region.state == RegionState::Dead || told_by_another {
+        region.healthy = false;
         let starting = process.for_ms < STARTING_MS;
         region.state = if starting { RegionState::Starting } else { RegionState::Dead };
         region.reason = if starting { None } else { Some("it does not answer".to_owned()) };
@@ -125,5 +128,42 @@ fn why(process: &ProcessInfo) -> Option<String> {
         ProcessState::Stopping => Some("stopping".to_owned()),
         ProcessState::Restarting => Some(format!("{}; will be started again", reason())),
         ProcessState::Unavailable | ProcessState::Dead => Some(reason()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(topology: &Topology, pid: Option<u32>) -> ProcessInfo {
+        let name = topology.regions[0].name.clone();
+        ProcessInfo {
+            process: format!("region {name}"),
+            region: Some(name),
+            service: None,
+            state: if pid.is_some() { ProcessState::Running } else { ProcessState::Dead },
+            pid,
+            for_ms: 0,
+            restarts: 0,
+            reason: None,
+            log: std::path::PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_process_said_that_is_gone_says_nothing_of_the_one_that_came_after() {
+        let topology = crate::config::builtin().expect("the embedded document is valid");
+        let mut status = Status::unknown(&topology);
+        let region = &mut status.regions[0];
+        (region.state, region.pid, region.healthy) = (RegionState::Active, Some(7), true);
+        overlay(&mut status, &[process(&topology, Some(7))]);
+        assert_eq!(status.regions[0].state, RegionState::Active);
+        overlay(&mut status, &[process(&topology, Some(8))]);
+        let region = &status.regions[0];
+        assert_eq!((region.state, region.healthy), (RegionState::Starting, false));
+        assert_eq!(region.pid, Some(8));
+        status.regions[0].state = RegionState::Active;
+        overlay(&mut status, &[process(&topology, None)]);
+        assert_eq!(status.regions[0].state, RegionState::Dead);
     }
 }
