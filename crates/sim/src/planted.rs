@@ -13,31 +13,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::AcknowledgedOutOfBand
         | Bug::CollectedForgotten
         | Bug::ShortenedEarly => Some(Focus::Collection),
-        Bug::FenceForgotten
-        | Bug::LifeReused
-        | Bug::VotesTwice
-        | Bug::LevellingForgotten
-        | Bug::UnclaimedWaitsForEver
-        | Bug::RelayOutlivesLife
-        | Bug::CopiedWhileOthersLeave
-        | Bug::LevelWithLostLog
-        | Bug::LostLogTakesRows
-        | Bug::OverPassesOn
-        | Bug::LeavesRowsOut
-        | Bug::UnheldPassed
-        | Bug::JoiningUnasked
-        | Bug::LostLogPassesOn
-        | Bug::EmptyingIndexReady
-        | Bug::OverTakesRows
-        | Bug::LeavingUntoldOfConflicts
-        | Bug::UnsettledUntold
-        | Bug::BereftDropped
-        | Bug::ClaimTrusted
-        | Bug::ReturnedUnasked
-        | Bug::FrameOnStale
-        | Bug::ExpiryLeftToGoneOwner
-        | Bug::SilenceTrusted
-        | Bug::CollectedBeforeLevelling => Some(Focus::Lifecycle),
+        bug if shows_in_lifecycle(bug) => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
         Bug::RepairOverwrites => Some(Focus::Repair),
         Bug::ExpiryUnlooked
@@ -61,6 +37,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::RowsKeptBeside
         | Bug::FailedLeaves
         | Bug::HeldByName
+        | Bug::LostLogCopied
         | Bug::ChangeUndone
         | Bug::PlacedUnawaited
         | Bug::LostLogLeaves
@@ -76,6 +53,37 @@ pub fn fitting(bug: Bug) -> Options {
         _ => None,
     };
     Options { focus, ..Options::default() }
+}
+
+const fn shows_in_lifecycle(bug: Bug) -> bool {
+    matches!(
+        bug,
+        Bug::FenceForgotten
+            | Bug::LifeReused
+            | Bug::VotesTwice
+            | Bug::LevellingForgotten
+            | Bug::UnclaimedWaitsForEver
+            | Bug::RelayOutlivesLife
+            | Bug::CopiedWhileOthersLeave
+            | Bug::LevelWithLostLog
+            | Bug::LostLogTakesRows
+            | Bug::OverPassesOn
+            | Bug::LeavesRowsOut
+            | Bug::UnheldPassed
+            | Bug::JoiningUnasked
+            | Bug::LostLogPassesOn
+            | Bug::EmptyingIndexReady
+            | Bug::OverTakesRows
+            | Bug::LeavingUntoldOfConflicts
+            | Bug::UnsettledUntold
+            | Bug::BereftDropped
+            | Bug::ClaimTrusted
+            | Bug::ReturnedUnasked
+            | Bug::FrameOnStale
+            | Bug::ExpiryLeftToGoneOwner
+            | Bug::SilenceTrusted
+            | Bug::CollectedBeforeLevelling
+    )
 }
 
 /// The bugs of a survey of all, such as the example `detect`.
@@ -148,6 +156,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::RowsKeptBeside,
     Bug::FailedLeaves,
     Bug::HeldByName,
+    Bug::LostLogCopied,
     Bug::ChangeUndone,
     Bug::PlacedUnawaited,
     Bug::LostLogLeaves,

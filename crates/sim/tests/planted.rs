@@ -190,6 +190,11 @@ fn a_home_by_name_that_claims_to_have_the_table_is_found() {
 }
 
 #[test]
+fn a_copy_from_a_region_that_lost_its_log_is_found() {
+    check_from(122_041, Bug::LostLogCopied, 1, &[Invariant::Applied]);
+}
+
+#[test]
 fn a_part_of_a_set_of_cuts_that_is_shown_is_found() {
     check_from(100_684, Bug::LogCheckedWithinSet, 1, &[Invariant::NothingVanishes]);
 }

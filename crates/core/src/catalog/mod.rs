@@ -405,10 +405,9 @@ impl Catalog {
     /// it is home, or serves with nothing more to copy.
     #[must_use]
     pub fn is_whole(&self, entry: &TableEntry, slot: RegionSlot) -> bool {
+        // What one that is gone had comes from the others now, and is asked of all of them.
         let nothing_pending = match self.state(entry, slot) {
-            Some(ReplicaState::Active { pending }) => {
-                pending.iter().all(|&donor| self.membership.is_gone(donor))
-            }
+            Some(ReplicaState::Active { pending }) => pending.is_empty(),
             _ => false,
         };
         let home = entry.replica(slot).is_none() && !self.is_behind(entry, slot);

@@ -199,6 +199,22 @@ fn a_replica_that_was_taken_away_stays_until_one_that_may_have_its_items_is_whol
     assert!(!holds(&catalog));
 }
 
+/// What it had, others have by now, who may have told it after they were copied from.
+#[test]
+fn a_replica_that_was_still_to_copy_from_a_region_that_is_given_up_is_not_whole() {
+    let row = entry();
+    let mut catalog = Catalog::new((0..3).map(slot));
+    catalog.tables.insert(row.id, Arc::new(row.clone()));
+    observed(&mut catalog, ReplicaState::Active { pending: [slot(2)].into() });
+    assert!(!catalog.is_whole(&row, slot(1)));
+    let region = catalog.membership.regions.get_mut(&slot(2)).expect("a founder");
+    region.state = membership::RegionState::Evicted;
+    catalog.membership.generation = 1;
+    assert!(!catalog.is_whole(&row, slot(1)));
+    observed(&mut catalog, ReplicaState::Active { pending: Vec::new() });
+    assert!(catalog.is_whole(&row, slot(1)));
+}
+
 #[test]
 fn rows_that_do_not_decode_are_refused() {
     let mut catalog = Catalog::default();

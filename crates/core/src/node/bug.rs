@@ -107,6 +107,8 @@ pub enum Bug {
     FailedLeaves,
     /// A region that has come back says that it has all of a table whose home it is by name alone.
     HeldByName,
+    /// What a region that has lost its log says that it has of a table is all that it had.
+    LostLogCopied,
     /// A region notices that its log is lost between two cuts that it shows at once.
     LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.

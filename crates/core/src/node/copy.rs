@@ -298,6 +298,8 @@ impl Node {
         let early = frame.rows.iter().any(|row| !self.may_apply(row));
         // What a region that is gone wrote comes from the others now: from those who know so.
         let ready = frame.ready && frame.generation >= self.catalog.membership().generation;
+        // One whose log was lost has nothing of what it had: others may, once it is given up.
+        let ready = ready && (!self.has_two_lives(from) || planted!(self, LostLogCopied));
         let Some((table, copy)) = self.copy_of(frame.table, from) else { return };
         if copy.after != frame.after {
             return;
