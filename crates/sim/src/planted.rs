@@ -79,7 +79,6 @@ const fn shows_in_lifecycle(bug: Bug) -> bool {
             | Bug::BereftDropped
             | Bug::ClaimTrusted
             | Bug::ReturnedUnasked
-            | Bug::FrameOnStale
             | Bug::ExpiryLeftToGoneOwner
             | Bug::SilenceTrusted
             | Bug::CollectedBeforeLevelling

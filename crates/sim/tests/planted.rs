@@ -252,11 +252,6 @@ fn a_replica_that_does_not_wait_for_what_its_home_may_not_have_is_found() {
 }
 
 #[test]
-fn a_region_that_has_lost_its_log_and_says_that_it_left_a_table_is_found() {
-    check_from(11_111, Bug::LostLogLeaves, 1, &[Invariant::Liveness]);
-}
-
-#[test]
 fn a_life_that_is_begun_twice_is_found() {
     check_from(22_144, Bug::LifeBegunTwice, 1, &[Invariant::Convergence]);
 }
@@ -290,11 +285,6 @@ fn a_loser_recorded_elsewhere_that_had_overwritten_an_own_write_is_found() {
 fn what_is_aside_of_a_table_that_nobody_tells_of_and_goes_is_found() {
     // Where every sync takes a millisecond; the whole schedule runs otherwise under later rules.
     check_trimmed(265, ["", "", "sync"], Bug::UnheardDropped, &[Invariant::NothingVanishes]);
-}
-
-#[test]
-fn a_frame_that_is_merged_into_older_rows_is_found() {
-    check_trimmed(1_147, ["", "", "collection"], Bug::FrameOnStale, &[Invariant::Index]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! to say.
 
 use pangea_core::catalog::{ReplicaState, TableEntry};
-use pangea_core::id::{Origin, TableId};
+use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::membership::RegionState;
@@ -37,9 +37,9 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
             let mut dead = sites.iter().filter(|it| it.gone && !membership.is_gone(it.slot));
             !dead.any(|dead| site.catalog.may_have_rows_of(entry, dead.origin))
         });
-        let leaves = !sites.iter().any(|it| may_be_missed(site, it));
+        let waits = |slot: RegionSlot| waits_for_lost(sites, site, slot);
         if let Some(why) = tables.find_map(|entry| {
-            unfinished(site, entry, leaves, told).or_else(|| undecided(site, entry.id, told))
+            unfinished(site, entry, waits, told).or_else(|| undecided(site, entry.id, told))
         }) {
             return Some(why);
         }
@@ -73,6 +73,16 @@ pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
 /// may wait. It can have taken a decision with it that nothing can be decided without.
 pub(crate) fn may_be_missed(site: &Site, lost: &Site) -> bool {
     lost.is_lost() && !site.catalog.membership().is_gone(lost.slot)
+}
+
+/// Whether a region has more of a life of one whose disk is lost than another has.
+fn waits_for_lost(sites: &[Site], site: &Site, slot: RegionSlot) -> bool {
+    let applied = |it: &Site, life| it.disk.durable.applied_of(life);
+    let Some(here) = sites.iter().find(|it| it.slot == slot && !it.gone) else { return false };
+    let lost = sites.iter().filter(|it| may_be_missed(site, it));
+    let mut lives = lost.flat_map(Site::lives);
+    let others = || sites.iter().filter(|it| !it.gone);
+    lives.any(|life| others().any(|it| applied(it, life) < applied(here, life)))
 }
 
 /// Why `site` does not have all that it can have of `there`.
@@ -109,7 +119,12 @@ fn undecided(site: &Site, table: TableId, told: bool) -> Option<String> {
 }
 
 /// Why a table's replicas are not yet as they shall be.
-fn unfinished(site: &Site, entry: &TableEntry, leaves: bool, told: bool) -> Option<String> {
+fn unfinished(
+    site: &Site,
+    entry: &TableEntry,
+    waits: impl Fn(RegionSlot) -> bool,
+    told: bool,
+) -> Option<String> {
     let (here, table, home) = (site.slot, entry.id, entry.home);
     if site.catalog.is_behind(entry, home) {
         return because(told, || format!("{here} sees {table} not served at its home"));
@@ -134,7 +149,7 @@ fn unfinished(site: &Site, entry: &TableEntry, leaves: bool, told: bool) -> Opti
         }
     }
     let members = site.catalog.membership().members();
-    for slot in members.filter(|&slot| leaves && !entry.is_held_by(slot)) {
+    for slot in members.filter(|&slot| !entry.is_held_by(slot) && !waits(slot)) {
         let status = site.catalog.status(entry.id, slot);
         let leaves = status.is_some_and(|status| status.state != ReplicaState::Removed);
         if leaves || (status.is_none() && slot == entry.home) {
