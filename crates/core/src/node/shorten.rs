@@ -75,14 +75,14 @@ impl Node {
                 continue;
             }
             let mut cursor = self.collector.cursors.remove(&origin).unwrap_or_default();
-            self.resume(now, &mut cursor, &mut stables);
+            self.resume((now, places), &mut cursor, &mut stables);
             if cursor.at < through && rows == 0 {
                 let entries = self.some_changes(txn.store, origin, cursor.at, through);
                 cursor.at = entries.last().map_or(through, |entry| entry.hlc);
                 rows = entries.len();
                 for entry in entries {
                     bytes += row_bytes(&entry.stored);
-                    self.shorten(now, txn, &mut cursor, &mut stables, entry);
+                    self.shorten((now, places), txn, &mut cursor, &mut stables, entry);
                 }
             }
             self.collector.cursors.insert(origin, cursor);
@@ -94,10 +94,15 @@ impl Node {
     }
 
     /// Goes back to rows that were passed, if what they waited for is stable by now.
-    fn resume(&self, now: Now, cursor: &mut Cursor, stables: &mut Stables) {
+    fn resume(
+        &self,
+        (now, places): (Now, &VersionVector),
+        cursor: &mut Cursor,
+        stables: &mut Stables,
+    ) {
         let Cursor { at, blocked } = cursor;
         blocked.retain(|&table, (first, seen)| {
-            let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
+            let stable = stables.entry(table).or_insert_with(|| self.stable(now, places, table));
             let free = stable.as_ref().is_some_and(|stable| stable.includes(seen));
             if free {
                 *at = (*at).min(Hlc::from_bits(first.to_bits() - 1));
@@ -108,7 +113,7 @@ impl Node {
 
     fn shorten<S: Snapshot>(
         &self,
-        now: Now,
+        (now, places): (Now, &VersionVector),
         txn: &mut Txn<'_, S>,
         cursor: &mut Cursor,
         stables: &mut Stables,
@@ -128,7 +133,7 @@ impl Node {
         }
         // The index is durable, the row may have changed since.
         let Some(stored) = txn.item(&entry.key).filter(is_long) else { return };
-        let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
+        let stable = stables.entry(table).or_insert_with(|| self.stable(now, places, table));
         let is_stable = stable.as_ref().is_some_and(|stable| stable.includes(&stored.seen));
         if is_stable || planted!(self, ShortenedEarly) {
             // An entry of its own for what took no place names what is stable, too.

@@ -141,7 +141,7 @@ impl World {
 
     fn effect(&mut self, region: usize, effect: Effect, received: &Received) -> Checked {
         match effect {
-            Effect::Persist { token, batch } => self.persist(region, token, batch, received),
+            Effect::Persist { token, batch } => self.persist(region, token, *batch, received),
             Effect::Reply { request, outcome } => self.reply(region, request.0, outcome),
             Effect::Send { to, request } => {
                 self.send_request(region, to.index(), request);
