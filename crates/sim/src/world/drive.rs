@@ -6,7 +6,7 @@ use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::VersionVector;
-use pangea_core::node::{self, Closed, Effect, Outcome, Token, Trace};
+use pangea_core::node::{self, Effect, Outcome, Token, Trace};
 use pangea_core::replica::{Batch, Distrust, Frame};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -27,7 +27,8 @@ impl World {
             return Ok(());
         }
         let mut received = self.received(&event);
-        let staged = self.staged(region);
+        // Only tables of groups have rows that wait.
+        let staged = self.swarm.grouped.then(|| self.staged(region));
         let brings = match &event {
             node::Event::Received { from, frame: Frame::Rows(rows) } => {
                 Some((*from, rows.origin, rows.after))
@@ -40,14 +41,18 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
-        let mute = matches!(node.closed(), Some(Closed::LogLost { .. }));
+        let mute = node.has_lost_log();
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
         if let Some(frame) = brings {
             self.leave_untaken(region, frame, &mut received);
         }
-        let at_once = self.taken_at_once(region, relayed, &mut received);
-        received.wait(staged, self.staged(region), (brings.is_some(), relayed));
-        received.add(at_once);
+        if let Some(staged) = staged {
+            let at_once = self.taken_at_once(region, relayed, &mut received);
+            received.wait(staged, self.staged(region), (brings.is_some(), relayed));
+            received.add(at_once);
+        } else {
+            received.rows.dedup();
+        }
         for effect in effects.drain(..) {
             if let (true, Effect::Persist { batch, .. }) = (mute, &effect) {
                 fencing::takes_nothing(slot(region), batch)?;
@@ -129,8 +134,7 @@ impl World {
     }
 
     fn staged(&self, region: usize) -> Staged {
-        let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
-        let Some(node) = node else { return Staged::default() };
+        let Some(node) = &self.regions[region].node else { return Staged::default() };
         let mut passed = Vec::new();
         for (by, rows) in node.passed_rows() {
             let rows = self.oracle.received(rows).into_iter();
@@ -285,7 +289,9 @@ impl World {
 
     /// Applies the batch, and what its system rows mean, to the durable side.
     fn absorb(&mut self, region: usize, write: &Write) -> Checked {
-        let site = &mut self.sites[region];
+        let (before, rest) = self.sites.split_at_mut(region);
+        let Some((site, after)) = rest.split_first_mut() else { return Ok(()) };
+        let others = [&*before, &*after];
         Rc::make_mut(&mut site.disk.durable).apply(write);
         let applied = write.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
         site.acks.extend(applied.map(|(origin, hlc)| (origin, hlc, site.issued_durable)));
@@ -300,8 +306,7 @@ impl World {
                 continue;
             };
             if key.table == pangea_core::id::TableId::CATALOG {
-                catalog_changed |=
-                    site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
+                catalog_changed |= site.observe(&others, key, &held.stored);
             } else if key.table == pangea_core::id::TableId::LEDGER {
                 self.counts.undone += u64::from(ledger::is_about_table(&key.primary));
                 for kept in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {
