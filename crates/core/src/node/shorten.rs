@@ -68,25 +68,22 @@ impl Node {
         let cold = Hlc::from_parts(now.wall_ms.saturating_sub(cold_after_ms), 0);
         let mut stables = BTreeMap::new();
         let (mut bytes, mut rows) = (0, 0);
+        let mut cursors = core::mem::take(&mut self.collector.cursors);
         for (origin, here) in places.iter() {
             let through = here.min(cold);
-            let idle = |it: &Cursor| it.blocked.is_empty() && (it.at >= through || rows > 0);
-            if self.collector.cursors.get(&origin).is_some_and(idle) {
-                continue;
-            }
-            let mut cursor = self.collector.cursors.remove(&origin).unwrap_or_default();
-            self.resume((now, places), &mut cursor, &mut stables);
+            let cursor = cursors.entry(origin).or_default();
+            self.resume((now, places), cursor, &mut stables);
             if cursor.at < through && rows == 0 {
                 let entries = self.some_changes(txn.store, origin, cursor.at, through);
                 cursor.at = entries.last().map_or(through, |entry| entry.hlc);
                 rows = entries.len();
                 for entry in entries {
                     bytes += row_bytes(&entry.stored);
-                    self.shorten((now, places), txn, &mut cursor, &mut stables, entry);
+                    self.shorten((now, places), txn, cursor, &mut stables, entry);
                 }
             }
-            self.collector.cursors.insert(origin, cursor);
         }
+        self.collector.cursors = cursors;
         if let Some(each) = bytes.checked_div(rows) {
             let fitting = COLLECT_BYTES_MAX / each.max(1);
             self.collector.read_max = fitting.clamp(1, READ_MAX);
