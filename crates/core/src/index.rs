@@ -20,7 +20,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::id::TableId;
-use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey, item_size};
+use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey, item_size, value_size};
 use crate::limits::{PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 use crate::table::{KeyAttribute, KeyKind, Refusal, Schema};
 
@@ -136,19 +136,31 @@ impl Index {
 
     /// The part of an item that the index projects.
     #[must_use]
-    pub fn project(&self, schema: &Schema, item: Attributes) -> Attributes {
+    pub fn project(&self, schema: &Schema, mut item: Attributes) -> Attributes {
+        if self.projected != Projected::All {
+            item.retain(|name, _| self.projects(schema, name));
+        }
+        item
+    }
+
+    /// The same where it is.
+    fn projected_of<'a>(
+        &'a self,
+        schema: &'a Schema,
+        item: &'a Attributes,
+    ) -> impl Iterator<Item = (&'a String, &'a AttributeValue)> {
+        item.iter().filter(|(name, _)| self.projects(schema, name))
+    }
+
+    fn projects(&self, schema: &Schema, name: &str) -> bool {
         let included = match &self.projected {
-            Projected::All => return item,
+            Projected::All => return true,
             Projected::Keys => [].as_slice(),
             Projected::Include(names) => names.as_slice(),
         };
-        let mut item = item;
-        item.retain(|name, _| {
-            schema.key_names().any(|key| key == name)
-                || self.attributes().any(|key| key.name == *name)
-                || included.contains(name)
-        });
-        item
+        schema.key_names().any(|key| key == name)
+            || self.attributes().any(|key| key.name == *name)
+            || included.iter().any(|it| it == name)
     }
 
     /// What a write costs the index, in write units, or bytes where it is one of vectors: nothing
@@ -163,24 +175,25 @@ impl Index {
         if let Some(vector) = &self.vector {
             return self.vector_bytes(vector, schema, (before, after));
         }
-        let shown = |item: Option<&Attributes>| {
-            let key = self.key_of(item?)?;
-            Some((key, self.project(schema, item?.clone())))
-        };
         let units = |item: &Attributes| {
-            u32::try_from(item_size(item).div_ceil(WRITE_UNIT_BYTES).max(1)).unwrap_or(u32::MAX)
+            let shown = self.projected_of(schema, item);
+            let bytes = shown.map(|(name, value)| name.len() + value_size(value));
+            let units = bytes.sum::<usize>().div_ceil(WRITE_UNIT_BYTES).max(1);
+            u32::try_from(units).unwrap_or(u32::MAX)
         };
-        match (shown(before), shown(after)) {
+        let was = before.and_then(|item| Some((self.key_of(item)?, item)));
+        let is = after.and_then(|item| Some((self.key_of(item)?, item)));
+        match (was, is) {
             (None, None) => 0,
-            (Some((_, only)), None) | (None, Some((_, only))) => units(&only),
+            (Some((_, only)), None) | (None, Some((_, only))) => units(only),
             (Some((was, before)), Some((is, after))) if was == is => {
-                if before == after {
+                if self.projected_of(schema, before).eq(self.projected_of(schema, after)) {
                     0
                 } else {
-                    units(&before).max(units(&after))
+                    units(before).max(units(after))
                 }
             }
-            (Some((_, before)), Some((_, after))) => units(&before) + units(&after),
+            (Some((_, before)), Some((_, after))) => units(before) + units(after),
         }
     }
 

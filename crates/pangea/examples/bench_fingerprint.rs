@@ -64,7 +64,7 @@ impl Region {
         for effect in effects.drain(..) {
             if let Effect::Persist { token, batch } = effect {
                 newest = Some(token);
-                view.push(batch);
+                view.push(*batch);
             }
         }
         let token = newest?;

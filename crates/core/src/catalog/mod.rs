@@ -247,19 +247,48 @@ impl Catalog {
         match row::decode(key, attributes) {
             Some(row::Row::Entry(mut entry)) => {
                 entry.settings.bind(&self.directory);
-                self.grouped |= entry.settings.group.is_some();
-                let id = entry.id;
-                self.tables.insert(id, Arc::new(entry));
-                self.mask(id);
+                self.put_entry(Arc::new(entry));
                 true
             }
             Some(row::Row::Status(table, slot, status)) => {
-                self.statuses.insert((table, slot), status);
-                self.mask(table);
+                self.put_status((table, slot), status);
                 true
             }
             None => false,
         }
+    }
+
+    /// Takes in a row of the catalog table as another catalog has it that goes by the same
+    /// directory: what decoding it once more would come to. `false` if that one does not have it.
+    pub fn observe_as(&mut self, other: &Self, key: &PrimaryKey) -> bool {
+        if let Some(slot) = membership::slot_of(key) {
+            let voice = other.voices.get(&slot).cloned();
+            return voice.map(|voice| self.hear(slot, voice)).is_some();
+        }
+        let done = match row::named_by(key) {
+            Some((table, None)) => {
+                let entry = other.tables.get(&table).map(Arc::clone);
+                entry.map(|entry| self.put_entry(entry))
+            }
+            Some((table, Some(slot))) => {
+                let status = other.statuses.get(&(table, slot)).cloned();
+                status.map(|status| self.put_status((table, slot), status))
+            }
+            None => None,
+        };
+        done.is_some()
+    }
+
+    fn put_entry(&mut self, entry: Arc<TableEntry>) {
+        self.grouped |= entry.settings.group.is_some();
+        let id = entry.id;
+        self.tables.insert(id, entry);
+        self.mask(id);
+    }
+
+    fn put_status(&mut self, (table, slot): (TableId, RegionSlot), status: ReplicaStatus) {
+        self.statuses.insert((table, slot), status);
+        self.mask(table);
     }
 
     fn hear(&mut self, slot: RegionSlot, voice: Voice) {

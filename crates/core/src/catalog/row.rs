@@ -49,18 +49,28 @@ fn row_key(table: TableId, sort: String) -> ItemKey {
     ItemKey { table: TableId::CATALOG, primary }
 }
 
-pub(super) fn decode(key: &PrimaryKey, attributes: Option<&Attributes>) -> Option<Row> {
+/// The table that a row is about, and the region of the replica where it is about one.
+pub(super) fn named_by(key: &PrimaryKey) -> Option<(TableId, Option<RegionSlot>)> {
     let KeyValue::B(partition) = &key.partition else { return None };
     let Some(KeyValue::S(sort)) = &key.sort else { return None };
     let hlc = Hlc::from_bits(u64::from_be_bytes(partition.get(..8)?.try_into().ok()?));
     let origin = Origin::from_bits(u16::from_be_bytes(partition.get(8..)?.try_into().ok()?));
     let table = TableId(Stamp { hlc, origin });
-    let fields = Fields(attributes?);
     if sort == TABLE {
-        return decode_entry(table, &fields).map(Row::Entry);
+        return Some((table, None));
     }
     let slot = RegionSlot::new(sort.strip_prefix("replica/")?.parse().ok()?)?;
-    decode_status(&fields).map(|status| Row::Status(table, slot, status))
+    Some((table, Some(slot)))
+}
+
+pub(super) fn decode(key: &PrimaryKey, attributes: Option<&Attributes>) -> Option<Row> {
+    let (named, fields) = (named_by(key)?, Fields(attributes?));
+    match named {
+        (table, None) => decode_entry(table, &fields).map(Row::Entry),
+        (table, Some(slot)) => {
+            decode_status(&fields).map(|status| Row::Status(table, slot, status))
+        }
+    }
 }
 
 impl TableEntry {

@@ -256,6 +256,23 @@ impl State {
         Some(view)
     }
 
+    /// How large the item that is shown is: as [`item::item_size`] of the view, in which copies of
+    /// most values are spared. What does not exist has no size.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        if !self.0.groups.is_empty() {
+            return self.view().map_or(0, |view| item::item_size(&view));
+        }
+        if !self.exists() {
+            return 0;
+        }
+        let shown = self.0.places.iter().filter_map(|(name, place)| {
+            let value = place.shown_value(self.floor())?;
+            Some(name.len() + item::value_size(&value))
+        });
+        item::item_size(&self.0.key) + shown.sum::<usize>()
+    }
+
     /// Whether the item that is shown may be stored: as [`item::validate`] of the view, in which
     /// copies of most values are spared. What does not exist may.
     ///

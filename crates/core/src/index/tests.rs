@@ -129,6 +129,27 @@ fn projections_keep_the_keys_of_table_and_index() {
 }
 
 #[test]
+fn a_write_costs_an_index_what_it_shows_of_the_item() {
+    let schema = Schema { partition: attribute("pk", KeyKind::S), sort: None };
+    let of = |mail: &str, name: usize, rest: usize| {
+        let (name, rest) = ("n".repeat(name), "r".repeat(rest));
+        let texts = [("pk", "1"), ("mail", mail), ("name", &name), ("rest", &rest)];
+        let mut item = item(&texts.map(|(name, value)| (name, text(value))));
+        item.insert("age".to_string(), number("7"));
+        item
+    };
+    let units = |before: Option<&Attributes>, after: Option<&Attributes>| {
+        by_mail().write_units(&schema, before, after)
+    };
+    assert_eq!(units(None, None), 0);
+    assert_eq!(units(None, Some(&of("a", 1, 5_000))), 1, "the rest is not projected");
+    assert_eq!(units(Some(&of("a", 1, 0)), Some(&of("a", 1, 5_000))), 0, "nothing changed in it");
+    assert_eq!(units(Some(&of("a", 1, 0)), Some(&of("a", 1_100, 0))), 2, "the larger of the two");
+    assert_eq!(units(Some(&of("a", 1, 0)), Some(&of("b", 1_100, 0))), 3, "one goes, one comes");
+    assert_eq!(units(Some(&of("a", 1_100, 0)), Some(&item(&[("pk", text("1"))]))), 2);
+}
+
+#[test]
 fn keys_of_several_attributes_want_all_of_their_partition_keys() {
     use crate::expr::{KeyCondition, Placeholders};
 

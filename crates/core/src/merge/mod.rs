@@ -58,7 +58,7 @@ impl Body {
         match self {
             Self::Live(attributes) => item_size(attributes),
             Self::Tombstone => 0,
-            Self::Crdt(state) => state.view().map_or(0, |view| item_size(&view)),
+            Self::Crdt(state) => state.size(),
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::fresh::Fresh;
-use super::{Effect, Link, Node, Told, Trace, Txn, advance};
+use super::{Effect, Link, Node, Told, Trace, Txn, advance_shared};
 use crate::catalog::function::Function;
 use crate::catalog::{Crdt, Policy, Settings, is_entry};
 use crate::crdt::Loser;
@@ -328,16 +328,16 @@ impl Node {
         if link.life.replace(origin) != Some(origin) || link.joined != joined {
             // What another life had applied may be lost with it, or dropped.
             link.joined = joined;
-            link.applied.clear();
+            link.applied = Arc::default();
             self.collector.forget(from);
             self.forget_relayed(from);
         }
         let link = self.links.entry(from).or_default();
         for &(origin, hlc) in applied {
-            advance(&mut link.applied, origin, hlc);
+            advance_shared(&mut link.applied, origin, hlc);
         }
         // The feeder has its own rows.
-        advance(&mut link.applied, origin, through);
+        advance_shared(&mut link.applied, origin, through);
     }
 
     /// What a frame told counts when all that came with it and before is durable.
@@ -372,10 +372,10 @@ impl Node {
     /// The same, torn apart as the planted bugs ask.
     #[cfg(feature = "planted-bugs")]
     fn persist_rows<S: Snapshot>(&mut self, mut txn: Txn<'_, S>, effects: &mut Vec<Effect>) {
-        use super::Batch;
+        use crate::replica::Batch;
         if planted!(self, AppliedAheadOfRows) {
             let applied = core::mem::take(&mut txn.batch.applied);
-            let batch = Batch { applied, ..Batch::default() };
+            let batch = Batch { applied, ..Batch::default() }.into();
             self.persist(Txn { batch, ..Txn::new(txn.store) }, Vec::new(), effects);
         }
         let mut late = Batch::default();
@@ -389,7 +389,7 @@ impl Node {
                 .partition(|((_, key), _)| key.table == TableId::LEDGER);
             (late.changelog, txn.batch.changelog) = (ledger, rest);
         }
-        let late = Txn { batch: late, ..Txn::new(txn.store) };
+        let late = Txn { batch: late.into(), ..Txn::new(txn.store) };
         self.persist(txn, Vec::new(), effects);
         self.persist(late, Vec::new(), effects);
     }

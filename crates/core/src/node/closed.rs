@@ -60,6 +60,12 @@ impl Closed {
 }
 
 impl Node {
+    /// Whether that is that it has lost its log.
+    #[must_use]
+    pub fn has_lost_log(&self) -> bool {
+        self.lost.is_some() && matches!(self.closed(), Some(Closed::LogLost { .. }))
+    }
+
     /// Why this region takes no writes, if it does not.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {

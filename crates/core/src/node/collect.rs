@@ -17,6 +17,7 @@
 //! from others then, which no acknowledgement is in band with.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::shorten::Cursor;
@@ -95,8 +96,8 @@ pub(super) struct Collector {
 /// not, which may be copying rows that nobody sends any more in full.
 #[derive(Debug, Default)]
 struct Cut {
-    counts: BTreeMap<RegionSlot, Applied>,
-    told: BTreeMap<RegionSlot, Applied>,
+    counts: BTreeMap<RegionSlot, Arc<Applied>>,
+    told: BTreeMap<RegionSlot, Arc<Applied>>,
 }
 
 /// The way through a table's tombstones.
@@ -211,7 +212,7 @@ impl Node {
         let here = self.places();
         self.renew_cuts(&here);
         let mut txn = Txn::new(store);
-        let more = self.collect_tombstones(now, &mut txn);
+        let more = self.collect_tombstones(now, &here, &mut txn);
         self.shorten_cold(now, &here, &mut txn);
         let wait_us = if more { TICK_US.min(collect.interval_us) } else { collect.interval_us };
         self.collector.due_us = now.mono_us + wait_us;
@@ -225,7 +226,7 @@ impl Node {
     }
 
     /// Whatever of each origin is durably applied here.
-    pub(super) fn places(&self) -> VersionVector {
+    fn places(&self) -> VersionVector {
         let others = self.applied_durable.iter().filter(|(origin, _)| **origin != self.me);
         let others = others.map(|(&origin, &hlc)| (origin, hlc));
         VersionVector::from_entries(others.chain([(self.me, self.closed)]))
@@ -234,13 +235,18 @@ impl Node {
     fn renew_cuts(&mut self, here: &VersionVector) {
         for entry in self.catalog.held_by(self.config.slot) {
             let cut = self.collector.cuts.entry(entry.home).or_default();
-            let mut known = cut.told.values().flatten().filter(|(of, _)| of.slot() == entry.home);
+            let mut known = cut
+                .told
+                .values()
+                .flat_map(|told| told.iter())
+                .filter(|(of, _)| of.slot() == entry.home);
             if known.all(|(&of, &hlc)| here.get(of) >= hlc) {
                 core::mem::swap(&mut cut.counts, &mut cut.told);
                 // Mostly nobody has told anything since.
                 for (&peer, link) in &self.links {
-                    if cut.told.get(&peer) != Some(&link.applied) {
-                        cut.told.insert(peer, link.applied.clone());
+                    let told = cut.told.get(&peer);
+                    if told.is_none_or(|told| !Arc::ptr_eq(told, &link.applied)) {
+                        cut.told.insert(peer, Arc::clone(&link.applied));
                     }
                 }
             }
@@ -248,7 +254,12 @@ impl Node {
     }
 
     /// What every member of the table has applied; `None` while that says nothing.
-    pub(super) fn stable(&self, now: Now, table: TableId) -> Option<VersionVector> {
+    pub(super) fn stable(
+        &self,
+        now: Now,
+        here: &VersionVector,
+        table: TableId,
+    ) -> Option<VersionVector> {
         let entry = self.catalog.get(table).filter(|entry| entry.is_held_by(self.config.slot))?;
         if self.unsettled(entry).is_some() && !planted!(self, CollectedDuringCopy) {
             return None;
@@ -257,9 +268,9 @@ impl Node {
             return None;
         }
         if planted!(self, CollectedByAge) {
-            return Some(self.old(now));
+            return Some(Self::old(now, here));
         }
-        let mut stable = self.places();
+        let mut stable = here.clone();
         let cut = self.collector.cuts.get(&entry.home)?;
         for member in self.catalog.members(entry).filter(|&slot| slot != self.config.slot) {
             if planted!(self, CollectedWithoutLeaving) && !entry.is_held_by(member) {
@@ -277,11 +288,10 @@ impl Node {
 
     /// What is older than a grace period that is long in simulated time: a few round trips of most
     /// networks. For a planted bug.
-    fn old(&self, now: Now) -> VersionVector {
+    fn old(now: Now, here: &VersionVector) -> VersionVector {
         const GRACE_MS: u64 = 30;
         let old = Hlc::from_parts(now.wall_ms.saturating_sub(GRACE_MS), 0);
-        let places = self.places();
-        VersionVector::from_entries(places.iter().map(|(origin, hlc)| (origin, hlc.min(old))))
+        VersionVector::from_entries(here.iter().map(|(origin, hlc)| (origin, hlc.min(old))))
     }
 
     /// Of a life that is over, all is stable once every member has what anyone has of it. Rows may
@@ -325,11 +335,16 @@ impl Node {
     }
 
     /// Whether there is more to do than one round may.
-    fn collect_tombstones<S: Snapshot>(&mut self, now: Now, txn: &mut Txn<'_, S>) -> bool {
+    fn collect_tombstones<S: Snapshot>(
+        &mut self,
+        now: Now,
+        here: &VersionVector,
+        txn: &mut Txn<'_, S>,
+    ) -> bool {
         let mut left = COLLECT_ROWS_MAX;
         for _ in 0..TABLES_MAX.min(self.collector.tables.len()) {
             let Some(table) = self.collector.next_table() else { break };
-            self.pass(now, txn, table, &mut left);
+            self.pass(now, here, txn, table, &mut left);
             if left == 0 {
                 return true;
             }
@@ -341,11 +356,12 @@ impl Node {
     fn pass<S: Snapshot>(
         &mut self,
         now: Now,
+        here: &VersionVector,
         txn: &mut Txn<'_, S>,
         table: TableId,
         left: &mut usize,
     ) {
-        let Some(stable) = self.stable(now, table) else {
+        let Some(stable) = self.stable(now, here, table) else {
             let entry = self.catalog.get(table);
             if entry.is_none_or(|entry| !entry.is_held_by(self.config.slot)) {
                 self.collector.tables.remove(&table);

@@ -1,5 +1,6 @@
 //! Catalog changes by clients: tables made, changed and deleted by their home region.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -176,7 +177,7 @@ impl Node {
             self.begin_indexes(&mut txn, &entry);
         }
         self.reconciled = false;
-        self.persist(txn, vec![(request, Outcome::Defined(entry))], effects);
+        self.persist(txn, vec![(request, Outcome::Defined(Box::new(entry)))], effects);
     }
 
     fn create(&mut self, now: Now, new: NewTable) -> Result<TableEntry, DefineRefusal> {

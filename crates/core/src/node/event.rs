@@ -150,7 +150,7 @@ pub enum Outcome {
         ms: i64,
     },
     /// The catalog change is durable in this region.
-    Defined(TableEntry),
+    Defined(Box<TableEntry>),
     /// The catalog change was refused; nothing changed.
     Denied(DefineRefusal),
     /// What anti-entropy found is put right, durably; or peers' rows cannot be taken now, and
@@ -256,7 +256,7 @@ pub enum Effect {
         /// To be named in [`Event::Persisted`].
         token: Token,
         /// What to write.
-        batch: Batch,
+        batch: Box<Batch>,
     },
     /// Answer a client.
     Reply {

@@ -11,6 +11,7 @@
 //! what it may have beyond that; the regions level it among themselves ([`super::relay`]).
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -268,7 +269,7 @@ impl Node {
             let joined = membership.since(slot);
             if link.joined != joined {
                 (link.joined, link.level, link.fenced) = (joined, false, false);
-                link.applied.clear();
+                link.applied = Arc::default();
                 self.collector.forget(slot);
                 earlier.push(slot);
             }

@@ -37,6 +37,7 @@ mod expire;
 mod fresh;
 mod govern;
 mod heal;
+mod lazy;
 mod record;
 mod rejoin;
 mod relay;
@@ -74,10 +75,9 @@ use crate::ledger::flood::Flood;
 use crate::limits::{LEDGER_ROWS_PER_MINUTE_MAX, RELAY_AFTER_MS, STAGE_BYTES_MAX};
 use crate::membership::Claim;
 use crate::merge::{Order, Stored};
-use crate::replica::{
-    Acked, Applied, Batch, Collected, Durable, Outline, Places, Progress, Snapshot,
-};
+use crate::replica::{Acked, Applied, Collected, Durable, Outline, Places, Progress, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
+use lazy::LazyBatch;
 
 /// How often [`Event::Timer`] wants to come, microseconds.
 const TICK_US: u64 = 20_000;
@@ -145,8 +145,8 @@ pub struct Link {
     pub up: bool,
     /// Everything that the peer wrote before this wall time (its clock, ms) is visible here.
     pub visible_ms: u64,
-    /// What the peer has durably applied, as told in band.
-    pub applied: BTreeMap<Origin, Hlc>,
+    /// What the peer has durably applied, as told in band; shared with what counts on it.
+    pub applied: Arc<Applied>,
     /// The stream is held for its clock until local wall time reaches this, ms.
     pub held_until_ms: Option<u64>,
     /// Since when the stream is gone, monotonic microseconds; `None` while it is open, or if it
@@ -543,7 +543,7 @@ impl Node {
             return;
         }
         self.derive(&mut txn);
-        let mut batch = txn.batch;
+        let mut batch = txn.batch.into_box();
         batch.last = Some(self.last);
         let token = Token(self.next_token);
         self.next_token += 1;
@@ -651,14 +651,14 @@ fn discipline(config: &Config) -> Option<Discipline> {
 /// A batch being made, with reads that see it.
 struct Txn<'a, S> {
     store: &'a S,
-    batch: Batch,
+    batch: LazyBatch,
     /// The items of a client's transaction, in the order of its request.
     order: Vec<ItemKey>,
 }
 
 impl<'a, S: Snapshot> Txn<'a, S> {
     fn new(store: &'a S) -> Self {
-        Self { store, batch: Batch::default(), order: Vec::new() }
+        Self { store, batch: LazyBatch::default(), order: Vec::new() }
     }
 
     fn item(&self, key: &ItemKey) -> Option<Stored> {
@@ -683,6 +683,13 @@ fn release(replies: &mut Vec<(RequestId, Outcome)>, effects: &mut Vec<Effect>) {
 fn advance(applied: &mut Applied, origin: Origin, hlc: Hlc) {
     let place = applied.entry(origin).or_default();
     *place = hlc.max(*place);
+}
+
+/// The same of one that is shared: whoever else has it keeps it as it is.
+fn advance_shared(applied: &mut Arc<Applied>, origin: Origin, hlc: Hlc) {
+    if applied.get(&origin).is_none_or(|place| *place < hlc) {
+        advance(Arc::make_mut(applied), origin, hlc);
+    }
 }
 
 #[cfg(test)]

@@ -434,7 +434,7 @@ impl Node {
             self.links.iter().filter(|(slot, link)| speaks(**slot) && link.up && link.level);
         let heard: Vec<_> = heard.collect();
         let voters = heard.iter().filter(|(slot, _)| membership.votes(**slot)).count();
-        let told = heard.iter().flat_map(|(_, link)| &link.applied);
+        let told = heard.iter().flat_map(|(_, link)| link.applied.iter());
         let mut own = told.filter(|(origin, _)| origin.slot() == me && **origin != self.me);
         voters >= membership.majority() && own.all(|(&origin, &hlc)| self.place_of(origin) >= hlc)
     }

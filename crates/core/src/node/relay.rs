@@ -103,8 +103,14 @@ impl Node {
         }
         let up = self.links.values().filter(|link| link.up);
         let told = up.flat_map(|link| link.applied.keys()).chain(self.had.keys());
-        let known = told.chain(self.places.cuts().keys());
-        known.copied().filter(|&origin| self.is_unreachable(now, origin)).collect()
+        // Most are named by every link.
+        let mut known: Vec<Origin> = Vec::new();
+        for origin in told.chain(self.places.cuts().keys()) {
+            if !known.contains(origin) {
+                known.push(*origin);
+            }
+        }
+        known.into_iter().filter(|&origin| self.is_unreachable(now, origin)).collect()
     }
 
     /// Who has most of the origin that is not here. Everyone is asked once, even one that says that
@@ -305,7 +311,9 @@ impl Node {
             .filter(|(origin, _)| origin.slot() != from)
             .collect();
         let link = self.links.entry(from).or_default();
-        told.into_iter().for_each(|(origin, hlc)| super::advance(&mut link.applied, origin, hlc));
+        for (origin, hlc) in told {
+            super::advance_shared(&mut link.applied, origin, hlc);
+        }
     }
 
     /// Whether every table of this region in which the origin may have written is among `covers`.

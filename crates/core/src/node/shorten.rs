@@ -68,25 +68,22 @@ impl Node {
         let cold = Hlc::from_parts(now.wall_ms.saturating_sub(cold_after_ms), 0);
         let mut stables = BTreeMap::new();
         let (mut bytes, mut rows) = (0, 0);
+        let mut cursors = core::mem::take(&mut self.collector.cursors);
         for (origin, here) in places.iter() {
             let through = here.min(cold);
-            let idle = |it: &Cursor| it.blocked.is_empty() && (it.at >= through || rows > 0);
-            if self.collector.cursors.get(&origin).is_some_and(idle) {
-                continue;
-            }
-            let mut cursor = self.collector.cursors.remove(&origin).unwrap_or_default();
-            self.resume(now, &mut cursor, &mut stables);
+            let cursor = cursors.entry(origin).or_default();
+            self.resume((now, places), cursor, &mut stables);
             if cursor.at < through && rows == 0 {
                 let entries = self.some_changes(txn.store, origin, cursor.at, through);
                 cursor.at = entries.last().map_or(through, |entry| entry.hlc);
                 rows = entries.len();
                 for entry in entries {
                     bytes += row_bytes(&entry.stored);
-                    self.shorten(now, txn, &mut cursor, &mut stables, entry);
+                    self.shorten((now, places), txn, cursor, &mut stables, entry);
                 }
             }
-            self.collector.cursors.insert(origin, cursor);
         }
+        self.collector.cursors = cursors;
         if let Some(each) = bytes.checked_div(rows) {
             let fitting = COLLECT_BYTES_MAX / each.max(1);
             self.collector.read_max = fitting.clamp(1, READ_MAX);
@@ -94,10 +91,15 @@ impl Node {
     }
 
     /// Goes back to rows that were passed, if what they waited for is stable by now.
-    fn resume(&self, now: Now, cursor: &mut Cursor, stables: &mut Stables) {
+    fn resume(
+        &self,
+        (now, places): (Now, &VersionVector),
+        cursor: &mut Cursor,
+        stables: &mut Stables,
+    ) {
         let Cursor { at, blocked } = cursor;
         blocked.retain(|&table, (first, seen)| {
-            let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
+            let stable = stables.entry(table).or_insert_with(|| self.stable(now, places, table));
             let free = stable.as_ref().is_some_and(|stable| stable.includes(seen));
             if free {
                 *at = (*at).min(Hlc::from_bits(first.to_bits() - 1));
@@ -108,7 +110,7 @@ impl Node {
 
     fn shorten<S: Snapshot>(
         &self,
-        now: Now,
+        (now, places): (Now, &VersionVector),
         txn: &mut Txn<'_, S>,
         cursor: &mut Cursor,
         stables: &mut Stables,
@@ -128,7 +130,7 @@ impl Node {
         }
         // The index is durable, the row may have changed since.
         let Some(stored) = txn.item(&entry.key).filter(is_long) else { return };
-        let stable = stables.entry(table).or_insert_with(|| self.stable(now, table));
+        let stable = stables.entry(table).or_insert_with(|| self.stable(now, places, table));
         let is_stable = stable.as_ref().is_some_and(|stable| stable.includes(&stored.seen));
         if is_stable || planted!(self, ShortenedEarly) {
             // An entry of its own for what took no place names what is stable, too.

@@ -288,7 +288,7 @@ impl Node {
         }
         self.recall_owed(store);
         let membership = self.catalog.membership();
-        let rests_on = self.links.values().flat_map(|link| &link.applied);
+        let rests_on = self.links.values().flat_map(|link| link.applied.iter());
         let rests_on = rests_on.filter(|_| !planted!(self, PlaceTrusted));
         let mut needed = self.stage.owed.iter().chain(rests_on);
         needed.all(|(&origin, &hlc)| {

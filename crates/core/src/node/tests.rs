@@ -19,7 +19,7 @@ use super::*;
 use crate::catalog::StreamView;
 use crate::item::{AttributeValue, KeyValue, PrimaryKey};
 use crate::journal::Record;
-use crate::replica::{Entry, Feed, Frame, Request, Rows};
+use crate::replica::{Batch, Entry, Feed, Frame, Request, Rows};
 use crate::table::{Action, KeyAttribute, KeyKind, Schema, WriteOp};
 
 /// A store in memory that shows every batch at once, as an engine's page cache does.

@@ -184,16 +184,22 @@ impl Repair {
     }
 
     /// The same for as long as buckets are to be verified, where that takes no time: a driver that
-    /// has all of them at hand.
+    /// has all of them at hand says which is the first from one on that has anything in it.
     pub fn verify_all(
         &mut self,
         mut effect: Effect,
-        mut verify: impl FnMut(TableId, u8) -> Verified,
+        mut next: impl FnMut(TableId, u8) -> Option<(u8, Verified)>,
     ) -> Effect {
         while let (Effect::Verify { .. }, &Phase::Verifying { table, bucket }) =
             (&effect, &self.phase)
         {
-            effect = self.verified(table, bucket, verify(table, bucket));
+            let found = next(table, bucket);
+            let end = found.as_ref().map_or(BUCKETS, |(at, _)| usize::from(*at));
+            self.report.buckets += (end - usize::from(bucket)) as u64;
+            effect = match found {
+                Some((at, verified)) => self.verified(table, at, verified),
+                None => self.begin_comparing(table),
+            };
         }
         effect
     }

@@ -379,9 +379,12 @@ const ENTRIES_MIN: usize = TRANSACTION_ITEMS_MAX + 1;
 /// What the rows of the state rest on, of tables of groups: all that the state itself says, and not
 /// only what was told so far.
 fn applied_of(progress: &Progress, store: &impl Snapshot) -> Vec<(Origin, Hlc)> {
-    let mut applied = progress.applied.clone();
     let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
-    for (origin, hlc) in known.into_iter().flatten() {
+    let Some(known) = known else {
+        return progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
+    };
+    let mut applied = progress.applied.clone();
+    for (origin, hlc) in known {
         let place = applied.entry(origin).or_default();
         *place = hlc.max(*place);
     }

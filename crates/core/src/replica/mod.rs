@@ -400,6 +400,24 @@ pub struct Rebirth {
 }
 
 impl Batch {
+    /// Nothing to write.
+    pub(crate) const EMPTY: Self = Self {
+        items: BTreeMap::new(),
+        changelog: BTreeMap::new(),
+        last: None,
+        applied: Applied::new(),
+        tombstones: BTreeMap::new(),
+        collected: Collected::new(),
+        fingerprints: Fingerprints::new(),
+        index: BTreeMap::new(),
+        fills: BTreeMap::new(),
+        unindexed: BTreeSet::new(),
+        journal: Vec::new(),
+        trimmed: BTreeMap::new(),
+        erased: BTreeMap::new(),
+        rebirth: None,
+    };
+
     /// Whether there is anything to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -345,7 +345,7 @@ impl<P: Peers> Task<P> {
                     match effect {
                         Effect::Persist { token, batch } => {
                             newest = Some(token);
-                            view.push(batch);
+                            view.push(*batch);
                         }
                         other => self.execute(other),
                     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use pangea_core::catalog::{Catalog, Directory};
 use pangea_core::id::{Origin, RegionSlot, TableId};
+use pangea_core::item::ItemKey;
 use pangea_core::membership::{self, Membership};
+use pangea_core::merge::{Body, Stored};
 use pangea_core::time::Hlc;
 
 use crate::bits::Bits;
@@ -115,6 +117,24 @@ impl Site {
         catalog
     }
 
+    /// Takes in a durable row of the catalog; returns whether it is one. Most rows are the same in
+    /// all regions, and were decoded where they came from.
+    pub(crate) fn observe(
+        &mut self,
+        others: &[&[Self]; 2],
+        key: &ItemKey,
+        stored: &Stored,
+    ) -> bool {
+        let body = &stored.greatest().body;
+        let has_it = |other: &&Self| {
+            let held = other.disk.durable.rows.get(key);
+            held.is_some_and(|held| is_shared(&held.stored.greatest().body, body))
+        };
+        let other = others.iter().copied().flatten().find(has_it);
+        other.is_some_and(|other| self.catalog.observe_as(&other.catalog, &key.primary))
+            || self.catalog.observe(&key.primary, body.attributes())
+    }
+
     /// The newest generation that the visible rows tell of.
     pub(crate) fn visible_membership(&self) -> Membership {
         let rows = self.disk.visible.table(TableId::CATALOG);
@@ -148,5 +168,13 @@ impl Site {
     /// come.
     pub(crate) fn is_whole(&self, table: TableId) -> bool {
         self.catalog.get(table).is_some_and(|entry| self.catalog.is_whole(entry, self.slot))
+    }
+}
+
+/// Whether both are the same attributes in memory.
+fn is_shared(one: &Body, other: &Body) -> bool {
+    match (one, other) {
+        (Body::Live(one), Body::Live(other)) => Arc::ptr_eq(one, other),
+        _ => false,
     }
 }

@@ -6,7 +6,7 @@ use pangea_core::id::{Origin, RegionSlot};
 use pangea_core::item::ItemKey;
 use pangea_core::ledger;
 use pangea_core::merge::VersionVector;
-use pangea_core::node::{self, Closed, Effect, Outcome, Token, Trace};
+use pangea_core::node::{self, Effect, Outcome, Token, Trace};
 use pangea_core::replica::{Batch, Distrust, Frame};
 use pangea_core::time::{Hlc, Stamp};
 
@@ -27,7 +27,8 @@ impl World {
             return Ok(());
         }
         let mut received = self.received(&event);
-        let staged = self.staged(region);
+        // Only tables of groups have rows that wait.
+        let staged = self.swarm.grouped.then(|| self.staged(region));
         let brings = match &event {
             node::Event::Received { from, frame: Frame::Rows(rows) } => {
                 Some((*from, rows.origin, rows.after))
@@ -40,13 +41,15 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
-        let mute = matches!(node.closed(), Some(Closed::LogLost { .. }));
+        let mute = node.has_lost_log();
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
         if let Some(frame) = brings {
             self.leave_untaken(region, frame, &mut received);
         }
         let at_once = self.taken_at_once(region, relayed, &mut received);
-        received.wait(staged, self.staged(region), (brings.is_some(), relayed));
+        if let Some(staged) = staged {
+            received.wait(staged, self.staged(region), (brings.is_some(), relayed));
+        }
         if effects.iter().any(is_decided) {
             self.leave_forgotten(&effects, &mut received);
         }
@@ -146,8 +149,7 @@ impl World {
 
     /// What waits in a node to be shown whole: of feeds, and of what was passed on.
     fn staged(&self, region: usize) -> Staged {
-        let node = self.regions[region].node.as_ref().filter(|_| self.swarm.grouped);
-        let Some(node) = node else { return Staged::default() };
+        let Some(node) = &self.regions[region].node else { return Staged::default() };
         let mut passed = Vec::new();
         for (by, rows) in node.passed_rows() {
             let rows = self.oracle.received(rows).into_iter();
@@ -158,7 +160,7 @@ impl World {
 
     fn effect(&mut self, region: usize, effect: Effect, received: &Received) -> Checked {
         match effect {
-            Effect::Persist { token, batch } => self.persist(region, token, batch, received),
+            Effect::Persist { token, batch } => self.persist(region, token, *batch, received),
             Effect::Reply { request, outcome } => self.reply(region, request.0, outcome),
             Effect::Send { to, request } => {
                 self.send_request(region, to.index(), request);
@@ -302,7 +304,9 @@ impl World {
 
     /// Applies the batch, and what its system rows mean, to the durable side.
     fn absorb(&mut self, region: usize, write: &Write) -> Checked {
-        let site = &mut self.sites[region];
+        let (before, rest) = self.sites.split_at_mut(region);
+        let Some((site, after)) = rest.split_first_mut() else { return Ok(()) };
+        let others = [&*before, &*after];
         Rc::make_mut(&mut site.disk.durable).apply(write);
         let applied = write.applied.iter().map(|(&origin, &hlc)| (origin, hlc));
         site.acks.extend(applied.map(|(origin, hlc)| (origin, hlc, site.issued_durable)));
@@ -317,8 +321,7 @@ impl World {
                 continue;
             };
             if key.table == pangea_core::id::TableId::CATALOG {
-                catalog_changed |=
-                    site.catalog.observe(&key.primary, held.stored.greatest().body.attributes());
+                catalog_changed |= site.observe(&others, key, &held.stored);
             } else if key.table == pangea_core::id::TableId::LEDGER {
                 self.counts.undone += u64::from(ledger::is_about_table(&key.primary));
                 for kept in nothing_vanishes::ledger_row(&self.oracle, key, &held.stored)? {

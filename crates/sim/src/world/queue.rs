@@ -65,13 +65,36 @@ pub(crate) enum Event {
     Healed { region: usize, request: u64, done: bool },
 }
 
-/// When it happens, in which order, and where in [`Queue::events`] it is.
-type Queued = Reverse<(u64, u64, usize)>;
+/// Bits of a place in [`Queue::events`], and of the sequence before it.
+const PLACE_BITS: u32 = 24;
+const SEQUENCE_BITS: u32 = 40;
+
+/// When something happens, in which order, and where in [`Queue::events`] it is: in one number,
+/// because the heap compares little else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Queued(u128);
+
+impl Queued {
+    fn new(at_us: u64, sequence: u64, place: usize) -> Self {
+        let fits = sequence >> SEQUENCE_BITS == 0 && place >> PLACE_BITS == 0;
+        assert!(fits, "no schedule is so long");
+        let rest = (sequence << PLACE_BITS) | place as u64;
+        Self((u128::from(at_us) << u64::BITS) | u128::from(rest))
+    }
+
+    const fn at_us(self) -> u64 {
+        (self.0 >> u64::BITS) as u64
+    }
+
+    const fn place(self) -> usize {
+        self.0 as usize & ((1 << PLACE_BITS) - 1)
+    }
+}
 
 /// See the module. The heap moves what it orders about, so events are kept beside it.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Queued>,
+    heap: BinaryHeap<Reverse<Queued>>,
     seq: u64,
     events: Vec<Option<Event>>,
     /// Where there is none in [`Queue::events`].
@@ -99,11 +122,12 @@ impl Queue {
                 self.events.len() - 1
             }
         };
-        self.heap.push(Reverse((at_us, self.seq, place)));
+        self.heap.push(Reverse(Queued::new(at_us, self.seq, place)));
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at_us, _, place)) = self.heap.pop()?;
+        let Reverse(next) = self.heap.pop()?;
+        let (at_us, place) = (next.at_us(), next.place());
         self.free.push(place);
         let event = self.events[place].take();
         Some((at_us, event.expect("what is in the heap has its event")))

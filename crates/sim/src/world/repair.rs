@@ -130,7 +130,7 @@ impl World {
         let now = Here { catalog: &progress.catalog, store: here };
         let effect = run.machine.step(input, &then, &now);
         let (machine, sums) = (&mut run.machine, &mut run.verified);
-        let verified = |table, bucket| verify(here, sums, (table, bucket));
+        let verified = |table, from| verify(here, sums, (table, from));
         let effect = machine.verify_all(effect, verified);
         run.then = None;
         match effect {
@@ -273,25 +273,32 @@ impl World {
     }
 }
 
-/// A table's buckets are verified at once, as long as nothing comes between.
-fn verify(image: &Image, verified: &mut Option<Sums>, (table, bucket): (TableId, u8)) -> Verified {
+/// The first bucket from one on that has anything in it. A table's buckets are verified at once, as
+/// long as nothing comes between.
+fn verify(
+    image: &Image,
+    verified: &mut Option<Sums>,
+    (table, from): (TableId, u8),
+) -> Option<(u8, Verified)> {
     let sums = match verified.take_if(|sums| sums.table == table) {
         Some(sums) => sums,
         None => sums_of(image, table),
     };
     let sums = verified.insert(sums);
+    let rotten = image.rotten.iter().filter(|(key, _)| key.table == table);
+    let rotten = rotten.map(|(key, row)| (image.bucket(key), key, row));
+    let damaged = rotten.clone().map(|(bucket, ..)| bucket).filter(|bucket| *bucket >= from);
+    let held = sums.buckets.range(from..).map(|(&bucket, _)| bucket);
+    let bucket = held.take(1).chain(damaged).min()?;
     let (rows, excess) = sums.buckets.get(&bucket).copied().unwrap_or_default();
-    let rotten = image.rotten.iter();
-    let rotten = rotten.filter(|(key, _)| key.table == table && image.bucket(key) == bucket);
-    let damaged = rotten.map(|(key, &row)| Damaged {
+    let damaged = rotten.filter(|it| it.0 == bucket).map(|(_, key, &row)| Damaged {
         place: image.place(key),
         key: row.then(|| key.primary.clone()),
         row,
         stamps: image.dangling(key),
         why: "rot".to_string(),
     });
-    let damaged = if image.rotten.is_empty() { Vec::new() } else { damaged.collect() };
-    Verified { rows, excess, damaged }
+    Some((bucket, Verified { rows, excess, damaged: damaged.collect() }))
 }
 
 fn sums_of(image: &Image, table: TableId) -> Sums {

@@ -1,7 +1,7 @@
 use super::{Region, State, item, key, l, m, meet, n, s, ss, stamp};
 use crate::crdt::{Cut, Options, Place};
 use crate::expr::UpdateError;
-use crate::item::{ItemError, NumberError, validate};
+use crate::item::{ItemError, NumberError, item_size, validate};
 
 #[test]
 fn concurrent_additions_add_up() {
@@ -313,16 +313,20 @@ fn what_is_shown_is_checked_as_the_view_is() {
     a.put(1, item([("x", big()), ("c", n("1"))]));
     a.update(2, "ADD c :0, t :1", &[n("2"), ss(&["y"])]);
     b.put(3, item([("z", big())]));
+    let size = |state: &State| state.view().map_or(0, |view| item_size(&view));
     for state in [&a.state, &b.state, &State::default()] {
         assert_eq!(state.validate(), Ok(()));
+        assert_eq!(state.size(), size(state));
     }
     // Each was small enough where it was written.
     b.update(4, "SET y = :0", &[s(&"y".repeat(150_000))]);
     meet(&mut a, &mut b);
+    assert_eq!(a.state.size(), size(&a.state));
     assert_eq!(a.state.validate(), Err(ItemError::TooLarge));
     assert_eq!(validate(&a.state.view().expect("an item")), Err(ItemError::TooLarge));
     a.put(5, item([("d", nested)]));
     assert_eq!(a.state.validate(), Err(ItemError::TooDeep));
     a.delete(6);
     assert_eq!(a.state.validate(), Ok(()));
+    assert_eq!(a.state.size(), 0);
 }

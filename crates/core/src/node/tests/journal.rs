@@ -28,7 +28,7 @@ fn change(region: &mut Region, ms: u64, update: TableUpdate) -> TableEntry {
     region.handle(ms, Event::Define { request: RequestId(0), change });
     region.sync(ms);
     match region.replies.pop() {
-        Some(Outcome::Defined(entry)) => entry,
+        Some(Outcome::Defined(entry)) => *entry,
         other => panic!("expected a table, got {other:?}"),
     }
 }

@@ -264,7 +264,7 @@ pub(super) async fn define(
     change: Change,
 ) -> Result<TableEntry, Trouble> {
     match region.writer.define(change).await.map_err(write_fault)? {
-        Outcome::Defined(entry) => Ok(entry),
+        Outcome::Defined(entry) => Ok(*entry),
         Outcome::Denied(refusal) => {
             let error = denied(region, name, &refusal);
             Err(match refusal {
