@@ -47,12 +47,13 @@ impl World {
             self.leave_untaken(region, frame, &mut received);
         }
         let at_once = self.taken_at_once(region, relayed, &mut received);
-        if let Some(staged) = staged {
-            received.wait(staged, self.staged(region), (brings.is_some(), relayed));
-        }
+        let by = (brings.is_some(), relayed);
+        let waited = staged.map(|staged| received.wait(staged, self.staged(region), by));
         if effects.iter().any(is_decided) {
-            self.leave_forgotten(&effects, &mut received);
+            let rows = std::mem::take(&mut received.rows);
+            received.rows = self.merged(&effects, rows);
         }
+        received.add(self.merged(&effects, waited.unwrap_or_default()));
         received.add(at_once);
         for effect in effects.drain(..) {
             if let (true, Effect::Persist { batch, .. }) = (mute, &effect) {
@@ -118,10 +119,11 @@ impl World {
         });
     }
 
-    /// Takes out what waited in the feed of a life that the node has just heard is over: others
-    /// pass it on. What a batch has of the item had not seen it.
-    fn leave_forgotten(&self, effects: &[Effect], received: &mut Received) {
-        received.rows.retain(|&(key, version)| {
+    /// Those of rows that wait no more which a batch has. The others were forgotten: with the feed of
+    /// a life that the node has just heard is over, or because of what was passed on one peer's is
+    /// taken, and a table that was not known when that came is copied.
+    fn merged(&self, effects: &[Effect], rows: Vec<(KeyId, VersionId)>) -> Vec<(KeyId, VersionId)> {
+        let has = |&(key, version): &(KeyId, VersionId)| {
             let key = &*self.oracle.items[key].key;
             let stamp = self.oracle.versions[version].version().stamp;
             effects.iter().any(|effect| {
@@ -129,7 +131,8 @@ impl World {
                 let stored = batch.items.get(key).and_then(Option::as_ref);
                 stored.is_some_and(|stored| stored.seen.covers(stamp))
             })
-        });
+        };
+        rows.into_iter().filter(has).collect()
     }
 
     /// Takes out what was passed on and waits for nothing, although an earlier copy may wait: of a
@@ -462,10 +465,16 @@ struct Received {
 }
 
 impl Received {
-    /// Of what came, now or before, some may wait: only the rest is part of a batch.
-    fn wait(&mut self, before: Staged, now: Staged, (brings, by): (bool, Option<usize>)) {
+    /// Of what came, now or before, some may wait: only the rest is part of a batch. Of what was
+    /// passed on, the rest is returned.
+    fn wait(
+        &mut self,
+        before: Staged,
+        now: Staged,
+        (brings, by): (bool, Option<usize>),
+    ) -> Vec<(KeyId, VersionId)> {
         if before.is_empty() && now.is_empty() {
-            return;
+            return Vec::new();
         }
         let here = std::mem::take(&mut self.rows);
         let (mut feeds, mut passed, mut rows) = (before.feeds, before.passed, Vec::new());
@@ -478,9 +487,9 @@ impl Received {
         rows.extend(less(feeds, now.feeds));
         passed.sort_unstable();
         passed.dedup();
-        rows.extend(less(passed, now.passed).into_iter().map(|(_, row)| row));
         self.rows.clear();
         self.add(rows);
+        less(passed, now.passed).into_iter().map(|(_, row)| row).collect()
     }
 
     fn add(&mut self, rows: Vec<(KeyId, VersionId)>) {
