@@ -119,9 +119,9 @@ impl World {
         });
     }
 
-    /// Those of rows that wait no more which a batch has. The others were forgotten: with the feed of
-    /// a life that the node has just heard is over, or because of what was passed on one peer's is
-    /// taken, and a table that was not known when that came is copied.
+    /// Those of rows that wait no more which a batch has. The others were forgotten: with the feed
+    /// of a life that the node has just heard is over, or because of what was passed on one peer's
+    /// is taken, and a table that was not known when that came is copied.
     fn merged(&self, effects: &[Effect], rows: Vec<(KeyId, VersionId)>) -> Vec<(KeyId, VersionId)> {
         let has = |&(key, version): &(KeyId, VersionId)| {
             let key = &*self.oracle.items[key].key;
