@@ -14,13 +14,16 @@ use serde_json::{Value, json};
 
 use super::Edge;
 use crate::config::{Record, Zone};
-use crate::http::{Reply, reply};
+use crate::http::{self, Reply, reply};
 use crate::query::Query;
 
 const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 const ACCOUNT: &str = "000000000000";
 
 pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = http::refusal(&request) {
+        return refusal;
+    }
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     if let Some(target) = target {
         return accelerator(&edge, target);

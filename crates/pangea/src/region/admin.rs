@@ -30,6 +30,9 @@ use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 const BACKLOG_MAX: usize = 10_000;
 
 pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = http::refusal(&request) {
+        return refusal;
+    }
     let query = Query::of(request.uri());
     let path = request.uri().path().to_string();
     if request.method() == Method::POST && path == "/v1/faults" {
