@@ -156,7 +156,7 @@ fn list(context: &Context, links: &[crate::status::LinkStatus]) -> anyhow::Resul
     out::line(&format!("{:<18}{:<18}{:<8}{:>8}{:>8}", "FROM", "TO", "STATE", "LAG MS", "RTT MS"));
     for link in links {
         let lag = link.lag_ms.map_or_else(|| "-".to_string(), |lag| format!("{lag:.0}"));
-        let state = format!("{:?}", link.state).to_uppercase();
+        let state = link.state.as_str();
         let (from, to, rtt) = (&link.from, &link.to, link.rtt_ms);
         let held = link.held_ms.map(|ms| format!("  held for {ms} ms")).unwrap_or_default();
         out::line(&format!("{from:<18}{to:<18}{state:<8}{lag:>8}{rtt:>8}{held}"));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use pangea_core::routing::{Client, Data, Name, Question, RecordData, RecordType, Subnet};
+use pangea_core::routing::{Client, Data, Name, Question, Rcode, RecordData, RecordType, Subnet};
 use serde_json::{Value, json};
 
 use super::Edge;
@@ -184,12 +184,17 @@ fn test_answer(edge: &Edge, query: &Query) -> Reply {
         })
         .map(|address| element("RecordDataEntry", &address))
         .collect();
+    let code = match answer.rcode {
+        Rcode::NoError => "NOERROR",
+        Rcode::NxDomain => "NXDOMAIN",
+        Rcode::Refused => "REFUSED",
+    };
     let body = format!(
         "{}{}{}<RecordData>{data}</RecordData>{}{}",
         element("Nameserver", &edge.topology.edge.dns.to_string()),
         element("RecordName", name),
         element("RecordType", &kind.to_string()),
-        element("ResponseCode", &format!("{:?}", answer.rcode).to_ascii_uppercase()),
+        element("ResponseCode", code),
         element("Protocol", "UDP"),
     );
     xml("TestDNSAnswerResponse", &body)

@@ -276,7 +276,7 @@ fn metrics(region: &Region) -> String {
     members::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
-    let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));
+    let garbage = garbage.map(|(kind, count)| (vec![("kind", kind.as_str().to_owned())], count));
     scrape.counter("pangea_replication_garbage", "Connections refused on the peer port", garbage);
     scrape.finish()
 }

@@ -105,7 +105,8 @@ pub(super) async fn answer(region: &Region, body: Incoming) -> Reply {
     };
     match execute(region, &asked) {
         Ok(()) => {
-            tracing::warn!(fault = ?asked, "injected fault");
+            let fault = serde_json::to_string(&asked).unwrap_or_default();
+            tracing::warn!(fault, "injected fault");
             list(region)
         }
         Err(Refusal::Unknown(text)) => problem(StatusCode::NOT_FOUND, &text),
@@ -131,8 +132,8 @@ impl From<NotAPeer> for Refusal {
 }
 
 fn execute(region: &Region, asked: &Fault) -> Result<(), Refusal> {
-    let links = region.links.faults();
     asked.check().map_err(Refusal::Wrong)?;
+    let links = region.links.faults();
     match asked {
         Fault::Cut { peer, direction, blackhole } => {
             let direction = match direction {
