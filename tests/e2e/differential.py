@@ -4,6 +4,7 @@ import collections
 import http.client
 import json
 import re
+import urllib.parse
 
 from random_requests import TABLES, tables
 
@@ -11,24 +12,52 @@ AUTHORIZATION = ("AWS4-HMAC-SHA256 Credential=pangea/20260101/us-east-1/dynamodb
                  "SignedHeaders=host;x-amz-date, Signature=" + "0" * 64)
 
 
+CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+# Of how many differences of a kind a report tells.
+EXAMPLES = 3
+# A difference of these kinds is none of what was done.
+WORDING = {"message"}
+
+
 class Server:
     """One of them, over a connection that stays."""
 
-    def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    def __init__(self, url):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in CONNECTIONS or not parts.hostname or parts.path.strip("/"):
+            raise ValueError(f"{url!r} is no endpoint: write http://host:port")
+        self.connection = CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=30)
 
     def ask(self, operation, body):
         headers = {"Content-Type": "application/x-amz-json-1.0", "Authorization": AUTHORIZATION,
                    "X-Amz-Date": "20260101T000000Z",
                    "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
-        self.connection.request("POST", "/", json.dumps(body), headers)
-        response = self.connection.getresponse()
-        return Answer(response.status, json.loads(response.read() or b"{}"))
+        try:
+            self.connection.request("POST", "/", json.dumps(body), headers)
+            response = self.connection.getresponse()
+            status, text = response.status, response.read()
+        except (http.client.HTTPException, ConnectionError) as error:
+            # The next request is asked over a new connection.
+            self.connection.close()
+            return Answer(0, {"__type": "NoAnswer", "message": repr(error)})
+        try:
+            return Answer(status, json.loads(text or b"{}"))
+        except ValueError:
+            return Answer(status, {"__type": "NoJson", "message": text.decode(errors="replace")})
 
     def make_tables(self):
         for body in tables():
             answer = self.ask("CreateTable", body)
             assert answer.status == 200, answer.body
+
+    def present(self):
+        """Those of the tables that are there."""
+        return [name for name in TABLES
+                if self.ask("DescribeTable", {"TableName": name}).status == 200]
+
+    def drop_tables(self):
+        for name in TABLES:
+            self.ask("DeleteTable", {"TableName": name})
 
     def are_tables_active(self):
         described = [self.ask("DescribeTable", {"TableName": name}).body for name in TABLES]
@@ -166,6 +195,23 @@ class Run:
         """What was asked, by operation."""
         for operation, count in sorted(self.asked.items()):
             yield f"{operation}: {count} asked, {self.refused[operation]} of them refused"
+
+    def report(self, peer):
+        """What differs from a peer of this name and is not explained, by kind, with the first of
+        each."""
+        kinds = collections.defaultdict(list)
+        for difference in self.unexplained:
+            kinds[difference.kind].append(difference)
+        asked, explained = sum(self.asked.values()), sum(self.explained.values())
+        yield (f"{peer}: {asked} requests, {len(self.differences)} answered differently, "
+               f"{explained} of them for a known reason")
+        for kind, found in sorted(kinds.items()):
+            yield f"{peer}: {len(found)} differ in their {kind}; the first of them:"
+            yield from (str(difference) for difference in found[:EXAMPLES])
+
+    def beyond_wording(self):
+        """The differences without an explanation in what is done and answered."""
+        return [one for one in self.unexplained if one.kind not in WORDING]
 
     def table(self, version):
         """What COMPAT.md says of it."""

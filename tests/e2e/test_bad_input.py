@@ -71,10 +71,14 @@ def questions():
     yield from (chance.randbytes(chance.randrange(600)) for _ in range(200))
 
 
+def metrics(url):
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+        return response.read().decode()
+
+
 def counters(url):
     """The counters of a process that tell of something refused, summed."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
-        text = response.read().decode()
+    text = metrics(url)
     wrong = re.compile(r"malformed|garbage|reject|refus|drop|invalid|bad|error|fail")
     total = 0.0
     for line in text.splitlines():
@@ -110,6 +114,8 @@ def test_garbage_on_the_peer_port(pangea, unharmed):
     for payload in payloads():
         tcp(pangea.peer[HOME], payload)
     eventually(lambda: counters(url) > before, "the garbage to be counted")
+    kinds = re.findall(r'^pangea_replication_garbage_total\{.*kind="([^"]*)"', metrics(url), re.M)
+    assert kinds and all(re.fullmatch("[a-z_]+", kind) for kind in kinds), kinds
 
 
 def test_garbage_on_the_dynamodb_port(pangea, unharmed):

@@ -1,8 +1,12 @@
-"""The same random requests to a region and to dynoxide, another server of the DynamoDB API.
+"""The same random requests to a region and to another server of the DynamoDB API.
 
-Dynoxide's makers hold it against AWS with a public suite, so what it answers is a second opinion, no
-more: each difference is explained in KNOWN, and one that is not fails. It is built from its sources,
-which takes minutes, so PANGEA_DIFFERENTIAL=1 runs this, and the run that writes COMPAT.md.
+That is dynoxide, where PANGEA_DIFFERENTIAL=1 has built it from its sources, which takes minutes. Its
+makers hold it against AWS with a public suite, so what it answers is a second opinion, no more: each
+difference is explained in KNOWN, and one that is not fails. The run that writes COMPAT.md has it.
+
+Or it is an endpoint of the user's own: PANGEA_DIFFERENTIAL_PEER=http://host:port, or
+NAME=http://host:port for one that KNOWN explains. Of one that it does not know, the test tells what
+differs, and fails for what is done and answered otherwise, not for words.
 """
 
 import itertools
@@ -14,12 +18,11 @@ import pytest
 
 from cluster import PORTS, REGIONS
 from differential import Explained, Run, Server
-from random_requests import Requests
+from random_requests import TABLES, Requests
 from support import eventually
 
-PEER = os.environ.get("PANGEA_DYNOXIDE")
-pytestmark = pytest.mark.skipif(
-    not PEER, reason="dynoxide is not there: PANGEA_DIFFERENTIAL=1 builds it, and runs this")
+BUILT = os.environ.get("PANGEA_DYNOXIDE")
+OWN = os.environ.get("PANGEA_DIFFERENTIAL_PEER")
 
 SEEDS, REQUESTS = range(1, 5), 2500
 
@@ -39,7 +42,7 @@ def is_first(difference):
             and difference.body.get("ReturnValues") == "ALL_OLD")
 
 
-KNOWN = [
+DYNOXIDE = [
     Explained(
         "an update that only removes, where no item is",
         "dynoxide makes an item of the key alone, or refuses the path; the service leaves nothing "
@@ -134,39 +137,89 @@ KNOWN = [
 ]
 
 
+# By the name of a peer, why it differs.
+KNOWN = {"dynoxide": DYNOXIDE}
+
+PEERS = [name for name, there in (("dynoxide", BUILT), ("own", OWN)) if there]
+NOBODY = pytest.param(None, id="nobody", marks=pytest.mark.skip(
+    reason="there is nobody to compare with: PANGEA_DIFFERENTIAL=1 cargo xtask test builds dynoxide, "
+           "PANGEA_DIFFERENTIAL_PEER=http://host:port names an endpoint of your own"))
+
+
 @pytest.fixture
-def peer():
+def peer(request):
+    """The name of the peer, and its address."""
+    if request.param == "own":
+        yield from own_peer()
+        return
     port = PORTS.take()
-    process = subprocess.Popen([PEER, "-p", str(port), "--log", "quiet"], stdin=subprocess.DEVNULL,
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([BUILT, "-p", str(port), "--log", "quiet"], stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: Server(port).ask("ListTables", {}).status == 200, "dynoxide to answer")
-        yield port
+        eventually(lambda: Server(url).ask("ListTables", {}).status == 200, "dynoxide to answer")
+        yield "dynoxide", url
     finally:
         process.kill()
         process.wait()
 
 
-def test_random_requests_are_answered_alike_or_the_difference_is_known(pangea, peer, record_property):
-    servers = [Server(pangea.dynamodb[REGIONS[0]]), Server(peer)]
+def own_peer():
+    """The user's endpoint, which is left as it was."""
+    name, _, url = OWN.rpartition("=")
+    assert not name or name in KNOWN, f"{name} is no peer that is known: {', '.join(KNOWN)}"
+    server = Server(url)
+    answer = server.ask("ListTables", {})
+    assert answer.status == 200, f"{url} does not answer ListTables: {answer.status} {answer}"
+    present = server.present()
+    assert not present, (f"{url} has the tables {present} already: this run makes, empties and "
+                         f"deletes {list(TABLES)}. Delete them there, or start another server")
+    try:
+        yield name or url, url
+    finally:
+        server.drop_tables()
+
+
+@pytest.mark.parametrize("peer", PEERS or [NOBODY], indirect=bool(PEERS))
+def test_random_requests_are_answered_alike_or_the_difference_is_known(
+        pangea, peer, record_property, capsys):
+    name, url = peer
+    servers = [Server(f"http://127.0.0.1:{pangea.dynamodb[REGIONS[0]]}"), Server(url)]
+    try:
+        run = compared(servers, KNOWN.get(name, []))
+    finally:
+        servers[0].drop_tables()
+    for line in run.lines():
+        print(line)
+    report = "\n".join(run.report(name))
+    with capsys.disabled():
+        print(f"\n{report}")
+    if name not in KNOWN:
+        count = len(run.beyond_wording())
+        assert not count, f"{count} requests do something else at {name}: see the report above"
+        return
+    if BUILT:
+        record_property("differential", run.table(version()))
+    count = len(run.unexplained)
+    assert not count, f"{count} differences have no explanation: see the report above"
+    # What never differs any more is no explanation.
+    idle = [known.name for known in KNOWN[name] if not run.explained[known.name]]
+    assert not idle, f"no request showed: {idle}"
+
+
+def compared(servers, known):
     for server in servers:
         server.make_tables()
         eventually(server.are_tables_active, "the tables to be active")
-    run = Run(*servers, KNOWN)
+    run = Run(*servers, known)
     for seed in SEEDS:
         run.compare(itertools.islice(Requests(seed), REQUESTS))
         for server in servers:
             server.empty()
     run.judge()
-    for line in run.lines():
-        print(line)
-    record_property("differential", run.table(version()))
-    assert not run.unexplained, "\n".join(map(str, run.unexplained[:20]))
-    # What never differs any more is no explanation.
-    idle = [known.name for known in KNOWN if not run.explained[known.name]]
-    assert not idle, f"no request showed: {idle}"
+    return run
 
 
 def version():
-    said = subprocess.run([PEER, "--version"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([BUILT, "--version"], capture_output=True, text=True, check=True).stdout
     return re.search(r"\d[\w.]*", said).group(0)

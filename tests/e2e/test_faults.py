@@ -94,9 +94,40 @@ def test_a_clock_is_set_off_by_a_step_and_by_a_slew(pangea, global_table):
     finally:
         pangea.cli("clock", "set", SECOND, "--offset-ms", "0")
     assert "OFFSET MS" in pangea.cli("clock", "list").stdout
-    done = pangea.cli("clock", "set", SECOND, "--offset-ms", "90000000", check=False)
-    assert done.returncode == 2
-    assert "more than a day" in done.stderr
+
+
+@pytest.mark.parametrize("words, text", [
+    (["link", "slow", HOME, SECOND, "--delay-ms", "999999999"], "0..=60000"),
+    (["link", "delay", HOME, SECOND, "--delay-ms", "60001"], "0..=60000"),
+    (["link", "delay", HOME, SECOND, "--delay-ms=-1"], "-1"),
+    (["link", "slow", HOME, SECOND, "--kbytes-per-s", "0"], "1..=10000000"),
+    (["clock", "set", SECOND, "--offset-ms", "90000000"], "-86400000..=86400000"),
+    (["clock", "set", SECOND, "--offset-ms", "1", "--slew-ms-per-s", "0"], "1..=86400000"),
+    (["disk", "rot", SECOND, "--table", "nothing", "--partition", "x"], "nothing"),
+    (["process", "kill", "nothing"], "nothing"),
+])
+def test_a_fault_out_of_its_range_is_refused_with_the_range(pangea, words, text):
+    done = pangea.cli(*words, check=False)
+    assert done.returncode and text in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("fault, text", [
+    ({"action": "delay", "peer": SECOND, "delay_ms": 60_001}, "0 to 60000"),
+    ({"action": "delay", "peer": SECOND, "delay_ms": -1}, "-1"),
+    ({"action": "limit", "peer": SECOND, "bytes_per_s": 0}, "1000 to 10000000000"),
+    ({"action": "clock", "offset_ms": 86_400_001}, "-86400000 to 86400000"),
+    ({"action": "clock", "offset_ms": 1, "slew_ms_per_s": 0}, "1 to 86400000"),
+    ({"action": "panic", "requests": 10**9}, "0 to 1000000"),
+    ({"action": "disk", "full": 2}, "boolean"),
+])
+def test_a_region_refuses_what_is_out_of_range(pangea, fault, text):
+    url = f"http://127.0.0.1:{pangea.admin[HOME]}/v1/faults"
+    before = urllib.request.urlopen(url, timeout=PATIENCE).read()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url, json.dumps(fault).encode(), timeout=PATIENCE)
+    assert refused.value.code == 400
+    assert text in json.loads(refused.value.read())["error"]
+    assert urllib.request.urlopen(url, timeout=PATIENCE).read() == before
 
 
 def test_a_disk_that_was_told_to_be_full(pangea, global_table):

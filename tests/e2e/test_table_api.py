@@ -228,6 +228,9 @@ def test_replicas_are_changed_where_they_are(client, table):
     for update in change, {"Delete": {"RegionName": OTHER}}:
         code, message = refused(client.update_table, TableName=table, ReplicaUpdates=[update])
         assert code == "ValidationException" and message.endswith(f"these replicas: [{OTHER}].")
+    two = [{"Delete": {"RegionName": region}} for region in REGIONS[1:]]
+    code, message = refused(client.update_table, TableName=table, ReplicaUpdates=two)
+    assert code == "ValidationException" and "more than one create or delete" in message
     client.update_table(TableName=table, ReplicaUpdates=[{"Create": {"RegionName": OTHER}}])
     code, message = refused(client.update_table, TableName=table,
                             ReplicaUpdates=[{"Create": {"RegionName": OTHER}}])
@@ -321,6 +324,19 @@ def test_bulk_writes_fail_for_want_of_a_bucket(client, table):
     assert listed["BulkOperationArn"] == bulk["BulkOperationArn"]
     code, _ = refused(client.describe_bulk_operation, BulkOperationArn=f"{HOME:x<40}")
     assert code == "ValidationException"
+
+
+def test_a_table_is_named_by_the_arn_of_a_region_that_there_is(client, table):
+    arn = shown(client, table)["TableArn"]
+    asks = [client.describe_table, client.describe_time_to_live,
+            client.describe_continuous_backups, client.describe_contributor_insights]
+    for ask in asks:
+        ask(TableName=arn)
+        ask(TableName=arn.replace(REGIONS[0], OTHER))
+        wrong = arn.replace(REGIONS[0], "xx-nowhere-9")
+        assert refused(ask, TableName=wrong) == (
+            "ValidationException",
+            f"1 validation error detected: Invalid AWS region in '{wrong}'")
 
 
 def test_an_answer_names_a_table_as_the_request_did(client, table):

@@ -18,6 +18,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -37,8 +38,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes none of the bytes of an answer for so long is gone.
 #[cfg(target_os = "linux")]
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
-/// A request's head; twice what DynamoDB takes, so that it can be refused in words.
+/// A request's head, over HTTP/1; four times what DynamoDB takes. What hyper reads of a greater one
+/// is thrown away, and it is refused in words all the same ([`Oversized`]).
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The same over HTTP/2, where a greater one is answered by the library, without a body: so it is
+/// more than anybody sends by mistake. A connection has one that is not whole, so that this
+/// bounds memory as the other does.
+const HEAD_2_BYTES_MAX: u32 = 4 * 64 * 1024;
 /// Requests under way on one HTTP/2 connection (nginx and Envoy have the same order of magnitude).
 const STREAMS_MAX: u32 = 128;
 /// An HTTP/2 client that says nothing for this long is asked whether it is there.
@@ -59,6 +65,11 @@ const PREFACE: &[u8; 3] = b"PRI";
 /// Marks the requests of a connection that is one too many: it ends with their answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowded;
+
+/// Marks the request that stands for one whose head was too large to be read: whatever it asked,
+/// the answer is why it is refused. The connection ends with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Oversized;
 
 /// A whole response.
 pub type Reply = Response<Full<Bytes>>;
@@ -217,7 +228,7 @@ async fn connection(
     (handler, patience): (Handler, Duration),
 ) {
     let idle = Arc::new(Idle::new());
-    let asked = Arc::clone(&idle);
+    let (asked, refusing) = (Arc::clone(&idle), Arc::clone(&handler));
     let service = service_fn(move |request| {
         let (busy, reply) = (Busy::of(&asked), handler(request));
         async move {
@@ -226,8 +237,8 @@ async fn connection(
             Ok::<_, Infallible>(reply)
         }
     });
-    let io = TokioIo::new(Stream::new(carrier, Arc::clone(&idle)));
-    let mut idle = pin!(idle.over(patience));
+    let io = TokioIo::new(Stream::new(carrier, Arc::clone(&idle), version == Version::One));
+    let mut over = pin!(idle.over(patience));
     // Clients that reset or send garbage are their own problem: the connection ends.
     match version {
         Version::One => {
@@ -235,25 +246,40 @@ async fn connection(
             // Its timer would be made anew for each request, behind a lock that all share.
             builder.header_read_timeout(None);
             builder.pipeline_flush(true).max_buf_size(HEAD_BYTES_MAX);
-            let mut served = pin!(builder.serve_connection(io, service));
-            tokio::select! {
+            let mut served = builder.serve_connection(io, service);
+            let ended = tokio::select! {
                 biased;
-                _ = served.as_mut() => return,
-                () = &mut idle => return,
-                _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+                ended = &mut served => Some(ended),
+                () = &mut over => return,
+                _ = stop.wait_for(|stop| *stop) => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => {
+                    Pin::new(&mut served).graceful_shutdown();
+                    (&mut served).await
+                }
+            };
+            let mut stream = served.into_parts().io.into_inner();
+            stream.release();
+            match ended {
+                // An answer that is still owed would be taken for this one's.
+                Err(error) if error.is_parse_too_large() && !idle.owes() => {
+                    oversized::refuse(&mut stream, &refusing).await;
+                }
+                _ => drop(stream.shutdown().await),
             }
-            let _ = served.await;
         }
         Version::Two => {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
             builder.keep_alive_interval(PING_INTERVAL);
-            builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+            builder.max_header_list_size(HEAD_2_BYTES_MAX);
             let mut served = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 biased;
                 _ = served.as_mut() => return,
-                () = &mut idle => served.as_mut().graceful_shutdown(),
+                () = &mut over => served.as_mut().graceful_shutdown(),
                 _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
             }
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, served).await;
@@ -262,9 +288,11 @@ async fn connection(
 }
 
 mod idle;
+mod oversized;
 mod stream;
 
 use idle::{Busy, Idle};
+pub(crate) use oversized::refusal;
 use stream::{Carrier, Stream};
 
 /// Why a request's body could not be had.

@@ -14,6 +14,20 @@ use crate::http_client::{self, Ask, Client};
 /// Where a region's admin API takes faults, and lists them.
 pub const PATH: &str = "/v1/faults";
 
+/// Most that a link is delayed, one way, ms: what the topology takes for a round trip. Beyond it
+/// nothing would be slow, but silent, for which there is [`Fault::Cut`].
+pub const DELAY_MS_MAX: u64 = 60_000;
+/// Least that is left of a link, bytes per second: a row of the greatest size passes in minutes.
+pub const BYTES_PER_S_MIN: u64 = 1000;
+/// Most that a link is bounded to, which is no bound any more: 10 GB per second.
+pub const BYTES_PER_S_MAX: u64 = 10_000_000_000;
+/// Furthest that a clock is set off, ms: a day, as in the topology.
+pub const OFFSET_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// Fastest that it gets there, ms a second: it has crossed all of its range after two seconds.
+pub const SLEW_MS_PER_S_MAX: u64 = OFFSET_MS_MAX.unsigned_abs();
+/// Most requests that are told to panic.
+pub const PANICS_MAX: u64 = 1_000_000;
+
 /// A region has this long to answer: it may be busy with what was done to it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -83,6 +97,42 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Whether its numbers are such that it is the fault that it is called.
+    ///
+    /// # Errors
+    /// Which number is out of which range.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |what: &str, value: i128, least: i128, most: i128| {
+            let fits = (least..=most).contains(&value);
+            fits.then_some(()).ok_or_else(|| format!("{what} is {value}: give {least} to {most}"))
+        };
+        match self {
+            Self::Delay { delay_ms, .. } => {
+                within("delay_ms", (*delay_ms).into(), 0, DELAY_MS_MAX.into())
+            }
+            Self::Limit { bytes_per_s: Some(rate), .. } => {
+                let (least, most) = (BYTES_PER_S_MIN.into(), BYTES_PER_S_MAX.into());
+                within("bytes_per_s", (*rate).into(), least, most)
+            }
+            Self::Clock { offset_ms, slew_ms_per_s } => {
+                let far = i128::from(OFFSET_MS_MAX);
+                within("offset_ms", (*offset_ms).into(), -far, far)?;
+                let slew = slew_ms_per_s.map_or(1, i128::from);
+                within("slew_ms_per_s", slew, 1, SLEW_MS_PER_S_MAX.into())
+            }
+            Self::Panic { requests } => {
+                within("requests", (*requests).into(), 0, PANICS_MAX.into())
+            }
+            Self::Cut { .. }
+            | Self::Heal { .. }
+            | Self::Limit { bytes_per_s: None, .. }
+            | Self::Disk { .. }
+            | Self::Rot { .. } => Ok(()),
+        }
+    }
+}
+
 /// Which flow of rows, seen from the region that is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +187,9 @@ pub enum Cut {
 /// Why a region did not do as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A number is out of its range; nobody was told.
+    #[error("{0}")]
+    Range(String),
     /// It does not answer.
     #[error("region {0} cannot be told: {1}")]
     Silent(String, http_client::Error),
@@ -153,6 +206,8 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; a region that does not answer may have done it.
 pub async fn tell(name: &str, admin: SocketAddr, fault: &Fault) -> Result<Report, Error> {
+    // Asked of a link, one end would be told before the other refuses.
+    fault.check().map_err(Error::Range)?;
     let body = serde_json::to_string(fault);
     let body = body.map_err(|error| Error::Unreadable(name.to_owned(), error))?;
     ask(name, admin, Ask::post(PATH, &[("content-type", "application/json")], body)).await
@@ -223,6 +278,32 @@ mod tests {
             assert_eq!(parse(text).as_ref(), Ok(&fault), "{text}");
             let written = serde_json::to_string(&fault).expect("plain data");
             assert_eq!(parse(&written), Ok(fault), "{written}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_ranges_and_the_refusal_names_them() {
+        let cases = [
+            (r#"{"action":"delay","peer":"b","delay_ms":0}"#, None),
+            (r#"{"action":"delay","peer":"b","delay_ms":60000}"#, None),
+            (r#"{"action":"delay","peer":"b","delay_ms":60001}"#, Some("0 to 60000")),
+            (r#"{"action":"limit","peer":"b"}"#, None),
+            (r#"{"action":"limit","peer":"b","bytes_per_s":1000}"#, None),
+            (r#"{"action":"limit","peer":"b","bytes_per_s":0}"#, Some("1000 to 10000000000")),
+            (r#"{"action":"limit","peer":"b","bytes_per_s":18446744073709551615}"#, Some("1000")),
+            (r#"{"action":"clock","offset_ms":-86400000}"#, None),
+            (r#"{"action":"clock","offset_ms":-86400001}"#, Some("-86400000 to 86400000")),
+            (r#"{"action":"clock","offset_ms":9223372036854775807}"#, Some("86400000")),
+            (r#"{"action":"clock","offset_ms":1,"slew_ms_per_s":0}"#, Some("1 to 86400000")),
+            (r#"{"action":"clock","offset_ms":1,"slew_ms_per_s":86400000}"#, None),
+            (r#"{"action":"panic","requests":1000001}"#, Some("0 to 1000000")),
+        ];
+        for (text, range) in cases {
+            let told = parse(text).expect(text).check();
+            match range {
+                None => assert_eq!(told, Ok(()), "{text}"),
+                Some(range) => assert!(told.expect_err(text).contains(range), "{text}"),
+            }
         }
     }
 

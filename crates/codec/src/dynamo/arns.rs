@@ -82,11 +82,23 @@ impl Arns {
     }
 }
 
+/// The ARN that stands in the place of a table's name in the body of a request on one table, and
+/// the region in it.
+#[must_use]
+pub fn named_region(body: &[u8]) -> Option<(String, String)> {
+    if !body.windows(MARK.len()).any(|window| window == MARK) {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let arn = body.get("TableName")?.as_str().filter(|name| name.starts_with("arn:"))?;
+    Some((arn.to_owned(), arn.split(':').nth(3)?.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::Arns;
+    use super::{Arns, named_region};
 
     const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/music";
 
@@ -120,5 +132,15 @@ mod tests {
         let answer =
             |name: &str| json!({ "Responses": [{}], "ConsumedCapacity": [capacity(name)] });
         assert_eq!(answered(&asked, &answer("music")), answer(ARN));
+    }
+
+    #[test]
+    fn the_region_of_a_table_is_in_its_arn() {
+        let of = |body: Value| named_region(body.to_string().as_bytes());
+        let named = (ARN.to_owned(), "us-east-1".to_owned());
+        assert_eq!(of(json!({ "TableName": ARN })), Some(named));
+        assert_eq!(of(json!({ "TableName": "music", "Text": ARN })), None);
+        assert_eq!(of(json!({ "TableName": ["arn::table/"] })), None);
+        assert_eq!(named_region(b"{"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, NO, Output, out};
+use super::{Context, NO, Output, fault, link, out};
 use crate::experiment::{self, EXPERIMENTS, Options, TimelineEvent};
 
 /// What to do with experiments.
@@ -46,13 +46,13 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 3)]
     pub after_s: u64,
     /// How far ahead skew sets the clock, ms
-    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = fault::ahead())]
     pub offset_ms: u64,
-    /// What slow-link adds to the distance, one way, ms
-    #[arg(long, value_name = "MS", default_value_t = 500)]
+    /// What slow-link adds to the distance, one way, ms, 60000 at most with it
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = link::delay())]
     pub delay_ms: u64,
     /// What slow-link leaves of the bandwidth, kilobytes a second
-    #[arg(long, value_name = "KB", default_value_t = 64)]
+    #[arg(long, value_name = "KB", default_value_t = 64, value_parser = link::rate())]
     pub kbytes_per_s: u64,
     /// Rows that kill-during-bootstrap has copied
     #[arg(long, default_value_t = 6000)]
@@ -114,7 +114,7 @@ fn execute(context: &Context, args: &RunArgs) -> anyhow::Result<ExitCode> {
         after: Duration::from_secs(args.after_s),
         offset: Duration::from_millis(args.offset_ms),
         delay: Duration::from_millis(args.delay_ms),
-        bytes_per_s: args.kbytes_per_s.saturating_mul(1000),
+        bytes_per_s: args.kbytes_per_s * 1000,
         rows: args.rows,
         kills: args.kills,
         objectives: args.objectives.clone(),

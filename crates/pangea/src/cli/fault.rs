@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::builder::{RangedI64ValueParser, RangedU64ValueParser};
 use clap::{Args, Subcommand};
 
 use super::{Context, Output, link, out};
@@ -16,15 +17,28 @@ pub enum ClockCommand {
         /// Which region
         #[arg(value_name = "REGION")]
         region: String,
-        /// By how much, ms; negative is behind, 0 is right
-        #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+        /// By how much, ms, a day (86400000) at most; negative is behind, 0 is right
+        #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = offset())]
         offset_ms: i64,
-        /// Get there by this many ms a second [default: at once]
-        #[arg(long, value_name = "MS")]
+        /// Get there by this many ms a second, 1 to 86400000 [default: at once]
+        #[arg(long, value_name = "MS", value_parser = slew())]
         slew_ms_per_s: Option<u64>,
     },
     /// List by how much each region's clock has been set off
     List,
+}
+
+fn offset() -> RangedI64ValueParser {
+    RangedI64ValueParser::new().range(-inject::OFFSET_MS_MAX..=inject::OFFSET_MS_MAX)
+}
+
+/// Milliseconds that a clock is ahead.
+pub(super) fn ahead() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(0..=inject::OFFSET_MS_MAX.unsigned_abs())
+}
+
+fn slew() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(1..=inject::SLEW_MS_PER_S_MAX)
 }
 
 /// What to do with disks.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 
 use super::{Context, Output, out};
@@ -29,23 +30,35 @@ pub enum LinkCommand {
     Delay {
         #[command(flatten)]
         pair: Pair,
-        /// One way, ms
-        #[arg(long, value_name = "MS")]
+        /// One way, ms, 60000 at most
+        #[arg(long, value_name = "MS", value_parser = delay())]
         delay_ms: u64,
     },
     /// Make a link slow: more distance, less bandwidth, or both
     Slow {
         #[command(flatten)]
         pair: Pair,
-        /// Delay beyond the topology's distance, one way, ms
-        #[arg(long, value_name = "MS", required_unless_present = "kbytes_per_s")]
+        /// Delay beyond the topology's distance, one way, ms, 60000 at most with it
+        #[arg(long, value_name = "MS", value_parser = delay())]
+        #[arg(required_unless_present = "kbytes_per_s")]
         delay_ms: Option<u64>,
-        /// Most that each end sends, kilobytes a second
-        #[arg(long, value_name = "KB")]
+        /// Most that each end sends, kilobytes a second, 1 to 10000000
+        #[arg(long, value_name = "KB", value_parser = rate())]
         kbytes_per_s: Option<u64>,
     },
     /// List the links with their lag
     List,
+}
+
+/// Milliseconds of delay.
+pub(super) fn delay() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(0..=inject::DELAY_MS_MAX)
+}
+
+/// Kilobytes a second.
+pub(super) fn rate() -> RangedU64ValueParser {
+    let (least, most) = (inject::BYTES_PER_S_MIN / 1000, inject::BYTES_PER_S_MAX / 1000);
+    RangedU64ValueParser::new().range(least..=most)
 }
 
 /// Two regions, in either order.
@@ -108,7 +121,7 @@ pub fn run(context: &Context, command: &LinkCommand) -> anyhow::Result<ExitCode>
 
 fn slow(peer: String, delay_ms: Option<u64>, kbytes_per_s: Option<u64>) -> Vec<Fault> {
     let delay = delay_ms.map(|delay_ms| Fault::Delay { peer: peer.clone(), delay_ms });
-    let bytes_per_s = kbytes_per_s.map(|kilobytes| kilobytes.saturating_mul(1000));
+    let bytes_per_s = kbytes_per_s.map(|kilobytes| kilobytes * 1000);
     let limit = bytes_per_s.map(|rate| Fault::Limit { peer, bytes_per_s: Some(rate) });
     delay.into_iter().chain(limit).collect()
 }
@@ -143,7 +156,7 @@ fn list(context: &Context, links: &[crate::status::LinkStatus]) -> anyhow::Resul
     out::line(&format!("{:<18}{:<18}{:<8}{:>8}{:>8}", "FROM", "TO", "STATE", "LAG MS", "RTT MS"));
     for link in links {
         let lag = link.lag_ms.map_or_else(|| "-".to_string(), |lag| format!("{lag:.0}"));
-        let state = format!("{:?}", link.state).to_uppercase();
+        let state = link.state.as_str();
         let (from, to, rtt) = (&link.from, &link.to, link.rtt_ms);
         let held = link.held_ms.map(|ms| format!("  held for {ms} ms")).unwrap_or_default();
         out::line(&format!("{from:<18}{to:<18}{state:<8}{lag:>8}{rtt:>8}{held}"));

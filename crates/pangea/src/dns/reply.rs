@@ -45,6 +45,16 @@ pub(super) enum Silence {
     Response,
 }
 
+impl Silence {
+    /// The words in logs.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Short => "shorter than a header",
+            Self::Response => "a response",
+        }
+    }
+}
+
 /// Writes the reply to `bytes` into `out`; a reply is never longer than the transport allows.
 pub(super) fn reply(
     context: &Context<'_>,

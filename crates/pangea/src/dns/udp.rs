@@ -82,5 +82,6 @@ pub(super) fn drop_message(counters: &Counters, silence: Silence) {
         Silence::Short => counters.dropped_short.fetch_add(1, Relaxed),
         Silence::Response => counters.dropped_response.fetch_add(1, Relaxed),
     };
-    GARBAGE.warn(|| tracing::warn!(?silence, "dns: dropped a message that is no query"));
+    GARBAGE
+        .warn(|| tracing::warn!(why = silence.as_str(), "dns: dropped a message that is no query"));
 }

@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use pangea_core::routing::{Client, Data, Name, Question, RecordData, RecordType, Subnet};
+use pangea_core::routing::{Client, Data, Name, Question, Rcode, RecordData, RecordType, Subnet};
 use serde_json::{Value, json};
 
 use super::Edge;
 use crate::config::{Record, Zone};
-use crate::http::{Reply, reply};
+use crate::http::{self, Reply, reply};
 use crate::query::Query;
 
 const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 const ACCOUNT: &str = "000000000000";
 
 pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = http::refusal(&request) {
+        return refusal;
+    }
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     if let Some(target) = target {
         return accelerator(&edge, target);
@@ -181,12 +184,17 @@ fn test_answer(edge: &Edge, query: &Query) -> Reply {
         })
         .map(|address| element("RecordDataEntry", &address))
         .collect();
+    let code = match answer.rcode {
+        Rcode::NoError => "NOERROR",
+        Rcode::NxDomain => "NXDOMAIN",
+        Rcode::Refused => "REFUSED",
+    };
     let body = format!(
         "{}{}{}<RecordData>{data}</RecordData>{}{}",
         element("Nameserver", &edge.topology.edge.dns.to_string()),
         element("RecordName", name),
         element("RecordType", &kind.to_string()),
-        element("ResponseCode", &format!("{:?}", answer.rcode).to_ascii_uppercase()),
+        element("ResponseCode", code),
         element("Protocol", "UDP"),
     );
     xml("TestDNSAnswerResponse", &body)

@@ -13,7 +13,7 @@ use pangea_core::routing::{Client, Data, Name, Question, RecordData, RecordType}
 use serde_json::json;
 
 use super::Edge;
-use crate::http::{Reply, json as json_reply, reply};
+use crate::http::{self, Reply, json as json_reply, reply};
 use crate::metrics::Scrape;
 use crate::probe::Report;
 use crate::query::Query;
@@ -23,6 +23,9 @@ use crate::traffic::LogEntry;
 const CONSOLE: &str = include_str!("console.html");
 
 pub(super) async fn answer(edge: Arc<Edge>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = http::refusal(&request) {
+        return refusal;
+    }
     if request.method() != Method::GET {
         return problem(
             StatusCode::METHOD_NOT_ALLOWED,

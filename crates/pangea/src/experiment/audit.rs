@@ -269,7 +269,9 @@ fn check_values(view: &View, all: &Acknowledged, wrong: &mut Wrong) {
         if item.is_some() != write.value.is_some() || shown != write.value.as_deref() {
             wrong.values += 1;
             note(&mut wrong.examples, || {
-                format!("{key} in {}: {shown:?}, written was {:?}", view.region, write.value)
+                let [shown, written] =
+                    [shown, write.value.as_deref()].map(|it| it.unwrap_or("nothing"));
+                format!("{key} in {}: {shown}, written was {written}", view.region)
             });
         }
     }
@@ -294,7 +296,9 @@ fn check_ledger(views: &[View], all: &Acknowledged, run: &str, wrong: &mut Wrong
         if !entry.attribute && grave != high && !(high && unknown) {
             wrong.severity += 1;
             note(&mut wrong.examples, || {
-                format!("conflict {} of {kinds:?} is {}", entry.id, entry.severity)
+                let name = |kind: &Option<&Kind>| kind.map_or("unknown", |kind| kind.as_str());
+                let kinds = kinds.iter().map(name).collect::<Vec<_>>().join(", ");
+                format!("conflict {} of {kinds} is {}", entry.id, entry.severity)
             });
         }
     }

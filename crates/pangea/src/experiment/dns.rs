@@ -75,6 +75,6 @@ impl Resolver {
                 return Ok(ip);
             }
         }
-        Err(Error::Empty(format!("{:?}", answer.metadata.response_code)))
+        Err(Error::Empty(answer.metadata.response_code.to_string()))
     }
 }

@@ -22,6 +22,18 @@ pub(super) enum Path {
     Read,
 }
 
+impl Path {
+    /// The word in reports.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Accelerator => "accelerator",
+            Self::Store => "store",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// What kind of write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {

@@ -163,7 +163,7 @@ fn errors<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<(String, u64)> {
     for record in records {
         if let Some(error) = &record.error {
             let at = record.asked.as_deref().map(|name| format!(" at {name}")).unwrap_or_default();
-            *counts.entry(format!("{:?}{at}: {error}", record.path)).or_insert(0) += 1;
+            *counts.entry(format!("{}{at}: {error}", record.path.as_str())).or_insert(0) += 1;
         }
     }
     counts.into_iter().collect()

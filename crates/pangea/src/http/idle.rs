@@ -1,7 +1,7 @@
 //! Connections that ask nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Since when a connection waits for its client.
@@ -15,11 +15,18 @@ pub(super) struct Idle {
     busy: AtomicU32,
     /// When bytes were last sent, milliseconds after `began`.
     sent_ms: AtomicU64,
+    /// Whether there is an answer of which it is not known that all was sent.
+    owed: AtomicBool,
 }
 
 impl Idle {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), busy: AtomicU32::new(0), sent_ms: AtomicU64::new(0) }
+        Self {
+            began: Instant::now(),
+            busy: AtomicU32::new(0),
+            sent_ms: AtomicU64::new(0),
+            owed: AtomicBool::new(false),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -29,6 +36,16 @@ impl Idle {
     /// The client took bytes.
     pub(super) fn sent(&self) {
         self.sent_ms.store(self.now_ms(), Relaxed);
+    }
+
+    /// All that was to be sent is.
+    pub(super) fn flushed(&self) {
+        self.owed.store(false, Relaxed);
+    }
+
+    /// Whether the client waits for an answer, or the rest of one, to what it asked before.
+    pub(super) fn owes(&self) -> bool {
+        self.busy.load(Relaxed) > 0 || self.owed.load(Relaxed)
     }
 
     /// Waits until nothing was asked and nothing sent for so long. A head that comes slowly is
@@ -61,6 +78,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.0.owed.store(true, Relaxed);
         self.0.busy.fetch_sub(1, Relaxed);
     }
 }
@@ -85,5 +103,19 @@ mod tests {
         assert!(over(&idle, 20, 10_000).await);
         idle.sent();
         assert!(!over(&idle, 10_000, 20).await, "bytes were sent a moment ago");
+    }
+
+    #[test]
+    fn an_answer_is_owed_until_all_of_it_is_sent() {
+        let idle = Arc::new(Idle::new());
+        assert!(!idle.owes());
+        let busy = Busy::of(&idle);
+        idle.flushed();
+        assert!(idle.owes(), "it is not there yet");
+        drop(busy);
+        idle.sent();
+        assert!(idle.owes(), "a part of it was sent");
+        idle.flushed();
+        assert!(!idle.owes());
     }
 }

@@ -19,15 +19,22 @@ pub(super) enum Carrier {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The same, which tells when bytes were sent.
+/// The same, which tells when bytes were sent, and all of them.
 pub(super) struct Stream {
     carrier: Carrier,
     idle: Arc<Idle>,
+    /// Whoever is told to end it shall not: there may be something left to say.
+    held: bool,
 }
 
 impl Stream {
-    pub(super) fn new(carrier: Carrier, idle: Arc<Idle>) -> Self {
-        Self { carrier, idle }
+    pub(super) fn new(carrier: Carrier, idle: Arc<Idle>, held: bool) -> Self {
+        Self { carrier, idle, held }
+    }
+
+    /// From now on it ends when it is told to.
+    pub(super) fn release(&mut self) {
+        self.held = false;
     }
 }
 
@@ -50,7 +57,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
-        let Self { carrier, idle } = self.get_mut();
+        let Self { carrier, idle, .. } = self.get_mut();
         let sent = match carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Carrier::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -66,7 +73,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let Self { carrier, idle } = self.get_mut();
+        let Self { carrier, idle, .. } = self.get_mut();
         let sent = match carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
             Carrier::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
@@ -85,16 +92,30 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match &mut self.get_mut().carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Carrier::Tls(stream) => Pin::new(stream).poll_flush(context),
+        let Self { carrier, idle, .. } = self.get_mut();
+        let flushed = carrier.poll_flush(context);
+        // hyper asks for it when it has nothing more to write.
+        if flushed.is_ready() {
+            idle.flushed();
         }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match &mut self.get_mut().carrier {
+        let Self { carrier, held, .. } = self.get_mut();
+        match carrier {
+            carrier if *held => carrier.poll_flush(context),
             Carrier::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Carrier::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+impl Carrier {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 }

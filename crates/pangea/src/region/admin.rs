@@ -30,6 +30,9 @@ use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 const BACKLOG_MAX: usize = 10_000;
 
 pub(super) async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = http::refusal(&request) {
+        return refusal;
+    }
     let query = Query::of(request.uri());
     let path = request.uri().path().to_string();
     if request.method() == Method::POST && path == "/v1/faults" {
@@ -273,7 +276,7 @@ fn metrics(region: &Region) -> String {
     members::scrape(region, &mut scrape);
     traffic(region, &mut scrape);
     let garbage = region.links.garbage().into_iter();
-    let garbage = garbage.map(|(kind, count)| (vec![("kind", format!("{kind:?}"))], count));
+    let garbage = garbage.map(|(kind, count)| (vec![("kind", kind.as_str().to_owned())], count));
     scrape.counter("pangea_replication_garbage", "Connections refused on the peer port", garbage);
     scrape.finish()
 }

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use pangea_core::catalog::Catalog;
 use pangea_core::id::{Origin, RegionSlot, TableId};
-use pangea_core::membership::{Inapplicable, Region as Life, RegionState};
+use pangea_core::membership::{Inapplicable, Membership, Region as Life, RegionState};
 use pangea_core::node::{Closed, Directive, DirectiveRefusal, Outcome};
 use pangea_core::time::{Hlc, Stamp};
 use serde_json::json;
@@ -34,11 +34,18 @@ pub(super) fn why(closed: Closed) -> String {
 
 /// What to do about a log that is lost.
 pub(super) fn log_lost(peer: RegionSlot, known: Hlc) -> String {
+    let cause = lost_directory(peer, known);
+    format!("{cause}. Writes are refused, so that the regions do not diverge. {RECOVERY}")
+}
+
+/// What whoever runs a region does that has lost its log.
+const RECOVERY: &str = "Put the right directory back; or give the region up and take it back: \
+                        `pangea region evict`, then `pangea region rejoin`";
+
+fn lost_directory(peer: RegionSlot, known: Hlc) -> String {
     format!(
         "peer {peer} has applied writes of this region up to {known} that are not in this data \
-         directory: it was lost, or an older copy was put in its place. Writes are refused, so \
-         that the regions do not diverge. Put the right directory back; or give the region up and \
-         take it back: `pangea region evict`, then `pangea region rejoin`"
+         directory: it was lost, or an older copy was put in its place"
     )
 }
 
@@ -202,11 +209,29 @@ fn inapplicable(region: &Region, why: &Inapplicable) -> String {
 
 /// Why the region serves neither reads nor writes, if by decision of the regions it does not.
 pub(super) fn unserved(region: &Region, catalog: &Catalog) -> Option<String> {
-    let origin = region.writer.observed().origin;
-    match Closed::decided(catalog.membership(), origin)? {
+    let observed = region.writer.observed();
+    refusal(catalog.membership(), observed.origin, observed.closed)
+}
+
+/// See [`unserved`], of the life `me` that takes no writes for the reason `closed`.
+fn refusal(membership: &Membership, me: Origin, closed: Option<Closed>) -> Option<String> {
+    match (Closed::decided(membership, me)?, closed) {
         // What it has is right, and others may have less.
-        Closed::Leaving => None,
-        closed => Some(format!("this region {closed}")),
+        (Closed::Leaving, _) => None,
+        // It begins a life that is none of those which take part, but nobody gave it up.
+        (Closed::Evicted { .. }, Some(Closed::LogLost { peer, known })) => {
+            let cause = lost_directory(peer, known);
+            Some(format!(
+                "this region serves neither reads nor writes: {cause}. Ask another region. \
+                 {RECOVERY}"
+            ))
+        }
+        (Closed::Evicted { generation }, _) if !membership.is_gone(me.slot()) => Some(format!(
+            "this region takes part with another life since generation {generation} of the \
+             membership: it begins that one by itself, if it did not lose its data directory. Try \
+             again, or ask another region; its /healthz says how it stands"
+        )),
+        (decided, _) => Some(format!("this region {decided}")),
     }
 }
 
@@ -245,4 +270,37 @@ pub(super) fn scrape(region: &Region, scrape: &mut Scrape) {
     let fenced = [(Vec::new(), region.writer.observed().counts.fenced)];
     let help = "Times that a life which is over went on to send";
     scrape.counter("pangea_replication_fenced", help, fenced);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_that_lost_its_log_is_not_said_to_have_been_evicted() {
+        let slot = RegionSlot::new(2).expect("a slot");
+        let (lived, new) = (Origin::new(slot, 7), Origin::new(slot, 8));
+        let life =
+            |state| Life { state, life: Some(lived.incarnation()), used: Vec::new(), since: 3 };
+        let of = |state| Membership {
+            generation: 5,
+            regions: [(slot, life(state))].into(),
+            ..Membership::default()
+        };
+        let lost = Closed::LogLost { peer: RegionSlot::new(0).expect("a slot"), known: Hlc::ZERO };
+        let active = of(RegionState::Active);
+        assert_eq!(refusal(&active, lived, None), None);
+        assert_eq!(refusal(&active, lived, Some(lost)), None, "its reads are right, only old");
+        let told = refusal(&active, new, Some(lost)).expect("it serves nothing");
+        assert!(!told.contains("was evicted"), "{told}");
+        assert!(told.contains("was lost") && told.contains("`pangea region evict`"), "{told}");
+        let told = refusal(&active, new, None).expect("it serves nothing");
+        assert!(!told.contains("was evicted") && told.contains("generation 3"), "{told}");
+        for closed in [None, Some(lost)] {
+            let told = refusal(&of(RegionState::Removed), new, closed).expect("it is gone");
+            assert!(told.contains("was removed"), "{told}");
+        }
+        let told = refusal(&of(RegionState::Evicted), new, None).expect("it is gone");
+        assert!(told.contains("was evicted in generation 5"), "{told}");
+    }
 }

@@ -373,7 +373,8 @@ fn tell(region: &Region, report: &Report, told: usize) -> usize {
         match &finding.fate {
             Fate::Lost(_) => {
                 let text = "acknowledged writes were in a damaged row and nowhere else: LOST";
-                tracing::error!(table, key, place, what, ?lost, "{text}");
+                let lost = lost.join(" ");
+                tracing::error!(table, key, place, what, lost, "{text}");
             }
             Fate::Repaired if is_damage(finding) => {
                 tracing::warn!(table, key, place, what, "repaired from a peer");
@@ -403,7 +404,7 @@ fn conclude(report: &RunReport) {
         repaired,
         lost,
         left,
-        ?error,
+        error = error.as_deref(),
         "anti-entropy: a run has ended"
     );
 }

@@ -176,6 +176,18 @@ pub enum LinkState {
     Cut,
 }
 
+impl LinkState {
+    /// The word in tables, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Cut => "CUT",
+        }
+    }
+}
+
 /// The edge process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

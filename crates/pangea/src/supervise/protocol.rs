@@ -85,3 +85,19 @@ pub enum ProcessState {
     /// It was a build and did its work.
     Done,
 }
+
+impl ProcessState {
+    /// The word in tables, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Running => "RUNNING",
+            Self::Stopping => "STOPPING",
+            Self::Restarting => "RESTARTING",
+            Self::Dead => "DEAD",
+            Self::Done => "DONE",
+        }
+    }
+}

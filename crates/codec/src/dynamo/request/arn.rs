@@ -6,8 +6,8 @@ use super::constraints::{TABLE_NAME_BYTES, fits};
 ///
 /// What another ARN is told is the service's: partition and kind were measured by the ACK project's
 /// users in October 2026, that there is more than one refusal of forms by ExtendDB's authors. The
-/// region is not looked at: a request may have been sent on by another one, and neither is the
-/// account, as there is one.
+/// region is not looked at here, where it is not known which there are, and neither is the account,
+/// as there is one.
 ///
 /// # Errors
 ///

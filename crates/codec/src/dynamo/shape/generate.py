@@ -58,6 +58,10 @@ BY_HAND = {"BatchExecuteStatement", "BatchGetItem", "BatchWriteItem", "DeleteIte
            "UntagResource", "UpdateItem"}
 # Members that the service judges in words of its own.
 OWN_WORDS = {"TableName", "ResourceArn", "Tags", "TableClass", "TableClassOverride"}
+# One whose length it judges in words of its own.
+OWN_LENGTHS = {("ExportTableToPointInTimeInput", "TableArn")}
+# One of which it tells the pattern before the length.
+PATTERN_FIRST = {("CsvOptions", "Delimiter")}
 
 
 def rules():
@@ -100,12 +104,16 @@ def part(owner, name, of, lines, said):
         return
     if limits.get("enum"):
         lines.append(" ".join([owner, name, "enum", *limits["enum"]]))
-    if of.type_name == "string" and (limits.get("min") or "max" in limits):
+    pattern = [f"{owner} {name} pattern {limits['pattern']}"] if "pattern" in limits else []
+    if (owner, name) in PATTERN_FIRST:
+        lines += pattern
+    is_long = limits.get("min") or "max" in limits
+    if of.type_name == "string" and is_long and (owner, name) not in OWN_LENGTHS:
         lines.append(f"{owner} {name} length {limits.get('min', 0)} {limits.get('max', '-')}")
     if of.type_name in ("integer", "long") and ("min" in limits or "max" in limits):
         lines.append(f"{owner} {name} value {limits.get('min', '-')} {limits.get('max', '-')}")
-    if "pattern" in limits:
-        lines.append(f"{owner} {name} pattern {limits['pattern']}")
+    if (owner, name) not in PATTERN_FIRST:
+        lines += pattern
 
 
 if __name__ == "__main__":

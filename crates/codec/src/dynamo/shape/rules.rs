@@ -83,7 +83,7 @@ pub fn completed<T>(
         return Err(error);
     }
     let told = decoded.as_ref().err().map(|error| error.message.as_str()).unwrap_or_default();
-    if told.starts_with("The parameter '") || told.starts_with("TableName must be") {
+    if told.starts_with("The parameter '") {
         return decoded;
     }
     let missed = violations(operation, body);

@@ -173,6 +173,18 @@ fn constraints_of_the_model_are_told_of_at_any_depth() {
         let wanted = format!("ValidationException: 1 validation error detected: {violation}");
         assert_eq!(completed_by(operation, body, ""), wanted, "{operation}");
     }
+    let delimiter = "at 'inputFormatOptions.csv.delimiter'";
+    let body = r#"{"S3BucketSource":{"S3Bucket":"bb"},"InputFormat":"CSV","InputFormatOptions":
+        {"Csv":{"Delimiter":";;"}},"TableCreationParameters":{"TableName":"tab","KeySchema":
+        [{"AttributeName":"a","KeyType":"HASH"}],"AttributeDefinitions":[]}}"#;
+    let wanted = format!(
+        "ValidationException: 2 validation errors detected: Value ';;' {delimiter} {MUST} satisfy \
+         regular expression pattern: [,;:|\\t ]; Value ';;' {delimiter} {MUST} have length less \
+         than or equal to 1"
+    );
+    assert_eq!(completed_by("ImportTable", body, ""), wanted);
+    let export = r#"{"TableArn":"","S3Bucket":"bb"}"#;
+    assert_eq!(completed_by("ExportTableToPointInTime", export, ""), "taken");
     // Operations whose decoders know all of it.
     assert_eq!(completed_by("PutItem", "{}", ""), "taken");
     assert_eq!(completed_by("TagResource", "{}", ""), "taken");

@@ -85,6 +85,10 @@ fn updates_are_one_at_a_time() {
             "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
         ),
         (
+            format!(r#""BillingMode":"PAY_PER_REQUEST"{UNITS}"#),
+            "ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST",
+        ),
+        (
             r#""StreamSpecification":{"StreamEnabled":true}"#.to_owned(),
             "If stream is being enabled then UpdateViewType is required",
         ),
@@ -221,10 +225,11 @@ fn indexes_and_streams_change_as_they_may() {
 #[test]
 fn replicas_are_updated() {
     let body = r#""ReplicaUpdates":[{"Create":{"RegionName":"eu",
-        "ProvisionedThroughputOverride":{"ReadCapacityUnits":7}}},{"Delete":{"RegionName":"us"}}]"#;
+        "ProvisionedThroughputOverride":{"ReadCapacityUnits":7}}},
+        {"Update":{"RegionName":"us","TableClassOverride":"STANDARD"}}]"#;
     let replicas = update(body).expect("a right update").replicas;
     let regions: Vec<_> = replicas.iter().map(|it| (it.action, it.region.as_str())).collect();
-    assert_eq!(regions, [(ReplicaAction::Create, "eu"), (ReplicaAction::Delete, "us")]);
+    assert_eq!(regions, [(ReplicaAction::Create, "eu"), (ReplicaAction::Update, "us")]);
     let entry = table(true);
     let options = changed(&entry, body).expect("a right change").options;
     let overrides = options[options::OVERRIDES].clone().expect("overrides");
@@ -242,6 +247,18 @@ fn replicas_are_updated() {
         let error = update(body).map_err(|error| error.kind);
         assert_eq!(error, Err(ErrorKind::Validation), "{body}");
     }
+    let of = |action: &str| format!(r#"{{"{action}":{{"RegionName":"{action}"}}}}"#);
+    let two = format!(r#""ReplicaUpdates":[{},{}]"#, of("Create"), of("Delete"));
+    let message = "Update table operation with more than one create or delete replica actions not \
+        allowed";
+    assert_eq!(update(&two).map_err(|error| error.message), Err(message.to_owned()));
+    let added = r#""ReplicaUpdates":[{"Create":{"RegionName":"a"}},{"Create":{"RegionName":"b"}}]"#;
+    assert_eq!(update(added).map(|update| update.replicas.len()), Ok(2));
+    let strong = format!(r#"{two},"MultiRegionConsistency":"STRONG""#);
+    assert_eq!(update(&strong).map(|update| update.replicas.len()), Ok(2));
+    let mode = r#""GlobalTableSettingsReplicationMode":"ENABLED_WITH_OVERRIDES""#;
+    let refused = update(mode).map_err(|error| error.message).expect_err("refused");
+    assert!(refused.ends_with("supported for a Regional Table."), "{refused}");
     let nothing = r#""ReplicaUpdates":[{"Update":{"RegionName":"eu"}}]"#;
     let message = "There are no actions specified in the Replica Update Action of the request.";
     assert_eq!(update(nothing).map_err(|error| error.message), Err(message.to_owned()));

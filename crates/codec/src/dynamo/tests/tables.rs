@@ -8,7 +8,8 @@ use pangea_core::time::{Hlc, Stamp};
 
 use super::table_updates::table;
 use crate::dynamo::request::{
-    CreateTable, Operation, Request, StreamSpecification, StreamView, Throughput, decode,
+    ControlOperation, CreateTable, Operation, Request, StreamSpecification, StreamView, Throughput,
+    decode,
 };
 use crate::dynamo::table::{
     IndexView, ReplicaStatus, ReplicaView, TableStatus, TableView, options,
@@ -165,11 +166,25 @@ fn a_name_is_needed_and_must_be_one() {
         ("{}", "The parameter 'TableName' is required but was not present in the request"),
         (
             r#"{"TableName":"ab"}"#,
-            "TableName must be at least 3 characters long and at most 255 characters long",
+            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: \
+             Member must have length greater than or equal to 3",
+        ),
+        (
+            r#"{"TableName":""}"#,
+            "2 validation errors detected: Value '' at 'tableName' failed to satisfy constraint: \
+             Member must have length greater than or equal to 3; Value '' at 'tableName' failed to \
+             satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
         ),
     ] {
-        let error = decode(Operation::DescribeTable, body.as_bytes());
-        assert_eq!(error.map_err(|error| error.message), Err(message.to_owned()));
+        for operation in [
+            Operation::DescribeTable,
+            Operation::DeleteTable,
+            Operation::UpdateTable,
+            Operation::Control(ControlOperation::DescribeTimeToLive),
+        ] {
+            let error = decode(operation, body.as_bytes());
+            assert_eq!(error.map_err(|error| error.message), Err(message.to_owned()));
+        }
     }
     let body = br#"{"TableName":"arn:aws:dynamodb:eu:000000000000:table/music"}"#;
     let Ok(Request::DescribeTable(table)) = decode(Operation::DescribeTable, body) else {

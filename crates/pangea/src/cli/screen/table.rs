@@ -36,7 +36,7 @@ pub(crate) fn print_processes(processes: &[ProcessInfo]) {
         };
         let cells = vec![
             (Tone::Plain, process.process.clone()),
-            (tone, format!("{:?}", process.state).to_uppercase()),
+            (tone, process.state.as_str().to_owned()),
             pid(process.pid),
             (Tone::Plain, spoken(Duration::from_millis(process.for_ms))),
             (Tone::Plain, process.restarts.to_string()),

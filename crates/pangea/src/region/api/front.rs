@@ -28,7 +28,7 @@ use super::rare::Rare;
 use super::{Call, internal};
 use crate::config::Limits;
 use crate::guard;
-use crate::http::{self, BodyError, Crowded, Reply};
+use crate::http::{self, BodyError, Crowded, Oversized, Reply};
 use crate::metrics::Scrape;
 use crate::region::{Region, health};
 
@@ -48,6 +48,8 @@ const CRC: HeaderName = HeaderName::from_static("x-amz-crc32");
 const NO_OPERATION: &str = "<UnknownOperationException/>\n";
 /// Names, values and the request line together (DynamoDB).
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// hyper's own bound, over HTTP/1.
+const HEADERS_MAX: usize = 100;
 
 /// What is under way, and how much may be.
 #[derive(Debug)]
@@ -152,10 +154,18 @@ async fn route(region: &Arc<Region>, request: Request<Incoming>, rare: Rare) -> 
     let (head, body) = request.into_parts();
     let pairs = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let line = head.uri.path_and_query().map_or(0, |line| line.as_str().len());
+    let oversized = head.extensions.get::<Oversized>().is_some();
+    if oversized || line + pairs.sum::<usize>() > HEAD_BYTES_MAX {
+        let text = format!(
+            "the request's line and headers are larger than {HEAD_BYTES_MAX} bytes, or more than \
+             {HEADERS_MAX} headers: send fewer or shorter ones, for example a shorter session token"
+        );
+        return refused(region, &ApiError::validation(text), AMZ_JSON);
+    }
     // Two hosts would let those in front of the region and the region see two requests in one.
-    let hosts = head.headers.get_all(HOST).into_iter().count();
-    if hosts > 1 || line + pairs.sum::<usize>() > HEAD_BYTES_MAX {
-        return http::reply(StatusCode::BAD_REQUEST, "text/plain", "Bad Request\n");
+    if head.headers.get_all(HOST).into_iter().count() > 1 {
+        let text = "the request has more than one Host header: send one";
+        return refused(region, &ApiError::validation(text), AMZ_JSON);
     }
     match (&head.method, head.uri.path()) {
         (&Method::POST, "/") => match Media::of(&head.headers) {

@@ -91,6 +91,9 @@ async fn handle(
     region.injection.meet();
     let asked = decode(operation, &body)?;
     caller.may(operation.name(), || asked.tables())?;
+    if is_of_a_table(&asked) {
+        tables::check_region(region, &body)?;
+    }
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
     if hints.read.is_wide() && !by_key {
         let text = format!("{} is for GetItem and BatchGetItem", reads::READ);
@@ -136,6 +139,17 @@ async fn handle(
             answered.map(Handled::Elsewhere).map_err(none)
         }
     }
+}
+
+/// Whether it is about a table rather than what is in it: nothing that is asked often.
+const fn is_of_a_table(asked: &Dynamo) -> bool {
+    matches!(
+        asked,
+        Dynamo::Control(_)
+            | Dynamo::DescribeTable(_)
+            | Dynamo::UpdateTable(_)
+            | Dynamo::DeleteTable(_)
+    )
 }
 
 /// Why there is no success here.

@@ -26,12 +26,7 @@ pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiEr
         Op::UntagResource => untag(body),
         Op::ListTagsOfResource => Ok(Control::ListTags(tagged(operation, body)?)),
         Op::UpdateTimeToLive => expire(body),
-        Op::DescribeTimeToLive => {
-            let mut constraints = Constraints::default();
-            let table = constraints.known_table(body)?;
-            constraints.finish()?;
-            Ok(Control::Expiry(table))
-        }
+        Op::DescribeTimeToLive => named(body, Control::Expiry),
         Op::UpdateContinuousBackups => keep_history(body),
         Op::DescribeContinuousBackups => named(body, Control::History),
         Op::PutResourcePolicy => put_policy(body),

@@ -93,6 +93,9 @@ pub(super) fn export(body: &mut Members) -> Result<Control, ApiError> {
 /// The name of the table of an export. The words are the service's (measured by the ACK project's
 /// users, October 2026), as are those of [`check_export`] and [`check_import`].
 fn exported(arn: &str) -> Result<String, ApiError> {
+    if arn.is_empty() {
+        return Err(ApiError::validation("Invalid TableArn: Invalid Table ARN"));
+    }
     if !arn.starts_with("arn:") {
         return Err(ApiError::validation(
             "One or more parameter values were invalid: tableArn is not a valid ARN",
@@ -279,6 +282,8 @@ mod tests {
         assert_eq!(exported(arn).expect("right"), "music");
         let bare = exported("music").expect_err("refused").message;
         assert!(bare.ends_with("tableArn is not a valid ARN"), "{bare}");
+        let none = exported("").expect_err("refused").message;
+        assert_eq!(none, "Invalid TableArn: Invalid Table ARN");
         let index = exported(&format!("{arn}/index/by-artist")).expect_err("refused").message;
         assert_eq!(index, "Invalid Request: Table ARN is invalid.");
     }

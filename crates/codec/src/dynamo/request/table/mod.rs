@@ -106,7 +106,7 @@ pub struct TableRequest {
 impl TableRequest {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let table = constraints.known_table(body)?;
+        let table = constraints.named_table(body)?;
         constraints.finish()?;
         Ok(Self { table })
     }

@@ -79,6 +79,19 @@ pub(super) fn updates(
     Ok(updates)
 }
 
+/// Refuses to take a replica away beside another one that is added or taken away. That several are
+/// added at once the service refuses, too; here a table may be made global in one request.
+pub(super) fn check_alone(updates: &[ReplicaUpdate]) -> Result<(), ApiError> {
+    let count = |action| updates.iter().filter(|update| update.action == action).count();
+    let (added, taken) = (count(ReplicaAction::Create), count(ReplicaAction::Delete));
+    if taken == 0 || added + taken == 1 {
+        return Ok(());
+    }
+    let text = "Update table operation with more than one create or delete replica actions not \
+                allowed";
+    Err(ApiError::validation(text))
+}
+
 fn update(
     element: &mut Members,
     constraints: &mut Constraints,

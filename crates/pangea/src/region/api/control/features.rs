@@ -1,6 +1,6 @@
 //! Expiry of items, and the past of a table.
 
-use pangea_codec::dynamo::table::options;
+use pangea_codec::dynamo::table::{TableStatus, options};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::TableEntry;
 use pangea_core::node::TableUpdate;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{is_restoring, one, seconds, table, update};
 use crate::region::Region;
 use crate::region::api::Trouble;
+use crate::region::api::tables::status_of;
 
 /// How far continuous backups reach back, in days, where nobody says.
 const HISTORY_DAYS: u64 = 35;
@@ -50,6 +51,11 @@ pub(super) async fn expire(
 
 pub(super) fn expiry(region: &Region, name: &str) -> Result<Value, Trouble> {
     let entry = table(region, name)?;
+    if status_of(region, &region.catalog(), &entry) == TableStatus::Creating {
+        let text = "Cannot describe time to live while table is in CREATING state: Current table \
+                    state is CREATING";
+        return Err(ApiError::validation(text).into());
+    }
     let description = match entry.ttl {
         Some(attribute) => json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": attribute }),
         None => json!({ "TimeToLiveStatus": "DISABLED" }),
