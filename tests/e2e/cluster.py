@@ -204,13 +204,13 @@ class Cluster:
         return pid
 
     def revive(self, name):
-        """Starts a dead region again and waits until it serves."""
+        """Starts a dead region again and waits until it serves, whatever probes say yet."""
         self.wait_state(name, "DEAD")
         self.control_socket("start", f"region {name}")
-        self.wait_state(name, "ACTIVE")
+        self.wait_state(name, "ACTIVE", "DEGRADED")
 
-    def wait_state(self, name, state):
-        eventually(lambda: self.region(name)["state"] == state, f"{name} to be {state}")
+    def wait_state(self, name, *states):
+        eventually(lambda: self.region(name)["state"] in states, f"{name} to be {states}")
 
     # --- faults ------------------------------------------------------------------------------
 
