@@ -123,6 +123,13 @@ impl Index {
         if self.vector.as_ref().is_some_and(|vector| !vector.has(item)) {
             return None;
         }
+        self.key_beside_vector(item)
+    }
+
+    /// Where an item is in an index of vectors, if its vector can be in it and it
+    /// [fits](Vector::fits): then the vector need not be there.
+    #[must_use]
+    pub fn key_beside_vector(&self, item: &Attributes) -> Option<IndexKey> {
         let values = |attributes: &[KeyAttribute]| {
             let values = attributes.iter().map(|attribute| key_value(attribute, item));
             values.collect::<Option<Vec<KeyValue>>>()

@@ -6,6 +6,7 @@
 //! they do. A decoder never allocates more than a constant multiple of the bytes it was given.
 
 mod crdt;
+mod lean;
 mod reader;
 mod writer;
 

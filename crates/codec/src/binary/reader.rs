@@ -377,6 +377,20 @@ impl<'a> Reader<'a> {
     }
 
     fn varint128(&mut self) -> Result<u128> {
+        /// Bytes of what fits 64 bits for certain.
+        const NARROW: usize = 9;
+        // As most mantissas are: arithmetic of 128 bits takes several times as long.
+        let mut narrow = 0_u64;
+        for (at, byte) in self.rest.iter().take(NARROW).enumerate() {
+            narrow |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                if *byte == 0 && at > 0 {
+                    return Err(DecodeError::Integer);
+                }
+                self.rest = &self.rest[at + 1..];
+                return Ok(narrow.into());
+            }
+        }
         let mut value = 0_u128;
         for shift in (0..u128::BITS).step_by(7) {
             let byte = self.u8()?;

@@ -113,6 +113,44 @@ fn numbers_of_full_precision_survive() {
     assert_eq!(Reader::new(&[20, 0]).number(), Err(DecodeError::Number));
 }
 
+/// What is passed over is as long as what is read, and what is wanted of it is there.
+#[test]
+fn attributes_can_be_passed_over() {
+    let bytes = written(|out| out.attributes(&every_kind()));
+    for (wanted, value) in every_kind() {
+        let (mut reader, mut found) = (Reader::new(&bytes), None);
+        let read = reader.visit_attributes(|name, reader| {
+            match name == wanted.as_bytes() {
+                true => found = Some(reader.value()?),
+                false => reader.skip_value()?,
+            }
+            Ok(())
+        });
+        assert_eq!((read, reader.remaining()), (Ok(()), 0), "{wanted}");
+        assert_eq!(found, Some(value), "{wanted}");
+    }
+    let (mut reader, mut all) = (Reader::new(&bytes), Vec::new());
+    let read = reader.visit_attributes(|_, reader| {
+        all.push(reader.numbers(|_| {})?);
+        Ok(())
+    });
+    assert_eq!((read, reader.remaining()), (Ok(()), 0));
+    assert!(!all.contains(&true), "none is a list of numbers");
+    let number = |mantissa| Number::from_parts(mantissa, -3).expect("in range");
+    let numbers = [i128::MIN >> 8, -1, 0, 7, i128::from(u64::MAX)].map(number);
+    let mut list = numbers.map(AttributeValue::N).to_vec();
+    let read = |list: &[AttributeValue]| {
+        let bytes = written(|out| out.value(&AttributeValue::L(list.to_vec())));
+        let (mut reader, mut seen) = (Reader::new(&bytes), Vec::new());
+        let is_numbers = reader.numbers(|number| seen.push(number)).expect("whole");
+        assert_eq!(reader.remaining(), 0);
+        (is_numbers, seen)
+    };
+    assert_eq!(read(&list), (true, numbers.to_vec()));
+    list.push(AttributeValue::M(every_kind()));
+    assert!(!read(&list).0, "a map is no number");
+}
+
 #[test]
 fn nesting_ends() {
     let nested = |depth| {
@@ -120,6 +158,9 @@ fn nesting_ends() {
         bytes.push(tag::NULL);
         bytes
     };
+    assert!(Reader::new(&nested(DEPTH_MAX)).skip_value().is_ok());
+    assert_eq!(Reader::new(&nested(DEPTH_MAX + 1)).skip_value(), Err(DecodeError::Depth));
+    assert_eq!(Reader::new(&nested(100_000)).numbers(|_| {}), Err(DecodeError::Depth));
     assert!(Reader::new(&nested(DEPTH_MAX)).value().is_ok());
     assert_eq!(Reader::new(&nested(DEPTH_MAX + 1)).value(), Err(DecodeError::Depth));
     assert_eq!(Reader::new(&nested(100_000)).value(), Err(DecodeError::Depth));
@@ -162,6 +203,14 @@ fn garbage_is_refused_or_canonical() {
         if let Ok(version) = reader.version() {
             let length = bytes.len() - reader.remaining();
             assert_eq!(written(|out| out.version(&version)), bytes[..length]);
+            let Body::Live(attributes) = &version.body else { continue };
+            let bytes = written(|out| out.attributes(attributes));
+            let mut reader = Reader::new(&bytes);
+            let passed = reader.visit_attributes(|_, reader| reader.skip_value());
+            assert_eq!((passed, reader.remaining()), (Ok(()), 0));
         }
+        // Whatever the bytes, they are passed over or refused.
+        let _ = Reader::new(&bytes).skip_value();
+        let _ = Reader::new(&bytes).visit_attributes(|_, reader| reader.numbers(|_| {}).map(drop));
     }
 }

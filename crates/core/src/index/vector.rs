@@ -106,10 +106,15 @@ impl Vector {
 
     /// Whether an item can be in the index, the `HASH` attribute aside.
     pub(super) fn has(&self, item: &Attributes) -> bool {
-        let fits = |key: &KeyAttribute| item.get(&key.name).is_none_or(|it| key.kind.is_of(it));
         let vector = item.get(&self.attribute);
+        self.fits(item) && vector.is_some_and(|value| self.check_each(value, |_| {}).is_ok())
+    }
+
+    /// Whether what searches are narrowed by is as the index wants it, where it is there.
+    #[must_use]
+    pub fn fits(&self, item: &Attributes) -> bool {
+        let fits = |key: &KeyAttribute| item.get(&key.name).is_none_or(|it| key.kind.is_of(it));
         self.filters().all(fits)
-            && vector.is_some_and(|value| self.check_each(value, |_| {}).is_ok())
     }
 
     fn read(&self, value: &AttributeValue) -> Result<Vec<f32>, Flaw> {
@@ -276,12 +281,16 @@ fn computed(number: Number) -> Option<f32> {
     const CERTAIN: u64 = 8;
     let places = usize::from(number.exponent().unsigned_abs());
     let most = TENS.len() - 1;
-    let (first, rest) = (TENS[places.min(most)], TENS.get(places.saturating_sub(most))?);
+    let (first, rest) = (TENS[places.min(most)], *TENS.get(places.saturating_sub(most))?);
     #[expect(clippy::cast_precision_loss, reason = "it rounds, which is accounted for")]
-    let mantissa = number.mantissa() as f64;
-    let wide = match number.exponent() < 0 {
-        true => mantissa / first / rest,
-        false => mantissa * first * rest,
+    let mantissa = match i64::try_from(number.mantissa()) {
+        Ok(narrow) => narrow as f64,
+        Err(_) => number.mantissa() as f64,
+    };
+    let wide = match (number.exponent() < 0, places > most) {
+        (true, false) => mantissa / first,
+        (true, true) => mantissa / first / rest,
+        (false, _) => mantissa * first * rest,
     };
     let is_normal = wide == 0.0 || wide.abs() >= 2.0 * f64::from(f32::MIN_POSITIVE);
     let is_certain = (wide.to_bits() & BEHIND).abs_diff(HALFWAY) > CERTAIN;

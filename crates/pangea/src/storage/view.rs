@@ -4,6 +4,7 @@ mod index;
 mod journal;
 mod keys;
 mod tombstones;
+mod vectors;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! `SearchVectors`: the nearest of all items of a partition of an index of vectors.
 //!
-//! Exact: every item of the partition is read, and compared. What is kept meanwhile is as many keys
-//! as are asked for; their items are read again from the same snapshot.
+//! Exact: every vector of the partition is read, and compared. What is kept meanwhile is as many
+//! keys as are asked for; only their items are read whole, from the same snapshot. Where the answer
+//! says how many bytes were searched, all are.
 
 use std::ops::ControlFlow;
 
@@ -33,22 +34,30 @@ pub(super) fn search(
         return Err(ApiError::validation(text));
     }
     let key = searched.key(search)?;
-    let range = IndexRange { partition: key.partition, exact: Vec::new(), sort: SortRange::All };
     let mut nearest = Nearest::new(search.vector.clone(), searched.vector.distance, search.count);
     let counts = search.capacity != ReturnCapacity::None;
     let mut bytes = 0;
-    let met = view.query_index((entry, searched.index), &range, false, None, |primary, item| {
-        if counts {
+    let met = if counts {
+        let range =
+            IndexRange { partition: key.partition, exact: Vec::new(), sort: SortRange::All };
+        view.query_index((entry, searched.index), &range, false, None, |primary, item| {
             let projected = searched.index.project(&entry.schema, item.clone());
             bytes += searched.vector.entry_bytes(&projected);
-        }
-        if searched.has(search, item)
-            && let Some(vector) = searched.vector.of(item)
-        {
-            nearest.meet(&vector, || primary.clone());
-        }
-        ControlFlow::Continue(())
-    });
+            if searched.has(search, item)
+                && let Some(vector) = searched.vector.of(item)
+            {
+                nearest.meet(&vector, || primary.clone());
+            }
+            ControlFlow::Continue(())
+        })
+    } else {
+        let of = (entry, searched.index, searched.vector);
+        view.query_vectors(of, &key.partition, |primary, attributes, vector| {
+            if searched.has(search, attributes) {
+                nearest.meet(vector, || primary.clone());
+            }
+        })
+    };
     met.map_err(|fault| store_fault(region, fault))?;
     let mut found = Vec::new();
     for (score, primary) in nearest.finish() {

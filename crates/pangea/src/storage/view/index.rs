@@ -16,7 +16,7 @@ use crate::storage::{Fault, Space};
 const ENTRIES: usize = 256;
 
 /// Names of entries with their values.
-type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 /// What is between two names.
 type Between = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
@@ -153,8 +153,7 @@ impl StoreView {
         mut visit: impl FnMut(&PrimaryKey, &Attributes) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
         loop {
-            let entries = self.index_entries((&lower, &upper), reverse)?;
-            let more = entries.len() >= ENTRIES;
+            let (entries, more) = self.index_page((&lower, &upper), reverse)?;
             if let Some((last, _)) = entries.last() {
                 *(if reverse { &mut upper } else { &mut lower }) = Bound::Excluded(last.clone());
             }
@@ -174,11 +173,12 @@ impl StoreView {
         }
     }
 
-    fn index_entries(
+    /// The first entries between two names, and whether there may be more.
+    pub(super) fn index_page(
         &self,
         (lower, upper): (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
         reverse: bool,
-    ) -> Result<Entries, Fault> {
+    ) -> Result<(Entries, bool), Fault> {
         let bounds = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
         let mut entries = Entries::new();
         self.view.scan(Space::Meta, bounds, reverse, &mut |name, value| {
@@ -186,7 +186,8 @@ impl StoreView {
             let go_on = entries.len() < ENTRIES;
             if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(entries)
+        let more = entries.len() >= ENTRIES;
+        Ok((entries, more))
     }
 
     fn item_of(
