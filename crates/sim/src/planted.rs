@@ -37,6 +37,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::RowsKeptBeside
         | Bug::FailedLeaves
         | Bug::HeldByName
+        | Bug::KeptFails
         | Bug::LostLogCopied
         | Bug::ChangeUndone
         | Bug::PlacedUnawaited
@@ -155,6 +156,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::RowsKeptBeside,
     Bug::FailedLeaves,
     Bug::HeldByName,
+    Bug::KeptFails,
     Bug::LostLogCopied,
     Bug::ChangeUndone,
     Bug::PlacedUnawaited,

@@ -109,6 +109,8 @@ pub enum Bug {
     HeldByName,
     /// What a region that has lost its log says that it has of a table is all that it had.
     LostLogCopied,
+    /// A replica that is needed again, and has the name of another table, fails with its rows.
+    KeptFails,
     /// A region notices that its log is lost between two cuts that it shows at once.
     LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.

@@ -142,7 +142,9 @@ impl Node {
             Some(ReplicaState::Failed { .. } | ReplicaState::Behind) => {}
             // What it has, nobody else may have: it keeps that for those who will ask.
             Some(ReplicaState::Leaving)
-                if self.stranger(entry).is_some() && has_rows(txn.store, entry) => {}
+                if self.stranger(entry).is_some()
+                    && has_rows(txn.store, entry)
+                    && !planted!(self, KeptFails) => {}
             // What others wrote since it began to leave was not all meant for it.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {

@@ -6,6 +6,7 @@ mod collect;
 mod cuts;
 mod expire;
 mod journal;
+mod namesake;
 mod relay;
 mod stage;
 mod transact;

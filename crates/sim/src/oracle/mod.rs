@@ -464,13 +464,15 @@ impl Oracle {
 
     /// A disk is lost. What was there and on no disk beside it is gone for good, acknowledged or
     /// not; a region that holds the table no more, or is about to drop it because this one has all
-    /// of it, does not keep it.
+    /// of it, does not keep it. Nor does one that is called back to a new life, and copies anew.
     pub(crate) fn perish(&mut self, sites: &[Site], region: usize) {
         for (id, item) in self.items.iter().enumerate() {
             let table = item.key.table;
             let keeps = |&(at, site): &(usize, &Site)| {
                 let entry = site.catalog.get(table);
-                at != region && entry.is_some_and(|entry| entry.is_held_by(site.slot))
+                at != region
+                    && entry.is_some_and(|entry| entry.is_held_by(site.slot))
+                    && !site.copies_anew(sites)
             };
             let others = sites.iter().enumerate().filter(keeps);
             let kept = others.fold(nothing_vanishes::ledgers_of(sites, region, id), |kept, it| {

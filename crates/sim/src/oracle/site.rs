@@ -153,6 +153,17 @@ impl Site {
         !self.lost.is_empty() && life != Some(self.origin.incarnation())
     }
 
+    /// Whether somebody has heard that the region is called back to another life than it is in, or
+    /// it puts its past in order: its rows go, because the others have told that they have them.
+    pub(crate) fn copies_anew(&self, sites: &[Self]) -> bool {
+        let is_called = |site: &Self| {
+            let region = site.catalog.membership().regions.get(&self.slot);
+            let life = region.filter(|region| !region.state.is_gone()).and_then(|it| it.life);
+            life.is_some_and(|life| life != self.origin.incarnation())
+        };
+        self.disk.durable.reborn || sites.iter().any(is_called)
+    }
+
     fn nothing_known(&self, regions: usize) -> Catalog {
         let mut catalog = Catalog::new((0..regions).map(crate::workload::slot));
         catalog.directory = Arc::clone(&self.catalog.directory);
