@@ -4,6 +4,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from botocore.exceptions import ClientError
 
 from support import REGIONS, eventually
@@ -173,6 +174,35 @@ def test_damage_keeps_nobody_else_from_writing_and_is_healed_once_links_are_back
     assert all("is being healed from the other regions" in error["Message"] for error in refused)
     assert own_pangea.converged(table)[('{"S": "h-7"}',)]["v"] == {"S": "again"}
     assert findings(repair(own_pangea, "--table", table)) == []
+
+
+def test_damage_that_could_not_be_healed_is_tried_again(own_pangea):
+    """It is met once, while nobody who has the row is reached, and nobody asks for it any more."""
+    table = own_pangea.global_table("later")
+    fill(own_pangea, table, HOME, "later-", 5)
+    own_pangea.converged(table)
+    others = (HOME, OTHER)
+    for other in others:
+        own_pangea.cut(VICTIM, other)
+    rot(own_pangea, VICTIM, table, "later-3")
+    log = own_pangea.data / "logs" / f"region-{VICTIM}.log"
+
+    def told(words):
+        lines = log.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if words in line and 'key="later-3"' in line]
+
+    try:
+        with pytest.raises(ClientError, match="is being healed from the other regions"):
+            own_pangea.eager(VICTIM).get_item(TableName=table, Key={"pk": {"S": "later-3"}})
+        eventually(lambda: told("not repaired"), "a repair in vain")
+        assert not told("repaired from a peer")
+    finally:
+        for other in others:
+            own_pangea.heal(VICTIM, other)
+    # Nine times what the first run took, with the pause behind it.
+    eventually(lambda: told("repaired from a peer"), "the next repair", timeout=180)
+    got = own_pangea.eager(VICTIM).get_item(TableName=table, Key={"pk": {"S": "later-3"}})
+    assert got["Item"]["v"] == {"S": "value of 3"}
 
 
 def test_what_was_nowhere_else_is_named(own_pangea):

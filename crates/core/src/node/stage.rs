@@ -349,8 +349,8 @@ impl Node {
         self.check_logs(effects);
     }
 
-    /// The same of all whose acknowledgements came with what was shown, once all of that is merged:
-    /// a region that knows that its log is lost takes no rows, and of the set it would show a part.
+    /// Looks whether one of those whose cuts were shown tells that this region's log is lost, once
+    /// all of the set is merged: a region that knows so takes no rows, and would show a part of it.
     fn check_logs(&mut self, effects: &mut Vec<Effect>) {
         let told: BTreeSet<RegionSlot> = self.stage.told.iter().map(|(peer, _)| *peer).collect();
         told.into_iter().for_each(|peer| self.check_log(peer, effects));

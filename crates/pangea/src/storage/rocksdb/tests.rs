@@ -148,13 +148,19 @@ fn value(view: &dyn View) -> Option<Vec<u8>> {
     view.get(Space::Meta, b"m").expect("it reads")
 }
 
+/// An engine with a commit in RocksDB's files and one in the log.
+fn moved_and_logged(scratch: &Scratch) -> RocksDb {
+    let engine = open(scratch).expect("a new directory opens");
+    engine.commit(&put(b"moved")).expect("there is room");
+    engine.checkpoint().expect("there is room");
+    engine.commit(&put(b"in the log")).expect("there is room");
+    engine
+}
+
 #[test]
 fn what_the_log_has_is_read_where_nothing_can_be_written() {
     let (scratch, copy) = (Scratch::new(), Scratch::new());
-    let engine = open(&scratch).expect("a new directory opens");
-    engine.commit(&put(b"flushed")).expect("there is room");
-    engine.checkpoint().expect("there is room");
-    engine.commit(&put(b"in the log")).expect("there is room");
+    let engine = moved_and_logged(&scratch);
     let place = copy.0.join(DIRECTORY);
     copy_directory(&scratch, &copy);
     let directory = Directory::take(&copy.0).expect("it is there");
@@ -213,10 +219,7 @@ fn commits_go_on_while_what_they_were_is_moved() {
 #[test]
 fn rows_that_are_there_before_their_commit_do_no_harm() {
     let (scratch, copy) = (Scratch::new(), Scratch::new());
-    let engine = open(&scratch).expect("a new directory opens");
-    engine.commit(&put(b"moved")).expect("there is room");
-    engine.checkpoint().expect("there is room");
-    engine.commit(&put(b"in the log")).expect("there is room");
+    let engine = moved_and_logged(&scratch);
     // As if a checkpoint had ended there: RocksDB has the row and not the number of its commit.
     let mut row = rocksdb::WriteBatch::default();
     row.put_cf(family(&engine.database, Space::Meta), b"m", b"in the log");
