@@ -17,6 +17,8 @@ from support import PATIENCE, REGIONS, Ports, alive, eventually
 PORTS = Ports()
 BIN = os.environ.get("PANGEA_BIN")
 SHOP_BIN = os.environ.get("PANGEA_SHOP_BIN")
+# The storage engine of all regions; the default one if it is not set.
+ENGINE = os.environ.get("PANGEA_ENGINE")
 
 # What a user would export; the CLI and boto3 come from the same virtual environment as pytest.
 CLIENT_ENV = {
@@ -84,6 +86,7 @@ class Cluster:
 
     def topology(self):
         lines = ['cluster = "e2e"']
+        lines += [f"storage.engine = {json.dumps(ENGINE)}"] if ENGINE else []
         for name in REGIONS:
             lines += ["[[region]]", f'name = "{name}"']
             lines += [f'{key} = "127.0.0.1:{port[name]}"' for key, port in (

@@ -24,8 +24,9 @@ usage: cargo xtask COMMAND
 
   test [--only unit|sim|e2e] [-- PYTEST-ARGUMENTS]
                         install what the tests need, run all of them
-  test --engine redb|rocksdb
-                        the storage tests, with an engine that the default build may lack
+  test [--only e2e] --engine redb|rocksdb [-- PYTEST-ARGUMENTS]
+                        the storage tests, or real clients against regions, with an engine that
+                        the default build may lack
   ci [STEP]             every gate, then every test; STEP is one gate of
                         fmt, tidy, floors, clippy, docs, or `gates` for all of them, or
                         sim-smoke (fewer schedules than the tests run), or test

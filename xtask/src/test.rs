@@ -42,7 +42,8 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
     if let ["--engine", engine] = arguments {
         return storage(engine);
     }
-    let (tiers, pytest) = select(arguments)?;
+    let (tiers, engine, pytest) = select(arguments)?;
+    let features = engine.map_or(Ok(&[][..]), features)?;
     // Beside the rest: what takes their time is registries that are far away.
     let mut building = tiers.contains(&Tier::EndToEnd).then(|| thread::spawn(clients::build));
     // Unit tests ask servers with `dig`, too.
@@ -59,24 +60,31 @@ pub(crate) fn all(arguments: &[&str]) -> Result<Tally, Failure> {
                 total.add(planted_bugs()?);
                 total.add(schedules()?);
             }
-            Tier::EndToEnd => total.add(end_to_end(&pytest, building.take())?),
+            Tier::EndToEnd => {
+                total.add(end_to_end((engine, features), &pytest, building.take())?);
+            }
         }
     }
     Ok(total)
 }
 
-fn select<'a>(arguments: &[&'a str]) -> Result<(Vec<Tier>, Vec<&'a str>), Failure> {
+/// The tiers, the engine of the regions of the last one, and arguments for pytest.
+type Selected<'a> = (Vec<Tier>, Option<&'a str>, Vec<&'a str>);
+
+fn select<'a>(arguments: &[&'a str]) -> Result<Selected<'a>, Failure> {
     let split = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
     let pytest = arguments.get(split + 1..).unwrap_or(&[]).to_vec();
     match &arguments[..split] {
-        [] => Ok((TIERS.map(|(_, tier)| tier).to_vec(), pytest)),
+        [] => Ok((TIERS.map(|(_, tier)| tier).to_vec(), None, pytest)),
+        ["--only", "e2e", "--engine", engine] => Ok((vec![Tier::EndToEnd], Some(*engine), pytest)),
         ["--only", wanted] => {
             let tier = TIERS.iter().find(|(name, _)| name == wanted);
             let tier = tier.ok_or_else(|| Failure::new("--only takes unit, sim or e2e"))?;
-            Ok((vec![tier.1], pytest))
+            Ok((vec![tier.1], None, pytest))
         }
         _ => Err(Failure::new(
-            "usage: cargo xtask test [--only unit|sim|e2e] [-- PYTEST…] | --engine redb|rocksdb",
+            "usage: cargo xtask test [--only unit|sim|e2e] [-- PYTEST…] | \
+             [--only e2e] --engine redb|rocksdb [-- PYTEST…]",
         )),
     }
 }
@@ -91,16 +99,7 @@ fn unit() -> Result<Tally, Failure> {
 /// The storage trait's conformance and the disks that fail, with an engine that the default build
 /// may not have.
 fn storage(engine: &str) -> Result<Tally, Failure> {
-    let features: &[&str] = match engine {
-        "redb" => &[],
-        "rocksdb" => {
-            let started = begin("tools for RocksDB");
-            setup::rocksdb()?;
-            say::done("tools for RocksDB", true, started.elapsed());
-            &["--features", "rocksdb"]
-        }
-        _ => return Err(Failure::new("--engine takes redb or rocksdb")),
-    };
+    let features = features(engine)?;
     let mut total = Tally::default();
     for target in [&["--lib", "storage::"], &["--test", "storage_crash"]] {
         let arguments = [&["test", "-p", "pangea", "--no-fail-fast"], features, target].concat();
@@ -108,6 +107,20 @@ fn storage(engine: &str) -> Result<Tally, Failure> {
         total.add(cargo_tests(&format!("storage tests, {engine}"), &shown)?);
     }
     Ok(total)
+}
+
+/// What a build needs for an engine, whose tools are installed.
+fn features(engine: &str) -> Result<&'static [&'static str], Failure> {
+    match engine {
+        "redb" => Ok(&[]),
+        "rocksdb" => {
+            let started = begin("tools for RocksDB");
+            setup::rocksdb()?;
+            say::done("tools for RocksDB", true, started.elapsed());
+            Ok(&["--features", "rocksdb"])
+        }
+        _ => Err(Failure::new("--engine takes redb or rocksdb")),
+    }
 }
 
 fn planted_bugs() -> Result<Tally, Failure> {
@@ -120,7 +133,7 @@ fn planted_bugs() -> Result<Tally, Failure> {
 /// Schedules of the replication machines, each with faults of its own, by their number, so that no
 /// clock decides.
 fn schedules() -> Result<Tally, Failure> {
-    let Some(pangea) = pangea()? else { return Ok(Tally::check(false)) };
+    let Some(pangea) = pangea(&[])? else { return Ok(Tally::check(false)) };
     let started = begin("simulated schedules");
     let share = SEEDS / SIMULATORS;
     let simulator = |nth: u32| {
@@ -135,10 +148,10 @@ fn schedules() -> Result<Tally, Failure> {
 }
 
 /// The release binary of the README's first command; `None` if it does not compile.
-fn pangea() -> Result<Option<PathBuf>, Failure> {
+fn pangea(features: &[&str]) -> Result<Option<PathBuf>, Failure> {
     let started = begin("release build");
     let release = ["build", "--release", "--locked", "-p", "pangea"];
-    let well = shell::succeeds(&mut shell::cargo(&release))?;
+    let well = shell::succeeds(shell::cargo(&release).args(features))?;
     say::done("release build", well, started.elapsed());
     Ok(if well { Some(shell::target()?.join("release/pangea")) } else { None })
 }
@@ -153,6 +166,7 @@ fn cargo_tests(name: &str, arguments: &[&str]) -> Result<Tally, Failure> {
 }
 
 fn end_to_end(
+    (engine, features): (Option<&str>, &[&str]),
     arguments: &[&str],
     building: Option<JoinHandle<Result<Built, Failure>>>,
 ) -> Result<Tally, Failure> {
@@ -160,7 +174,7 @@ fn end_to_end(
     let python = setup::python()?;
     say::done("Python for the end-to-end tests", true, started.elapsed());
 
-    let Some(built) = pangea()? else { return Ok(Tally::check(false)) };
+    let Some(built) = pangea(features)? else { return Ok(Tally::check(false)) };
     let started = begin("build of the sample application");
     let shop = shop()?;
     say::done("build of the sample application", shop.is_some(), started.elapsed());
@@ -184,6 +198,7 @@ fn end_to_end(
     command.args(arguments);
     command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PANGEA_BIN", &pangea).env("PANGEA_SHOP_BIN", &shop);
+    command.envs(engine.map(|engine| ("PANGEA_ENGINE", engine)));
     if let Some(peer) = peer()? {
         command.env("PANGEA_DYNOXIDE", peer);
     }
@@ -235,12 +250,17 @@ mod tests {
 
     #[test]
     fn tiers_are_selected_by_name() {
-        let tiers = |words: &[&str]| select(words).map(|(tiers, _)| tiers).ok();
+        let tiers = |words: &[&str]| select(words).map(|(tiers, ..)| tiers).ok();
         assert_eq!(tiers(&[]).map(|tiers| tiers.len()), Some(3));
         assert_eq!(tiers(&["--only", "sim"]), Some(vec![Tier::Sim]));
         assert_eq!(tiers(&["--only", "most"]), None);
         assert_eq!(tiers(&["most"]), None);
-        let (_, pytest) = select(&["--only", "e2e", "--", "-k", "race"]).expect("well formed");
-        assert_eq!(pytest, ["-k", "race"]);
+        let chosen = |words: &[&'static str]| {
+            let (_, engine, pytest) = select(words).expect("well formed");
+            (engine, pytest)
+        };
+        assert_eq!(chosen(&["--only", "e2e", "--", "-k", "race"]), (None, vec!["-k", "race"]));
+        assert_eq!(chosen(&["--only", "e2e", "--engine", "redb"]), (Some("redb"), vec![]));
+        assert_eq!(tiers(&["--only", "unit", "--engine", "redb"]), None);
     }
 }
