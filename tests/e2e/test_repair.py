@@ -232,6 +232,29 @@ def test_what_was_nowhere_else_is_named(own_pangea):
     assert findings(repair(own_pangea, "--table", table)) == []
 
 
+def test_what_rotted_in_every_region_is_named_and_can_be_written_again(own_pangea):
+    table = own_pangea.global_table("everywhere")
+    fill(own_pangea, table, HOME, "all-", 3)
+    own_pangea.converged(table)
+    for region in REGIONS:
+        rot(own_pangea, region, table, "all-1")
+
+    def lost():
+        """Whoever reads it may set off a repair first."""
+        own_pangea.cli("repair", "--verify", "--table", table, check=False)
+        logs = own_pangea.data.rglob("*.log")
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+        return [line for line in lines if "LOST" in line and 'key="all-1"' in line]
+
+    lines = eventually(lost, "the loss to be named")
+    assert all(table in line for line in lines)
+    eventually(lambda: findings(repair(own_pangea, "--table", table)) == [], "all to be put right")
+    assert len(own_pangea.converged(table)) == 2
+    own_pangea.eager(VICTIM).put_item(TableName=table, Item={
+        "pk": {"S": "all-1"}, "v": {"S": "again"}})
+    assert len(own_pangea.converged(table)) == 3
+
+
 def test_a_replica_is_copied_from_a_table_with_a_rotten_row(own_pangea):
     """The only sound copy there could be is the one that waits for the row: it is lost, and told."""
     client = own_pangea.client(HOME)

@@ -27,8 +27,9 @@ use crate::binary::{DecodeError, Reader, Writer};
 ///
 /// 2: sets of versions. 3: links of several connections, frames in envelopes, compression. 4: what
 /// a feeder has collected of a table. 5: wall clocks in pongs. 6: frames say which state they are
-/// of. 7: anti-entropy. 8: rows of regions that are out of reach, relayed.
-pub const PROTOCOL: u8 = 9;
+/// of. 7: anti-entropy. 8: rows of regions that are out of reach, relayed. 10: what is damaged at
+/// the feeder, too.
+pub const PROTOCOL: u8 = 10;
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
 /// Greatest payload before a region has introduced itself: a hello with its names.

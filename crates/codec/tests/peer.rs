@@ -113,14 +113,15 @@ impl Random {
     }
 
     fn ask(&mut self) -> Ask {
-        let of = match self.below(3) {
+        let of = match self.below(4) {
             0 => Subject::Fingerprints,
             1 => Subject::Versions {
                 bucket: self.byte(),
                 after: self.place(),
                 foreign: self.below(2) == 0,
             },
-            _ => Subject::Rows { keys: (0..self.below(4)).map(|_| self.key()).collect() },
+            2 => Subject::Rows { keys: (0..self.below(4)).map(|_| self.key()).collect() },
+            _ => Subject::Damage { bucket: self.byte() },
         };
         Ask { number: self.below(usize::MAX) as u64, table: TableId(self.stamp()), of }
     }
@@ -130,7 +131,7 @@ impl Random {
     }
 
     fn told(&mut self) -> Told {
-        match self.below(4) {
+        match self.below(5) {
             0 => Told::Nothing,
             1 => Told::Fingerprints((0..self.below(9)).map(|_| self.sum()).collect()),
             2 => Told::Versions {
@@ -142,7 +143,8 @@ impl Random {
                     .collect(),
                 next: self.place(),
             },
-            _ => Told::Rows((0..self.below(4)).map(|_| self.kept()).collect()),
+            3 => Told::Rows((0..self.below(4)).map(|_| self.kept()).collect()),
+            _ => Told::Damage((0..self.below(9)).map(|_| self.sum()).collect()),
         }
     }
 
@@ -210,7 +212,8 @@ fn asked(table: Stamp, key: &PrimaryKey, which: u8) -> Ask {
     let of = match which {
         0 => Subject::Fingerprints,
         1 => Subject::Versions { bucket: 9, after: Some(key.clone()), foreign: true },
-        _ => Subject::Rows { keys: vec![key.clone()] },
+        2 => Subject::Rows { keys: vec![key.clone()] },
+        _ => Subject::Damage { bucket: 7 },
     };
     Ask { number: 0x0123_4567, table: TableId(table), of }
 }
@@ -302,9 +305,11 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("copied", Message::Frame(Frame::Copied(copied))),
         ("compare", Message::Request(Request::Compare(asked(stamp, &primary, 1)))),
         ("compare_rows", Message::Request(Request::Compare(asked(stamp, &primary, 2)))),
+        ("compare_damage", Message::Request(Request::Compare(asked(stamp, &primary, 3)))),
         ("compared", compared(stamp, &primary, 0, Told::Fingerprints(vec![1, 2 << 100]))),
         ("compared_versions", compared_versions),
         ("compared_rows", compared_rows),
+        ("compared_damage", compared(stamp, &primary, 3, Told::Damage(vec![4 << 100]))),
         ("relayed", relayed),
         ("ping", Message::Ping { t_us: 1_000_000 }),
         ("pong", Message::Pong { t_us: 1_000_000, wall_ms: 1_700_000_000_000 }),

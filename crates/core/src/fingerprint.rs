@@ -125,6 +125,15 @@ pub fn bucket(key: &PrimaryKey) -> u8 {
     mixer.sum().to_be_bytes()[0]
 }
 
+/// What tells a place in a store from others, see [`crate::replica::Snapshot::place`], and nobody
+/// which item is there.
+#[must_use]
+pub fn of_place(place: &[u8]) -> u128 {
+    let mut mixer = Mixer::new();
+    place.hash(&mut mixer);
+    mixer.sum()
+}
+
 /// Two lanes of multiplications to 128 bits, folded, of two words of input at a time: the
 /// construction of wyhash. What goes in is the same on every machine: integers in little-endian
 /// order, lengths as 64 bits.

@@ -404,6 +404,11 @@ impl Snapshot for Image {
         rows.map(|(key, held)| (key.clone(), held.stored.clone())).collect()
     }
 
+    fn damaged(&self, _: Origin, (table, bucket): (TableId, u8)) -> Vec<Vec<u8>> {
+        let rotten = self.rotten.keys().filter(|key| key.table == table);
+        rotten.filter(|key| self.bucket(key) == bucket).map(|key| self.place(key)).collect()
+    }
+
     fn fingerprints(&self, table: TableId) -> Vec<u128> {
         let mut sums = vec![0; BUCKETS];
         for (&(_, bucket), &sum) in self.fingerprints.range((table, 0)..=(table, u8::MAX)) {

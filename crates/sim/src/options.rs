@@ -125,6 +125,8 @@ pub(crate) struct Swarm {
     pub(crate) transactions: u64,
     /// Per mille of writes to items that only the first regions may have.
     pub(crate) restricted: u64,
+    /// Tables have a rule of placement, whether or not it is about anything.
+    pub(crate) placed: bool,
     /// Per mille of writes that change parts of an item.
     pub(crate) updates: u64,
     /// Per mille of writes that carry a condition.
@@ -225,6 +227,7 @@ impl Swarm {
                 .pick(&["lww", "lww", "lww", "siblings", "crdt", "crdt", "owner"])
                 .to_string(),
             restricted: rng.pick(&[0, 0, 0, 300]),
+            placed: true,
             updates: rng.pick(&[0, 300, 800]),
             ledger_per_minute: rng.pick(&[60, 60, 0, 1, 3]),
             switches: rng.pick(&[0, 0, 60, 200]),
@@ -265,6 +268,7 @@ impl Swarm {
         swarm.draw_length(&mut rng.fork("length"), options.length);
         swarm.draw_ttl(&mut rng.fork("ttl"), options);
         swarm.draw_vectors(&mut rng.fork("vectors"), options);
+        swarm.draw_placed(&mut rng.fork("placed"), options);
         if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
@@ -281,6 +285,12 @@ impl Swarm {
             Length::Mixed => rng.pick(&[10, 10, 20, 20, 20, 30, 30, 50, 100, 100]),
         };
         self.operations = (self.operations * percent / 100).max(1);
+    }
+
+    /// Regions compare fingerprints only of tables without a rule.
+    fn draw_placed(&mut self, rng: &mut Rng, options: &Options) {
+        let unplaced = matches!(options.focus, None | Some(Focus::Repair)) && !rng.chance(300);
+        self.placed = self.restricted > 0 || !unplaced;
     }
 
     fn draw_vectors(&mut self, rng: &mut Rng, options: &Options) {

@@ -15,7 +15,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ShortenedEarly => Some(Focus::Collection),
         bug if shows_in_lifecycle(bug) => Some(Focus::Lifecycle),
         Bug::CollectedDuringCopy | Bug::CollectedWithoutLeaving => Some(Focus::Joining),
-        Bug::RepairOverwrites => Some(Focus::Repair),
+        Bug::RepairOverwrites | Bug::DamageTakenForDeletion => Some(Focus::Repair),
         Bug::ExpiryUnlooked
         | Bug::ExpiryEarly
         | Bug::ExpiryTakenAtOnce
@@ -120,6 +120,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::FingerprintNotOnApply,
     Bug::FingerprintOfTombstones,
     Bug::RepairOverwrites,
+    Bug::DamageTakenForDeletion,
     Bug::IndexNotOnApply,
     Bug::RelayAcknowledges,
     Bug::RelayTrusted,

@@ -309,6 +309,9 @@ pub(crate) fn slot(region: usize) -> RegionSlot {
 pub(crate) fn create(name: String, swarm: &Swarm) -> Change {
     let policy = &swarm.policy;
     let group = swarm.grouped.then(|| (GROUP.to_string(), "all".to_string()));
+    // Not the whole mark: the rule itself is everywhere.
+    let rule = || ("pangea:placement".to_string(), "restricted=near".to_string());
+    let placement = swarm.placed.then(rule);
     let partition = KeyAttribute { name: "id".to_string(), kind: KeyKind::S };
     Change::Create(NewTable {
         indexes: match swarm.vectors {
@@ -323,12 +326,11 @@ pub(crate) fn create(name: String, swarm: &Swarm) -> Change {
         deletion_protection: false,
         tags: Tags::from([
             (MERGE.to_string(), policy.to_string()),
-            // Not the whole mark: the rule itself is everywhere.
-            ("pangea:placement".to_string(), "restricted=near".to_string()),
             ("pangea:owner".to_string(), "k1=r1 k2=r0".to_string()),
         ])
         .into_iter()
         .chain(group)
+        .chain(placement)
         .collect(),
         module: Some(module()),
     })

@@ -387,6 +387,11 @@ fn a_repair_that_overwrites_is_found() {
     check(Bug::RepairOverwrites, 200, &by);
 }
 
+#[test]
+fn a_row_that_rotted_everywhere_and_is_not_named_as_lost_is_found() {
+    check(Bug::DamageTakenForDeletion, 200, &[Invariant::Repair]);
+}
+
 const COLLECTING: [Invariant; 3] =
     [Invariant::Collection, Invariant::NothingVanishes, Invariant::Convergence];
 

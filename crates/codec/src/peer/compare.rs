@@ -24,6 +24,10 @@ pub(super) fn write_ask(out: &mut Writer, ask: &Ask) {
             out.length(keys.len());
             keys.iter().for_each(|key| out.primary_key(key));
         }
+        Subject::Damage { bucket } => {
+            out.u8(3);
+            out.u8(*bucket);
+        }
     }
 }
 
@@ -36,6 +40,7 @@ pub(super) fn read_ask(reader: &mut Reader<'_>) -> Result<Ask, DecodeError> {
             Subject::Versions { bucket, after: read_place(reader)?, foreign }
         }
         2 => Subject::Rows { keys: many(reader, Reader::primary_key)? },
+        3 => Subject::Damage { bucket: reader.u8()? },
         tag => return Err(DecodeError::Tag { what: "subject", tag }),
     };
     Ok(Ask { number, table, of })
@@ -66,6 +71,11 @@ pub(super) fn write_answer(out: &mut Writer, answer: &Answer) {
             out.length(rows.len());
             rows.iter().for_each(|kept| write_kept(out, kept.as_ref()));
         }
+        Told::Damage(sums) => {
+            out.u8(4);
+            out.length(sums.len());
+            sums.iter().for_each(|sum| out.raw(&sum.to_be_bytes()));
+        }
     }
 }
 
@@ -77,6 +87,7 @@ pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, DecodeError
         1 => Told::Fingerprints(many(reader, read_sum)?),
         2 => Told::Versions { items: many(reader, read_listed)?, next: read_place(reader)? },
         3 => Told::Rows(many(reader, read_kept)?),
+        4 => Told::Damage(many(reader, read_sum)?),
         tag => return Err(DecodeError::Tag { what: "answer", tag }),
     };
     Ok(Answer { ask, applied, told })

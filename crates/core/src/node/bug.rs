@@ -159,6 +159,8 @@ pub enum Bug {
     FingerprintOfTombstones,
     /// A peer's row takes the place of what is here instead of being merged.
     RepairOverwrites,
+    /// What is damaged at another holder, too, counts as deleted there.
+    DamageTakenForDeletion,
     /// Peers' rows do not come to secondary indexes.
     IndexNotOnApply,
     /// An index that is being emptied still counts as filled.

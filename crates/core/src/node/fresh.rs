@@ -95,6 +95,10 @@ impl Snapshot for Fresh<'_> {
         self.store.bucket_rows(bucket, after, limit)
     }
 
+    fn damaged(&self, me: Origin, bucket: (TableId, u8)) -> Vec<Vec<u8>> {
+        self.store.damaged(me, bucket)
+    }
+
     fn fingerprints(&self, table: TableId) -> Vec<u128> {
         self.store.fingerprints(table)
     }

@@ -35,6 +35,10 @@ pub fn answer(
         // Who heals a damaged row takes what there is, of a copy under way, too: the copy may wait
         // for that very row.
         Subject::Rows { keys } if whole || from.is_held() => from.rows(keys, store),
+        Subject::Damage { bucket } if whole || from.is_held() => {
+            let damaged = store.damaged(me, (ask.table, *bucket));
+            Told::Damage(damaged.iter().map(|place| fingerprint::of_place(place)).collect())
+        }
         _ => Told::Nothing,
     };
     if !mine {

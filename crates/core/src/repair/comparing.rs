@@ -117,7 +117,7 @@ impl Comparing {
                 }
             }
             Told::Rows(rows) if !rows.is_empty() => return self.came(rows, here, report),
-            Told::Rows(_) => self.skip(Skip::Unreachable, report),
+            Told::Rows(_) | Told::Damage(_) => self.skip(Skip::Unreachable, report),
         }
         None
     }

@@ -1,11 +1,12 @@
 //! Putting right what verifying a bucket found: every holder is asked for what it has of the rows.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::{
     Answer, Damaged, Fate, Finding, KEYS_MAX, Kept, Report, Subject, Told, Verified, Wrong,
 };
+use crate::fingerprint;
 use crate::id::{RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::merge::VersionVector;
@@ -25,14 +26,25 @@ pub(super) struct Healing {
     missing_peer: bool,
     /// Keys that were readable, or that a peer told, by place.
     keys: BTreeMap<Vec<u8>, PrimaryKey>,
+    /// Whether the peer has told what is damaged there as well.
+    told_damage: bool,
     /// Where the list of the peer's bucket goes on; `None` before it began, and once it ended.
     after: Option<PrimaryKey>,
     listed: bool,
     /// Keys that the peer was asked for, or is to be.
     wanted: Option<VecDeque<(Vec<u8>, PrimaryKey)>>,
-    /// What each holder has, and how far it had applied.
-    had: Vec<(BTreeMap<Vec<u8>, Kept>, VersionVector)>,
+    had: Vec<Had>,
     fates: Vec<Fate>,
+}
+
+/// What a holder has.
+#[derive(Debug, Default)]
+struct Had {
+    rows: BTreeMap<Vec<u8>, Kept>,
+    /// Where it cannot read what it has.
+    damaged: BTreeSet<Vec<u8>>,
+    /// How far it had applied.
+    applied: VersionVector,
 }
 
 impl Healing {
@@ -53,6 +65,7 @@ impl Healing {
             peers,
             missing_peer: false,
             keys,
+            told_damage: false,
             after: None,
             listed: false,
             wanted: None,
@@ -69,11 +82,11 @@ impl Healing {
             self.peers.pop_front();
             self.missing_peer = true;
         }
-        (self.after, self.wanted) = (None, None);
+        (self.told_damage, self.after, self.wanted) = (false, None, None);
         let known = |damaged: &Damaged| self.keys.contains_key(&damaged.place);
         self.listed = self.verified.damaged.iter().all(known);
         if !self.peers.is_empty() {
-            self.had.push((BTreeMap::new(), VersionVector::default()));
+            self.had.push(Had::default());
         }
     }
 
@@ -81,13 +94,19 @@ impl Healing {
     pub(super) fn question(&mut self) -> Option<(RegionSlot, Subject)> {
         loop {
             let (peer, _) = *self.peers.front()?;
+            if !self.told_damage {
+                return Some((peer, Subject::Damage { bucket: self.bucket }));
+            }
             if !self.listed {
                 let (bucket, after) = (self.bucket, self.after.clone());
                 let of = Subject::Versions { bucket, after, foreign: true };
                 return Some((peer, of));
             }
+            let had = self.had.last();
+            let sound = |place: &Vec<u8>| had.is_none_or(|had| !had.damaged.contains(place));
             let wanted = self.wanted.get_or_insert_with(|| {
-                self.keys.iter().map(|(place, key)| (place.clone(), key.clone())).collect()
+                let sound = self.keys.iter().filter(|(place, _)| sound(place));
+                sound.map(|(place, key)| (place.clone(), key.clone())).collect()
             });
             if !wanted.is_empty() {
                 let keys = wanted.iter().take(KEYS_MAX).map(|(_, key)| key.clone()).collect();
@@ -106,11 +125,17 @@ impl Healing {
     }
 
     pub(super) fn answered<S: Snapshot>(&mut self, answer: &Answer, here: &S) {
-        let Some((had, applied)) = self.had.last_mut() else { return };
+        let Some(had) = self.had.last_mut() else { return };
         // The oldest of its answers counts.
         let told = VersionVector::from_entries(answer.applied.iter().copied());
-        *applied = if applied.is_empty() { told } else { applied.meet(&told) };
+        had.applied = if had.applied.is_empty() { told } else { had.applied.meet(&told) };
         match &answer.told {
+            Told::Damage(sums) => {
+                let places = self.verified.damaged.iter().map(|damaged| &damaged.place);
+                let there = places.filter(|place| sums.contains(&fingerprint::of_place(place)));
+                had.damaged = there.cloned().collect();
+                self.told_damage = true;
+            }
             Told::Versions { items, next } => {
                 for item in items {
                     let key = ItemKey { table: self.table, primary: item.key.clone() };
@@ -126,7 +151,7 @@ impl Healing {
                 let Some(wanted) = &mut self.wanted else { return };
                 for kept in rows {
                     let Some((place, _)) = wanted.pop_front() else { return };
-                    had.extend(kept.clone().map(|kept| (place, kept)));
+                    had.rows.extend(kept.clone().map(|kept| (place, kept)));
                 }
             }
             Told::Nothing | Told::Fingerprints(_) | Told::Rows(_) => self.unanswered(),
@@ -154,7 +179,7 @@ impl Healing {
             heal.erased.push((damaged.place.clone(), gone));
             if let Some(key) = self.keys.get(&damaged.place) {
                 heal.unreadable.extend(damaged.row.then(|| key.clone()));
-                let kept = self.had.iter().filter_map(|(had, _)| had.get(&damaged.place));
+                let kept = self.had.iter().filter_map(|had| had.rows.get(&damaged.place));
                 let versions = kept.flat_map(|kept| kept.versions.iter().cloned());
                 let key = ItemKey { table: self.table, primary: key.clone() };
                 heal.rows.extend(versions.map(|version| Row { key: key.clone(), version }));
@@ -167,11 +192,12 @@ impl Healing {
     /// Versions of a damaged row that no holder has, or has had.
     fn unaccounted(&self, damaged: &Damaged, placed: bool) -> Vec<Stamp> {
         let accounted = |stamp: &Stamp| {
-            self.had.iter().any(|(had, applied)| match had.get(&damaged.place) {
+            self.had.iter().any(|had| match had.rows.get(&damaged.place) {
                 // Applied, and not there any more: overwritten or deleted. A row that is cold says
                 // less than it has seen.
-                Some(kept) => kept.seen.covers(*stamp) || applied.covers(*stamp),
-                None => !placed && applied.covers(*stamp),
+                Some(kept) => kept.seen.covers(*stamp) || had.applied.covers(*stamp),
+                None if had.damaged.contains(&damaged.place) => false,
+                None => !placed && had.applied.covers(*stamp),
             })
         };
         damaged.stamps.iter().copied().filter(|stamp| !accounted(stamp)).collect()

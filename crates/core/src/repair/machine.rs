@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::answer::is_whole;
 use super::comparing::Comparing;
 use super::healing::Healing;
-use super::{Answer, Ask, Damaged, Report, Skip, Subject, Verified};
+use super::{Answer, Ask, Damaged, Report, Skip, Subject, Told, Verified};
 use crate::catalog::{Catalog, ReplicaState};
 use crate::fingerprint::{self, BUCKETS};
 use crate::id::{RegionSlot, TableId};
@@ -107,6 +107,9 @@ pub struct Repair {
     /// How often the question under way was asked in vain.
     vain: u8,
     pub(super) report: Report,
+    /// What it does wrong, if anything.
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<crate::node::Bug>,
 }
 
 #[derive(Debug)]
@@ -133,7 +136,27 @@ impl Repair {
             damaged: false,
             vain: 0,
             report: Report::default(),
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
         }
+    }
+
+    /// The same, and does something wrong.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn with(self, bug: Option<crate::node::Bug>) -> Self {
+        Self { bug, ..self }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn takes_damage_for_deletion(&self) -> bool {
+        self.bug == Some(crate::node::Bug::DamageTakenForDeletion)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(clippy::unused_self, reason = "the twin with planted bugs reads it")]
+    const fn takes_damage_for_deletion(&self) -> bool {
+        false
     }
 
     /// What was found so far.
@@ -252,7 +275,14 @@ impl Repair {
                 self.damaged |= healing.conclude(done, &mut self.report);
                 return self.next_bucket(table, bucket);
             }
-            Input::Answered(answer) => healing.answered(&answer, here),
+            Input::Answered(mut answer) => {
+                if let (Told::Damage(places), true) =
+                    (&mut answer.told, self.takes_damage_for_deletion())
+                {
+                    places.clear();
+                }
+                healing.answered(&answer, here);
+            }
             Input::Unanswered if self.asks_again() => {}
             Input::Unanswered => healing.unanswered(),
             Input::Begin | Input::Verified(_) => panic!("{input:?} does not answer a question"),

@@ -72,6 +72,11 @@ pub enum Subject {
         /// Of which items.
         keys: Vec<PrimaryKey>,
     },
+    /// Where the rows of a bucket are that are damaged at the peer as well.
+    Damage {
+        /// Which bucket.
+        bucket: u8,
+    },
 }
 
 /// What a peer says.
@@ -101,6 +106,9 @@ pub enum Told {
     },
     /// Of [`Subject::Rows`]: the first ones, as many as one frame takes, but one at least.
     Rows(Vec<Option<Kept>>),
+    /// Of [`Subject::Damage`]: [`fingerprint::of_place`] of each, which names no key to a region
+    /// that may not know it.
+    Damage(Vec<u128>),
 }
 
 /// An item's versions by their stamps.

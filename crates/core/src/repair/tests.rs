@@ -20,6 +20,8 @@ struct Rows {
     items: BTreeMap<ItemKey, Stored>,
     /// What the fingerprint of a bucket has beyond the rows.
     excess: BTreeMap<u8, u128>,
+    /// What is damaged.
+    damaged: Vec<ItemKey>,
 }
 
 impl Snapshot for Rows {
@@ -42,6 +44,11 @@ impl Snapshot for Rows {
     fn rows(&self, _: TableId, after: Option<&PrimaryKey>, limit: usize) -> Vec<(ItemKey, Stored)> {
         let rows = self.items.iter().filter(|(key, _)| after.is_none_or(|at| key.primary > *at));
         rows.take(limit).map(|(key, stored)| (key.clone(), stored.clone())).collect()
+    }
+
+    fn damaged(&self, _: Origin, (_, bucket): (TableId, u8)) -> Vec<Vec<u8>> {
+        let damaged = self.damaged.iter().filter(|key| self.bucket(key) == bucket);
+        damaged.map(|key| self.place(key)).collect()
     }
 
     fn fingerprints(&self, _: TableId) -> Vec<u128> {
@@ -82,7 +89,7 @@ fn version(at: Stamp, text: &str) -> Version {
 
 fn rows(of: &[(&str, Stamp)]) -> Rows {
     let row = |(name, at): &(&str, Stamp)| (key(name), Stored::single(version(*at, name)));
-    Rows { items: of.iter().map(row).collect(), excess: BTreeMap::new() }
+    Rows { items: of.iter().map(row).collect(), ..Rows::default() }
 }
 
 /// What region 0 damaged, by its key, with the versions that its index names.
@@ -245,6 +252,21 @@ fn a_write_that_is_nowhere_else_is_named_once_everybody_was_asked() {
     // A peer that has applied it and does not have it: deleted since.
     pair.told = Hlc::from_parts(6, 0);
     assert_eq!(pair.fates()[0].1, Fate::Repaired);
+}
+
+#[test]
+fn what_is_damaged_at_the_peer_too_is_lost_and_not_deleted() {
+    for row in [true, false] {
+        let at = stamp(6, 0);
+        let mut pair = Pair::new(rows(&[]), rows(&[]));
+        // That of another item is no sign of this one.
+        pair.theirs.damaged = vec![key("b"), key("c")];
+        pair.damaged.push(damage("b", row, &[at]));
+        assert_eq!(pair.fates()[0].1, Fate::Lost(vec![at]), "{row}");
+        assert_eq!(pair.heals[0].erased.len(), 1, "what is left is no use to anybody");
+        pair.theirs.damaged.remove(0);
+        assert_eq!(pair.fates()[0].1, Fate::Repaired, "applied, and deleted since");
+    }
 }
 
 #[test]

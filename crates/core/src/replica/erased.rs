@@ -73,6 +73,10 @@ impl Snapshot for &dyn Snapshot {
         (**self).bucket_rows(bucket, after, limit)
     }
 
+    fn damaged(&self, me: Origin, bucket: (TableId, u8)) -> Vec<Vec<u8>> {
+        (**self).damaged(me, bucket)
+    }
+
     fn fingerprints(&self, table: TableId) -> Vec<u128> {
         (**self).fingerprints(table)
     }

@@ -334,6 +334,12 @@ pub trait Snapshot {
         rows
     }
 
+    /// Where the rows of a bucket are that are damaged in the store of the region that lives `me`:
+    /// they cannot be read, or are gone while indexes name them.
+    fn damaged(&self, _me: Origin, _bucket: (TableId, u8)) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// The fingerprints of a table as they are maintained, by bucket.
     fn fingerprints(&self, table: TableId) -> Vec<u128> {
         let mut sums = Vec::from([0_u128; BUCKETS]);

@@ -538,6 +538,11 @@ impl Snapshot for StoreView {
         self.keep(self.readable_rows(bucket, after, limit))
     }
 
+    fn damaged(&self, me: Origin, bucket: (TableId, u8)) -> Vec<Vec<u8>> {
+        let found = self.keep(self.verify(me, bucket));
+        found.damaged.into_iter().map(|damaged| damaged.place).collect()
+    }
+
     fn fingerprints(&self, table: TableId) -> Vec<u128> {
         self.keep(self.table_fingerprints(table))
     }

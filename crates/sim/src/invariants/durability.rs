@@ -46,8 +46,9 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site], acked: &[VersionId]) -> C
             let may = site.catalog.may_receive(site.slot, key.table, &key.primary, place);
             may && site.is_whole(key.table)
         };
-        // Of a table that one region holds by now there is nothing to survive.
-        if sites.iter().filter(held).count() < 2 {
+        // Of a table that one region holds by now there is nothing to survive, nor of an item that
+        // rotted in all.
+        if oracle.given_up.contains(&issued.key) || sites.iter().filter(held).count() < 2 {
             continue;
         }
         let have = sites.iter().filter(|site| has(oracle, site, id)).count();

@@ -131,8 +131,9 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         let table = item.key.table;
         let mut alive = sites.iter().filter(|site| !site.gone);
         let entry = alive.next().and_then(|site| site.catalog.get(table));
-        if oracle.deleted.contains(&table) {
-            // With the table, if only where the region was given up before it told so.
+        if oracle.deleted.contains(&table) || oracle.given_up.contains(&id) {
+            // With the table, if only where the region was given up before it told so; or it has
+            // rotted everywhere, and was named.
             continue;
         }
         // What a dead region had shown nobody is on its own disk, and what waits for it to answer

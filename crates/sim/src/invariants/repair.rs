@@ -15,6 +15,7 @@ use pangea_core::item::ItemKey;
 use pangea_core::merge::{Body, Stored};
 use pangea_core::repair::{Fate, Report, Wrong};
 use pangea_core::replica::Snapshot as _;
+use pangea_core::time::Stamp;
 
 use super::{Checked, Invariant, demand};
 use crate::disk::Image;
@@ -91,17 +92,48 @@ fn is_same(one: &Stored, other: &Stored) -> bool {
     one.versions.len() == other.versions.len() && same.all(|same| same)
 }
 
+/// What is to become of a row that rotted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Another region has it.
+    Healed,
+    /// It rotted everywhere: these versions are named as lost.
+    Lost(Vec<Stamp>),
+    /// The same, and another region has named them.
+    Gone,
+}
+
+impl Expected {
+    fn is_met(&self, fate: &Fate) -> bool {
+        match (self, fate) {
+            (Self::Healed | Self::Gone, Fate::Repaired) | (Self::Gone, Fate::Lost(_)) => true,
+            (Self::Lost(versions), Fate::Lost(named)) => versions == named && !named.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// A run is over: it found just what rotted, if anything did.
-pub(crate) fn found(slot: RegionSlot, report: &Report, rotten: Option<&ItemKey>) -> Checked {
+pub(crate) fn found(
+    slot: RegionSlot,
+    report: &Report,
+    rotten: Option<(&ItemKey, &Expected)>,
+) -> Checked {
     let expected = u64::from(rotten.is_some());
     let count = report.findings.len() as u64 + report.unlisted;
     demand(BROKEN, count == expected, || {
         format!("{slot} finds {:?}, what rotted is {rotten:?}", report.findings)
     })?;
-    let (Some(finding), Some(key)) = (report.findings.first(), rotten) else { return Ok(()) };
+    let (Some(finding), Some((key, expected))) = (report.findings.first(), rotten) else {
+        return Ok(());
+    };
+    // A key that cannot be read may be told by another region that has the row.
+    let unknown = *expected != Expected::Healed;
     let named = finding.table == key.table
-        && finding.key.as_ref() == Some(&key.primary)
+        && finding.key.as_ref().map_or(unknown, |found| *found == key.primary)
         && matches!(finding.what, Wrong::Damaged(_))
-        && finding.fate == Fate::Repaired;
-    demand(BROKEN, named, || format!("{slot} finds {finding:?}, what rotted is {key:?}"))
+        && expected.is_met(&finding.fate);
+    demand(BROKEN, named, || {
+        format!("{slot} finds {finding:?}, what rotted is {key:?}, {expected:?}")
+    })
 }

@@ -37,7 +37,7 @@ pub(crate) fn compared(answer: &Answer, to: usize) -> Checked {
         return Ok(());
     }
     let tainted = match &answer.told {
-        Told::Nothing | Told::Fingerprints(_) => false,
+        Told::Nothing | Told::Fingerprints(_) | Told::Damage(_) => false,
         Told::Versions { items, next } => {
             items.iter().any(|item| key(&item.key)) || next.as_ref().is_some_and(key)
         }

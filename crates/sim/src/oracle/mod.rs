@@ -125,6 +125,8 @@ pub(crate) struct Oracle {
     pub(crate) deleted: BTreeSet<TableId>,
     /// Items that rotted anywhere.
     pub(crate) rotted: BTreeSet<KeyId>,
+    /// Those that rotted everywhere.
+    pub(crate) given_up: BTreeSet<KeyId>,
     /// Tombstones dropped, and rows shortened, each region counted.
     pub(crate) collected: u64,
     pub(crate) shortened: u64,
@@ -144,6 +146,7 @@ impl Oracle {
             changes: Vec::new(),
             deleted: BTreeSet::new(),
             rotted: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             buried: BTreeMap::new(),
             collected: 0,
             shortened: 0,

@@ -16,6 +16,7 @@ use pangea_core::replica::{Request, Snapshot as _};
 
 use super::{Event, LOOK_US, Phase, World};
 use crate::disk::Image;
+use crate::invariants::repair::Expected;
 use crate::invariants::{Broken, Checked, Invariant, repair, residency};
 use crate::oracle::{Asked, Site};
 use crate::rng::Rng;
@@ -39,8 +40,17 @@ pub(super) struct Repairs {
 #[derive(Debug)]
 enum Rot {
     ToCome,
-    Rotten(usize, Rc<ItemKey>),
+    Rotten(Rotten),
     Over,
+}
+
+#[derive(Debug)]
+struct Rotten {
+    /// Whose turn it is to repair it, and who comes then: it rotted there as well.
+    region: usize,
+    then: Vec<usize>,
+    key: Rc<ItemKey>,
+    expected: Expected,
 }
 
 #[derive(Debug)]
@@ -92,7 +102,15 @@ impl World {
         }
         let mut links = (0..self.regions.len()).filter(|&other| other != region);
         let linked = links.all(|other| self.net.conns[self.net.conn_id(region, other)].up);
-        if !linked && matches!(&self.repairs.rot, Rot::Rotten(at, _) if *at == region) {
+        let turn = match &self.repairs.rot {
+            Rot::Rotten(rotten) => Some((rotten.region, &rotten.expected)),
+            Rot::ToCome | Rot::Over => None,
+        };
+        if turn.is_some_and(|(at, expected)| at != region && *expected != Expected::Healed) {
+            // It has its turn.
+            return Ok(());
+        }
+        if !linked && turn.is_some_and(|(at, _)| at == region) {
             self.queue.push(self.now_us + LOOK_US, Event::Repair { region });
             return Ok(());
         }
@@ -110,6 +128,8 @@ impl World {
             number: self.repairs.number,
         };
         let machine = Repair::new(scope);
+        #[cfg(feature = "planted-bugs")]
+        let machine = machine.with(self.options.bug);
         let (asked, healing, then, verified) = (None, None, None, None);
         let run = Run { machine, asked, healing, then, verified };
         self.repairs.runs[region] = Some(Box::new(run));
@@ -197,22 +217,28 @@ impl World {
         self.note(region, || format!("has repaired: {report:?}"));
         self.counts.compared += report.equal + report.versions;
         let rotten = match &self.repairs.rot {
-            Rot::Rotten(at, key) if *at == region => Some(Rc::clone(key)),
-            Rot::ToCome | Rot::Rotten(..) | Rot::Over => None,
+            Rot::Rotten(rotten) if rotten.region == region => Some(rotten),
+            Rot::ToCome | Rot::Rotten(_) | Rot::Over => None,
         };
-        repair::found(slot(region), report, rotten.as_deref())?;
-        if rotten.is_some() {
-            self.counts.healed += 1;
+        let what = rotten.map(|rotten| (&*rotten.key, &rotten.expected));
+        repair::found(slot(region), report, what)?;
+        let Some(Rotten { then, key, .. }) = rotten else { return Ok(()) };
+        self.counts.healed += 1;
+        let Some((&region, then)) = then.split_first() else {
             self.repairs.rot = Rot::Over;
             self.queue.push(self.now_us + LOOK_US, Event::Look);
-        }
+            return Ok(());
+        };
+        let (then, key, expected) = (then.to_vec(), Rc::clone(key), Expected::Gone);
+        self.repairs.rot = Rot::Rotten(Rotten { region, then, key, expected });
+        self.queue.push(self.now_us + LOOK_US, Event::Repair { region });
         Ok(())
     }
 
     /// Everything is at rest and right. Whether that is all: else a row rots, and is repaired.
     pub(super) fn rots(&mut self) -> Checked<bool> {
         if !matches!(self.repairs.rot, Rot::ToCome) || !self.swarm.rots {
-            let healing = matches!(self.repairs.rot, Rot::Rotten(..));
+            let healing = matches!(self.repairs.rot, Rot::Rotten(_));
             return if healing {
                 let text = "a row that rotted is not repaired".to_string();
                 Err(Broken::new(Invariant::Repair, text))
@@ -224,14 +250,27 @@ impl World {
         let Some((region, key)) = self.draw_rot() else { return Ok(false) };
         let unreadable = self.repairs.rng.chance(500);
         self.oracle.rotted.extend(self.oracle.key_id(&key));
-        let disk = &mut self.sites[region].disk;
-        Rc::make_mut(&mut disk.visible).rot(&key, unreadable);
-        Rc::make_mut(&mut disk.durable).rot(&key, unreadable);
-        self.note(region, || format!("ROT: {key:?}, unreadable {unreadable}"));
-        self.repairs.rot = Rot::Rotten(region, Rc::clone(&key));
+        let everywhere = self.repairs.rng.chance(150) && self.is_held_alike(region, &key);
+        let others = (0..self.sites.len()).filter(|&other| everywhere && other != region);
+        let then: Vec<usize> = others.collect();
+        let all = [&[region][..], &then].concat();
+        for &region in &all {
+            let disk = &mut self.sites[region].disk;
+            Rc::make_mut(&mut disk.visible).rot(&key, unreadable);
+            Rc::make_mut(&mut disk.durable).rot(&key, unreadable);
+            self.note(region, || format!("ROT: {key:?}, unreadable {unreadable}"));
+        }
+        let expected = if everywhere {
+            self.oracle.given_up.extend(self.oracle.key_id(&key));
+            Expected::Lost(self.sites[region].disk.durable.dangling(&key))
+        } else {
+            Expected::Healed
+        };
+        let rotten = Rotten { region, then, key: Rc::clone(&key), expected };
+        self.repairs.rot = Rot::Rotten(rotten);
         // Others would find that what they have is not where it was written.
         self.repairs.runs.iter_mut().for_each(|run| *run = None);
-        self.queue.push(self.now_us + HEALED_US_MAX, Event::Look);
+        self.queue.push(self.now_us + all.len() as u64 * HEALED_US_MAX, Event::Look);
         // A region's write has seen all that it wrote before, and continues it, and what was
         // collected, also what should still be there.
         let image = &self.sites[region].disk.durable;
@@ -239,11 +278,19 @@ impl World {
         let own = self.oracle.has_written(region, &key)
             || image.dangling(&key).iter().any(|it| collected.is_some_and(|seen| seen.covers(*it)));
         let restricted = residency::is_marked(&key.primary);
-        if !unreadable && !restricted && !own && self.repairs.rng.chance(500) {
+        if !unreadable && !restricted && !own && !everywhere && self.repairs.rng.chance(500) {
             self.write_over(region, &key)?;
         }
         self.repair(region)?;
         Ok(true)
+    }
+
+    /// Whether every region has the row just as this one has it.
+    fn is_held_alike(&self, region: usize, key: &ItemKey) -> bool {
+        let row = |site: &Site| site.disk.durable.rows.get(key).map(|held| held.stored.clone());
+        let wanted = row(&self.sites[region]);
+        let alike = |site: &Site| !site.gone && site.is_whole(key.table) && row(site) == wanted;
+        self.sites.iter().all(alike)
     }
 
     /// A row of a table that another region has, too; it must be one that readers see, because

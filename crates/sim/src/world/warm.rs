@@ -36,6 +36,7 @@ struct Kind {
     policy: String,
     one_replica: bool,
     grouped: bool,
+    placed: bool,
     /// The bug that is planted, by its name.
     bug: String,
 }
@@ -74,6 +75,7 @@ impl World {
             policy: self.swarm.policy.clone(),
             one_replica: self.swarm.one_replica,
             grouped: self.swarm.grouped,
+            placed: self.swarm.placed,
             bug: self.options.bug_name(),
         };
         let known = KNOWN.with_borrow(|known| known.get(&kind).cloned());
@@ -105,6 +107,7 @@ fn warm_up(kind: &Kind, options: &Options) -> Option<Warm> {
         policy: kind.policy.clone(),
         one_replica: kind.one_replica,
         grouped: kind.grouped,
+        placed: kind.placed,
         ..Swarm::quiet(options)
     };
     let mut world = World::of(swarm, &root, options, false);
