@@ -380,4 +380,14 @@ def test_decreases_of_capacity_are_counted(client, table_name):
             told = one["ProvisionedThroughput"]
             assert told["NumberOfDecreasesToday"] == decreases and "LastDecreaseDateTime" in told
             assert ("LastIncreaseDateTime" in told) == (read == 8)
+    for read in (7, 6):
+        client.update_table(TableName=table_name, ProvisionedThroughput=capacity(read, 5))
+    code, message = refused(client.update_table, TableName=table_name,
+                            ProvisionedThroughput=capacity(5, 5))
+    assert code == "LimitExceededException"
+    assert "After the first 4 decreases" in message
+    assert "Number of decreases today: 4. Last decrease at " in message
+    assert message.endswith("Coordinated Universal Time")
+    assert shown(client, table_name)["ProvisionedThroughput"]["ReadCapacityUnits"] == 6
+    client.update_table(TableName=table_name, ProvisionedThroughput=capacity(9, 5))
     client.delete_table(TableName=table_name)

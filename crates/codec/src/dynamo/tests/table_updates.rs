@@ -153,6 +153,37 @@ fn capacity_changes_as_it_may() {
     assert_eq!(change.index_options["by-seq"][options::READ], options::of_number(0));
 }
 
+/// The message is one that a user of the service was told.
+#[test]
+fn capacity_goes_down_four_times_a_day_and_then_once_an_hour() {
+    let last_ms = 1_665_406_819_000;
+    let mut entry = table(false);
+    entry.options.insert(options::DECREASED_MS.into(), options::of_number(last_ms));
+    let less = r#""ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":6}"#;
+    let hour_ms = 3_600_000;
+    for (decreases, after_ms, is_refused) in
+        [(3, 0, false), (4, 0, true), (8, hour_ms - 1, true), (8, hour_ms, false), (9, 0, true)]
+    {
+        entry.options.insert(options::DECREASES.into(), options::of_number(decreases));
+        let changed = update(less).expect("right").change(&entry, last_ms + after_ms);
+        let Err(error) = changed else {
+            assert!(!is_refused, "{decreases} {after_ms}");
+            continue;
+        };
+        assert!(is_refused, "{decreases} {after_ms}");
+        assert_eq!(error.kind, ErrorKind::LimitExceeded);
+        let wanted = format!(
+            "Subscriber limit exceeded: Provisioned throughput decreases are limited within a \
+             given UTC day. After the first 4 decreases, each subsequent decrease in the same UTC \
+             day can be performed at most once every 3600 seconds. Number of decreases today: \
+             {decreases}. Last decrease at Monday, October 10, 2022 at 1:00:19 PM Coordinated \
+             Universal Time. Next decrease can be made at Monday, October 10, 2022 at 2:00:19 PM \
+             Coordinated Universal Time"
+        );
+        assert_eq!(error.message, wanted);
+    }
+}
+
 #[test]
 fn indexes_and_streams_change_as_they_may() {
     let mut entry = table(true);

@@ -10,7 +10,9 @@ use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
 use super::update::{IndexUpdate, UpdateTable};
-use super::{NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, invalid, vector};
+use super::{
+    NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, capacity, invalid, vector,
+};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -66,9 +68,9 @@ impl UpdateTable {
         if let Some(throughput) = self.throughput {
             let now = Throughput::of(&entry.options);
             if !entry.on_demand && now == throughput {
-                return Err(unchanged("the table", "the table", now));
+                return Err(capacity::unchanged("the table", "the table", now));
             }
-            for (name, units) in throughput_options(&entry.options, throughput, now_ms) {
+            for (name, units) in capacity::options_of(&entry.options, throughput, now_ms)? {
                 set(&mut update.options, name, units);
             }
         }
@@ -272,9 +274,9 @@ impl UpdateTable {
             throughput.check()?;
             let now = Throughput::of(&index.options);
             if now == throughput && !entry.on_demand {
-                return Err(unchanged(&format!("the index {name}"), "the index", now));
+                return Err(capacity::unchanged(&format!("the index {name}"), "the index", now));
             }
-            let changes = throughput_options(&index.options, throughput, now_ms);
+            let changes = capacity::options_of(&index.options, throughput, now_ms)?;
             options.extend(changes.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         let of_index = format!("for index: {name} ");
@@ -435,39 +437,6 @@ fn check_types(entry: &TableEntry, index: &Index) -> Result<(), ApiError> {
 
 fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
     changes.insert(name.to_owned(), Some(value));
-}
-
-/// The options of a new capacity, and when it went up or down.
-fn throughput_options(
-    before: &Attributes,
-    then: Throughput,
-    now_ms: u64,
-) -> Vec<(&'static str, AttributeValue)> {
-    let now = Throughput::of(before);
-    let mut changes = vec![
-        (options::READ, options::of_number(then.read)),
-        (options::WRITE, options::of_number(then.write)),
-    ];
-    if then.read > now.read || then.write > now.write {
-        changes.push((options::INCREASED_MS, options::of_number(now_ms)));
-    }
-    if then.read < now.read || then.write < now.write {
-        let decreases = options::decreases(before, now_ms) + 1;
-        changes.push((options::DECREASED_MS, options::of_number(now_ms)));
-        changes.push((options::DECREASES, options::of_number(decreases)));
-    }
-    changes
-}
-
-fn unchanged(what: &str, of: &str, now: Throughput) -> ApiError {
-    let Throughput { read, write } = now;
-    ApiError::validation(format!(
-        "The provisioned throughput for {what} will not change. The requested value equals the \
-         current value. Current ReadCapacityUnits provisioned for {of}: {read}. Requested \
-         ReadCapacityUnits: {read}. Current WriteCapacityUnits provisioned for {of}: {write}. \
-         Requested WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer Guide for \
-         current limits and how to request higher limits."
-    ))
 }
 
 /// Refuses warm throughput below what is there.

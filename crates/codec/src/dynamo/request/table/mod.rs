@@ -1,5 +1,6 @@
 //! Operations on tables.
 
+mod capacity;
 mod change;
 mod create;
 mod features;
