@@ -165,6 +165,13 @@ def test_tags_and_expiry(client, table):
             "Time to live has been modified multiple times within a fixed interval")
 
 
+def kinds(insights):
+    """Of the rules of contributor insights, whose names end in a time."""
+    rules = [rule.split("-") for rule in insights["ContributorInsightsRuleList"]]
+    assert all(rule[0] == "DynamoDBContributorInsights" and int(rule[-1]) > 0 for rule in rules)
+    return [rule[1] for rule in rules]
+
+
 def test_what_is_only_kept_is_shown(client, table):
     arn = shown(client, table)["TableArn"]
     assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
@@ -184,12 +191,25 @@ def test_what_is_only_kept_is_shown(client, table):
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
     assert code == "PolicyNotFoundException"
     assert client.delete_resource_policy(ResourceArn=arn)["RevisionId"] == revision
+    never = f"{arn}/stream/2020-01-01T00:00:00.000"
+    for call, more in (client.put_resource_policy, {"Policy": policy}), \
+            (client.get_resource_policy, {}), (client.delete_resource_policy, {}):
+        code, message = refused(call, ResourceArn=never, **more)
+        assert code == "ResourceNotFoundException"
+        assert message.endswith(f"Stream: 2020-01-01T00:00:00.000 not found for Table: {table}")
 
     client.update_contributor_insights(TableName=table, IndexName="by-by",
                                        ContributorInsightsAction="ENABLE")
     status = client.describe_contributor_insights(TableName=table, IndexName="by-by")
     assert status["ContributorInsightsStatus"] == "ENABLED"
+    assert kinds(status) == ["PKC", "PKT"]
     client.update_contributor_insights(TableName=table, ContributorInsightsAction="ENABLE")
+    status = client.describe_contributor_insights(TableName=table)
+    assert kinds(status) == ["PKC", "SKC", "PKT", "SKT"]
+    client.update_contributor_insights(TableName=table, ContributorInsightsAction="ENABLE",
+                                       ContributorInsightsMode="THROTTLED_KEYS")
+    status = client.describe_contributor_insights(TableName=table)
+    assert kinds(status) == ["PKT", "SKT"]
     listed, more = [], {}
     while more is not None:
         page = client.list_contributor_insights(TableName=table, MaxResults=1, **more)
