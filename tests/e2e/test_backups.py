@@ -208,3 +208,40 @@ def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_
     restore["SourceTableName"] = "nothing"
     assert refused(client.restore_table_to_point_in_time, **restore, UseLatestRestorableTime=True) \
         == ("TableNotFoundException", "Table not found: nothing")
+
+
+def test_indexes_are_restored_as_they_were(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    available(client, made["BackupArn"])
+    restore = {"TargetTableName": f"{table_name}-0", "BackupArn": made["BackupArn"]}
+    units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 4}
+
+    def index(kind="ALL", key="g", **more):
+        return {"IndexName": "by-g", "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": kind}, **more}
+
+    foreign = "Invalid Request: Index by-g does not match a secondary index that existed"
+    for indexes, message in ([index(key="pk")], foreign), ([index("KEYS_ONLY")], foreign), \
+            ([index(), index()], "One or more parameter values were invalid: Duplicate index"), \
+            ([index(ProvisionedThroughput=units)],
+             "One or more parameter values were invalid: ProvisionedThroughput should not be"):
+        code, text = refused(client.restore_table_from_backup, **restore,
+                             GlobalSecondaryIndexOverride=indexes)
+        assert code == "ValidationException" and text.startswith(message), text
+    of_table = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 2}
+    for number, (overrides, wanted) in enumerate([
+            ([index(ProvisionedThroughput=units)], {"by-g": units}),
+            (None, {"by-g": of_table, "keys": of_table})]):
+        restore["TargetTableName"] = f"{table_name}-{number}"
+        more = {} if overrides is None else {"GlobalSecondaryIndexOverride": overrides}
+        client.restore_table_from_backup(**restore, BillingModeOverride="PROVISIONED",
+                                         ProvisionedThroughputOverride=of_table, **more)
+        wait(client, restore["TargetTableName"])
+        table = client.describe_table(TableName=restore["TargetTableName"])["Table"]
+        assert of_table.items() <= table["ProvisionedThroughput"].items()
+        found = {one["IndexName"]: one["ProvisionedThroughput"]
+                 for one in table["GlobalSecondaryIndexes"]}
+        assert found.keys() == wanted.keys()
+        assert all(wanted[name].items() <= found[name].items() for name in found)

@@ -1,7 +1,7 @@
 //! Requests about backups and restores.
 
 use super::streams::{millis, sized};
-use super::table::{Encryption, Sse, Units, limits_of, sse_of};
+use super::table::{Encryption, KeptIndex, Sse, Units, limits_of, sse_of};
 use super::{Constraints, Members, table_of};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
@@ -85,10 +85,10 @@ pub struct Overrides {
     pub encryption: Option<Encryption>,
     /// Limits on demand.
     pub limits: Option<Units>,
-    /// The names of the global indexes to keep.
-    pub global: Option<Vec<String>>,
-    /// The names of the local indexes to keep.
-    pub local: Option<Vec<String>>,
+    /// The global indexes to keep.
+    pub global: Option<Vec<KeptIndex>>,
+    /// The local indexes to keep.
+    pub local: Option<Vec<KeptIndex>>,
     /// The names of the indexes of vectors to keep.
     pub vectors: Option<Vec<String>>,
 }
@@ -311,8 +311,8 @@ impl Overrides {
             throughput,
             encryption: sse.map(Sse::meaning).transpose()?,
             limits: limits_of(body.object("OnDemandThroughputOverride")?)?,
-            global: index_names(body, "GlobalSecondaryIndexOverride")?,
-            local: index_names(body, "LocalSecondaryIndexOverride")?,
+            global: KeptIndex::list(body, "GlobalSecondaryIndexOverride", false)?,
+            local: KeptIndex::list(body, "LocalSecondaryIndexOverride", true)?,
             vectors: index_names(body, "VectorIndexOverride")?,
         })
     }

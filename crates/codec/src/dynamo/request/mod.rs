@@ -40,9 +40,9 @@ pub use streams::{
     DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
 };
 pub use table::{
-    CreateTable, Encryption, ListTables, ReplicaAction, ReplicaUpdate, StreamSpecification,
-    StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable, WitnessUpdate, busy,
-    too_many_tags,
+    CreateTable, Encryption, KeptIndex, ListTables, ReplicaAction, ReplicaUpdate,
+    StreamSpecification, StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable,
+    WitnessUpdate, busy, fit_capacity, foreign, keep, too_many_tags,
 };
 pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};

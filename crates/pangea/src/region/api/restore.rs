@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use pangea_codec::dynamo::backup::BackupArn;
 use pangea_codec::dynamo::request::{
-    Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime,
+    Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime, Throughput,
+    fit_capacity, foreign, keep,
 };
 use pangea_codec::dynamo::table::{TableStatus, options, second_text, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
@@ -139,21 +140,16 @@ fn new_table(
     let mut indexes = like.indexes.clone();
     // They are there with the table.
     indexes.iter_mut().for_each(|index| drop(index.options.remove(options::SINCE_MS)));
-    let kinds: [fn(&Index) -> bool; 3] =
-        [|index| index.local, Index::is_global, |index| index.vector.is_some()];
-    let kept = [&overrides.local, &overrides.global, &overrides.vectors];
-    for (is_of_kind, wanted) in kinds.into_iter().zip(kept) {
-        let Some(wanted) = wanted else { continue };
-        let known = |name: &String| like.index(name).is_some_and(is_of_kind);
-        if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-            return Err(ApiError::validation(format!(
-                "Invalid Request: Index {unknown} does not match a secondary index that existed in \
-                 the source table and cannot be created during the restore operation"
-            )));
-        }
-        indexes.retain(|index| !is_of_kind(index) || wanted.contains(&index.name));
-    }
     let on_demand = overrides.on_demand(like.on_demand)?;
+    keep(&mut indexes, overrides.local.as_deref(), |index| index.local, on_demand)?;
+    keep(&mut indexes, overrides.global.as_deref(), Index::is_global, on_demand)?;
+    if let Some(wanted) = &overrides.vectors {
+        let known = |name: &&String| like.index(name).is_some_and(|index| index.vector.is_some());
+        if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+            return Err(foreign(unknown));
+        }
+        indexes.retain(|index| index.vector.is_none() || wanted.contains(&index.name));
+    }
     if !on_demand && indexes.iter().any(|index| index.vector.is_some()) {
         return Err(ApiError::validation(
             "One or more parameter values were invalid: Tables with vector indexes must be in \
@@ -161,6 +157,7 @@ fn new_table(
         ));
     }
     let mut shown = shown(like, overrides, on_demand);
+    fit_capacity(&mut indexes, (!on_demand).then(|| Throughput::of(&shown)));
     shown.insert(options::RESTORED.to_string(), AttributeValue::M(restored));
     shown.insert(options::RESTORING.to_string(), AttributeValue::Bool(true));
     Ok(NewTable {

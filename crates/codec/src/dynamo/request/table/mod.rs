@@ -5,6 +5,7 @@ mod change;
 mod create;
 mod features;
 mod index;
+mod kept;
 mod keys;
 mod policy;
 mod replica;
@@ -14,6 +15,7 @@ mod vector;
 pub use change::busy;
 pub use create::CreateTable;
 pub use features::{Encryption, TAGS_MAX, Throughput, Units, too_many_tags};
+pub use kept::{KeptIndex, fit_capacity, foreign, keep};
 pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 
