@@ -149,8 +149,12 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
             (client.describe_time_to_live, {"TableName": target}),
             (client.describe_continuous_backups, {"TableName": target}),
             (client.restore_table_from_backup, restore),
+            (client.delete_backup, {"BackupArn": made["BackupArn"]}),
         ]
         answers = [answered(call, **arguments) for call, arguments in calls]
+        if answers[-1][0] == "done":
+            made = client.create_backup(TableName=table_name, BackupName="next")["BackupDetails"]
+            available(client, made["BackupArn"])
         if client.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING":
             break
     else:
@@ -160,7 +164,9 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
         + [("ResourceNotFoundException", named)] * 3 \
         + [("TableNotFoundException", f"Table not found: {target}"),
            ("TableInUseException", f"Table: {target} is already being restored from backup: "
-                                   + made["BackupArn"])]
+                                   + made["BackupArn"]),
+           ("BackupInUseException", f"Table {target} is being restored from the backup: "
+                                    + made["BackupArn"])]
     wait(client, target)
     put(client, target, "k0", "later")
     assert len(contents(client, target)) == 3000
@@ -245,3 +251,33 @@ def test_indexes_are_restored_as_they_were(pangea, table_name):
                  for one in table["GlobalSecondaryIndexes"]}
         assert found.keys() == wanted.keys()
         assert all(wanted[name].items() <= found[name].items() for name in found)
+
+
+def test_a_table_that_keeps_its_past_leaves_a_backup(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    put(client, table_name, "k", "v")
+    client.update_continuous_backups(
+        TableName=table_name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    client.update_table(TableName=table_name, DeletionProtectionEnabled=True)
+    assert refused(client.delete_table, TableName=table_name)[0] == "ValidationException"
+    of_table = {"TableName": table_name}
+    assert client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"] == []
+    client.update_table(TableName=table_name, DeletionProtectionEnabled=False)
+    client.delete_table(TableName=table_name)
+    for kind in {}, {"BackupType": "USER"}:
+        assert client.list_backups(**of_table, **kind)["BackupSummaries"] == []
+    [one] = client.list_backups(**of_table, BackupType="SYSTEM")["BackupSummaries"]
+    assert [one] == client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"]
+    assert (one["BackupName"], one["BackupType"]) == (f"{table_name}$DeletedTableBackup", "SYSTEM")
+    assert (one["BackupExpiryDateTime"] - one["BackupCreationDateTime"]).days == 35
+    told = available(client, one["BackupArn"])
+    assert told["BackupDetails"]["BackupType"] == "SYSTEM"
+    assert told["SourceTableDetails"]["ItemCount"] == 1
+    client.restore_table_from_backup(TargetTableName=table_name, BackupArn=one["BackupArn"])
+    wait(client, table_name)
+    assert contents(client, table_name) == {"k": "v"}
+    client.delete_backup(BackupArn=one["BackupArn"])
+    # The restored table keeps no past, and leaves nothing.
+    client.delete_table(TableName=table_name)
+    assert client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"] == []

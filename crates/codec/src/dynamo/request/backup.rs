@@ -46,8 +46,10 @@ pub struct ListBackups {
     pub until_ms: u64,
     /// Behind this one.
     pub start: Option<BackupArn>,
-    /// Those that users made; there are no others.
+    /// Those that users made.
     pub of_users: bool,
+    /// Those that were made because their tables were deleted.
+    pub of_deleted: bool,
 }
 
 /// `RestoreTableFromBackup`.
@@ -217,7 +219,8 @@ impl ListBackups {
             from_ms: from.map_or(0, millis),
             until_ms: until.map_or(u64::MAX, millis),
             start: start.map(|arn| BackupArn::parse(&arn)).transpose()?,
-            of_users: kind.is_none_or(|kind| kind == "USER" || kind == "ALL"),
+            of_users: kind.as_ref().is_none_or(|kind| kind == "USER" || kind == "ALL"),
+            of_deleted: kind.is_some_and(|kind| kind == "SYSTEM" || kind == "ALL"),
         })
     }
 }

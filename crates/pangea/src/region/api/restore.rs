@@ -124,10 +124,14 @@ fn taken(there: &TableEntry) -> ApiError {
         let text = format!("Table already exists: {name}");
         return ApiError::new(ErrorKind::TableAlreadyExists, text);
     }
-    let restored = options::map(&there.options, options::RESTORED);
-    let backup = restored.and_then(|restored| options::text(restored, "backup"));
-    let of = backup.map_or_else(String::new, |arn| format!(" from backup: {arn}"));
+    let of = backup_of(there).map_or_else(String::new, |arn| format!(" from backup: {arn}"));
     ApiError::new(ErrorKind::TableInUse, format!("Table: {name} is already being restored{of}"))
+}
+
+/// The ARN of the backup that a table is being restored from.
+pub(super) fn backup_of(entry: &TableEntry) -> Option<&str> {
+    let restored = options::map(&entry.options, options::RESTORED);
+    restored.filter(|_| tables::is_restoring(entry)).and_then(|it| options::text(it, "backup"))
 }
 
 /// What a restored table has of its source: neither its stream, nor its expiry, nor its tags.

@@ -17,7 +17,7 @@ use pangea_core::item::{AttributeValue, Number};
 use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome, TableUpdate};
 use serde_json::json;
 
-use super::{Handled, Trouble, internal, write_fault};
+use super::{Handled, Trouble, backups, internal, store_fault, write_fault};
 use crate::region::{Region, forward, settings};
 use denied::{denied, replica_missing};
 use describe::Phase;
@@ -196,7 +196,14 @@ pub(super) async fn delete(
             return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
         }
     }
+    let kept = catalog.find(region.slot, &name).filter(|it| it.history_since_ms().is_some());
+    let snapshot = kept.map(|_| region.store.snapshot()).transpose();
+    let snapshot = snapshot.map_err(|fault| store_fault(region, fault))?;
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
+    if let Some((kept, snapshot)) = kept.cloned().zip(snapshot) {
+        let here = Arc::clone(region);
+        super::blocking(move || backups::last(&here, kept, snapshot).map(|()| Vec::new())).await?;
+    }
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
 }
 
