@@ -411,3 +411,78 @@ def test_decreases_of_capacity_are_counted(client, table_name):
     assert shown(client, table_name)["ProvisionedThroughput"]["ReadCapacityUnits"] == 6
     client.update_table(TableName=table_name, ProvisionedThroughput=capacity(9, 5))
     client.delete_table(TableName=table_name)
+
+
+def test_scaling_is_kept_and_shown(client, table_name):
+    units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    client.create_table(TableName=table_name, **KEYS, ProvisionedThroughput=units,
+                        GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": units}])
+    index = GLOBAL["IndexName"]
+    off = {"AutoScalingDisabled": True, "ScalingPolicies": []}
+
+    def scaling(call=client.describe_table_replica_auto_scaling, **arguments):
+        told = call(TableName=table_name, **arguments)["TableAutoScalingDescription"]
+        [replica] = told["Replicas"]
+        [of_index] = replica["GlobalSecondaryIndexes"]
+        table = "ReplicaProvisioned{}CapacityAutoScalingSettings"
+        of = "Provisioned{}CapacityAutoScalingSettings"
+        return [shown[name.format(what)] for shown, name in ((replica, table), (of_index, of))
+                for what in ("Read", "Write")]
+
+    assert scaling() == [off] * 4
+    policy = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0}}
+    set_them = {
+        "ProvisionedWriteCapacityAutoScalingUpdate": {
+            "MinimumUnits": 1, "MaximumUnits": 10, "ScalingPolicyUpdate": policy},
+        "ReplicaUpdates": [{"RegionName": HOME, "ReplicaGlobalSecondaryIndexUpdates": [{
+            "IndexName": index, "ProvisionedReadCapacityAutoScalingUpdate": {
+                "MinimumUnits": 2, "MaximumUnits": 20}}]}]}
+    told = scaling(client.update_table_replica_auto_scaling, **set_them)
+    assert told == scaling()
+    assert (told[0], told[3]) == (off, off)
+    [shown_policy] = told[1].pop("ScalingPolicies")
+    assert told[1].pop("AutoScalingRoleArn").endswith("ApplicationAutoScaling_DynamoDBTable")
+    assert told[1] == {"MinimumUnits": 1, "MaximumUnits": 10}
+    assert shown_policy == {
+        "PolicyName": f"DynamoDBWriteCapacityUtilization:table/{table_name}", **policy}
+    assert (told[2]["MinimumUnits"], told[2]["ScalingPolicies"]) == (2, [])
+
+    # What is not named stays.
+    more = {"ProvisionedWriteCapacityAutoScalingUpdate": {"MaximumUnits": 30}}
+    told = scaling(client.update_table_replica_auto_scaling, **more)
+    assert (told[1]["MinimumUnits"], told[1]["MaximumUnits"]) == (1, 30)
+    assert told[1]["ScalingPolicies"] == [shown_policy]
+    change = client.update_table_replica_auto_scaling
+    nothing = {"IndexName": "nothing",
+               "ProvisionedWriteCapacityAutoScalingUpdate": {"MaximumUnits": 30}}
+    assert refused(change, TableName=table_name, GlobalSecondaryIndexUpdates=[nothing])[0] \
+        == "ResourceNotFoundException"
+    elsewhere = {"RegionName": OTHER, "ReplicaProvisionedReadCapacityAutoScalingUpdate": {}}
+    assert refused(change, TableName=table_name, ReplicaUpdates=[elsewhere])[0] \
+        == "ValidationException"
+    client.delete_table(TableName=table_name)
+
+
+def test_settings_of_a_global_table_are_those_of_its_table(client, table_name):
+    client.create_table(TableName=table_name, **KEYS, BillingMode="PAY_PER_REQUEST",
+                        GlobalSecondaryIndexes=[GLOBAL])
+    client.create_global_table(GlobalTableName=table_name,
+                               ReplicationGroup=[{"RegionName": HOME}])
+    change = client.update_global_table_settings
+    units = {"GlobalTableProvisionedWriteCapacityUnits": 7}
+    code, message = refused(change, GlobalTableName=table_name, **units)
+    assert code == "ValidationException" and message.endswith("is PAY_PER_REQUEST")
+    code, message = refused(change, GlobalTableName=table_name,
+                            GlobalTableBillingMode="PROVISIONED")
+    assert code == "ValidationException" and message.endswith("is PROVISIONED")
+    told = change(GlobalTableName=table_name, GlobalTableBillingMode="PROVISIONED", **units)
+    assert told["ReplicaSettings"][0]["ReplicaProvisionedWriteCapacityUnits"] == 7
+    table = shown(client, table_name)
+    assert table["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
+    for one in table, table["GlobalSecondaryIndexes"][0]:
+        assert one["ProvisionedThroughput"]["WriteCapacityUnits"] == 7
+    change(GlobalTableName=table_name, GlobalTableBillingMode="PAY_PER_REQUEST")
+    table = shown(client, table_name)
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["ProvisionedThroughput"]["WriteCapacityUnits"] == 0
+    client.delete_table(TableName=table_name)

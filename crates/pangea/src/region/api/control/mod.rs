@@ -6,6 +6,7 @@ mod insights;
 mod kinesis;
 mod period;
 mod policy;
+mod scaling;
 mod tags;
 mod transfer;
 
@@ -58,7 +59,8 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
             kinesis::send(region, &table, &stream, action).await?
         }
         Control::Destinations(table) => kinesis::describe(region, &table)?,
-        Control::Scale(table) | Control::Scaling(table) => global::scaling(region, &table)?,
+        Control::Scale { table, settings } => scaling::set(region, &table, settings).await?,
+        Control::Scaling(table) => scaling::describe(region, &table)?,
         Control::Globe { table, creates, add, remove } => {
             global::change(region, &table, creates, (add, remove)).await?
         }
@@ -67,7 +69,9 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
             global::list(region, start.as_deref(), limit, within.as_deref())
         }
         Control::GlobalSettings(table) => global::settings(region, &table)?,
-        Control::SetGlobal(table, set) => global::set(region, &table, set).await?,
+        Control::SetGlobal { table, on_demand, write } => {
+            global::set(region, &table, on_demand, write).await?
+        }
         Control::Transfer(asked) => transfer::begin(region, asked)?,
         Control::Transferred(kind, arn) => transfer::describe(region, kind, &arn)?,
         Control::CancelTransfer(arn) => transfer::cancel(region, &arn)?,

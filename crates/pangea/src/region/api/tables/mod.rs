@@ -19,7 +19,8 @@ use serde_json::json;
 
 use super::{Handled, Trouble, backups, internal, store_fault, write_fault};
 use crate::region::{Region, forward, settings};
-use denied::{denied, replica_missing};
+use denied::denied;
+pub(super) use denied::replica_missing;
 use describe::Phase;
 pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
 
