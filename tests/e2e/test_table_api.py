@@ -486,3 +486,22 @@ def test_settings_of_a_global_table_are_those_of_its_table(client, table_name):
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["ProvisionedThroughput"]["WriteCapacityUnits"] == 0
     client.delete_table(TableName=table_name)
+
+
+def test_a_witness_is_where_no_replica_is(client, table):
+    def change(witness, action="Create", **more):
+        return {"TableName": table, **more,
+                "GlobalTableWitnessUpdates": [{action: {"RegionName": witness}}]}
+
+    replica = {"ReplicaUpdates": [{"Create": {"RegionName": OTHER}}]}
+    strong = {"MultiRegionConsistency": "STRONG"}
+    third = REGIONS[2]
+    for arguments in change(third), change(third, **replica), change(third, "Delete"), \
+            change(HOME, **replica, **strong), change(OTHER, **replica, **strong), \
+            change("xx-nowhere-9", **replica, **strong):
+        assert refused(client.update_table, **arguments)[0] == "ValidationException"
+    assert "Replicas" not in shown(client, table)
+    client.update_table(**change(third, **replica, **strong))
+    told = shown(client, table)
+    assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [third]
+    assert told["MultiRegionConsistency"] == "STRONG"

@@ -311,3 +311,34 @@ fn replicas_are_updated() {
     };
     assert_eq!((list.start, list.limit), (None, 100));
 }
+
+#[test]
+fn a_witness_is_of_a_table_that_is_consistent_in_several_regions() {
+    let witness = |action: &str, region: &str| {
+        format!(r#""GlobalTableWitnessUpdates":[{{"{action}":{{"RegionName":"{region}"}}}}]"#)
+    };
+    let strong = r#""MultiRegionConsistency":"STRONG","#;
+    let replica = r#","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}]"#;
+    let alone = table(true);
+    let create = witness("Create", "ap");
+    let refused = |entry: &TableEntry, members: &str| {
+        changed(entry, members).map(|_| ()).map_err(|error| error.message)
+    };
+    let only = format!(
+        "{WRONG}A witness can be added to a global table of MultiRegionConsistency STRONG alone"
+    );
+    assert_eq!(refused(&alone, &create), Err(only.clone()));
+    assert_eq!(refused(&alone, &format!("{create}{replica}")), Err(only));
+    let made = changed(&alone, &format!("{strong}{create}{replica}")).expect("right");
+    assert_eq!(made.options[options::WITNESS], Some(options::of_text("ap")));
+    let mut consistent = alone.clone();
+    for name in [options::CONSISTENCY, options::WITNESS] {
+        let value = made.options[name].clone().expect("set");
+        consistent.options.insert(name.to_owned(), value);
+    }
+    let none = format!("{WRONG}The global table has no witness in eu");
+    assert_eq!(refused(&consistent, &witness("Delete", "eu")), Err(none));
+    let one = format!("{WRONG}A global table has one witness at most");
+    assert_eq!(refused(&consistent, &create), Err(one));
+    assert_eq!(refused(&consistent, &witness("Delete", "ap")), Ok(()));
+}

@@ -9,7 +9,7 @@ use pangea_core::table::KeyAttribute;
 use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
-use super::update::{IndexUpdate, UpdateTable};
+use super::update::{IndexUpdate, STRONG, UpdateTable};
 use super::{
     NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, capacity, invalid, vector,
 };
@@ -385,6 +385,7 @@ impl UpdateTable {
         if let (false, Some(overrides)) = (self.replicas.is_empty(), overrides) {
             set(&mut update.options, options::OVERRIDES, AttributeValue::M(overrides));
         }
+        self.check_witness(entry)?;
         match &self.witness {
             None => {}
             Some(WitnessUpdate::Create(region)) => {
@@ -398,6 +399,30 @@ impl UpdateTable {
             set(&mut update.options, options::CONSISTENCY, options::of_text(consistency));
         }
         Ok(())
+    }
+}
+
+impl UpdateTable {
+    /// A witness belongs to a table that is consistent in several regions, or becomes so.
+    fn check_witness(&self, entry: &TableEntry) -> Result<(), ApiError> {
+        let known = options::text(&entry.options, options::WITNESS);
+        let consistency = self.consistency.as_deref();
+        let consistency =
+            consistency.or_else(|| options::text(&entry.options, options::CONSISTENCY));
+        let why = match &self.witness {
+            Some(WitnessUpdate::Create(_)) if consistency != Some(STRONG) => {
+                "A witness can be added to a global table of MultiRegionConsistency STRONG alone"
+                    .to_owned()
+            }
+            Some(WitnessUpdate::Create(_)) if known.is_some() => {
+                "A global table has one witness at most".to_owned()
+            }
+            Some(WitnessUpdate::Delete(region)) if known != Some(region.as_str()) => {
+                format!("The global table has no witness in {region}")
+            }
+            _ => return Ok(()),
+        };
+        Err(invalid(&why))
     }
 }
 

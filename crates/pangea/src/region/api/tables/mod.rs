@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{
-    CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable, busy,
+    CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable,
+    WitnessUpdate, busy,
 };
 use pangea_codec::dynamo::table::{TableStatus, options};
 use pangea_codec::dynamo::{ApiError, ErrorKind, named_region, response};
@@ -56,6 +57,7 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let before = made_of(region, &catalog, &update.table)?.clone();
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
     check_idle(region, &before, &change)?;
+    check_witness(region, &update, &before)?;
     for replica in &update.replicas {
         let slot = slot_of(region, &replica.region)?;
         match replica.action {
@@ -75,6 +77,25 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let encrypting = update.encryption.is_some();
     let said = Said { table, indexes: &indexes, encrypting, ..Said::default() };
     Ok(describe_entry(region, &region.catalog(), &shown, "TableDescription", said))
+}
+
+/// Refuses a witness where there is a replica, or no region.
+fn check_witness(
+    region: &Region,
+    update: &UpdateTable,
+    entry: &TableEntry,
+) -> Result<(), ApiError> {
+    let Some(WitnessUpdate::Create(name)) = &update.witness else { return Ok(()) };
+    let slot = slot_of(region, name)?;
+    let is_held = entry.home == slot || entry.replicas.iter().any(|it| it.slot == slot);
+    if !is_held && !update.replicas.iter().any(|replica| replica.region == *name) {
+        return Ok(());
+    }
+    let text = format!(
+        "One or more parameter values were invalid: A witness is in a region without a replica: \
+         {name} has one"
+    );
+    Err(ApiError::validation(text))
 }
 
 /// Refuses a change of indexes while another index is being made: the one that is may be taken
