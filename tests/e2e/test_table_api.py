@@ -505,3 +505,24 @@ def test_a_witness_is_where_no_replica_is(client, table):
     told = shown(client, table)
     assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [third]
     assert told["MultiRegionConsistency"] == "STRONG"
+
+
+def test_capacity_ends_at_the_quota(client, table_name):
+    most = client.describe_limits()["TableMaxReadCapacityUnits"]
+    limits = {"MaxReadRequestUnits": most + 1, "MaxWriteRequestUnits": 1}
+    on_demand = {"TableName": table_name, **KEYS, "BillingMode": "PAY_PER_REQUEST",
+                 "GlobalSecondaryIndexes": [GLOBAL]}
+    told = ("LimitExceededException",
+            "Subscriber limit exceeded: Requested MaxReadRequestUnits for OnDemandThroughput for "
+            f"table exceeds TableMaxReadCapacityUnits of the account in region {HOME}")
+    assert refused(client.create_table, **on_demand, OnDemandThroughput=limits) == told
+    limits["MaxReadRequestUnits"] = most
+    client.create_table(**on_demand, OnDemandThroughput=limits)
+    limits["MaxReadRequestUnits"] = most + 1
+    assert refused(client.update_table, TableName=table_name, OnDemandThroughput=limits) == told
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": most + 1}
+    code, message = refused(client.create_table, TableName=f"{table_name}-2", **KEYS,
+                            ProvisionedThroughput={**units, "WriteCapacityUnits": 1},
+                            GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": units}])
+    assert code == "LimitExceededException" and f"index: {GLOBAL['IndexName']} " in message
+    client.delete_table(TableName=table_name)

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub(in crate::region) use transfer::Transfers;
 
 use super::Trouble;
-use super::tables::{define, is_restoring, made_of};
+use super::tables::{TABLE_UNITS_MAX, define, is_restoring, made_of};
 use crate::region::Region;
 
 pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec<u8>, Trouble> {
@@ -30,8 +30,8 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
         Control::Limits => json!({
             "AccountMaxReadCapacityUnits": 80_000,
             "AccountMaxWriteCapacityUnits": 80_000,
-            "TableMaxReadCapacityUnits": 40_000,
-            "TableMaxWriteCapacityUnits": 40_000,
+            "TableMaxReadCapacityUnits": TABLE_UNITS_MAX,
+            "TableMaxWriteCapacityUnits": TABLE_UNITS_MAX,
         }),
         Control::Endpoints => endpoints(region),
         Control::Tag { resource, tags } => return tags::change(region, &resource, tags).await,

@@ -2,6 +2,7 @@
 
 mod denied;
 mod describe;
+mod quota;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use denied::denied;
 pub(super) use denied::replica_missing;
 use describe::Phase;
 pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
+pub(super) use quota::TABLE_UNITS_MAX;
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
     let module = region.functions.declared(&create.table);
@@ -46,6 +48,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         indexes: create.indexes,
         options: shown,
     };
+    quota::check_new(&region.name, &new)?;
     let entry = define(region, &create.table, Change::Create(new)).await?;
     let making = Some(TableStatus::Creating);
     let said = Said { table: making, every_index: making, ..Said::default() };
@@ -57,6 +60,7 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let before = made_of(region, &catalog, &update.table)?.clone();
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
     check_idle(region, &before, &change)?;
+    quota::check_change(&region.name, &change)?;
     check_witness(region, &update, &before)?;
     for replica in &update.replicas {
         let slot = slot_of(region, &replica.region)?;
