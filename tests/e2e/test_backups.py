@@ -150,10 +150,14 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
             (client.describe_time_to_live, {"TableName": target}),
             (client.describe_continuous_backups, {"TableName": target}),
             (client.restore_table_from_backup, restore),
+            (client.delete_backup, {"BackupArn": made["BackupArn"]}),
         ]
         # All at once: a restore takes about as long as a few of them.
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(lambda it: answered(it[0], **it[1]), calls))
+        if answers[-1][0] == "done":
+            made = client.create_backup(TableName=table_name, BackupName="next")["BackupDetails"]
+            available(client, made["BackupArn"])
         if client.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING":
             break
     else:
@@ -163,7 +167,9 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
         + [("ResourceNotFoundException", named)] * 3 \
         + [("TableNotFoundException", f"Table not found: {target}"),
            ("TableInUseException", f"Table: {target} is already being restored from backup: "
-                                   + made["BackupArn"])]
+                                   + made["BackupArn"]),
+           ("BackupInUseException", f"Table {target} is being restored from the backup: "
+                                    + made["BackupArn"])]
     wait(client, target)
     put(client, target, "k0", "later")
     assert len(contents(client, target)) == 3000
@@ -211,3 +217,70 @@ def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_
     restore["SourceTableName"] = "nothing"
     assert refused(client.restore_table_to_point_in_time, **restore, UseLatestRestorableTime=True) \
         == ("TableNotFoundException", "Table not found: nothing")
+
+
+def test_indexes_are_restored_as_they_were(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    available(client, made["BackupArn"])
+    restore = {"TargetTableName": f"{table_name}-0", "BackupArn": made["BackupArn"]}
+    units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 4}
+
+    def index(kind="ALL", key="g", **more):
+        return {"IndexName": "by-g", "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": kind}, **more}
+
+    foreign = "Invalid Request: Index by-g does not match a secondary index that existed"
+    for indexes, message in ([index(key="pk")], foreign), ([index("KEYS_ONLY")], foreign), \
+            ([index(), index()], "One or more parameter values were invalid: Duplicate index"), \
+            ([index(ProvisionedThroughput=units)],
+             "One or more parameter values were invalid: ProvisionedThroughput should not be"):
+        code, text = refused(client.restore_table_from_backup, **restore,
+                             GlobalSecondaryIndexOverride=indexes)
+        assert code == "ValidationException" and text.startswith(message), text
+    of_table = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 2}
+    for number, (overrides, wanted) in enumerate([
+            ([index(ProvisionedThroughput=units)], {"by-g": units}),
+            (None, {"by-g": of_table, "keys": of_table})]):
+        restore["TargetTableName"] = f"{table_name}-{number}"
+        more = {} if overrides is None else {"GlobalSecondaryIndexOverride": overrides}
+        client.restore_table_from_backup(**restore, BillingModeOverride="PROVISIONED",
+                                         ProvisionedThroughputOverride=of_table, **more)
+        wait(client, restore["TargetTableName"])
+        table = client.describe_table(TableName=restore["TargetTableName"])["Table"]
+        assert of_table.items() <= table["ProvisionedThroughput"].items()
+        found = {one["IndexName"]: one["ProvisionedThroughput"]
+                 for one in table["GlobalSecondaryIndexes"]}
+        assert found.keys() == wanted.keys()
+        assert all(wanted[name].items() <= found[name].items() for name in found)
+
+
+def test_a_table_that_keeps_its_past_leaves_a_backup(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    put(client, table_name, "k", "v")
+    client.update_continuous_backups(
+        TableName=table_name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    client.update_table(TableName=table_name, DeletionProtectionEnabled=True)
+    assert refused(client.delete_table, TableName=table_name)[0] == "ValidationException"
+    of_table = {"TableName": table_name}
+    assert client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"] == []
+    client.update_table(TableName=table_name, DeletionProtectionEnabled=False)
+    client.delete_table(TableName=table_name)
+    for kind in {}, {"BackupType": "USER"}:
+        assert client.list_backups(**of_table, **kind)["BackupSummaries"] == []
+    [one] = client.list_backups(**of_table, BackupType="SYSTEM")["BackupSummaries"]
+    assert [one] == client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"]
+    assert (one["BackupName"], one["BackupType"]) == (f"{table_name}$DeletedTableBackup", "SYSTEM")
+    assert (one["BackupExpiryDateTime"] - one["BackupCreationDateTime"]).days == 35
+    told = available(client, one["BackupArn"])
+    assert told["BackupDetails"]["BackupType"] == "SYSTEM"
+    assert told["SourceTableDetails"]["ItemCount"] == 1
+    client.restore_table_from_backup(TargetTableName=table_name, BackupArn=one["BackupArn"])
+    wait(client, table_name)
+    assert contents(client, table_name) == {"k": "v"}
+    client.delete_backup(BackupArn=one["BackupArn"])
+    # The restored table keeps no past, and leaves nothing.
+    client.delete_table(TableName=table_name)
+    assert client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"] == []

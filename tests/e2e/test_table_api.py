@@ -165,6 +165,13 @@ def test_tags_and_expiry(client, table):
             "Time to live has been modified multiple times within a fixed interval")
 
 
+def kinds(insights):
+    """Of the rules of contributor insights, whose names end in a time."""
+    rules = [rule.split("-") for rule in insights["ContributorInsightsRuleList"]]
+    assert all(rule[0] == "DynamoDBContributorInsights" and int(rule[-1]) > 0 for rule in rules)
+    return [rule[1] for rule in rules]
+
+
 def test_what_is_only_kept_is_shown(client, table):
     arn = shown(client, table)["TableArn"]
     assert refused(client.get_resource_policy, ResourceArn=arn)[0] == "PolicyNotFoundException"
@@ -184,12 +191,25 @@ def test_what_is_only_kept_is_shown(client, table):
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
     assert code == "PolicyNotFoundException"
     assert client.delete_resource_policy(ResourceArn=arn)["RevisionId"] == revision
+    never = f"{arn}/stream/2020-01-01T00:00:00.000"
+    for call, more in (client.put_resource_policy, {"Policy": policy}), \
+            (client.get_resource_policy, {}), (client.delete_resource_policy, {}):
+        code, message = refused(call, ResourceArn=never, **more)
+        assert code == "ResourceNotFoundException"
+        assert message.endswith(f"Stream: 2020-01-01T00:00:00.000 not found for Table: {table}")
 
     client.update_contributor_insights(TableName=table, IndexName="by-by",
                                        ContributorInsightsAction="ENABLE")
     status = client.describe_contributor_insights(TableName=table, IndexName="by-by")
     assert status["ContributorInsightsStatus"] == "ENABLED"
+    assert kinds(status) == ["PKC", "PKT"]
     client.update_contributor_insights(TableName=table, ContributorInsightsAction="ENABLE")
+    status = client.describe_contributor_insights(TableName=table)
+    assert kinds(status) == ["PKC", "SKC", "PKT", "SKT"]
+    client.update_contributor_insights(TableName=table, ContributorInsightsAction="ENABLE",
+                                       ContributorInsightsMode="THROTTLED_KEYS")
+    status = client.describe_contributor_insights(TableName=table)
+    assert kinds(status) == ["PKT", "SKT"]
     listed, more = [], {}
     while more is not None:
         page = client.list_contributor_insights(TableName=table, MaxResults=1, **more)
@@ -380,4 +400,129 @@ def test_decreases_of_capacity_are_counted(client, table_name):
             told = one["ProvisionedThroughput"]
             assert told["NumberOfDecreasesToday"] == decreases and "LastDecreaseDateTime" in told
             assert ("LastIncreaseDateTime" in told) == (read == 8)
+    for read in (7, 6):
+        client.update_table(TableName=table_name, ProvisionedThroughput=capacity(read, 5))
+    code, message = refused(client.update_table, TableName=table_name,
+                            ProvisionedThroughput=capacity(5, 5))
+    assert code == "LimitExceededException"
+    assert "After the first 4 decreases" in message
+    assert "Number of decreases today: 4. Last decrease at " in message
+    assert message.endswith("Coordinated Universal Time")
+    assert shown(client, table_name)["ProvisionedThroughput"]["ReadCapacityUnits"] == 6
+    client.update_table(TableName=table_name, ProvisionedThroughput=capacity(9, 5))
+    client.delete_table(TableName=table_name)
+
+
+def test_scaling_is_kept_and_shown(client, table_name):
+    units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    client.create_table(TableName=table_name, **KEYS, ProvisionedThroughput=units,
+                        GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": units}])
+    index = GLOBAL["IndexName"]
+    off = {"AutoScalingDisabled": True, "ScalingPolicies": []}
+
+    def scaling(call=client.describe_table_replica_auto_scaling, **arguments):
+        told = call(TableName=table_name, **arguments)["TableAutoScalingDescription"]
+        [replica] = told["Replicas"]
+        [of_index] = replica["GlobalSecondaryIndexes"]
+        table = "ReplicaProvisioned{}CapacityAutoScalingSettings"
+        of = "Provisioned{}CapacityAutoScalingSettings"
+        return [shown[name.format(what)] for shown, name in ((replica, table), (of_index, of))
+                for what in ("Read", "Write")]
+
+    assert scaling() == [off] * 4
+    policy = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0}}
+    set_them = {
+        "ProvisionedWriteCapacityAutoScalingUpdate": {
+            "MinimumUnits": 1, "MaximumUnits": 10, "ScalingPolicyUpdate": policy},
+        "ReplicaUpdates": [{"RegionName": HOME, "ReplicaGlobalSecondaryIndexUpdates": [{
+            "IndexName": index, "ProvisionedReadCapacityAutoScalingUpdate": {
+                "MinimumUnits": 2, "MaximumUnits": 20}}]}]}
+    told = scaling(client.update_table_replica_auto_scaling, **set_them)
+    assert told == scaling()
+    assert (told[0], told[3]) == (off, off)
+    [shown_policy] = told[1].pop("ScalingPolicies")
+    assert told[1].pop("AutoScalingRoleArn").endswith("ApplicationAutoScaling_DynamoDBTable")
+    assert told[1] == {"MinimumUnits": 1, "MaximumUnits": 10}
+    assert shown_policy == {
+        "PolicyName": f"DynamoDBWriteCapacityUtilization:table/{table_name}", **policy}
+    assert (told[2]["MinimumUnits"], told[2]["ScalingPolicies"]) == (2, [])
+
+    # What is not named stays.
+    more = {"ProvisionedWriteCapacityAutoScalingUpdate": {"MaximumUnits": 30}}
+    told = scaling(client.update_table_replica_auto_scaling, **more)
+    assert (told[1]["MinimumUnits"], told[1]["MaximumUnits"]) == (1, 30)
+    assert told[1]["ScalingPolicies"] == [shown_policy]
+    change = client.update_table_replica_auto_scaling
+    nothing = {"IndexName": "nothing",
+               "ProvisionedWriteCapacityAutoScalingUpdate": {"MaximumUnits": 30}}
+    assert refused(change, TableName=table_name, GlobalSecondaryIndexUpdates=[nothing])[0] \
+        == "ResourceNotFoundException"
+    elsewhere = {"RegionName": OTHER, "ReplicaProvisionedReadCapacityAutoScalingUpdate": {}}
+    assert refused(change, TableName=table_name, ReplicaUpdates=[elsewhere])[0] \
+        == "ValidationException"
+    client.delete_table(TableName=table_name)
+
+
+def test_settings_of_a_global_table_are_those_of_its_table(client, table_name):
+    client.create_table(TableName=table_name, **KEYS, BillingMode="PAY_PER_REQUEST",
+                        GlobalSecondaryIndexes=[GLOBAL])
+    client.create_global_table(GlobalTableName=table_name,
+                               ReplicationGroup=[{"RegionName": HOME}])
+    change = client.update_global_table_settings
+    units = {"GlobalTableProvisionedWriteCapacityUnits": 7}
+    code, message = refused(change, GlobalTableName=table_name, **units)
+    assert code == "ValidationException" and message.endswith("is PAY_PER_REQUEST")
+    code, message = refused(change, GlobalTableName=table_name,
+                            GlobalTableBillingMode="PROVISIONED")
+    assert code == "ValidationException" and message.endswith("is PROVISIONED")
+    told = change(GlobalTableName=table_name, GlobalTableBillingMode="PROVISIONED", **units)
+    assert told["ReplicaSettings"][0]["ReplicaProvisionedWriteCapacityUnits"] == 7
+    table = shown(client, table_name)
+    assert table["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
+    for one in table, table["GlobalSecondaryIndexes"][0]:
+        assert one["ProvisionedThroughput"]["WriteCapacityUnits"] == 7
+    change(GlobalTableName=table_name, GlobalTableBillingMode="PAY_PER_REQUEST")
+    table = shown(client, table_name)
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["ProvisionedThroughput"]["WriteCapacityUnits"] == 0
+    client.delete_table(TableName=table_name)
+
+
+def test_a_witness_is_where_no_replica_is(client, table):
+    def change(witness, action="Create", **more):
+        return {"TableName": table, **more,
+                "GlobalTableWitnessUpdates": [{action: {"RegionName": witness}}]}
+
+    replica = {"ReplicaUpdates": [{"Create": {"RegionName": OTHER}}]}
+    strong = {"MultiRegionConsistency": "STRONG"}
+    third = REGIONS[2]
+    for arguments in change(third), change(third, **replica), change(third, "Delete"), \
+            change(HOME, **replica, **strong), change(OTHER, **replica, **strong), \
+            change("xx-nowhere-9", **replica, **strong):
+        assert refused(client.update_table, **arguments)[0] == "ValidationException"
+    assert "Replicas" not in shown(client, table)
+    client.update_table(**change(third, **replica, **strong))
+    told = shown(client, table)
+    assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [third]
+    assert told["MultiRegionConsistency"] == "STRONG"
+
+
+def test_capacity_ends_at_the_quota(client, table_name):
+    most = client.describe_limits()["TableMaxReadCapacityUnits"]
+    limits = {"MaxReadRequestUnits": most + 1, "MaxWriteRequestUnits": 1}
+    on_demand = {"TableName": table_name, **KEYS, "BillingMode": "PAY_PER_REQUEST",
+                 "GlobalSecondaryIndexes": [GLOBAL]}
+    told = ("LimitExceededException",
+            "Subscriber limit exceeded: Requested MaxReadRequestUnits for OnDemandThroughput for "
+            f"table exceeds TableMaxReadCapacityUnits of the account in region {HOME}")
+    assert refused(client.create_table, **on_demand, OnDemandThroughput=limits) == told
+    limits["MaxReadRequestUnits"] = most
+    client.create_table(**on_demand, OnDemandThroughput=limits)
+    limits["MaxReadRequestUnits"] = most + 1
+    assert refused(client.update_table, TableName=table_name, OnDemandThroughput=limits) == told
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": most + 1}
+    code, message = refused(client.create_table, TableName=f"{table_name}-2", **KEYS,
+                            ProvisionedThroughput={**units, "WriteCapacityUnits": 1},
+                            GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": units}])
+    assert code == "LimitExceededException" and f"index: {GLOBAL['IndexName']} " in message
     client.delete_table(TableName=table_name)

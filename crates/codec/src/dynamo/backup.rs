@@ -87,6 +87,8 @@ pub struct BackupView {
     pub status: BackupStatus,
     /// When it was made, ms since 1970.
     pub made_ms: u64,
+    /// When it goes by itself, ms since 1970: one that was made because its table was deleted.
+    pub expires_ms: Option<u64>,
     /// Bytes of its items.
     pub bytes: u64,
     /// How many items it has.
@@ -156,9 +158,13 @@ fn members(object: &mut Object<'_>, view: &BackupView) {
     object.text("BackupName", &view.name);
     object.value("BackupSizeBytes", &view.bytes);
     object.text("BackupStatus", view.status.name());
-    object.text("BackupType", "USER");
+    object.text("BackupType", if view.expires_ms.is_some() { "SYSTEM" } else { "USER" });
     let made = epoch_seconds(view.made_ms);
     object.member("BackupCreationDateTime").extend_from_slice(made.as_bytes());
+    if let Some(expires_ms) = view.expires_ms {
+        let expires = epoch_seconds(expires_ms);
+        object.member("BackupExpiryDateTime").extend_from_slice(expires.as_bytes());
+    }
 }
 
 fn write_source(out: &mut Vec<u8>, view: &BackupView) {

@@ -1,7 +1,7 @@
 //! Requests about backups and restores.
 
 use super::streams::{millis, sized};
-use super::table::{Encryption, Sse, Units, limits_of, sse_of};
+use super::table::{Encryption, KeptIndex, Sse, Units, limits_of, sse_of};
 use super::{Constraints, Members, table_of};
 use crate::dynamo::ApiError;
 use crate::dynamo::backup::BackupArn;
@@ -46,8 +46,10 @@ pub struct ListBackups {
     pub until_ms: u64,
     /// Behind this one.
     pub start: Option<BackupArn>,
-    /// Those that users made; there are no others.
+    /// Those that users made.
     pub of_users: bool,
+    /// Those that were made because their tables were deleted.
+    pub of_deleted: bool,
 }
 
 /// `RestoreTableFromBackup`.
@@ -85,10 +87,10 @@ pub struct Overrides {
     pub encryption: Option<Encryption>,
     /// Limits on demand.
     pub limits: Option<Units>,
-    /// The names of the global indexes to keep.
-    pub global: Option<Vec<String>>,
-    /// The names of the local indexes to keep.
-    pub local: Option<Vec<String>>,
+    /// The global indexes to keep.
+    pub global: Option<Vec<KeptIndex>>,
+    /// The local indexes to keep.
+    pub local: Option<Vec<KeptIndex>>,
     /// The names of the indexes of vectors to keep.
     pub vectors: Option<Vec<String>>,
 }
@@ -217,7 +219,8 @@ impl ListBackups {
             from_ms: from.map_or(0, millis),
             until_ms: until.map_or(u64::MAX, millis),
             start: start.map(|arn| BackupArn::parse(&arn)).transpose()?,
-            of_users: kind.is_none_or(|kind| kind == "USER" || kind == "ALL"),
+            of_users: kind.as_ref().is_none_or(|kind| kind == "USER" || kind == "ALL"),
+            of_deleted: kind.is_some_and(|kind| kind == "SYSTEM" || kind == "ALL"),
         })
     }
 }
@@ -311,8 +314,8 @@ impl Overrides {
             throughput,
             encryption: sse.map(Sse::meaning).transpose()?,
             limits: limits_of(body.object("OnDemandThroughputOverride")?)?,
-            global: index_names(body, "GlobalSecondaryIndexOverride")?,
-            local: index_names(body, "LocalSecondaryIndexOverride")?,
+            global: KeptIndex::list(body, "GlobalSecondaryIndexOverride", false)?,
+            local: KeptIndex::list(body, "LocalSecondaryIndexOverride", true)?,
             vectors: index_names(body, "VectorIndexOverride")?,
         })
     }

@@ -26,7 +26,8 @@ pub use backup::{
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use control::{
-    Control, ControlOperation, Resource, Sending, Transfer, TransferKind, resource_of, unauthorized,
+    Control, ControlOperation, Resource, Scaling, Sending, Transfer, TransferKind, resource_of,
+    unauthorized,
 };
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
@@ -40,9 +41,9 @@ pub use streams::{
     DescribeStream, GetRecords, GetShardIterator, IteratorStart, ListStreams, StreamsRequest,
 };
 pub use table::{
-    CreateTable, Encryption, ListTables, ReplicaAction, ReplicaUpdate, StreamSpecification,
-    StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable, WitnessUpdate, busy,
-    too_many_tags,
+    CreateTable, Encryption, KeptIndex, ListTables, ReplicaAction, ReplicaUpdate,
+    StreamSpecification, StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable,
+    WitnessUpdate, busy, fit_capacity, foreign, keep, too_many_tags,
 };
 pub(crate) use table::{WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};

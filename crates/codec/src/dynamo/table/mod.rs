@@ -160,9 +160,54 @@ pub fn stream_of(entry: &TableEntry) -> (Option<StreamView>, Option<String>) {
     (view, since.map(stream_label))
 }
 
-/// UTC as `YYYY-MM-DDTHH:MM:SS` (civil-from-days, after Howard Hinnant's public derivation).
+/// A time in a message about capacity, in UTC, to the second:
+/// `Monday, October 10, 2022 at 1:00:19 PM Coordinated Universal Time`.
+#[must_use]
+pub fn long_time_text(ms: u64) -> String {
+    const DAYS: [&str; 7] =
+        ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let seconds = ms / 1000;
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let named = |names: &[&'static str], at: u64| {
+        usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default()
+    };
+    // 1970 began on a Thursday.
+    let (weekday, month) = (named(&DAYS, days % 7), named(&MONTHS, month - 1));
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let half = if hour < 12 { "AM" } else { "PM" };
+    let hour = if hour % 12 == 0 { 12 } else { hour % 12 };
+    format!(
+        "{weekday}, {month} {day}, {year} at {hour}:{minute:02}:{second:02} {half} Coordinated \
+         Universal Time"
+    )
+}
+
+/// UTC as `YYYY-MM-DDTHH:MM:SS`.
 fn time_text(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Year, month and day, of days since 1970 (civil-from-days, after Howard Hinnant's public
+/// derivation).
+fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
@@ -172,9 +217,7 @@ fn time_text(seconds: u64) -> String {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 /// Milliseconds since 1970 as DynamoDB's JSON writes times: seconds with a fraction.
@@ -185,7 +228,19 @@ pub fn epoch_seconds(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::stream_label;
+    use super::{long_time_text, stream_label};
+
+    #[test]
+    fn long_times_name_the_day_and_the_month() {
+        let zone = "Coordinated Universal Time";
+        for (ms, text) in [
+            (1_665_406_819_000, "Monday, October 10, 2022 at 1:00:19 PM"),
+            (0, "Thursday, January 1, 1970 at 12:00:00 AM"),
+            (951_825_600_000, "Tuesday, February 29, 2000 at 12:00:00 PM"),
+        ] {
+            assert_eq!(long_time_text(ms), format!("{text} {zone}"));
+        }
+    }
 
     #[test]
     fn stream_labels_are_utc_times() {

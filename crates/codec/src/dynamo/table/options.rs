@@ -65,6 +65,9 @@ pub const RESTORED: &str = "restored";
 pub const RESTORING: &str = "restoring";
 /// Per-replica overrides: a map of region names to maps with the names of this module.
 pub const OVERRIDES: &str = "overrides";
+/// What would scale: a map of `REGION/INDEX` to the members that are set, as a JSON text. Without a
+/// region they are of writes, without an index of the table.
+pub const SCALING: &str = "scaling";
 /// In the overrides of a replica: a map of index names to maps with the names of this module.
 pub const INDEXES: &str = "indexes";
 /// When a change stream that was ended had been enabled: its name stays visible.

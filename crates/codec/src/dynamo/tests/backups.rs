@@ -1,8 +1,13 @@
 //! Backups: names, and requests held against the model.
 
+use pangea_core::index::Index;
+
+use super::table_updates::table;
+use super::tables::{ALL, UNITS};
 use crate::dynamo::backup::BackupArn;
 use crate::dynamo::request::{
-    BackupOperation, BackupRequest, Encryption, Operation, Overrides, Request, Units, decode,
+    BackupOperation, BackupRequest, Encryption, KeptIndex, Operation, Overrides, Request,
+    Throughput, Units, decode, fit_capacity, keep,
 };
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -104,11 +109,13 @@ fn restores_say_when_and_what_is_different() {
         throughput: Some((5, 6)),
         encryption: Some(Encryption::Kms(String::new())),
         limits: Some(Units { read: Some(7), write: None }),
-        global: Some(vec!["ggg".to_string()]),
+        global: restore.overrides.global.clone(),
         local: Some(Vec::new()),
         vectors: Some(vec!["near".to_string()]),
     };
     assert_eq!(restore.overrides, overrides);
+    let global = restore.overrides.global.expect("a list");
+    assert_eq!(global.iter().map(KeptIndex::name).collect::<Vec<_>>(), ["ggg"]);
     let latest = r#""UseLatestRestorableTime":true"#;
     let arn = r#""SourceTableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/table""#;
     for (members, message) in [
@@ -142,6 +149,67 @@ fn restores_say_when_and_what_is_different() {
         panic!("refused")
     };
     assert_eq!((restore.backup.text.as_str(), restore.target.as_str()), (ARN, "other"));
+}
+
+#[test]
+fn a_restored_table_keeps_indexes_as_they_were() {
+    let kept = |name: &str, key: &str, rest: &str| {
+        let keys = format!(r#""KeySchema":[{{"AttributeName":"{key}","KeyType":"HASH"}}]"#);
+        format!(r#"{{"IndexName":"{name}",{keys}{rest}}}"#)
+    };
+    let list = |elements: &str| {
+        let body = format!(
+            r#"{{"TargetTableName":"other","BackupArn":"{ARN}",
+                "GlobalSecondaryIndexOverride":[{elements}]}}"#
+        );
+        match read(BackupOperation::RestoreTableFromBackup, &body) {
+            Ok(BackupRequest::RestoreTableFromBackup(restore)) => restore.overrides.global,
+            other => panic!("{other:?}"),
+        }
+    };
+    let by_seq = kept("by-seq", "seq", ALL);
+    let provisioned = kept("by-seq", "seq", &format!("{ALL}{UNITS}"));
+    let keys_only = r#","Projection":{"ProjectionType":"KEYS_ONLY"}"#;
+    let foreign = |name: &str| {
+        format!(
+            "Invalid Request: Index {name} does not match a secondary index that existed in the \
+             source table and cannot be created during the restore operation"
+        )
+    };
+    let wrong = "One or more parameter values were invalid";
+    for (elements, on_demand, wanted) in [
+        (String::new(), true, Ok(0)),
+        (by_seq.clone(), true, Ok(1)),
+        (provisioned.clone(), false, Ok(1)),
+        (kept("other", "seq", ALL), true, Err(foreign("other"))),
+        (kept("by-seq", "id", ALL), true, Err(foreign("by-seq"))),
+        (kept("by-seq", "seq", keys_only), true, Err(foreign("by-seq"))),
+        (format!("{by_seq},{by_seq}"), true, Err(format!("{wrong}: Duplicate index name: by-seq"))),
+        (
+            provisioned.clone(),
+            true,
+            Err(format!(
+                "{wrong}: ProvisionedThroughput should not be specified for index: by-seq when \
+                 BillingMode is PAY_PER_REQUEST"
+            )),
+        ),
+    ] {
+        let mut indexes = table(on_demand).indexes;
+        let kept = keep(&mut indexes, list(&elements).as_deref(), Index::is_global, on_demand);
+        let found = kept.map(|()| indexes.len()).map_err(|error| error.message);
+        assert_eq!(found, wanted, "{elements}");
+    }
+    let mut indexes = table(true).indexes;
+    keep(&mut indexes, list(&provisioned).as_deref(), Index::is_global, false).expect("right");
+    let of_table = Throughput { read: 3, write: 4 };
+    let before = Throughput::of(&indexes[0].options);
+    assert_ne!(before, of_table);
+    fit_capacity(&mut indexes, Some(of_table));
+    assert_eq!(Throughput::of(&indexes[0].options), before, "it has a capacity of its own");
+    fit_capacity(&mut indexes, None);
+    assert_eq!(Throughput::of(&indexes[0].options), Throughput { read: 0, write: 0 });
+    fit_capacity(&mut indexes, Some(of_table));
+    assert_eq!(Throughput::of(&indexes[0].options), of_table);
 }
 
 /// Messages as they were measured on the service.

@@ -168,3 +168,59 @@ fn transfers_repeat_what_they_were_asked_for() {
     let refused = control(Op::ExportTableToPointInTime, &bucket).expect_err("refused");
     assert!(refused.contains("'s3Bucket' failed to satisfy constraint: Member must satisfy"));
 }
+
+#[test]
+fn scaling_is_read_for_each_thing_that_scales() {
+    let read = |members: &str| {
+        let body = format!(r#"{{"TableName":"music",{members}}}"#);
+        control(Op::UpdateTableReplicaAutoScaling, &body)
+    };
+    let policy = r#""ScalingPolicyUpdate":{"PolicyName":"mine",
+        "TargetTrackingScalingPolicyConfiguration":{"TargetValue":70.5,"ScaleInCooldown":9}}"#;
+    let members = format!(
+        r#""ProvisionedWriteCapacityAutoScalingUpdate":{{"MinimumUnits":1,"MaximumUnits":9}},
+        "GlobalSecondaryIndexUpdates":[{{"IndexName":"one",
+            "ProvisionedWriteCapacityAutoScalingUpdate":{{"AutoScalingDisabled":true}}}}],
+        "ReplicaUpdates":[{{"RegionName":"eu","ReplicaGlobalSecondaryIndexUpdates":[
+            {{"IndexName":"one","ProvisionedReadCapacityAutoScalingUpdate":{{{policy}}}}}],
+            "ReplicaProvisionedReadCapacityAutoScalingUpdate":{{"AutoScalingRoleArn":"arn"}}}}]"#
+    );
+    let Ok(Control::Scale { table, settings }) = read(&members) else { panic!("{members}") };
+    let found: Vec<_> = settings
+        .into_iter()
+        .map(|it| (it.region, it.index, serde_json::Value::Object(it.set).to_string()))
+        .collect();
+    let of = |region: &str, index: &str, set: &str| {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        (some(region), some(index), set.to_owned())
+    };
+    let policies = concat!(
+        r#"{"ScalingPolicies":[{"PolicyName":"mine","TargetTrackingScalingPolicyConfiguration":"#,
+        r#"{"ScaleInCooldown":9,"TargetValue":70.5}}]}"#
+    );
+    let wanted = [
+        of("", "", r#"{"MaximumUnits":9,"MinimumUnits":1}"#),
+        of("", "one", r#"{"AutoScalingDisabled":true}"#),
+        of("eu", "", r#"{"AutoScalingRoleArn":"arn"}"#),
+        of("eu", "one", policies),
+    ];
+    assert_eq!((table.as_str(), found), ("music", wanted.to_vec()));
+    let backwards =
+        r#""ProvisionedWriteCapacityAutoScalingUpdate":{"MinimumUnits":9,"MaximumUnits":1}"#;
+    let refused = "Maximum capacity cannot be less than minimum capacity";
+    assert_eq!(read(backwards), Err(refused.to_owned()));
+}
+
+#[test]
+fn settings_of_a_global_table_are_its_billing_and_what_it_may_write() {
+    let read = |members: &str| {
+        let body = format!(r#"{{"GlobalTableName":"music"{members}}}"#);
+        control(Op::UpdateGlobalTableSettings, &body)
+    };
+    let set = |on_demand, write| Ok(Control::SetGlobal { table: "music".into(), on_demand, write });
+    assert_eq!(read(""), set(None, None));
+    let units = r#","GlobalTableProvisionedWriteCapacityUnits":5"#;
+    assert_eq!(read(units), set(None, Some(5)));
+    let mode = r#","GlobalTableBillingMode":"PAY_PER_REQUEST""#;
+    assert_eq!(read(mode), set(Some(true), None));
+}

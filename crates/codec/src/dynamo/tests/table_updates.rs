@@ -153,6 +153,37 @@ fn capacity_changes_as_it_may() {
     assert_eq!(change.index_options["by-seq"][options::READ], options::of_number(0));
 }
 
+/// The message is one that a user of the service was told.
+#[test]
+fn capacity_goes_down_four_times_a_day_and_then_once_an_hour() {
+    let last_ms = 1_665_406_819_000;
+    let mut entry = table(false);
+    entry.options.insert(options::DECREASED_MS.into(), options::of_number(last_ms));
+    let less = r#""ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":6}"#;
+    let hour_ms = 3_600_000;
+    for (decreases, after_ms, is_refused) in
+        [(3, 0, false), (4, 0, true), (8, hour_ms - 1, true), (8, hour_ms, false), (9, 0, true)]
+    {
+        entry.options.insert(options::DECREASES.into(), options::of_number(decreases));
+        let changed = update(less).expect("right").change(&entry, last_ms + after_ms);
+        let Err(error) = changed else {
+            assert!(!is_refused, "{decreases} {after_ms}");
+            continue;
+        };
+        assert!(is_refused, "{decreases} {after_ms}");
+        assert_eq!(error.kind, ErrorKind::LimitExceeded);
+        let wanted = format!(
+            "Subscriber limit exceeded: Provisioned throughput decreases are limited within a \
+             given UTC day. After the first 4 decreases, each subsequent decrease in the same UTC \
+             day can be performed at most once every 3600 seconds. Number of decreases today: \
+             {decreases}. Last decrease at Monday, October 10, 2022 at 1:00:19 PM Coordinated \
+             Universal Time. Next decrease can be made at Monday, October 10, 2022 at 2:00:19 PM \
+             Coordinated Universal Time"
+        );
+        assert_eq!(error.message, wanted);
+    }
+}
+
 #[test]
 fn indexes_and_streams_change_as_they_may() {
     let mut entry = table(true);
@@ -279,4 +310,35 @@ fn replicas_are_updated() {
         panic!("refused")
     };
     assert_eq!((list.start, list.limit), (None, 100));
+}
+
+#[test]
+fn a_witness_is_of_a_table_that_is_consistent_in_several_regions() {
+    let witness = |action: &str, region: &str| {
+        format!(r#""GlobalTableWitnessUpdates":[{{"{action}":{{"RegionName":"{region}"}}}}]"#)
+    };
+    let strong = r#""MultiRegionConsistency":"STRONG","#;
+    let replica = r#","ReplicaUpdates":[{"Create":{"RegionName":"eu"}}]"#;
+    let alone = table(true);
+    let create = witness("Create", "ap");
+    let refused = |entry: &TableEntry, members: &str| {
+        changed(entry, members).map(|_| ()).map_err(|error| error.message)
+    };
+    let only = format!(
+        "{WRONG}A witness can be added to a global table of MultiRegionConsistency STRONG alone"
+    );
+    assert_eq!(refused(&alone, &create), Err(only.clone()));
+    assert_eq!(refused(&alone, &format!("{create}{replica}")), Err(only));
+    let made = changed(&alone, &format!("{strong}{create}{replica}")).expect("right");
+    assert_eq!(made.options[options::WITNESS], Some(options::of_text("ap")));
+    let mut consistent = alone.clone();
+    for name in [options::CONSISTENCY, options::WITNESS] {
+        let value = made.options[name].clone().expect("set");
+        consistent.options.insert(name.to_owned(), value);
+    }
+    let none = format!("{WRONG}The global table has no witness in eu");
+    assert_eq!(refused(&consistent, &witness("Delete", "eu")), Err(none));
+    let one = format!("{WRONG}A global table has one witness at most");
+    assert_eq!(refused(&consistent, &create), Err(one));
+    assert_eq!(refused(&consistent, &witness("Delete", "ap")), Ok(()));
 }

@@ -51,6 +51,7 @@ fn indexes_of_vectors_are_decoded_and_described() {
         name: "kept".to_owned(),
         status: BackupStatus::Available,
         made_ms: 1,
+        expires_ms: None,
         bytes: 0,
         items: 0,
         region: "us".to_owned(),

@@ -13,6 +13,7 @@ use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::{Catalog, TableEntry, entry_key};
 use pangea_core::id::{Origin, TableId};
 use pangea_core::item::{AttributeValue, Attributes};
+use pangea_core::journal::HISTORY_KEPT_MS;
 use pangea_core::time::{Hlc, Stamp};
 use tokio::task::spawn_blocking;
 
@@ -57,28 +58,48 @@ fn begin(region: &Arc<Region>, create: &CreateBackup) -> Result<Vec<u8>, ApiErro
     let catalog = region.catalog();
     let entry = super::serving(region, &catalog, &create.table);
     let entry = entry.map_err(|_| no_table(&create.table))?.clone();
+    let snapshot = region.store.snapshot();
+    let snapshot = snapshot.map_err(|fault| store_fault(region, fault))?;
+    Ok(backup::created(&make(region, entry, &create.name, None, snapshot)?))
+}
+
+/// The last copy of a table that keeps its past and is being deleted.
+pub(super) fn last(
+    region: &Arc<Region>,
+    entry: TableEntry,
+    snapshot: StoreView,
+) -> Result<(), ApiError> {
+    let name = format!("{}$DeletedTableBackup", entry.name);
+    make(region, entry, &name, Some(HISTORY_KEPT_MS), snapshot).map(|_| ())
+}
+
+/// Begins to copy a table as a snapshot has it, for good or for so long.
+fn make(
+    region: &Arc<Region>,
+    entry: TableEntry,
+    name: &str,
+    kept_ms: Option<u64>,
+    snapshot: StoreView,
+) -> Result<BackupView, ApiError> {
     let made_ms = region.clock.now().wall_ms;
     let mut salt = [0; 8];
     getrandom::fill(&mut salt).map_err(|error| internal(error.to_string()))?;
     let salt = u64::from_be_bytes(salt);
-    let arn = BackupArn::new(&region.name, &entry.name, made_ms, salt);
-    let mut view = BackupView {
-        arn,
-        name: create.name.clone(),
+    let made = BackupView {
+        arn: BackupArn::new(&region.name, &entry.name, made_ms, salt),
+        name: name.to_owned(),
         status: BackupStatus::Creating,
         made_ms,
+        expires_ms: kept_ms.map(|kept_ms| made_ms + kept_ms),
         bytes: 0,
         items: 0,
         region: region.name.clone(),
         table_id: table_uuid(&entry),
         entry,
     };
-    let snapshot = region.store.snapshot();
-    let snapshot = snapshot.map_err(|fault| store_fault(region, fault))?;
-    let put = region.store.put_backup(&view.arn.id, head_of(&view));
+    let put = region.store.put_backup(&made.arn.id, head_of(&made));
     put.map_err(|fault| internal(fault.to_string()))?;
-    let body = backup::created(&view);
-    let region = Arc::clone(region);
+    let (region, mut view) = (Arc::clone(region), made.clone());
     spawn_blocking(move || {
         if let Err(fault) = copy(&region, &snapshot, &mut view) {
             tracing::error!(error = %fault, backup = view.arn.text, "a backup failed");
@@ -86,7 +107,7 @@ fn begin(region: &Arc<Region>, create: &CreateBackup) -> Result<Vec<u8>, ApiErro
             let _ = region.store.remove_backup(&view.arn.id);
         }
     });
-    Ok(body)
+    Ok(made)
 }
 
 /// Copies what readers see of the table, and then says that it is whole.
@@ -119,6 +140,12 @@ fn copy(region: &Region, snapshot: &StoreView, view: &mut BackupView) -> Result<
 fn delete(region: &Region, arn: &BackupArn) -> Result<Vec<u8>, ApiError> {
     let mut view = find(region, arn)?;
     whole(&view)?;
+    let catalog = region.catalog();
+    let is_read = |entry: &TableEntry| restore::backup_of(entry) == Some(arn.text.as_str());
+    if let Some(entry) = catalog.held_by(region.slot).find(|entry| is_read(entry)) {
+        let text = format!("Table {} is being restored from the backup: {}", entry.name, arn.text);
+        return Err(ApiError::new(ErrorKind::BackupInUse, text));
+    }
     let removed = region.store.remove_backup(&view.arn.id);
     removed.map_err(|fault| internal(fault.to_string()))?;
     view.status = BackupStatus::Deleted;
@@ -139,7 +166,8 @@ fn list(region: &Region, wanted: &ListBackups) -> Result<Vec<u8>, ApiError> {
     let mut found = all(region, &view)?;
     let start = wanted.start.as_ref();
     found.retain(|it| {
-        wanted.of_users
+        let is_wanted = if it.expires_ms.is_some() { wanted.of_deleted } else { wanted.of_users };
+        is_wanted
             && wanted.table.as_ref().is_none_or(|table| *table == it.entry.name)
             && (wanted.from_ms..wanted.until_ms).contains(&it.made_ms)
             && start.is_none_or(|start| it.arn.id > start.id)
@@ -156,15 +184,30 @@ pub(super) fn find(region: &Region, arn: &BackupArn) -> Result<BackupView, ApiEr
     found.ok_or_else(|| arn.missing())
 }
 
+/// All that there are; one whose time is over is removed where it is met.
 fn all(region: &Region, view: &StoreView) -> Result<Vec<BackupView>, ApiError> {
     let heads = view.backups().map_err(|fault| store_fault(region, fault))?;
-    Ok(heads.iter().filter_map(|(_, head)| view_of(region, head)).collect())
+    let mut found: Vec<BackupView> =
+        heads.iter().filter_map(|(_, head)| view_of(region, head)).collect();
+    let now_ms = region.clock.now().wall_ms;
+    for over in found.extract_if(.., |view| is_over(view, now_ms)) {
+        let removed = region.store.remove_backup(&over.arn.id);
+        removed.map_err(|fault| store_fault(region, fault))?;
+    }
+    Ok(found)
 }
 
-/// Removes what an earlier process did not end.
+fn is_over(view: &BackupView, now_ms: u64) -> bool {
+    view.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+}
+
+/// Removes what an earlier process did not end, and what is over.
 pub(in crate::region) fn tidy(region: &Region) -> Result<(), Fault> {
+    let now_ms = region.clock.now().wall_ms;
     for (id, head) in region.store.snapshot()?.backups()? {
-        if view_of(region, &head).is_none_or(|view| view.status != BackupStatus::Available) {
+        let stays =
+            |view: BackupView| view.status == BackupStatus::Available && !is_over(&view, now_ms);
+        if !view_of(region, &head).is_some_and(stays) {
             region.store.remove_backup(&id)?;
         }
     }
@@ -176,7 +219,7 @@ fn head_of(view: &BackupView) -> Attributes {
     let mut id = stamp.hlc.to_bits().to_be_bytes().to_vec();
     id.extend_from_slice(&stamp.origin.to_bits().to_be_bytes());
     let number = |value: u64| AttributeValue::B(value.to_be_bytes().into());
-    BTreeMap::from([
+    let mut head = BTreeMap::from([
         ("arn".to_string(), AttributeValue::S(view.arn.text.clone())),
         ("name".to_string(), AttributeValue::S(view.name.clone())),
         ("whole".to_string(), AttributeValue::Bool(view.status == BackupStatus::Available)),
@@ -185,7 +228,11 @@ fn head_of(view: &BackupView) -> Attributes {
         ("items".to_string(), number(view.items)),
         ("id".to_string(), AttributeValue::B(id)),
         ("table".to_string(), AttributeValue::M(view.entry.to_attributes())),
-    ])
+    ]);
+    if let Some(expires_ms) = view.expires_ms {
+        head.insert("expires_ms".to_string(), number(expires_ms));
+    }
+    head
 }
 
 /// The inverse of [`head_of`].
@@ -210,6 +257,7 @@ fn view_of(region: &Region, head: &Attributes) -> Option<BackupView> {
         name: text("name")?,
         status: if whole { BackupStatus::Available } else { BackupStatus::Creating },
         made_ms: number("made_ms")?,
+        expires_ms: number("expires_ms"),
         bytes: number("bytes")?,
         items: number("items")?,
         region: region.name.clone(),

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use pangea_codec::dynamo::backup::BackupArn;
 use pangea_codec::dynamo::request::{
-    Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime,
+    Encryption, Overrides, RestoreTableFromBackup, RestoreTableToPointInTime, Throughput,
+    fit_capacity, foreign, keep,
 };
 use pangea_codec::dynamo::table::{TableStatus, options, second_text, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
@@ -123,10 +124,14 @@ fn taken(there: &TableEntry) -> ApiError {
         let text = format!("Table already exists: {name}");
         return ApiError::new(ErrorKind::TableAlreadyExists, text);
     }
-    let restored = options::map(&there.options, options::RESTORED);
-    let backup = restored.and_then(|restored| options::text(restored, "backup"));
-    let of = backup.map_or_else(String::new, |arn| format!(" from backup: {arn}"));
+    let of = backup_of(there).map_or_else(String::new, |arn| format!(" from backup: {arn}"));
     ApiError::new(ErrorKind::TableInUse, format!("Table: {name} is already being restored{of}"))
+}
+
+/// The ARN of the backup that a table is being restored from.
+pub(super) fn backup_of(entry: &TableEntry) -> Option<&str> {
+    let restored = options::map(&entry.options, options::RESTORED);
+    restored.filter(|_| tables::is_restoring(entry)).and_then(|it| options::text(it, "backup"))
 }
 
 /// What a restored table has of its source: neither its stream, nor its expiry, nor its tags.
@@ -139,21 +144,16 @@ fn new_table(
     let mut indexes = like.indexes.clone();
     // They are there with the table.
     indexes.iter_mut().for_each(|index| drop(index.options.remove(options::SINCE_MS)));
-    let kinds: [fn(&Index) -> bool; 3] =
-        [|index| index.local, Index::is_global, |index| index.vector.is_some()];
-    let kept = [&overrides.local, &overrides.global, &overrides.vectors];
-    for (is_of_kind, wanted) in kinds.into_iter().zip(kept) {
-        let Some(wanted) = wanted else { continue };
-        let known = |name: &String| like.index(name).is_some_and(is_of_kind);
-        if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-            return Err(ApiError::validation(format!(
-                "Invalid Request: Index {unknown} does not match a secondary index that existed in \
-                 the source table and cannot be created during the restore operation"
-            )));
-        }
-        indexes.retain(|index| !is_of_kind(index) || wanted.contains(&index.name));
-    }
     let on_demand = overrides.on_demand(like.on_demand)?;
+    keep(&mut indexes, overrides.local.as_deref(), |index| index.local, on_demand)?;
+    keep(&mut indexes, overrides.global.as_deref(), Index::is_global, on_demand)?;
+    if let Some(wanted) = &overrides.vectors {
+        let known = |name: &&String| like.index(name).is_some_and(|index| index.vector.is_some());
+        if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+            return Err(foreign(unknown));
+        }
+        indexes.retain(|index| index.vector.is_none() || wanted.contains(&index.name));
+    }
     if !on_demand && indexes.iter().any(|index| index.vector.is_some()) {
         return Err(ApiError::validation(
             "One or more parameter values were invalid: Tables with vector indexes must be in \
@@ -161,6 +161,7 @@ fn new_table(
         ));
     }
     let mut shown = shown(like, overrides, on_demand);
+    fit_capacity(&mut indexes, (!on_demand).then(|| Throughput::of(&shown)));
     shown.insert(options::RESTORED.to_string(), AttributeValue::M(restored));
     shown.insert(options::RESTORING.to_string(), AttributeValue::Bool(true));
     Ok(NewTable {

@@ -1,15 +1,12 @@
 //! Decoding of these requests.
 
-use pangea_core::item::Attributes;
-
 use super::{
-    Control, ControlOperation as Op, Resource, Sending, TransferKind, resource_of, transfer,
+    Control, ControlOperation as Op, Resource, Sending, TransferKind, resource_of, scale, transfer,
     unauthorized,
 };
 use crate::dynamo::ApiError;
 use crate::dynamo::request::table::{self, TAGS_MAX, too_many_tags};
 use crate::dynamo::request::{Constraints, Members};
-use crate::dynamo::table::options;
 
 /// Shortest and longest ARN of a stream, an export or an import (DynamoDB).
 pub(super) const ARN_BYTES: (usize, usize) = (37, 1024);
@@ -48,7 +45,7 @@ pub(super) fn decode(operation: Op, body: &mut Members) -> Result<Control, ApiEr
         | Op::DisableKinesisStreamingDestination
         | Op::UpdateKinesisStreamingDestination => send(operation, body),
         Op::DescribeKinesisStreamingDestination => named(body, Control::Destinations),
-        Op::UpdateTableReplicaAutoScaling => scale(body),
+        Op::UpdateTableReplicaAutoScaling => scale::decode(body),
         Op::DescribeTableReplicaAutoScaling => named(body, Control::Scaling),
         Op::CreateGlobalTable
         | Op::DescribeGlobalTable
@@ -284,23 +281,6 @@ fn send(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
     Ok(Control::Send { table, stream, action })
 }
 
-fn scale(body: &mut Members) -> Result<Control, ApiError> {
-    let members = [
-        "GlobalSecondaryIndexUpdates",
-        "ProvisionedWriteCapacityAutoScalingUpdate",
-        "ReplicaUpdates",
-    ];
-    let says_something = members.iter().any(|member| body.has(member));
-    let scaled = named(body, Control::Scale)?;
-    match (&scaled, says_something) {
-        (Control::Scale(table), false) => Err(ApiError::validation(format!(
-            "Failed to update settings for global table with name: ‘{table}’ because at least one \
-             update parameter must be specified."
-        ))),
-        _ => Ok(scaled),
-    }
-}
-
 /// The requests of the API of 2017.
 fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
     let mut constraints = Constraints::default();
@@ -335,6 +315,9 @@ fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
             }
         }
     }
+    let modes = ["PROVISIONED", "PAY_PER_REQUEST"];
+    let mode = body.text("GlobalTableBillingMode")?;
+    let mode = constraints.one_of(mode, &modes, "globalTableBillingMode");
     let write = body.integer("GlobalTableProvisionedWriteCapacityUnits")?;
     let path = "globalTableProvisionedWriteCapacityUnits";
     let write = constraints.at_least(write, 1, path);
@@ -346,11 +329,9 @@ fn global(operation: Op, body: &mut Members) -> Result<Control, ApiError> {
         }
         Op::DescribeGlobalTable => Control::Global(table),
         Op::UpdateGlobalTableSettings => {
-            let mut set = Attributes::new();
-            if let Some(units) = write.and_then(|units| u64::try_from(units).ok()) {
-                set.insert(options::WRITE.to_owned(), options::of_number(units));
-            }
-            Control::SetGlobal(table, set)
+            let on_demand = mode.map(|mode| mode == "PAY_PER_REQUEST");
+            let write = write.and_then(|units| u64::try_from(units).ok());
+            Control::SetGlobal { table, on_demand, write }
         }
         _ => Control::GlobalSettings(table),
     })

@@ -3,14 +3,14 @@
 
 mod decode;
 mod resource;
+mod scale;
 mod transfer;
-
-use pangea_core::item::Attributes;
 
 use super::Members;
 use crate::dynamo::ApiError;
 
 pub use resource::{Resource, resource_of, unauthorized};
+pub use scale::Scaling;
 pub use transfer::{Transfer, TransferKind};
 
 /// Which of these operations.
@@ -223,8 +223,13 @@ pub enum Control {
     },
     /// `DescribeKinesisStreamingDestination`.
     Destinations(String),
-    /// `UpdateTableReplicaAutoScaling`, whose settings are accepted and have no effect.
-    Scale(String),
+    /// `UpdateTableReplicaAutoScaling`, whose settings are kept and have no effect.
+    Scale {
+        /// Whose.
+        table: String,
+        /// What is set.
+        settings: Vec<Scaling>,
+    },
     /// `DescribeTableReplicaAutoScaling`.
     Scaling(String),
     /// `CreateGlobalTable` and `UpdateGlobalTable`.
@@ -251,8 +256,15 @@ pub enum Control {
     },
     /// `DescribeGlobalTableSettings`.
     GlobalSettings(String),
-    /// `UpdateGlobalTableSettings`: the table, and the options that it sets.
-    SetGlobal(String, Attributes),
+    /// `UpdateGlobalTableSettings`.
+    SetGlobal {
+        /// Whose.
+        table: String,
+        /// Paid for by request, or not any more.
+        on_demand: Option<bool>,
+        /// Provisioned write units of every replica.
+        write: Option<u64>,
+    },
     /// `ExportTableToPointInTime`, `ImportTable` and `StartBulkPutItems`.
     Transfer(Transfer),
     /// `DescribeExport`, `DescribeImport` and `DescribeBulkOperation`: what kind of transfer, and
@@ -317,12 +329,12 @@ impl Control {
             | Self::ListInsights { table: Some(table), .. }
             | Self::Send { table, .. }
             | Self::Destinations(table)
-            | Self::Scale(table)
+            | Self::Scale { table, .. }
             | Self::Scaling(table)
             | Self::Globe { table, .. }
             | Self::Global(table)
             | Self::GlobalSettings(table)
-            | Self::SetGlobal(table, _)
+            | Self::SetGlobal { table, .. }
             | Self::ListTransfers { table: Some(table), .. } => vec![table],
         }
     }
@@ -338,9 +350,9 @@ impl Control {
                 | Self::SetPolicy { .. }
                 | Self::Watch { .. }
                 | Self::Send { .. }
-                | Self::Scale(_)
+                | Self::Scale { .. }
                 | Self::Globe { .. }
-                | Self::SetGlobal(..)
+                | Self::SetGlobal { .. }
                 | Self::Transfer(_)
         )
     }

@@ -9,8 +9,10 @@ use pangea_core::table::KeyAttribute;
 use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
-use super::update::{IndexUpdate, UpdateTable};
-use super::{NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, invalid, vector};
+use super::update::{IndexUpdate, STRONG, UpdateTable};
+use super::{
+    NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, capacity, invalid, vector,
+};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -66,9 +68,9 @@ impl UpdateTable {
         if let Some(throughput) = self.throughput {
             let now = Throughput::of(&entry.options);
             if !entry.on_demand && now == throughput {
-                return Err(unchanged("the table", "the table", now));
+                return Err(capacity::unchanged("the table", "the table", now));
             }
-            for (name, units) in throughput_options(&entry.options, throughput, now_ms) {
+            for (name, units) in capacity::options_of(&entry.options, throughput, now_ms)? {
                 set(&mut update.options, name, units);
             }
         }
@@ -272,9 +274,9 @@ impl UpdateTable {
             throughput.check()?;
             let now = Throughput::of(&index.options);
             if now == throughput && !entry.on_demand {
-                return Err(unchanged(&format!("the index {name}"), "the index", now));
+                return Err(capacity::unchanged(&format!("the index {name}"), "the index", now));
             }
-            let changes = throughput_options(&index.options, throughput, now_ms);
+            let changes = capacity::options_of(&index.options, throughput, now_ms)?;
             options.extend(changes.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         let of_index = format!("for index: {name} ");
@@ -383,6 +385,7 @@ impl UpdateTable {
         if let (false, Some(overrides)) = (self.replicas.is_empty(), overrides) {
             set(&mut update.options, options::OVERRIDES, AttributeValue::M(overrides));
         }
+        self.check_witness(entry)?;
         match &self.witness {
             None => {}
             Some(WitnessUpdate::Create(region)) => {
@@ -396,6 +399,30 @@ impl UpdateTable {
             set(&mut update.options, options::CONSISTENCY, options::of_text(consistency));
         }
         Ok(())
+    }
+}
+
+impl UpdateTable {
+    /// A witness belongs to a table that is consistent in several regions, or becomes so.
+    fn check_witness(&self, entry: &TableEntry) -> Result<(), ApiError> {
+        let known = options::text(&entry.options, options::WITNESS);
+        let consistency = self.consistency.as_deref();
+        let consistency =
+            consistency.or_else(|| options::text(&entry.options, options::CONSISTENCY));
+        let why = match &self.witness {
+            Some(WitnessUpdate::Create(_)) if consistency != Some(STRONG) => {
+                "A witness can be added to a global table of MultiRegionConsistency STRONG alone"
+                    .to_owned()
+            }
+            Some(WitnessUpdate::Create(_)) if known.is_some() => {
+                "A global table has one witness at most".to_owned()
+            }
+            Some(WitnessUpdate::Delete(region)) if known != Some(region.as_str()) => {
+                format!("The global table has no witness in {region}")
+            }
+            _ => return Ok(()),
+        };
+        Err(invalid(&why))
     }
 }
 
@@ -435,39 +462,6 @@ fn check_types(entry: &TableEntry, index: &Index) -> Result<(), ApiError> {
 
 fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
     changes.insert(name.to_owned(), Some(value));
-}
-
-/// The options of a new capacity, and when it went up or down.
-fn throughput_options(
-    before: &Attributes,
-    then: Throughput,
-    now_ms: u64,
-) -> Vec<(&'static str, AttributeValue)> {
-    let now = Throughput::of(before);
-    let mut changes = vec![
-        (options::READ, options::of_number(then.read)),
-        (options::WRITE, options::of_number(then.write)),
-    ];
-    if then.read > now.read || then.write > now.write {
-        changes.push((options::INCREASED_MS, options::of_number(now_ms)));
-    }
-    if then.read < now.read || then.write < now.write {
-        let decreases = options::decreases(before, now_ms) + 1;
-        changes.push((options::DECREASED_MS, options::of_number(now_ms)));
-        changes.push((options::DECREASES, options::of_number(decreases)));
-    }
-    changes
-}
-
-fn unchanged(what: &str, of: &str, now: Throughput) -> ApiError {
-    let Throughput { read, write } = now;
-    ApiError::validation(format!(
-        "The provisioned throughput for {what} will not change. The requested value equals the \
-         current value. Current ReadCapacityUnits provisioned for {of}: {read}. Requested \
-         ReadCapacityUnits: {read}. Current WriteCapacityUnits provisioned for {of}: {write}. \
-         Requested WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer Guide for \
-         current limits and how to request higher limits."
-    ))
 }
 
 /// Refuses warm throughput below what is there.

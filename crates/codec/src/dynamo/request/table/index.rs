@@ -146,6 +146,11 @@ impl Given {
         check_warm(self.warm, on_demand, self.throughput, &format!("for index {name}"))
     }
 
+    /// What it projects.
+    pub(super) fn projected(&self) -> Result<Projected, ApiError> {
+        self.projection.projected()
+    }
+
     /// Whether it names its throughput.
     pub(super) const fn throughput(&self) -> Option<Throughput> {
         self.throughput
@@ -172,7 +177,7 @@ impl Given {
             local: self.local,
             partition: of("HASH"),
             sort: of("RANGE"),
-            projected: self.projection.projected()?,
+            projected: self.projected()?,
             options,
             vector: None,
         })

@@ -1,9 +1,11 @@
 //! Operations on tables.
 
+mod capacity;
 mod change;
 mod create;
 mod features;
 mod index;
+mod kept;
 mod keys;
 mod policy;
 mod replica;
@@ -13,6 +15,7 @@ mod vector;
 pub use change::busy;
 pub use create::CreateTable;
 pub use features::{Encryption, TAGS_MAX, Throughput, Units, too_many_tags};
+pub use kept::{KeptIndex, fit_capacity, foreign, keep};
 pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 

@@ -15,6 +15,8 @@ const POLICY_BYTES_MAX: usize = 20_480;
 /// The actions on a stream, which the policy of a table cannot name.
 const OF_STREAMS: [&str; 3] =
     ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"];
+/// The action on all streams, which no policy of a resource can name.
+const OF_ALL_STREAMS: &str = "dynamodb:ListStreams";
 
 /// Refuses a resource policy that is none, of a table or of a stream.
 pub(in crate::dynamo::request) fn check_policy(
@@ -45,7 +47,12 @@ pub(in crate::dynamo::request) fn check_policy(
     }
     let statements: Vec<&Map<String, Value>> =
         statements.iter().filter_map(Value::as_object).collect();
-    for (name, negated) in [("Effect", "Effect"), ("Resource", "NotResource")] {
+    for (name, negated) in [
+        ("Effect", "Effect"),
+        ("Resource", "NotResource"),
+        ("Principal", "NotPrincipal"),
+        ("Action", "NotAction"),
+    ] {
         let says = |it: &&Map<String, Value>| it.contains_key(name) || it.contains_key(negated);
         if !statements.iter().all(says) {
             return refuse(&format!("Missing required field {name}"));
@@ -57,10 +64,13 @@ pub(in crate::dynamo::request) fn check_policy(
         return refuse("The Statement Ids in the policy are not unique");
     }
     let actions = statements.iter().filter_map(|it| it.get("Action")).flat_map(texts);
-    let foreign = |action: &&str| OF_STREAMS.iter().any(|known| known.eq_ignore_ascii_case(action));
+    let foreign = |action: &&str| {
+        let is = |known: &str| known.eq_ignore_ascii_case(action);
+        is(OF_ALL_STREAMS) || (!is_stream && OF_STREAMS.iter().any(|known| is(known)))
+    };
     let foreign: Vec<String> =
         actions.filter(foreign).map(|action| format!("\"{action}\"")).collect();
-    if !is_stream && !foreign.is_empty() {
+    if !foreign.is_empty() {
         let names = foreign.join(", ");
         return refuse(&format!("The following action names are invalid: {names}"));
     }
@@ -93,7 +103,9 @@ mod tests {
     }
 
     fn statement(changes: Value) -> Value {
-        let mut one = json!({ "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*" });
+        let mut one = json!({
+            "Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": "*",
+        });
         for (name, value) in changes.as_object().expect("an object") {
             one[name] = value.clone();
         }
@@ -122,6 +134,14 @@ mod tests {
         assert_eq!(why(&policy(json!([bare]))), missing);
         assert_eq!(why(&policy(json!([statement(json!({})), bare]))), missing);
         assert_eq!(why(&policy(bare)), missing);
+        for name in ["Principal", "Action"] {
+            let mut without = statement(json!({}));
+            without.as_object_mut().expect("an object").remove(name);
+            let missing = format!("Missing required field {name}");
+            assert_eq!(why(&policy(without.clone())), missing);
+            without[format!("Not{name}")] = json!("*");
+            assert!(check_policy(&policy(without), false).is_ok());
+        }
         let twice = [statement(json!({ "Sid": "a" })), statement(json!({ "Sid": "a" }))];
         let unique = "The Statement Ids in the policy are not unique";
         assert_eq!(why(&policy(json!(twice))), unique);
@@ -137,5 +157,11 @@ mod tests {
         let invalid = r#"The following action names are invalid: "dynamodb:GetRecords""#;
         assert_eq!(why(&text), invalid);
         assert!(check_policy(&text, true).is_ok());
+        let text = policy(json!([statement(json!({ "Action": "dynamodb:ListStreams" }))]));
+        for is_stream in [false, true] {
+            let message = check_policy(&text, is_stream).expect_err("refused").message;
+            let invalid = r#"The following action names are invalid: "dynamodb:ListStreams""#;
+            assert!(message.ends_with(invalid), "{message}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::{StreamSpecification, invalid, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 
-const STRONG: &str = "STRONG";
+pub(super) const STRONG: &str = "STRONG";
 const OVERRIDES: &str = "ENABLED_WITH_OVERRIDES";
 const WARM_ALONE: &str = "WarmThroughput must be the only operation in the request";
 

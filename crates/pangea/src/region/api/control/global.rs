@@ -1,4 +1,4 @@
-//! The API of 2017 on global tables, as a view of the same tables; and their scaling.
+//! The API of 2017 on global tables, as a view of the same tables.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use pangea_codec::dynamo::request::Throughput;
 use pangea_codec::dynamo::table::{ACCOUNT, ReplicaStatus, options, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_core::catalog::{Catalog, TableEntry};
-use pangea_core::item::{AttributeValue, Attributes};
+use pangea_core::item::AttributeValue;
 use pangea_core::node::TableUpdate;
 use serde_json::{Value, json};
 
-use super::{seconds, set_options, table, update};
+use super::{seconds, update};
 use crate::region::Region;
 use crate::region::api::Trouble;
-use crate::region::api::tables::{replica_status, slot_of, status_of};
+use crate::region::api::tables::{replica_status, slot_of};
 
 fn is_global(entry: &TableEntry) -> bool {
     !entry.replicas.is_empty() || options::flag(&entry.options, options::GLOBAL)
@@ -29,7 +29,11 @@ fn find<'c>(region: &Region, catalog: &'c Catalog, name: &str) -> Result<&'c Tab
 }
 
 /// The regions that hold a table and where each is, this one among them.
-fn group(region: &Region, catalog: &Catalog, entry: &TableEntry) -> Vec<(String, ReplicaStatus)> {
+pub(super) fn group(
+    region: &Region,
+    catalog: &Catalog,
+    entry: &TableEntry,
+) -> Vec<(String, ReplicaStatus)> {
     let replicas = catalog.replicas(entry).into_iter();
     let shown = replicas.map(|(slot, view)| (region.region_name(slot), replica_status(&view)));
     shown.collect()
@@ -148,15 +152,63 @@ pub(super) fn settings(region: &Region, name: &str) -> Result<Value, Trouble> {
     Ok(shown_settings(region, &catalog, entry))
 }
 
-pub(super) async fn set(region: &Region, name: &str, set: Attributes) -> Result<Value, Trouble> {
+pub(super) async fn set(
+    region: &Region,
+    name: &str,
+    on_demand: Option<bool>,
+    write: Option<u64>,
+) -> Result<Value, Trouble> {
     let catalog = region.catalog();
     let entry = find(region, &catalog, name)?;
-    if set.is_empty() {
-        return Ok(shown_settings(region, &catalog, entry));
-    }
-    let changes = set.into_iter().map(|(name, value)| (name, Some(value))).collect();
-    let entry = set_options(region, name, changes).await?;
+    let change = settings_change(entry, on_demand, write, region.clock.now().wall_ms)?;
+    let entry = update(region, change).await?;
     Ok(shown_settings(region, &region.catalog(), &entry))
+}
+
+/// A table that begins to be paid for in advance may read as much as it may write, and so may its
+/// indexes: the request names writes alone.
+fn settings_change(
+    entry: &TableEntry,
+    on_demand: Option<bool>,
+    write: Option<u64>,
+    now_ms: u64,
+) -> Result<TableUpdate, ApiError> {
+    let will_be = on_demand.unwrap_or(entry.on_demand);
+    let mut change = TableUpdate { name: entry.name.clone(), on_demand, ..TableUpdate::default() };
+    let why = match write {
+        Some(_) if will_be => {
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified \
+                               when BillingMode is PAY_PER_REQUEST"
+        }
+        None if entry.on_demand && !will_be => {
+            "ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+        }
+        _ => "",
+    };
+    if !why.is_empty() {
+        let text = format!("One or more parameter values were invalid: {why}");
+        return Err(ApiError::validation(text));
+    }
+    let units = write.map(options::of_number);
+    if let Some(units) = &units {
+        change.options.insert(options::WRITE.to_owned(), Some(units.clone()));
+    }
+    if will_be == entry.on_demand {
+        return Ok(change);
+    }
+    for name in [options::READ, options::WRITE] {
+        change.options.insert(name.to_owned(), units.clone());
+        let of_index = units.clone().unwrap_or_else(|| options::of_number(0));
+        for index in entry.indexes.iter().filter(|index| index.is_global()) {
+            let options = change.index_options.entry(index.name.clone()).or_default();
+            options.insert(name.to_owned(), of_index.clone());
+        }
+    }
+    let known = options::number(&entry.options, options::ON_DEMAND_SINCE_MS);
+    let since_ms = if will_be { now_ms } else { known.unwrap_or(entry.created_ms) };
+    let since = options::of_number(since_ms);
+    change.options.insert(options::ON_DEMAND_SINCE_MS.to_owned(), Some(since));
+    Ok(change)
 }
 
 fn shown_settings(region: &Region, catalog: &Catalog, entry: &TableEntry) -> Value {
@@ -185,36 +237,4 @@ fn shown_settings(region: &Region, catalog: &Catalog, entry: &TableEntry) -> Val
     });
     let replicas: Vec<Value> = replicas.collect();
     json!({ "GlobalTableName": entry.name, "ReplicaSettings": replicas })
-}
-
-/// Nothing scales by itself here: every dimension is shown as one without a policy.
-pub(super) fn scaling(region: &Region, name: &str) -> Result<Value, Trouble> {
-    let entry = table(region, name)?;
-    let catalog = region.catalog();
-    let none = json!({ "AutoScalingDisabled": true, "ScalingPolicies": [] });
-    let indexes = entry.indexes.iter().filter(|index| index.is_global()).map(|index| {
-        json!({
-            "IndexName": index.name,
-            "IndexStatus": "ACTIVE",
-            "ProvisionedReadCapacityAutoScalingSettings": none,
-            "ProvisionedWriteCapacityAutoScalingSettings": none,
-        })
-    });
-    let indexes: Vec<Value> = indexes.collect();
-    let group = group(region, &catalog, &entry);
-    let replicas = group.iter().map(|(name, status)| {
-        json!({
-            "RegionName": name,
-            "GlobalSecondaryIndexes": indexes,
-            "ReplicaProvisionedReadCapacityAutoScalingSettings": none,
-            "ReplicaProvisionedWriteCapacityAutoScalingSettings": none,
-            "ReplicaStatus": status.name(),
-        })
-    });
-    let replicas: Vec<Value> = replicas.collect();
-    Ok(json!({ "TableAutoScalingDescription": {
-        "TableName": entry.name,
-        "TableStatus": status_of(region, &catalog, &entry).name(),
-        "Replicas": replicas,
-    }}))
 }

@@ -11,6 +11,9 @@ use super::{seconds, table, update};
 use crate::region::Region;
 use crate::region::api::Trouble;
 
+/// The mode that counts what is refused alone.
+const THROTTLED_ONLY: &str = "THROTTLED_KEYS";
+
 /// The options of the table, or of one of its indexes.
 fn options_of<'e>(entry: &'e TableEntry, index: Option<&str>) -> Result<&'e Attributes, ApiError> {
     let Some(name) = index else { return Ok(&entry.options) };
@@ -59,17 +62,36 @@ pub(super) fn describe(region: &Region, name: &str, index: Option<&str>) -> Resu
     let entry = table(region, name)?;
     let of_it = options_of(&entry, index)?;
     let mut shown = summary(&entry, index, of_it);
-    let is_on = shown["ContributorInsightsStatus"] == "ENABLED";
-    let what = index.map_or_else(|| entry.name.clone(), |index| format!("{}-{index}", entry.name));
-    let rules = ["PKC", "PKT", "SKC", "SKT"];
-    if is_on {
-        let rules = rules.iter().map(|rule| format!("DynamoDBContributorInsights-{rule}-{what}"));
-        shown["ContributorInsightsRuleList"] = rules.collect();
+    let since_ms = options::number(of_it, options::INSIGHTS_MS).unwrap_or_default();
+    if let Some(mode) = mode_of(of_it) {
+        shown["ContributorInsightsRuleList"] = rules(&entry, index, mode, since_ms).into();
     }
     if let Some(ms) = options::number(of_it, options::INSIGHTS_MS) {
         shown["LastUpdateDateTime"] = seconds(ms);
     }
     Ok(shown)
+}
+
+/// The names of the rules that there would be: what is read and written most, and what is refused
+/// most, by the partition key and by both keys where there are two.
+fn rules(entry: &TableEntry, index: Option<&str>, mode: &str, since_ms: u64) -> Vec<String> {
+    let what = index.map_or_else(|| entry.name.clone(), |index| format!("{}-{index}", entry.name));
+    let has_sort = match index.and_then(|name| entry.index(name)) {
+        Some(index) => !index.sort.is_empty(),
+        None => entry.schema.sort.is_some(),
+    };
+    let counted = if mode == THROTTLED_ONLY { "T" } else { "CT" };
+    let keys = if has_sort { "PS" } else { "P" };
+    let kinds = counted.chars().flat_map(|counted| keys.chars().map(move |key| (key, counted)));
+    let named = kinds.map(|(key, counted)| {
+        format!("DynamoDBContributorInsights-{key}K{counted}-{what}-{since_ms}")
+    });
+    named.collect()
+}
+
+/// The mode, where contributor insights are enabled.
+fn mode_of(of_it: &Attributes) -> Option<&str> {
+    options::text(of_it, options::INSIGHTS).filter(|mode| !mode.is_empty())
 }
 
 pub(super) fn list(
@@ -113,7 +135,7 @@ fn token(entry: &TableEntry, index: Option<&str>) -> String {
 }
 
 fn summary(entry: &TableEntry, index: Option<&str>, of_it: &Attributes) -> Value {
-    let mode = options::text(of_it, options::INSIGHTS).filter(|mode| !mode.is_empty());
+    let mode = mode_of(of_it);
     let status = if mode.is_some() { "ENABLED" } else { "DISABLED" };
     let mut shown = json!({ "TableName": entry.name, "ContributorInsightsStatus": status });
     if let Some(index) = index {

@@ -6,6 +6,7 @@ mod insights;
 mod kinesis;
 mod period;
 mod policy;
+mod scaling;
 mod tags;
 mod transfer;
 
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 pub(in crate::region) use transfer::Transfers;
 
 use super::Trouble;
-use super::tables::{define, is_restoring, made_of};
+use super::tables::{TABLE_UNITS_MAX, define, is_restoring, made_of};
 use crate::region::Region;
 
 pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec<u8>, Trouble> {
@@ -29,8 +30,8 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
         Control::Limits => json!({
             "AccountMaxReadCapacityUnits": 80_000,
             "AccountMaxWriteCapacityUnits": 80_000,
-            "TableMaxReadCapacityUnits": 40_000,
-            "TableMaxWriteCapacityUnits": 40_000,
+            "TableMaxReadCapacityUnits": TABLE_UNITS_MAX,
+            "TableMaxWriteCapacityUnits": TABLE_UNITS_MAX,
         }),
         Control::Endpoints => endpoints(region),
         Control::Tag { resource, tags } => return tags::change(region, &resource, tags).await,
@@ -58,7 +59,8 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
             kinesis::send(region, &table, &stream, action).await?
         }
         Control::Destinations(table) => kinesis::describe(region, &table)?,
-        Control::Scale(table) | Control::Scaling(table) => global::scaling(region, &table)?,
+        Control::Scale { table, settings } => scaling::set(region, &table, settings).await?,
+        Control::Scaling(table) => scaling::describe(region, &table)?,
         Control::Globe { table, creates, add, remove } => {
             global::change(region, &table, creates, (add, remove)).await?
         }
@@ -67,7 +69,9 @@ pub(super) async fn answer(region: &Arc<Region>, control: Control) -> Result<Vec
             global::list(region, start.as_deref(), limit, within.as_deref())
         }
         Control::GlobalSettings(table) => global::settings(region, &table)?,
-        Control::SetGlobal(table, set) => global::set(region, &table, set).await?,
+        Control::SetGlobal { table, on_demand, write } => {
+            global::set(region, &table, on_demand, write).await?
+        }
         Control::Transfer(asked) => transfer::begin(region, asked)?,
         Control::Transferred(kind, arn) => transfer::describe(region, kind, &arn)?,
         Control::CancelTransfer(arn) => transfer::cancel(region, &arn)?,

@@ -30,6 +30,7 @@ pub(super) async fn set(
 ) -> Result<Value, Trouble> {
     check_arn(region, resource)?;
     let entry = table(region, &resource.table)?;
+    check_stream(region, &entry, resource)?;
     let (text_name, revision_name) = names(resource);
     let revision = options::text(&entry.options, revision_name);
     check(&entry, revision, expected)?;
@@ -46,10 +47,18 @@ pub(super) async fn set(
     Ok(json!({ "RevisionId": revision.or(before) }))
 }
 
-/// Whether the table has a stream of this label that can still be read.
-fn has_stream(region: &Region, entry: &TableEntry, label: &str) -> bool {
+/// Refuses the ARN of a stream that the table has not, or not any more.
+fn check_stream(region: &Region, entry: &TableEntry, resource: &Resource) -> Result<(), ApiError> {
+    let Some((_, label)) = resource.arn.split_once("/stream/") else { return Ok(()) };
     let streams = entry.streams(region.clock.now().wall_ms);
-    streams.iter().any(|stream| stream_label(stream.since_ms) == label)
+    if streams.iter().any(|stream| stream_label(stream.since_ms) == label) {
+        return Ok(());
+    }
+    let text = format!(
+        "Requested resource not found: Stream: {label} not found for Table: {}",
+        entry.name
+    );
+    Err(ApiError::new(ErrorKind::ResourceNotFound, text))
 }
 
 /// Refuses the ARN of another partition, or of a region that there is not. One of another region
@@ -107,15 +116,7 @@ fn missing(what: &str) -> ApiError {
 pub(super) fn get(region: &Region, resource: &Resource) -> Result<Value, Trouble> {
     check_arn(region, resource)?;
     let entry = table(region, &resource.table)?;
-    if let Some((_, label)) = resource.arn.split_once("/stream/")
-        && !has_stream(region, &entry, label)
-    {
-        let text = format!(
-            "Requested resource not found: Stream: {label} not found for Table: {}",
-            entry.name
-        );
-        return Err(ApiError::new(ErrorKind::ResourceNotFound, text).into());
-    }
+    check_stream(region, &entry, resource)?;
     let (text, revision) = names(resource);
     let text = options::text(&entry.options, text).ok_or_else(|| missing(&resource.arn))?;
     let revision = options::text(&entry.options, revision).unwrap_or_default();

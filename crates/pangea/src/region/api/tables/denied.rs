@@ -67,7 +67,7 @@ pub(super) fn denied(region: &Region, name: &str, refusal: &DefineRefusal) -> Ap
 }
 
 /// The refusal of a change of a replica that there is not.
-pub(super) fn replica_missing(region: &str) -> ApiError {
+pub(in crate::region::api) fn replica_missing(region: &str) -> ApiError {
     ApiError::validation(format!(
         "Update global table operation failed because one or more replicas were not part of the \
          global table. Please retry the request without these replicas: [{region}]."

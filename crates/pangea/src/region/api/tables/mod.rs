@@ -2,12 +2,14 @@
 
 mod denied;
 mod describe;
+mod quota;
 
 use std::sync::Arc;
 
 use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{
-    CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable, busy,
+    CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable,
+    WitnessUpdate, busy,
 };
 use pangea_codec::dynamo::table::{TableStatus, options};
 use pangea_codec::dynamo::{ApiError, ErrorKind, named_region, response};
@@ -17,11 +19,13 @@ use pangea_core::item::{AttributeValue, Number};
 use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome, TableUpdate};
 use serde_json::json;
 
-use super::{Handled, Trouble, internal, write_fault};
+use super::{Handled, Trouble, backups, internal, store_fault, write_fault};
 use crate::region::{Region, forward, settings};
-use denied::{denied, replica_missing};
+use denied::denied;
+pub(super) use denied::replica_missing;
 use describe::Phase;
 pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
+pub(super) use quota::TABLE_UNITS_MAX;
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
     let module = region.functions.declared(&create.table);
@@ -44,6 +48,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
         indexes: create.indexes,
         options: shown,
     };
+    quota::check_new(&region.name, &new)?;
     let entry = define(region, &create.table, Change::Create(new)).await?;
     let making = Some(TableStatus::Creating);
     let said = Said { table: making, every_index: making, ..Said::default() };
@@ -55,6 +60,8 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let before = made_of(region, &catalog, &update.table)?.clone();
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
     check_idle(region, &before, &change)?;
+    quota::check_change(&region.name, &change)?;
+    check_witness(region, &update, &before)?;
     for replica in &update.replicas {
         let slot = slot_of(region, &replica.region)?;
         match replica.action {
@@ -74,6 +81,25 @@ pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<
     let encrypting = update.encryption.is_some();
     let said = Said { table, indexes: &indexes, encrypting, ..Said::default() };
     Ok(describe_entry(region, &region.catalog(), &shown, "TableDescription", said))
+}
+
+/// Refuses a witness where there is a replica, or no region.
+fn check_witness(
+    region: &Region,
+    update: &UpdateTable,
+    entry: &TableEntry,
+) -> Result<(), ApiError> {
+    let Some(WitnessUpdate::Create(name)) = &update.witness else { return Ok(()) };
+    let slot = slot_of(region, name)?;
+    let is_held = entry.home == slot || entry.replicas.iter().any(|it| it.slot == slot);
+    if !is_held && !update.replicas.iter().any(|replica| replica.region == *name) {
+        return Ok(());
+    }
+    let text = format!(
+        "One or more parameter values were invalid: A witness is in a region without a replica: \
+         {name} has one"
+    );
+    Err(ApiError::validation(text))
 }
 
 /// Refuses a change of indexes while another index is being made: the one that is may be taken
@@ -196,7 +222,14 @@ pub(super) async fn delete(
             return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
         }
     }
+    let kept = catalog.find(region.slot, &name).filter(|it| it.history_since_ms().is_some());
+    let snapshot = kept.map(|_| region.store.snapshot()).transpose();
+    let snapshot = snapshot.map_err(|fault| store_fault(region, fault))?;
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
+    if let Some((kept, snapshot)) = kept.cloned().zip(snapshot) {
+        let here = Arc::clone(region);
+        super::blocking(move || backups::last(&here, kept, snapshot).map(|()| Vec::new())).await?;
+    }
     Ok(describe_entry(region, &catalog, &entry, "TableDescription", Said::default()))
 }
 
