@@ -22,7 +22,7 @@ use crate::peer::link::{LinkStats, Role};
 use crate::query::Query;
 use crate::regions;
 use crate::status::{self, LinkState, RegionReport, RegionState};
-use crate::storage::Fault;
+use crate::storage::{Fault, StoreView};
 use crate::tables;
 use crate::versions::{ItemReport, VersionReport, format_stamp, format_vector};
 
@@ -164,24 +164,20 @@ fn item(region: &Region, query: &Query) -> Reply {
         Ok(key) => key,
         Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
-    let stored = region.store.snapshot().and_then(|view| view.get_stored(&key));
-    match stored {
-        Err(error) => fault(&error),
-        Ok(None) => {
-            // Of an item without a row the region has seen what was collected of its table.
-            let progress = region.writer.progress();
-            let seen = progress.borrow().collected.get(&key.table).map(format_vector);
-            let seen = seen.unwrap_or_default();
-            json_reply(StatusCode::OK, &ItemReport { seen, ..ItemReport::default() })
-        }
-        Ok(Some(stored)) => {
-            let versions: Vec<VersionReport> =
-                stored.versions.iter().map(VersionReport::of).collect();
-            let version = versions.first().cloned();
-            let report = ItemReport { version, versions, seen: format_vector(&stored.seen) };
-            json_reply(StatusCode::OK, &report)
-        }
-    }
+    let found = region.store.snapshot().and_then(|view| item_report(&view, &key));
+    found.map_or_else(|error| fault(&error), |report| json_reply(StatusCode::OK, &report))
+}
+
+/// Of an item without a row the region has seen what was collected of its table, in the same view:
+/// what the writer has published is of another moment.
+fn item_report(view: &StoreView, key: &ItemKey) -> Result<ItemReport, Fault> {
+    let Some(stored) = view.get_stored(key)? else {
+        let seen = format_vector(&view.collected(key.table)?);
+        return Ok(ItemReport { seen, ..ItemReport::default() });
+    };
+    let versions: Vec<VersionReport> = stored.versions.iter().map(VersionReport::of).collect();
+    let version = versions.first().cloned();
+    Ok(ItemReport { version, versions, seen: format_vector(&stored.seen) })
 }
 
 /// The key of an item of a table of this region, from plain text.

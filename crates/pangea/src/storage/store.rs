@@ -368,7 +368,7 @@ fn encode(batch: Batch, keys: &mut RowKeys, changes: &mut Changes) {
 }
 
 /// What a node begins with is believed or refused: a stamp taken for none would be issued again.
-fn known<T>(name: &[u8], value: Result<T, RowError>) -> Result<T, Fault> {
+pub(super) fn known<T>(name: &[u8], value: Result<T, RowError>) -> Result<T, Fault> {
     value.map_err(|error| Fault::Corrupt { place: Place::new(Space::Meta, name), error })
 }
 

@@ -160,11 +160,17 @@ fn tombstones_are_found_by_table_and_stamp_until_they_are_gone() {
     assert_eq!(entries(&grouped, None, 1), [(7, key("q", 1))]);
     assert_eq!(entries(&grouped, None, 9), [(7, key("q", 1)), expected(2)]);
     assert_eq!(entries(&grouped, Some(stamp(7)), 1), [expected(2)]);
+    let before = store.snapshot().expect("readable");
     store.write_group(group).expect("room");
     let view = store.snapshot().expect("readable");
     let durable = |after, limit| view.tombstones(TABLE, after, limit);
     assert_eq!(entries(&durable, None, 9), [(7, key("q", 1)), expected(2)]);
     view.check().expect("every entry names a row");
+    let collected = |view: &StoreView| view.collected(TABLE).expect("readable");
+    assert_eq!(collected(&view), deleted(11).seen, "with the row that went");
+    assert!(
+        collected(&before).is_empty() && before.get_stored(&keys[1]).is_ok_and(|it| it.is_some())
+    );
     let recovered = store.recover().expect("readable").collected;
     assert_eq!(recovered, [(TABLE, deleted(11).seen)].into());
     let dropped = Batch { collected: [(TABLE, Default::default())].into(), ..Batch::default() };

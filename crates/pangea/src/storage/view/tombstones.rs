@@ -2,12 +2,14 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use pangea_codec::disk::{self, key};
+use pangea_codec::disk::{self, key, meta};
 use pangea_core::id::TableId;
 use pangea_core::item::ItemKey;
+use pangea_core::merge::VersionVector;
 use pangea_core::replica::Snapshot as _;
 use pangea_core::time::Stamp;
 
+use super::super::store::known;
 use super::super::{Fault, Space, Visit};
 use super::{GroupView, StoreView, corrupt};
 
@@ -23,6 +25,17 @@ impl StoreView {
             if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(count)
+    }
+
+    /// What tombstones of a table that are not there any more had been and had seen.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], [`Fault::Corrupt`].
+    pub fn collected(&self, table: TableId) -> Result<VersionVector, Fault> {
+        let name = meta::collected(table);
+        let seen = self.view.get(Space::Meta, &name)?;
+        let seen = seen.map(|seen| known(&name, meta::parse_vector(&seen))).transpose()?;
+        Ok(seen.unwrap_or_default())
     }
 
     fn tombstones_behind(
