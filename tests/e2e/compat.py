@@ -10,6 +10,7 @@ where there are no workers that is the same process.
 """
 
 import collections
+import functools
 import os
 import re
 import subprocess
@@ -65,17 +66,19 @@ class Recorder:
 
         create = botocore.session.Session.create_client
 
-        def create_client(*arguments, **options):
-            client = create(*arguments, **options)
-            client.meta.events.register("before-call", self.on_call)
-            return client
+        def create_client(session, *arguments, **options):
+            made = create(session, *arguments, **options)
+            # boto3 names itself to its sessions; PynamoDB takes them as they come.
+            client = "boto3" if session.user_agent_name == "Boto3" else "PynamoDB"
+            made.meta.events.register("before-call", functools.partial(self.on_call, client))
+            return made
 
         botocore.session.Session.create_client = create_client
         sys.addaudithook(self.on_audit)
 
-    def on_call(self, model, **_):
+    def on_call(self, client, model, **_):
         service = str(model.service_model.service_id)
-        self.note("boto3", service, model.name)
+        self.note(client, service, model.name)
 
     def on_audit(self, event, arguments):
         if event == "subprocess.Popen":
@@ -218,6 +221,7 @@ def wrapped(words, width=96):
 def versions_of_clients():
     import boto3
     import botocore
+    import pynamodb
 
     said = {
         "pangea": [os.environ.get("PANGEA_BIN", "pangea"), "--version"],
@@ -226,14 +230,17 @@ def versions_of_clients():
         "curl": ["curl", "--version"],
     }
     versions = {name: version(argv) for name, argv in said.items()}
-    return versions | {"boto3": boto3.__version__, "botocore": botocore.__version__} | built()
+    imported = {"boto3": boto3, "botocore": botocore, "PynamoDB": pynamodb}
+    return versions | {name: module.__version__ for name, module in imported.items()} | built()
 
 
 def built():
     """The versions of clients that were built for the tests: what their lists of packages pin."""
-    jars, modules = os.environ.get("PANGEA_JAVA_CLASSES", ""), ""
+    jars, modules, packages = os.environ.get("PANGEA_JAVA_CLASSES", ""), "", ""
     if os.environ.get("PANGEA_GO_CLIENT"):
         modules = (Path(__file__).parent / "go/go.mod").read_text(encoding="utf-8")
+    if os.environ.get("PANGEA_JAVASCRIPT"):
+        packages = (Path(__file__).parent / "javascript/package.json").read_text(encoding="utf-8")
     known = {
         "AWS SDK for Java": (r"/dynamodb-(\d[\d.]*)\.jar", jars),
         "AWS SDK for Java, enhanced client": (r"/dynamodb-enhanced-(\d[\d.]*)\.jar", jars),
@@ -242,6 +249,10 @@ def built():
         "DynamoDB Streams Kinesis Adapter":
             (r"/dynamodb-streams-kinesis-adapter-(\d[\d.]*)\.jar", jars),
         "AWS SDK for Go": (r"/service/dynamodb v(\d[\d.]*)", modules),
+        "AWS SDK for JavaScript": (r'/client-dynamodb": "(\d[\d.]*)', packages),
+        "Dynamoose": (r'"dynamoose": "(\d[\d.]*)', packages),
+        "DynamoDB-Toolbox": (r'"dynamodb-toolbox": "(\d[\d.]*)', packages),
+        "ElectroDB": (r'"electrodb": "(\d[\d.]*)', packages),
     }
     found = {name: re.search(pattern, text) for name, (pattern, text) in known.items()}
     return {name: match.group(1) for name, match in found.items() if match}

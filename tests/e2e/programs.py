@@ -17,11 +17,15 @@ from support import PATIENCE, eventually
 
 # What xtask built; absent where it could not, which it says why.
 JAVA, GO = os.environ.get("PANGEA_JAVA_CLASSES"), os.environ.get("PANGEA_GO_CLIENT")
+JAVASCRIPT = os.environ.get("PANGEA_JAVASCRIPT")
 
 needs_java = pytest.mark.skipif(
     not JAVA, reason="the Java clients are not built: that needs java, mvn and Maven Central")
 needs_go = pytest.mark.skipif(
     not GO, reason="the Go client is not built: that needs go and its module proxy")
+needs_javascript = pytest.mark.skipif(
+    not JAVASCRIPT,
+    reason="the JavaScript clients are not installed: that needs node, npm and its registry")
 
 
 def java(name, *arguments):
@@ -31,6 +35,11 @@ def java(name, *arguments):
             "-Dorg.apache.commons.logging.Log=org.apache.commons.logging.impl.SimpleLog",
             "-Dorg.apache.commons.logging.simplelog.defaultlog=warn",
             "-cp", JAVA, f"pangea.{name}", *arguments]
+
+
+def javascript(name, *arguments):
+    """The command of a JavaScript program; what the SDK says of Node's version is no news here."""
+    return ["node", "--no-warnings", Path(JAVASCRIPT) / f"{name}.js", *arguments]
 
 
 class Program:

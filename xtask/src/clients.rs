@@ -13,6 +13,7 @@ pub(crate) type Built = Vec<(&'static str, String)>;
 
 const JAVA: &str = "tests/e2e/java";
 const GO: &str = "tests/e2e/go";
+const JAVASCRIPT: &str = "tests/e2e/javascript";
 
 /// Builds all that can be built here.
 pub(crate) fn build() -> Result<Built, Failure> {
@@ -22,6 +23,9 @@ pub(crate) fn build() -> Result<Built, Failure> {
     }
     if let Some(program) = go()? {
         built.push(("PANGEA_GO_CLIENT", program.to_string_lossy().into_owned()));
+    }
+    if let Some(folder) = javascript()? {
+        built.push(("PANGEA_JAVASCRIPT", folder.to_string_lossy().into_owned()));
     }
     Ok(built)
 }
@@ -62,6 +66,36 @@ fn go() -> Result<Option<PathBuf>, Failure> {
     let mut build = shell::program_in_root("go");
     build.current_dir(shell::root().join(GO)).args(["build", "-o"]).arg(&program).arg(".");
     Ok(if shell::succeeds(&mut build)? { Some(program) } else { unbuilt("Go") })
+}
+
+/// A copy of the JavaScript clients, beside the packages that npm installs for them: modules are
+/// looked for where a program is, and the sources' own folder is kept free of them.
+fn javascript() -> Result<Option<PathBuf>, Failure> {
+    if !there("JavaScript", &[&["node", "--version"], &["npm", "--version"]]) {
+        return Ok(None);
+    }
+    let source = shell::root().join(JAVASCRIPT);
+    let built = shell::target()?.join("clients/javascript");
+    fs::create_dir_all(&built).map_err(|error| unreadable(&built, &error))?;
+    let entries = fs::read_dir(&source).map_err(|error| unreadable(&source, &error))?;
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        let copy = built.join(path.file_name().unwrap_or_default());
+        fs::copy(&path, copy).map_err(|error| unreadable(&path, &error))?;
+    }
+    // npm installs anew whenever it is asked to. The stamp is what it was done for.
+    let stamp = built.join("installed");
+    let lock = built.join("package-lock.json");
+    let lock = fs::read_to_string(&lock).map_err(|error| unreadable(&lock, &error))?;
+    let wanted = format!("{}{lock}", shell::output(Command::new("node").arg("--version"))?);
+    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        let mut npm = shell::program_in_root("npm");
+        npm.current_dir(&built).args(["ci", "--ignore-scripts", "--loglevel=error"]);
+        if !shell::succeeds(&mut npm)? {
+            return Ok(unbuilt("JavaScript"));
+        }
+        fs::write(&stamp, wanted).map_err(|error| unreadable(&stamp, &error))?;
+    }
+    Ok(Some(built))
 }
 
 fn there(language: &str, probes: &[&[&str]]) -> bool {

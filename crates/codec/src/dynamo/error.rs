@@ -7,6 +7,9 @@ use pangea_core::table::Refusal;
 use super::attribute::write_attributes;
 use super::json::{Array, Object, write_text};
 
+/// The namespace of most errors in JSON.
+const NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810";
+
 /// Which error: its public name, its namespace and its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,7 +137,7 @@ impl ErrorKind {
             | Self::ExpiredToken
             | Self::Throttling
             | Self::ServiceUnavailable => "com.amazon.coral.service",
-            _ => "com.amazonaws.dynamodb.v20120810",
+            _ => NAMESPACE,
         }
     }
 
@@ -301,4 +304,12 @@ impl From<Refusal> for ApiError {
             }
         }
     }
+}
+
+/// The body of an error as Smithy's model names it, in the namespace `model`: by that name the
+/// clients of Smithy's protocols find its type. None where it has another name in JSON, too.
+#[must_use]
+pub fn modelled(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    let name = body.strip_prefix(b"{\"__type\":\"")?.strip_prefix(NAMESPACE.as_bytes())?;
+    Some([b"{\"__type\":\"", model.as_bytes(), name].concat())
 }

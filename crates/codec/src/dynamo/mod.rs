@@ -21,6 +21,6 @@ mod tests;
 
 pub use arns::{Arns, named_region};
 pub use attribute::{attributes_to_json, decode_attributes, write_attributes};
-pub use error::{ApiError, CancellationReason, ErrorKind, cancelled};
+pub use error::{ApiError, CancellationReason, ErrorKind, cancelled, modelled};
 pub use request::{Operation, Request, decode};
 pub use table::{ReplicaView, TableView};

@@ -93,9 +93,13 @@ pub fn presented<'a>(request: &'a Signed<'a>, now: u64) -> Result<Presented<'a>,
     if presented.signature != PLACEHOLDER {
         presented.date.within(now, presented.lifetime_s)?;
     }
-    // By bytes, as below: this is in every request.
+    // By bytes, as below: this is in every request. HTTP/2 has the host in a pseudo-header, and a
+    // client that sends it alone signs that.
     let mut names = presented.names.as_bytes().split(|byte| *byte == b';');
-    if !names.any(|name| name.eq_ignore_ascii_case(b"host")) {
+    if !names.any(|name| match name {
+        b":authority" => (request.header)(":authority").is_some(),
+        name => name.eq_ignore_ascii_case(b"host"),
+    }) {
         let text = "'Host' must be a 'SignedHeader' in the AWS Authorization.";
         return Err(ApiError::new(ErrorKind::InvalidSignature, text));
     }

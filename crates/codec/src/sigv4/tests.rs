@@ -110,6 +110,22 @@ fn what_botocore_signs_is_accepted() {
 }
 
 #[test]
+fn what_the_sdk_for_javascript_signs_over_http_2_is_accepted() {
+    let signature = "c38fc316b3b39658534fa5d670c2082011e8feff363b364d5a834ce155271b57";
+    let names = ":authority;content-type;x-amz-content-sha256;x-amz-date;x-amz-target";
+    let hash = "55522f708dcfebccb7bd3e8d0001a53ecaf2beca9ca801f1e9161e24215faa99";
+    let mut case = Case::new("POST", "127.0.0.1:8101", names, signature)
+        .with(":authority", "127.0.0.1:8101")
+        .with("content-type", "application/x-amz-json-1.0")
+        .with("x-amz-content-sha256", hash)
+        .with("x-amz-target", "DynamoDB_20120810.ListTables");
+    case.body = br#"{"Limit":1}"#;
+    case.passes("dynamodb", None);
+    case.headers.remove(":authority");
+    assert!(case.refused().starts_with("InvalidSignatureException: 'Host' must be"));
+}
+
+#[test]
 fn presigned_requests_live_as_long_as_they_say() {
     let mut case = Case::new("POST", "127.0.0.1:8101", "", "")
         .with("x-amz-target", "DynamoDB_20120810.ListTables");

@@ -8,7 +8,7 @@ use pangea_core::time::{Hlc, Stamp};
 
 use crate::disk::{Image, encode_row, plain_row};
 use crate::dynamo::capacity::{Consumed, ReturnCapacity, UnitKind, read_units, write_units};
-use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind};
+use crate::dynamo::error::{ApiError, CancellationReason, ErrorKind, modelled};
 use crate::dynamo::request::BatchWrite;
 use crate::dynamo::{decode_attributes, response};
 
@@ -45,6 +45,10 @@ fn errors_name_their_type() {
         let expected = format!(r#"{{"__type":"{name}","{member}":"why \"so\""}}"#);
         assert_eq!(text(error.body()), expected);
     }
+    let modelled = |kind| modelled(&ApiError::new(kind, "no").body(), "a.model").map(text);
+    let named = r#"{"__type":"a.model#ResourceNotFoundException","message":"no"}"#;
+    assert_eq!(modelled(ErrorKind::ResourceNotFound).as_deref(), Some(named));
+    assert_eq!(modelled(ErrorKind::Validation), None);
     let item = decode_attributes(br#"{"id":{"S":"k"}}"#).ok();
     let mut error = ApiError::new(ErrorKind::ConditionalCheckFailed, "no");
     error.item.clone_from(&item);

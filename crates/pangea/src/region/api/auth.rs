@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Version};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
 use pangea_codec::sigv4::{self, Date, Demand, SKEW_S, Secret, Signed};
 
@@ -201,7 +201,7 @@ impl Caller<'_> {
     }
 }
 
-/// All values of one header. HTTP/2 has the host elsewhere.
+/// All values of one header. HTTP/2 has the host elsewhere, by a name of its own.
 pub(super) fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let text = |value: &'a HeaderValue| match value.to_str() {
         Ok(text) => Cow::Borrowed(text),
@@ -211,7 +211,8 @@ pub(super) fn header<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let all = head.headers.iter().filter(|(known, _)| known.as_str() == name);
     let mut values = all.map(|(_, value)| text(value));
     let Some(first) = values.next() else {
-        let host = head.uri.authority().filter(|_| name == "host");
+        let named = name == "host" || (name == ":authority" && head.version == Version::HTTP_2);
+        let host = head.uri.authority().filter(|_| named);
         return host.map(|host| Cow::Borrowed(host.as_str()));
     };
     Some(values.fold(first, |all, value| Cow::Owned(format!("{all},{value}"))))
@@ -272,6 +273,20 @@ mod tests {
         let bare = request("", &[]);
         let missing = Some(ErrorKind::MissingAuthenticationToken);
         assert_eq!([refusal(&open, &bare), refusal(&closed, &bare)], [missing; 2]);
+    }
+
+    #[test]
+    fn the_host_is_signed_by_either_name() {
+        let named = |version: Version, uri: &str| {
+            let request = Request::post(uri).version(version).body(()).expect("it is a request");
+            let head = request.into_parts().0;
+            ["host", ":authority"].map(|name| header(&head, name).map(Cow::into_owned))
+        };
+        let host = Some("127.0.0.1:8101".to_owned());
+        let uri = "http://127.0.0.1:8101/";
+        assert_eq!(named(Version::HTTP_2, uri), [host.clone(), host.clone()]);
+        assert_eq!(named(Version::HTTP_11, uri), [host, None]);
+        assert_eq!(named(Version::HTTP_2, "/"), [None, None]);
     }
 
     #[test]

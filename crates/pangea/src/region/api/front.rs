@@ -17,7 +17,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use pangea_codec::cbor::{self, Times};
 use pangea_codec::dynamo::request::Operation;
 use pangea_codec::dynamo::shape::{self, Shapes};
-use pangea_codec::dynamo::{ApiError, ErrorKind};
+use pangea_codec::dynamo::{self, ApiError, ErrorKind};
 use pangea_codec::sigv4;
 use pangea_core::limits::REQUEST_BYTES_MAX;
 
@@ -39,6 +39,8 @@ const AMZ_CBOR: &str = "application/x-amz-cbor-1.1";
 /// Of Smithy's RPC v2; what follows is `DynamoDB_20120810/operation/` and the operation.
 const SERVICE_PATH: &str = "/service/";
 const SERVICES: [&str; 2] = ["DynamoDB_20120810", "DynamoDBStreams_20120810"];
+/// Their namespaces in Smithy's model.
+const MODELS: [&str; 2] = ["com.amazonaws.dynamodb", "com.amazonaws.dynamodbstreams"];
 const PROTOCOL: &str = "smithy-protocol";
 const RPC: &str = "rpc-v2-cbor";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
@@ -222,6 +224,12 @@ async fn rpc(region: &Arc<Region>, mut head: Parts, body: Incoming, rare: Rare) 
     head.headers.insert("x-amz-target", target);
     let media = Media::of(&head.headers);
     let mut reply = post(region, (head, media, rare), body, Wire::Cbor(Times::Seconds)).await;
+    let model = MODELS[usize::from(service == SERVICES[1])];
+    if reply.status() != StatusCode::OK
+        && let Some(body) = dynamo::modelled(&http::whole(&mut reply), model)
+    {
+        *reply.body_mut() = Full::new(body.into());
+    }
     if into_cbor(&mut reply, operation, Times::Seconds, CBOR) {
         reply.headers_mut().insert(PROTOCOL, HeaderValue::from_static(RPC));
     }
