@@ -436,6 +436,17 @@ def test_queries_that_are_refused(sorted_table, options):
             ExpressionAttributeValues={":v": "orders"}, **options)
 
 
+@pytest.mark.parametrize("condition, message", [
+    (Key("sk").begins_with(""), "cannot contain an empty string value. Key: sk"),
+    (Key("sk").between("", "z"), "cannot contain an empty string value. Key: sk"),
+    (Key("sk").gt("k" * 1025), "Aggregated size of all range keys has exceeded"),
+])
+def test_no_sort_key_is_compared_with_what_none_can_be(sorted_table, condition, message):
+    told = refused("ValidationException", sorted_table.query,
+                   KeyConditionExpression=Key("pk").eq("orders") & condition)
+    assert message in told["Error"]["Message"]
+
+
 # --- raw HTTP ---------------------------------------------------------------------------------
 
 
