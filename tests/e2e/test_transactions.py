@@ -147,6 +147,15 @@ def test_wrong_transactions_are_refused(client, table):
     assert read(client, table, "wrong") is None
 
 
+def test_what_all_members_lack_is_told_together(pangea, table):
+    client = pangea.client(HOME, parameter_validation=False)
+    update = {"Update": {"TableName": table, "Key": key("wrong")}}
+    told = refused(client, [update, put(table, "wrong-1"), update])["Error"]["Message"]
+    lack = "Value null at 'transactItems.{}.member.update.updateExpression' failed to satisfy " \
+        "constraint: Member must not be null"
+    assert told == f"2 validation errors detected: {lack.format(1)}; {lack.format(3)}"
+
+
 def test_a_token_is_done_once(client, table):
     add = {"Update": {"TableName": table, "Key": key("counter"), "UpdateExpression": "ADD n :n",
                       "ExpressionAttributeValues": {":n": {"N": "1"}}}}

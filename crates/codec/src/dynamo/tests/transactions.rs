@@ -78,6 +78,30 @@ fn wrong_transactions_are_refused_in_dynamodb_words() {
          'transactItems.2.member.conditionCheck.conditionExpression' failed to satisfy \
          constraint: Member must not be null"
     );
+    let update = r#"{"Update":{"TableName":"music","Key":{"id":{"S":"c"}}}}"#;
+    let worse = r#"{"Put":{"TableName":"music","Item":{"id":{}}}}"#;
+    let null = |path: &str| {
+        format!("Value null at '{path}' failed to satisfy constraint: Member must not be null")
+    };
+    assert_eq!(
+        refused(&[update, worse, "{}", unconditional].join(",")),
+        format!(
+            "2 validation errors detected: {}; {}",
+            null("transactItems.1.member.update.updateExpression"),
+            null("transactItems.4.member.conditionCheck.conditionExpression")
+        )
+    );
+    let gets = r#"{"TransactItems":[{"Get":{"TableName":"music"}},{},{"Get":{"TableName":"music",
+        "Key":{"id":{}}}}]}"#;
+    let error = decode(Operation::TransactGetItems, gets.as_bytes()).expect_err("members lack");
+    assert_eq!(
+        error.message,
+        format!(
+            "2 validation errors detected: {}; {}",
+            null("transactItems.1.member.get.key"),
+            null("transactItems.2.member.get")
+        )
+    );
     for (token, wrong) in [("t".repeat(36), false), ("t".repeat(37), true), (String::new(), true)] {
         let body = format!(r#"{{"TransactItems":[{PUT}],"ClientRequestToken":"{token}"}}"#);
         let decoded = decode(Operation::TransactWriteItems, body.as_bytes());
