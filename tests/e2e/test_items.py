@@ -315,6 +315,20 @@ def test_batches(client, simple):
     assert len(found["Responses"][simple.name]) == 60 - 24 + 1
 
 
+def test_a_batch_gets_no_more_than_16_mb(client, simple):
+    keys = [{"pk": {"S": f"big{n:02}"}} for n in range(60)]
+    for key in keys:
+        # Items of 300 KB, of which the service's documentation says that it returns 52.
+        rest = 300 * 1024 - len("pkbig00v")
+        client.put_item(TableName=simple.name, Item={**key, "v": {"S": "x" * rest}})
+    wanted = {simple.name: {"Keys": keys, "ProjectionExpression": "pk"}}
+    found = client.batch_get_item(RequestItems=wanted)
+    assert found["Responses"][simple.name] == keys[:52]
+    rest = found["UnprocessedKeys"]
+    assert rest == {simple.name: {"Keys": keys[52:], "ProjectionExpression": "pk"}}
+    assert client.batch_get_item(RequestItems=rest)["Responses"][simple.name] == keys[52:]
+
+
 @pytest.mark.strict
 def test_batches_that_are_refused(client, simple):
     def put(n):
