@@ -85,6 +85,12 @@ def test_selects_and_pages(client):
     assert found["ConsumedCapacity"]["CapacityUnits"] == 0.5
 
 
+def test_a_column_is_named_by_its_path_from_the_last_name_on(client):
+    put(client, "paths", "a", m={"M": {"l": {"L": [{"N": "1"}, {"M": {"x": {"N": "2"}}}]}}})
+    select = f"SELECT m.l[0], m.l[1].x FROM {TABLE} WHERE pk = 'paths' AND sk = 'a'"
+    assert run(client, select)["Items"] == [{"l[0]": {"N": "1"}, "x": {"N": "2"}}]
+
+
 def test_batches(client):
     put(client, "batch", "a", n={"N": "1"})
     where = "WHERE pk = 'batch' AND sk"
