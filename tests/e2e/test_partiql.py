@@ -151,6 +151,12 @@ def test_transactions_that_are_cancelled_before_they_are_tried(client):
                 TransactStatements=[{"Statement": good}, {"Statement": statement}])
         reasons = cancelled.value.response["CancellationReasons"]
         assert reasons == [{"Code": "None"}, {"Code": code, "Message": message}], statement
+        # Every statement that is wrong is told of.
+        with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+            client.execute_transaction(
+                TransactStatements=[{"Statement": one} for one in (statement, good, statement)])
+        codes = [one["Code"] for one in cancelled.value.response["CancellationReasons"]]
+        assert codes == [code, "None", code], statement
     assert got(client, "early", "a")["n"] == {"N": "1"}
 
 

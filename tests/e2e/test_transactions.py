@@ -138,6 +138,8 @@ def test_wrong_transactions_are_refused(client, table):
     keyless = {"Put": {"TableName": table, "Item": {"v": {"S": "new"}}}}
     reasons = cancelled(client, [put(table, "wrong"), keyless], "None", "ValidationError")
     assert "Missing the key pk" in reasons[1]["Message"]
+    # Only the first is told of.
+    cancelled(client, [keyless, put(table, "wrong"), keyless], "ValidationError", "None", "None")
     nowhere = refused(client, [put(table, "wrong"), put("no-such-table", "wrong")])
     assert nowhere["Error"]["Code"] == "ResourceNotFoundException"
     with pytest.raises(ClientError) as error:

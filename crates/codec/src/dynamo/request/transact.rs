@@ -113,7 +113,7 @@ impl TransactWriteItems {
             Ok(write.into_op(schema).map(|op| (table, op)))
         };
         let ops = self.writes.into_iter().map(op).collect::<Result<Vec<_>, ApiError>>()?;
-        let ops = all_or_reasons(ops)?;
+        let ops = all_or_first_reason(ops)?;
         distinct(ops.iter().map(|(table, op)| (*table, &op.key)))?;
         Ok(ops)
     }
@@ -310,6 +310,19 @@ pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
         let limit = format!("have length less than or equal to {TOKEN_CHARS_MAX}");
         constraints.violated(&shown, path, &limit);
     }
+}
+
+/// All of them, or why not the first that is not: the service looks no further than that, but for
+/// empty keys, which it looks for before.
+fn all_or_first_reason<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
+    let first = all.iter().position(Result::is_err);
+    all_or_reasons(all).map_err(|error| match first {
+        Some(first) if !error.reasons.is_empty() => {
+            let reasons = error.reasons.into_iter().enumerate();
+            cancelled(reasons.map(|(at, reason)| (at == first).then_some(reason)))
+        }
+        _ => error,
+    })
 }
 
 /// All of them, or why not, for each in order.

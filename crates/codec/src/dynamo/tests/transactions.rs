@@ -112,10 +112,10 @@ fn wrong_transactions_are_refused_in_dynamodb_words() {
 #[test]
 fn a_wrong_key_is_the_reason_of_its_item() {
     let keyless = r#"{"Put":{"TableName":"music","Item":{"a":{"S":"a"}}}}"#;
-    let error = error(&[PUT, keyless].join(","));
+    let error = error(&[PUT, keyless, keyless].join(","));
     assert_eq!(error.kind, ErrorKind::TransactionCanceled);
     let codes: Vec<&str> = error.reasons.iter().map(|reason| reason.code.as_str()).collect();
-    assert_eq!(codes, ["None", "ValidationError"]);
+    assert_eq!(codes, ["None", "ValidationError", "None"], "the first alone");
     let message = error.reasons[1].message.as_deref().unwrap_or_default();
     assert!(message.contains("Missing the key id in the item"), "{message}");
 }
