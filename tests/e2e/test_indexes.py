@@ -158,8 +158,26 @@ def test_values_that_can_be_no_index_key_are_refused(pangea, table):
     with pytest.raises(ClientError, match="empty string value. IndexName: by-state, IndexKey: "):
         client.put_item(TableName=table, Item={
             "pk": {"S": "bad"}, "sk": {"S": "0"}, "state": {"S": ""}})
+    long = "Size limit exceeded for Index Key {} Actual Size: {} bytes Max Size: {} bytes " \
+        "IndexName: by-state"
+    for name, most in (("state", 2048), ("day", 1024)):
+        with pytest.raises(ClientError, match=long.format(name, most + 1, most)):
+            client.put_item(TableName=table, Item={
+                "pk": {"S": "bad"}, "sk": {"S": "0"}, name: {"S": "x" * (most + 1)}})
     assert "Item" not in client.get_item(
         TableName=table, Key={"pk": {"S": "bad"}, "sk": {"S": "0"}})
+
+
+def test_no_index_key_is_compared_with_what_none_can_be(pangea, table):
+    for condition, value, message in (
+            ("#state = :v", "", "empty string value. IndexName: by-state, IndexKey: state"),
+            ("#state = :s AND begins_with(#day, :v)", "",
+             "empty string value. IndexName: by-state, IndexKey: day"),
+            ("#state = :v", "x" * 2049, "Size of hashkey has exceeded the maximum size limit of")):
+        values = {":v": {"S": value}, ":s": {"S": "new"}}
+        used = {name: value for name, value in values.items() if name in condition}
+        with pytest.raises(ClientError, match=message):
+            query(pangea, HOME, table, "by-state", condition, used)
 
 
 def test_a_wrong_index_key_is_told_before_the_condition(pangea, table):

@@ -315,6 +315,20 @@ def test_batches(client, simple):
     assert len(found["Responses"][simple.name]) == 60 - 24 + 1
 
 
+def test_a_batch_gets_no_more_than_16_mb(client, simple):
+    keys = [{"pk": {"S": f"big{n:02}"}} for n in range(60)]
+    for key in keys:
+        # Items of 300 KB, of which the service's documentation says that it returns 52.
+        rest = 300 * 1024 - len("pkbig00v")
+        client.put_item(TableName=simple.name, Item={**key, "v": {"S": "x" * rest}})
+    wanted = {simple.name: {"Keys": keys, "ProjectionExpression": "pk"}}
+    found = client.batch_get_item(RequestItems=wanted)
+    assert found["Responses"][simple.name] == keys[:52]
+    rest = found["UnprocessedKeys"]
+    assert rest == {simple.name: {"Keys": keys[52:], "ProjectionExpression": "pk"}}
+    assert client.batch_get_item(RequestItems=rest)["Responses"][simple.name] == keys[52:]
+
+
 @pytest.mark.strict
 def test_batches_that_are_refused(client, simple):
     def put(n):
@@ -434,6 +448,17 @@ def test_updates_that_are_refused(simple, options):
 def test_queries_that_are_refused(sorted_table, options):
     refused("ValidationException", sorted_table.query,
             ExpressionAttributeValues={":v": "orders"}, **options)
+
+
+@pytest.mark.parametrize("condition, message", [
+    (Key("sk").begins_with(""), "cannot contain an empty string value. Key: sk"),
+    (Key("sk").between("", "z"), "cannot contain an empty string value. Key: sk"),
+    (Key("sk").gt("k" * 1025), "Aggregated size of all range keys has exceeded"),
+])
+def test_no_sort_key_is_compared_with_what_none_can_be(sorted_table, condition, message):
+    told = refused("ValidationException", sorted_table.query,
+                   KeyConditionExpression=Key("pk").eq("orders") & condition)
+    assert message in told["Error"]["Message"]
 
 
 # --- raw HTTP ---------------------------------------------------------------------------------

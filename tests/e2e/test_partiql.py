@@ -85,6 +85,12 @@ def test_selects_and_pages(client):
     assert found["ConsumedCapacity"]["CapacityUnits"] == 0.5
 
 
+def test_a_column_is_named_by_its_path_from_the_last_name_on(client):
+    put(client, "paths", "a", m={"M": {"l": {"L": [{"N": "1"}, {"M": {"x": {"N": "2"}}}]}}})
+    select = f"SELECT m.l[0], m.l[1].x FROM {TABLE} WHERE pk = 'paths' AND sk = 'a'"
+    assert run(client, select)["Items"] == [{"l[0]": {"N": "1"}, "x": {"N": "2"}}]
+
+
 def test_batches(client):
     put(client, "batch", "a", n={"N": "1"})
     where = "WHERE pk = 'batch' AND sk"
@@ -145,6 +151,12 @@ def test_transactions_that_are_cancelled_before_they_are_tried(client):
                 TransactStatements=[{"Statement": good}, {"Statement": statement}])
         reasons = cancelled.value.response["CancellationReasons"]
         assert reasons == [{"Code": "None"}, {"Code": code, "Message": message}], statement
+        # Every statement that is wrong is told of.
+        with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+            client.execute_transaction(
+                TransactStatements=[{"Statement": one} for one in (statement, good, statement)])
+        codes = [one["Code"] for one in cancelled.value.response["CancellationReasons"]]
+        assert codes == [code, "None", code], statement
     assert got(client, "early", "a")["n"] == {"N": "1"}
 
 

@@ -138,6 +138,8 @@ def test_wrong_transactions_are_refused(client, table):
     keyless = {"Put": {"TableName": table, "Item": {"v": {"S": "new"}}}}
     reasons = cancelled(client, [put(table, "wrong"), keyless], "None", "ValidationError")
     assert "Missing the key pk" in reasons[1]["Message"]
+    # Only the first is told of.
+    cancelled(client, [keyless, put(table, "wrong"), keyless], "ValidationError", "None", "None")
     nowhere = refused(client, [put(table, "wrong"), put("no-such-table", "wrong")])
     assert nowhere["Error"]["Code"] == "ResourceNotFoundException"
     with pytest.raises(ClientError) as error:
@@ -145,6 +147,15 @@ def test_wrong_transactions_are_refused(client, table):
             TransactItems=[{"Get": {"TableName": table, "Key": key("wrong")}}] * 2)
     assert "multiple operations on one item" in str(error.value)
     assert read(client, table, "wrong") is None
+
+
+def test_what_all_members_lack_is_told_together(pangea, table):
+    client = pangea.client(HOME, parameter_validation=False)
+    update = {"Update": {"TableName": table, "Key": key("wrong")}}
+    told = refused(client, [update, put(table, "wrong-1"), update])["Error"]["Message"]
+    lack = "Value null at 'transactItems.{}.member.update.updateExpression' failed to satisfy " \
+        "constraint: Member must not be null"
+    assert told == f"2 validation errors detected: {lack.format(1)}; {lack.format(3)}"
 
 
 def test_a_token_is_done_once(client, table):

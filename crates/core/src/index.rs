@@ -243,6 +243,7 @@ impl Index {
         self.check_sort(item)
     }
 
+    /// Refuses sort keys whose attributes are too long together, if each of them is not.
     fn check_sort(&self, item: &Attributes) -> Result<(), Refusal> {
         let sort = self.sort.iter().filter_map(|attribute| item.get(&attribute.name));
         if sort.map(length).sum::<usize>() > SORT_KEY_BYTES_MAX {
@@ -318,24 +319,48 @@ impl Index {
         ))
     }
 
+    /// The message that refuses an empty value of a key attribute, if this one is empty.
+    pub(crate) fn empty_refusal(
+        &self,
+        attribute: &KeyAttribute,
+        value: &KeyValue,
+    ) -> Option<String> {
+        if self.local && self.partition.contains(attribute) {
+            return attribute.empty_refusal(value);
+        }
+        value.emptiness().map(|what| self.empty_words(&attribute.name, what))
+    }
+
+    fn empty_words(&self, name: &str, what: &str) -> String {
+        format!(
+            "One or more parameter values are not valid. A value specified for a secondary index \
+             key is not supported. The AttributeValue for a key attribute cannot contain an empty \
+             {what} value. IndexName: {}, IndexKey: {name}",
+            self.name
+        )
+    }
+
     fn check_value(&self, attribute: &KeyAttribute, value: &AttributeValue) -> Result<(), Refusal> {
         let (name, index) = (&attribute.name, &self.name);
         if !attribute.kind.is_of(value) {
             return self.mismatch(name, attribute.kind, value.type_name());
         }
         if let Some(what) = emptiness(value) {
-            return Err(Refusal::Validation(format!(
-                "One or more parameter values are not valid. A value specified for a secondary \
-                 index key is not supported. The AttributeValue for a key attribute cannot contain \
-                 an empty {what} value. IndexName: {index}, IndexKey: {name}"
-            )));
+            return Err(Refusal::Validation(self.empty_words(name, what)));
         }
         let is_partition = self.partition.iter().any(|key| key.name == *name);
-        if is_partition { check_length(value) } else { Ok(()) }
+        let most = if is_partition { PARTITION_KEY_BYTES_MAX } else { SORT_KEY_BYTES_MAX };
+        match length(value) {
+            bytes if bytes <= most => Ok(()),
+            bytes => refuse(&format!(
+                "Size limit exceeded for Index Key {name} Actual Size: {bytes} bytes Max Size: \
+                 {most} bytes IndexName: {index}"
+            )),
+        }
     }
 }
 
-/// Refuses a value that is too long for a partition key.
+/// Refuses a value that is too long for the partition key of an index of vectors.
 fn check_length(value: &AttributeValue) -> Result<(), Refusal> {
     if length(value) > PARTITION_KEY_BYTES_MAX {
         // The missing space is DynamoDB's own.

@@ -12,8 +12,9 @@ pub const NESTING_DEPTH_MAX: usize = 32;
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Keys of one BatchGetItem (DynamoDB).
 pub const BATCH_GET_KEYS_MAX: usize = 100;
-/// Bytes that one BatchGetItem returns before the rest is unprocessed (DynamoDB: 16 MB).
-pub const BATCH_GET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of items that one BatchGetItem returns at most; the rest is unprocessed (DynamoDB: 16 MB,
+/// of which its documentation says that 52 items of 300 KB fit).
+pub const BATCH_GET_BYTES_MAX: usize = 16_000_000;
 /// Writes of one BatchWriteItem (DynamoDB).
 pub const BATCH_WRITE_ITEMS_MAX: usize = 25;
 /// Statements of one BatchExecuteStatement (DynamoDB).

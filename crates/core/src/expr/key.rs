@@ -10,7 +10,7 @@ use super::path::Path;
 use super::{AttributeTest, Condition, ExprError, Kind, Operator, Placeholders};
 use crate::index::Index;
 use crate::item::{AttributeValue, KeyValue};
-use crate::table::{KeyAttribute, Schema};
+use crate::table::{KeyAttribute, Schema, check_sizes};
 
 /// A parsed `KeyConditionExpression`, not yet held against a table's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,16 +222,20 @@ impl KeyCondition {
         let Some((_, partition)) = find(&schema.partition.name) else {
             return missed(&schema.partition.name);
         };
-        let partition = partition.checked(&schema.partition)?;
+        let partition = partition.checked(&schema.partition, None)?;
         let SortRange::Eq(value) = partition else {
             return refuse("Query key condition not supported");
         };
         let partition = value.clone();
-        let Some(attribute) = schema.sort.as_ref().filter(|_| self.parts.len() > 1) else {
-            return Ok(KeyRange { partition, sort: SortRange::All });
+        let sort = match schema.sort.as_ref().filter(|_| self.parts.len() > 1) {
+            None => SortRange::All,
+            Some(attribute) => match find(&attribute.name) {
+                None => return missed(&attribute.name),
+                Some((_, sort)) => sort.checked(attribute, None)?.clone(),
+            },
         };
-        let Some((_, sort)) = find(&attribute.name) else { return missed(&attribute.name) };
-        Ok(KeyRange { partition, sort: sort.checked(attribute)?.clone() })
+        check_lengths(&partition, sort.values())?;
+        Ok(KeyRange { partition, sort })
     }
 }
 
@@ -253,14 +257,19 @@ const MISTYPED: &str = "One or more parameter values were invalid: Condition par
                         not match schema type";
 
 impl Part {
-    /// The range, where it is one of values that the attribute may have.
-    fn checked(&self, attribute: &KeyAttribute) -> Result<&SortRange, ExprError> {
+    /// The range, where it is one of values that the attribute may have, of the index's key or of
+    /// the table's.
+    fn checked(
+        &self,
+        attribute: &KeyAttribute,
+        index: Option<&Index>,
+    ) -> Result<&SortRange, ExprError> {
         match self {
             Self::NotIndexable => {
                 refuse("Attempted conditional constraint is not an indexable operation")
             }
             Self::Mistyped => refuse(MISTYPED),
-            Self::Range(range) => check_values(attribute, range).map(|()| range),
+            Self::Range(range) => check_values(attribute, index, range).map(|()| range),
         }
     }
 }
@@ -297,7 +306,7 @@ impl KeyCondition {
         let mut partition = Vec::new();
         for attribute in &index.partition {
             let Some(part) = find(&attribute.name) else { return missed(&attribute.name) };
-            let SortRange::Eq(value) = part.checked(attribute)? else {
+            let SortRange::Eq(value) = part.checked(attribute, Some(index))? else {
                 return refuse("Query key condition not supported");
             };
             partition.push(value.clone());
@@ -309,14 +318,15 @@ impl KeyCondition {
                 None => refuse("Query key condition not supported"),
             };
         }
-        let (exact, sort) = self.resolve_sort(&index.sort)?;
+        let (exact, sort) = self.resolve_sort(index)?;
+        for value in &partition {
+            check_lengths(value, exact.iter().chain(sort.values()))?;
+        }
         Ok(IndexRange { partition, exact, sort })
     }
 
-    fn resolve_sort(
-        &self,
-        attributes: &[KeyAttribute],
-    ) -> Result<(Vec<KeyValue>, SortRange), ExprError> {
+    fn resolve_sort(&self, index: &Index) -> Result<(Vec<KeyValue>, SortRange), ExprError> {
+        let attributes = &index.sort;
         let find = |attribute: &KeyAttribute| {
             let found = self.parts.iter().find(|(other, _)| *other == attribute.name);
             found.map(|(_, range)| range)
@@ -341,7 +351,7 @@ impl KeyCondition {
         let mut exact = Vec::new();
         for attribute in &attributes[..=last] {
             let Some(part) = find(attribute) else { continue };
-            match part.checked(attribute)? {
+            match part.checked(attribute, Some(index))? {
                 SortRange::Eq(value) => exact.push(value.clone()),
                 range => return Ok((exact, range.clone())),
             }
@@ -350,16 +360,28 @@ impl KeyCondition {
     }
 }
 
-fn check_values(attribute: &KeyAttribute, range: &SortRange) -> Result<(), ExprError> {
+fn check_values(
+    attribute: &KeyAttribute,
+    index: Option<&Index>,
+    range: &SortRange,
+) -> Result<(), ExprError> {
     let unlike = matches!(range, SortRange::BeginsWith(KeyValue::N(_)));
     if unlike || range.values().any(|value| !attribute.kind.fits(value)) {
         return refuse(MISTYPED);
     }
-    let exact = matches!(range, SortRange::Eq(_));
-    match range.values().find_map(|value| attribute.empty_refusal(value)) {
-        Some(message) if exact => Err(ExprError::Refused(message)),
-        _ => Ok(()),
-    }
+    let empty = range.values().find_map(|value| match index {
+        Some(index) => index.empty_refusal(attribute, value),
+        None => attribute.empty_refusal(value),
+    });
+    empty.map_or(Ok(()), |message| Err(ExprError::Refused(message)))
+}
+
+/// Refuses values that are longer than keys of their role may be.
+fn check_lengths<'k>(
+    partition: &KeyValue,
+    sorts: impl IntoIterator<Item = &'k KeyValue>,
+) -> Result<(), ExprError> {
+    check_sizes(partition, sorts).map_err(|refusal| ExprError::Refused(refusal.to_string()))
 }
 
 fn refuse<T>(message: &str) -> Result<T, ExprError> {

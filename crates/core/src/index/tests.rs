@@ -102,7 +102,11 @@ fn an_update_is_refused_for_what_it_changes_alone() {
     for (after, message) in [
         (("mail", number("2")), "attempted to update the secondary index key to unsupported type"),
         (("mail", text("")), "The AttributeValue for a key attribute cannot contain an empty"),
-        (("mail", text(&"a".repeat(PARTITION_KEY_BYTES_MAX + 1))), "maximum size limit of2048"),
+        (
+            ("mail", text(&"a".repeat(PARTITION_KEY_BYTES_MAX + 1))),
+            "Size limit exceeded for Index Key mail Actual Size: 2049 bytes Max Size: 2048 bytes \
+             IndexName: by-mail",
+        ),
     ] {
         let refused = index.check_change(Some(&odd), &item(&[after]));
         assert!(
@@ -154,7 +158,12 @@ fn keys_of_several_attributes_want_all_of_their_partition_keys() {
     use crate::expr::{KeyCondition, Placeholders};
 
     let resolve = |index: &Index, condition: &str| {
-        let all = item(&[(":s", text("x")), (":n", number("1"))]);
+        let all = item(&[
+            (":s", text("x")),
+            (":n", number("1")),
+            (":e", text("")),
+            (":long", text(&"x".repeat(1025))),
+        ]);
         let used = all.into_iter().filter(|(name, _)| condition.contains(name.as_str()));
         let mut placeholders = Placeholders::new(None, Some(used.collect())).expect("values");
         let condition = KeyCondition::parse(condition, &mut placeholders).expect("a condition");
@@ -176,4 +185,18 @@ fn keys_of_several_attributes_want_all_of_their_partition_keys() {
     // One attribute suffices, if the sort key has several.
     let sorted = Index { sort: vec![attribute("age", KeyKind::N), town], ..by_mail() };
     assert_eq!(resolve(&sorted, "age = :n"), wanted("mail"));
+    let empty = |key: &str| {
+        Err(alloc::format!(
+            "One or more parameter values are not valid. A value specified for a secondary index \
+             key is not supported. The AttributeValue for a key attribute cannot contain an empty \
+             string value. IndexName: by-mail, IndexKey: {key}"
+        ))
+    };
+    assert_eq!(resolve(&one, "mail = :e"), empty("mail"));
+    let begins = "mail = :s AND age = :n AND begins_with(town, ";
+    assert_eq!(resolve(&sorted, &alloc::format!("{begins}:e)")), empty("town"));
+    let long = resolve(&sorted, &alloc::format!("{begins}:long)"));
+    assert!(long.is_err_and(|it| it.contains("Aggregated size of all range keys")));
+    let own = Index { local: true, ..by_mail() };
+    assert!(resolve(&own, "mail = :e").is_err_and(|it| it.ends_with(" Key: mail")));
 }

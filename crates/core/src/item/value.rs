@@ -65,6 +65,17 @@ pub enum KeyValue {
     B(Vec<u8>),
 }
 
+impl KeyValue {
+    /// What is empty of it, in DynamoDB's words.
+    pub(crate) fn emptiness(&self) -> Option<&'static str> {
+        match self {
+            Self::S(text) => text.is_empty().then_some("string"),
+            Self::B(bytes) => bytes.is_empty().then_some("binary"),
+            Self::N(_) => None,
+        }
+    }
+}
+
 impl From<KeyValue> for AttributeValue {
     fn from(key: KeyValue) -> Self {
         match key {

@@ -36,16 +36,16 @@ pub struct Output {
 
 impl Output {
     fn of(select: &Select) -> Self {
-        let column = |(at, path): (usize, &Path)| {
-            let name = match path.steps.last() {
-                None => path.root.clone(),
-                Some(Step::Name(name)) => name.clone(),
-                Some(Step::Index(_)) => format!("_{}", at + 1),
-            };
+        let column = |path: &Path| {
+            // The path from its last name on.
+            let name = path.steps.iter().fold(path.root.clone(), |name, step| match step {
+                Step::Name(name) => name.clone(),
+                Step::Index(index) => format!("{name}[{index}]"),
+            });
             (name, path.clone())
         };
         let columns = select.paths.as_ref();
-        Self { columns: columns.map(|paths| paths.iter().enumerate().map(column).collect()) }
+        Self { columns: columns.map(|paths| paths.iter().map(column).collect()) }
     }
 
     /// The wanted parts of an item.

@@ -275,11 +275,11 @@ fn keys_that_make_no_reads_are_refused() {
 }
 
 #[test]
-fn columns_are_named_by_their_last_step() {
+fn columns_are_named_by_their_path_from_its_last_name_on() {
     let text = "SELECT s, m.sub, l[1], nope FROM T";
     let Ok(Statement::Select(select)) = parse(text, Vec::new()) else { panic!("refused") };
     let found = select.output().apply(item());
-    assert_eq!(found, map([("s", s("str")), ("sub", s("x")), ("_3", s("x"))]));
+    assert_eq!(found, map([("s", s("str")), ("sub", s("x")), ("l[1]", s("x"))]));
 }
 
 /// Texts and messages as the Parity Suite has measured them.

@@ -83,11 +83,7 @@ pub struct KeyAttribute {
 impl KeyAttribute {
     /// The message that refuses an empty key value, if this one is empty.
     pub(crate) fn empty_refusal(&self, value: &KeyValue) -> Option<String> {
-        let what = match value {
-            KeyValue::S(text) if text.is_empty() => "string",
-            KeyValue::B(bytes) if bytes.is_empty() => "binary",
-            _ => return None,
-        };
+        let what = value.emptiness()?;
         Some(format!(
             "One or more parameter values are not valid. The AttributeValue for a key attribute \
              cannot contain an empty {what} value. Key: {}",

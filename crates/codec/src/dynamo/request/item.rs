@@ -9,7 +9,7 @@ use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 mod members;
 
-use members::{Common, Operation};
+pub(super) use members::{Common, Operation};
 
 use super::constraints::empty_name;
 use super::envelope::enveloped;
@@ -21,11 +21,9 @@ use crate::dynamo::capacity::ReturnCapacity;
 /// The parameters from before expressions of operations that replace or delete.
 const EXPECTATIONS: [&str; 2] = ["Expected", "ConditionalOperator"];
 
-/// What is wrong with a request, in its envelope; that of an action of a transaction has none, nor
-/// has one that is read in the older layer.
+/// What is wrong with a request, in its envelope; one that is read in the older layer has none.
 fn told<T>(body: &Members, decoded: Result<T, ApiError>) -> Result<T, ApiError> {
-    let is_bare = !body.path().is_empty() || body.is_older();
-    if is_bare { decoded } else { decoded.map_err(enveloped) }
+    if body.is_older() { decoded } else { decoded.map_err(enveloped) }
 }
 
 /// `PutItem`.
@@ -53,6 +51,12 @@ impl PutItem {
         let common = Common::decode(body, Operation::Put)?;
         let decoded = parameters.and_then(|()| Self::checked(body, common));
         told(body, decoded)
+    }
+
+    /// The rest of an action of a transaction.
+    pub(super) fn of_action(body: &mut Members, common: Common) -> Result<Self, ApiError> {
+        legacy::check_parameters(body, &["ConditionExpression"], &[])?;
+        Self::checked(body, common)
     }
 
     fn checked(body: &mut Members, common: Common) -> Result<Self, ApiError> {
@@ -114,6 +118,12 @@ impl DeleteItem {
         let common = Common::decode(body, Operation::Delete)?;
         let decoded = parameters.and_then(|()| Self::checked(body, common));
         told(body, decoded)
+    }
+
+    /// The rest of an action of a transaction.
+    pub(super) fn of_action(body: &mut Members, common: Common) -> Result<Self, ApiError> {
+        legacy::check_parameters(body, &["ConditionExpression"], &[])?;
+        Self::checked(body, common)
     }
 
     fn checked(body: &mut Members, common: Common) -> Result<Self, ApiError> {
@@ -186,6 +196,12 @@ impl UpdateItem {
         told(body, decoded)
     }
 
+    /// The rest of an action of a transaction.
+    pub(super) fn of_action(body: &mut Members, common: Common) -> Result<Self, ApiError> {
+        legacy::check_parameters(body, &["UpdateExpression", "ConditionExpression"], &[])?;
+        Self::checked(body, common, None)
+    }
+
     fn checked(
         body: &mut Members,
         common: Common,
@@ -256,12 +272,11 @@ impl GetItem {
         body.forget(&["ExpressionAttributeValues"]);
         let allowed = ["ProjectionExpression"];
         let parameters = legacy::check_parameters(body, &allowed, &["AttributesToGet"]);
-        let is_part = !body.path().is_empty();
-        let is_whole = !is_part && body.has("TableName");
+        let is_whole = body.has("TableName");
         if is_whole && body.is_empty_text("TableName") {
             return Err(empty_name());
         }
-        let mut constraints = Constraints::of(body);
+        let mut constraints = Constraints::default();
         let mut capacity = ReturnCapacity::None;
         let mut named = Constraints::default();
         let table = match is_whole {
@@ -290,10 +305,38 @@ impl GetItem {
         parameters?;
         body.check_values()?;
         let attributes = legacy::projection(attributes)?;
+        let projection = Self::projection(body)?.or(attributes);
+        Ok(Self { table, key, projection, consistent, capacity })
+    }
+
+    fn projection(body: &mut Members) -> Result<Option<Projection>, ApiError> {
         let mut expressions = Expressions::new(body)?;
         let projection = expressions.projection()?;
         expressions.finish()?;
-        Ok(Self { table, key, projection: projection.or(attributes), consistent, capacity })
+        Ok(projection)
+    }
+
+    /// Which item an action of a transaction gets; what is wrong with its members is told together
+    /// with what is wrong with the others.
+    pub(super) fn target(
+        body: &mut Members,
+        constraints: &mut Constraints,
+    ) -> Result<(String, Attributes), ApiError> {
+        constraints.move_to(body);
+        let table = constraints.table_name(body)?;
+        Ok((table, required_item(body, constraints, "Key", "key")?))
+    }
+
+    /// The rest of an action of a transaction.
+    pub(super) fn of_action(
+        body: &mut Members,
+        (table, key): (String, Attributes),
+    ) -> Result<Self, ApiError> {
+        body.forget(&["ExpressionAttributeValues"]);
+        legacy::check_parameters(body, &["ProjectionExpression"], &[])?;
+        body.check_values()?;
+        let projection = Self::projection(body)?;
+        Ok(Self { table, key, projection, consistent: false, capacity: ReturnCapacity::None })
     }
 
     /// The key in a table of the given schema.

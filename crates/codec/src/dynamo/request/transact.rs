@@ -9,6 +9,7 @@ use pangea_core::limits::TRANSACTION_ITEMS_MAX;
 use pangea_core::table::{Action, ReturnValues, Schema, WriteOp};
 
 use super::expressions::{return_capacity, return_metrics};
+use super::item::{Common, Operation};
 use super::{Constraints, DeleteItem, GetItem, Members, PutItem, UpdateItem};
 use crate::dynamo::ApiError;
 use crate::dynamo::capacity::ReturnCapacity;
@@ -74,7 +75,12 @@ pub struct ConditionCheck {
 impl TransactWriteItems {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let actions = actions(body, &mut constraints)?;
+        let (actions, older) = (actions(body, &mut constraints)?, body.is_older());
+        let pending = actions.into_iter().enumerate();
+        let pending =
+            pending.map(|(at, entry)| Pending::of(at + 1, entry, older, &mut constraints));
+        let pending = pending.collect::<Result<Vec<_>, _>>()?;
+        constraints.move_to(body);
         let token = body.text("ClientRequestToken")?;
         if let Some(token) = &token {
             check_token(token, &mut constraints);
@@ -82,10 +88,8 @@ impl TransactWriteItems {
         let capacity = return_capacity(body, &mut constraints)?;
         let collection_metrics = return_metrics(body, &mut constraints)?;
         constraints.finish()?;
-        let writes = actions.into_iter().enumerate();
-        let older = body.is_older();
-        let writes = writes.map(|(at, action)| TransactWrite::decode(at + 1, action, older));
-        Ok(Self { writes: writes.collect::<Result<_, _>>()?, token, capacity, collection_metrics })
+        let writes = pending.into_iter().map(|one| one?.finish()).collect::<Result<_, _>>()?;
+        Ok(Self { writes, token, capacity, collection_metrics })
     }
 
     /// The tables that it names, each once, in order.
@@ -109,45 +113,74 @@ impl TransactWriteItems {
             Ok(write.into_op(schema).map(|op| (table, op)))
         };
         let ops = self.writes.into_iter().map(op).collect::<Result<Vec<_>, ApiError>>()?;
-        let ops = all_or_reasons(ops)?;
+        let ops = all_or_first_reason(ops)?;
         distinct(ops.iter().map(|(table, op)| (*table, &op.key)))?;
         Ok(ops)
     }
 }
 
-impl TransactWrite {
-    fn decode(at: usize, mut entry: Members, older: bool) -> Result<Self, ApiError> {
+/// An action whose members keep to the model, as far as they do not: the constraints of all
+/// actions are told of together, before anything else that is wrong with one.
+struct Pending {
+    name: &'static str,
+    members: Members,
+    common: Common,
+}
+
+impl Pending {
+    /// The action that stands at `at`, or why it is none.
+    fn of(
+        at: usize,
+        mut entry: Members,
+        older: bool,
+        constraints: &mut Constraints,
+    ) -> Result<Result<Self, ApiError>, ApiError> {
         const NAMES: [&str; 4] = ["ConditionCheck", "Put", "Update", "Delete"];
         let present: Vec<&str> = NAMES.into_iter().filter(|name| entry.has(name)).collect();
         let [name] = present[..] else {
-            return Err(ApiError::validation(if present.is_empty() {
+            return Ok(Err(ApiError::validation(if present.is_empty() {
                 "Invalid Request: TransactWriteRequest should contain Delete or Put or Update \
                  request"
             } else {
                 "TransactItems can only contain one of Check, Put, Update or Delete"
-            }));
+            })));
         };
         let (first, rest) = name.split_at(1);
         let path = format!("transactItems.{at}.member.{}{rest}.", first.to_ascii_lowercase());
-        let action = &mut entry.object(name)?.unwrap_or_default().at(path).of_older(older);
-        action.forget(&NOT_OF_ACTIONS);
-        if matches!(name, "Put" | "Delete") && !action.has("ConditionExpression") {
-            action.forget(&PLACEHOLDERS);
+        let mut members = entry.object(name)?.unwrap_or_default().at(path).of_older(older);
+        members.forget(&NOT_OF_ACTIONS);
+        if matches!(name, "Put" | "Delete") && !members.has("ConditionExpression") {
+            members.forget(&PLACEHOLDERS);
         }
-        Ok(match name {
-            "Put" => Self::Put(PutItem::decode(action)?),
-            "Delete" => Self::Delete(DeleteItem::decode(action)?),
-            "Update" => {
-                required(action, "UpdateExpression", "updateExpression")?;
-                Self::Update(UpdateItem::decode(action)?)
+        constraints.move_to(&members);
+        match name {
+            "Update" => required(&members, "UpdateExpression", "updateExpression", constraints),
+            "ConditionCheck" => {
+                required(&members, "ConditionExpression", "conditionExpression", constraints);
             }
-            _ => {
-                required(action, "ConditionExpression", "conditionExpression")?;
-                Self::Check(ConditionCheck::decode(action)?)
-            }
-        })
+            _ => {}
+        }
+        let operation = match name {
+            "Put" => Operation::Put,
+            "Update" => Operation::Update,
+            _ => Operation::Delete,
+        };
+        let common = Common::of_action(&mut members, operation, constraints)?;
+        Ok(Ok(Self { name, members, common }))
     }
 
+    fn finish(mut self) -> Result<TransactWrite, ApiError> {
+        let (members, common) = (&mut self.members, self.common);
+        Ok(match self.name {
+            "Put" => TransactWrite::Put(PutItem::of_action(members, common)?),
+            "Delete" => TransactWrite::Delete(DeleteItem::of_action(members, common)?),
+            "Update" => TransactWrite::Update(UpdateItem::of_action(members, common)?),
+            _ => TransactWrite::Check(ConditionCheck::of_action(members, common)?),
+        })
+    }
+}
+
+impl TransactWrite {
     /// The name of its table.
     #[must_use]
     pub fn table(&self) -> &str {
@@ -171,8 +204,8 @@ impl TransactWrite {
 }
 
 impl ConditionCheck {
-    fn decode(body: &mut Members) -> Result<Self, ApiError> {
-        let delete = DeleteItem::decode(body)?;
+    fn of_action(body: &mut Members, common: Common) -> Result<Self, ApiError> {
+        let delete = DeleteItem::of_action(body, common)?;
         let DeleteItem { table, key, condition, return_on_condition_failure, .. } = delete;
         let missing = || ApiError::validation("ConditionCheck needs a ConditionExpression");
         let condition = condition.ok_or_else(missing)?;
@@ -201,21 +234,26 @@ pub struct TransactGetItems {
 impl TransactGetItems {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let actions = actions(body, &mut constraints)?;
-        let capacity = return_capacity(body, &mut constraints)?;
-        constraints.finish()?;
-        let get = |(at, mut action): (usize, Members)| {
-            required(&action, "Get", &format!("transactItems.{}.member.get", at + 1))?;
-            let get = action.object("Get")?.unwrap_or_default();
+        let mut pending = Vec::new();
+        for (at, mut entry) in actions(body, &mut constraints)?.into_iter().enumerate() {
+            let Some(get) = entry.object("Get")? else {
+                constraints.move_to(&entry.at(format!("transactItems.{}.member.", at + 1)));
+                constraints.required(None::<()>, "get");
+                continue;
+            };
             let mut get = get.at(format!("transactItems.{}.member.get.", at + 1));
             get.forget(&NOT_OF_ACTIONS);
             if !get.has("ProjectionExpression") {
                 get.forget(&PLACEHOLDERS);
             }
-            GetItem::decode(&mut get)
-        };
-        let gets = actions.into_iter().enumerate().map(get).collect::<Result<_, _>>()?;
-        Ok(Self { gets, capacity })
+            let target = GetItem::target(&mut get, &mut constraints)?;
+            pending.push((get, target));
+        }
+        constraints.move_to(body);
+        let capacity = return_capacity(body, &mut constraints)?;
+        constraints.finish()?;
+        let gets = pending.into_iter().map(|(mut get, of)| GetItem::of_action(&mut get, of));
+        Ok(Self { gets: gets.collect::<Result<_, _>>()?, capacity })
     }
 
     /// The tables that it names, each once, in order.
@@ -259,10 +297,8 @@ fn actions(body: &mut Members, constraints: &mut Constraints) -> Result<Vec<Memb
     Ok(actions)
 }
 
-fn required(body: &Members, name: &str, path: &str) -> Result<(), ApiError> {
-    let mut constraints = Constraints::of(body);
+fn required(body: &Members, name: &str, path: &str, constraints: &mut Constraints) {
     constraints.required(body.has(name).then_some(()), path);
-    constraints.finish()
 }
 
 pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
@@ -274,6 +310,19 @@ pub(super) fn check_token(token: &str, constraints: &mut Constraints) {
         let limit = format!("have length less than or equal to {TOKEN_CHARS_MAX}");
         constraints.violated(&shown, path, &limit);
     }
+}
+
+/// All of them, or why not the first that is not: the service looks no further than that, but for
+/// empty keys, which it looks for before.
+fn all_or_first_reason<T>(all: Vec<Result<T, ApiError>>) -> Result<Vec<T>, ApiError> {
+    let first = all.iter().position(Result::is_err);
+    all_or_reasons(all).map_err(|error| match first {
+        Some(first) if !error.reasons.is_empty() => {
+            let reasons = error.reasons.into_iter().enumerate();
+            cancelled(reasons.map(|(at, reason)| (at == first).then_some(reason)))
+        }
+        _ => error,
+    })
 }
 
 /// All of them, or why not, for each in order.

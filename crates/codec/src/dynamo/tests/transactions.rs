@@ -78,6 +78,30 @@ fn wrong_transactions_are_refused_in_dynamodb_words() {
          'transactItems.2.member.conditionCheck.conditionExpression' failed to satisfy \
          constraint: Member must not be null"
     );
+    let update = r#"{"Update":{"TableName":"music","Key":{"id":{"S":"c"}}}}"#;
+    let worse = r#"{"Put":{"TableName":"music","Item":{"id":{}}}}"#;
+    let null = |path: &str| {
+        format!("Value null at '{path}' failed to satisfy constraint: Member must not be null")
+    };
+    assert_eq!(
+        refused(&[update, worse, "{}", unconditional].join(",")),
+        format!(
+            "2 validation errors detected: {}; {}",
+            null("transactItems.1.member.update.updateExpression"),
+            null("transactItems.4.member.conditionCheck.conditionExpression")
+        )
+    );
+    let gets = r#"{"TransactItems":[{"Get":{"TableName":"music"}},{},{"Get":{"TableName":"music",
+        "Key":{"id":{}}}}]}"#;
+    let error = decode(Operation::TransactGetItems, gets.as_bytes()).expect_err("members lack");
+    assert_eq!(
+        error.message,
+        format!(
+            "2 validation errors detected: {}; {}",
+            null("transactItems.1.member.get.key"),
+            null("transactItems.2.member.get")
+        )
+    );
     for (token, wrong) in [("t".repeat(36), false), ("t".repeat(37), true), (String::new(), true)] {
         let body = format!(r#"{{"TransactItems":[{PUT}],"ClientRequestToken":"{token}"}}"#);
         let decoded = decode(Operation::TransactWriteItems, body.as_bytes());
@@ -88,10 +112,10 @@ fn wrong_transactions_are_refused_in_dynamodb_words() {
 #[test]
 fn a_wrong_key_is_the_reason_of_its_item() {
     let keyless = r#"{"Put":{"TableName":"music","Item":{"a":{"S":"a"}}}}"#;
-    let error = error(&[PUT, keyless].join(","));
+    let error = error(&[PUT, keyless, keyless].join(","));
     assert_eq!(error.kind, ErrorKind::TransactionCanceled);
     let codes: Vec<&str> = error.reasons.iter().map(|reason| reason.code.as_str()).collect();
-    assert_eq!(codes, ["None", "ValidationError"]);
+    assert_eq!(codes, ["None", "ValidationError", "None"], "the first alone");
     let message = error.reasons[1].message.as_deref().unwrap_or_default();
     assert!(message.contains("Missing the key id in the item"), "{message}");
 }

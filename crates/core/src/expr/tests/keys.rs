@@ -14,6 +14,7 @@ fn placeholders() -> Placeholders {
         (":n1", n(1)),
         (":n9", n(9)),
         (":b", AttributeValue::Bool(true)),
+        (":long", s(&"x".repeat(2049))),
     ]);
     Placeholders::new(None, Some(values)).expect("placeholders of the test's own")
 }
@@ -87,8 +88,34 @@ fn wrong_key_conditions_are_refused() {
             "One or more parameter values are not valid. The AttributeValue for a key attribute \
                 cannot contain an empty string value. Key: id",
         ),
+        (
+            "id = :long",
+            "One or more parameter values were invalid: Size of hashkey has exceeded \
+            the maximum size limit of2048 bytes",
+        ),
     ] {
         assert_eq!(resolve(text), Err(message.to_string()), "{text}, {invalid}");
+    }
+}
+
+#[test]
+fn no_key_is_compared_with_what_no_key_can_be() {
+    let resolve = |text: &str| {
+        let condition = KeyCondition::parse(text, &mut placeholders()).expect("a condition");
+        condition.resolve(&schema(KeyKind::S)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let empty = "One or more parameter values are not valid. The AttributeValue for a key \
+        attribute cannot contain an empty string value. Key: atx";
+    let long = "One or more parameter values were invalid: Aggregated size of all range keys has \
+        exceeded the size limit of 1024 bytes";
+    for (value, message) in [(":e", empty), (":long", long)] {
+        for sort in ["atx = ", "atx > ", "atx <= ", "atx BETWEEN :p AND ", "begins_with(atx, "] {
+            let end = if sort.contains('(') { ")" } else { "" };
+            let text = alloc::format!("id = :p AND {sort}{value}{end}");
+            // No bound may be below the other.
+            let text = text.replace(":p AND :e", ":e AND :p");
+            assert_eq!(resolve(&text), Err(message.to_string()), "{text}");
+        }
     }
 }
 

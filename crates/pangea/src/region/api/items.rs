@@ -327,6 +327,7 @@ struct Found {
     unprocessed: BTreeMap<String, BatchGetTable>,
     units: BTreeMap<String, f64>,
     bytes: usize,
+    is_full: bool,
 }
 
 impl Found {
@@ -339,10 +340,14 @@ impl Found {
     ) -> Result<(), ApiError> {
         let (mut found, mut units, mut at) = (Vec::new(), 0.0, 0);
         let mut items = items;
-        while at < table.keys.len() && self.bytes < BATCH_GET_BYTES_MAX {
+        while at < table.keys.len() && !self.is_full {
             let Some(item) = items.next() else { break };
             let item = item?;
             let bytes = item.as_ref().map_or(0, item_size);
+            if self.bytes + bytes > BATCH_GET_BYTES_MAX {
+                self.is_full = true;
+                break;
+            }
             self.bytes += bytes;
             units += read_units(bytes, table.consistent);
             found.extend(item.map(|item| project(table, item)));

@@ -18,7 +18,7 @@ use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::limits::TRANSACTION_BYTES_MAX;
 use pangea_core::partiql::{self, EXISTS_ELSEWHERE, Select, Statement};
-use pangea_core::table::{Action, Schema};
+use pangea_core::table::{Action, Schema, WriteOp};
 use tokio::task::JoinSet;
 
 use super::hints::Hints;
@@ -241,15 +241,26 @@ pub(super) async fn transaction(
     // What it wants to be told makes no other request of it.
     let digest = *blake3::hash(format!("{:?}", request.statements).as_bytes()).as_bytes();
     let (mut names, mut ops) = (Vec::new(), Vec::new());
-    let count = request.statements.len();
+    // Every statement that keeps the transaction from being tried is a reason.
+    let mut reasons: Vec<Option<CancellationReason>> = vec![None; request.statements.len()];
     for (at, (statement, on_failure)) in request.statements.iter().enumerate() {
-        let entry = serving(region, &catalog, &statement.target().table);
-        let entry = entry.map_err(|error| alone((at, count), error))?;
-        let op = statement.write(&entry.schema);
-        let mut op = op.map_err(|error| untimely((at, count), statement, &entry.schema, error))?;
-        op.return_on_condition_failure = *on_failure;
+        let entry = match serving(region, &catalog, &statement.target().table) {
+            Ok(entry) => entry,
+            Err(error) => {
+                reasons[at] = Some(error.into());
+                continue;
+            }
+        };
+        match statement.write(&entry.schema) {
+            Ok(op) => {
+                ops.push((entry.id, WriteOp { return_on_condition_failure: *on_failure, ..op }))
+            }
+            Err(error) => reasons[at] = Some(untimely(at, statement, &entry.schema, error)?),
+        }
         names.push(statement.target().table.clone());
-        ops.push((entry.id, op));
+    }
+    if reasons.iter().any(Option::is_some) {
+        return Err(cancelled(reasons).into());
     }
     once_each(ops.iter().map(|(table, op)| (*table, &op.key)))?;
     let token = request.token.clone().map(|token| (token, digest));
@@ -261,26 +272,20 @@ pub(super) async fn transaction(
     }
 }
 
-/// The cancellation of a transaction for what is wrong with the statement at a place.
-fn alone((at, count): (usize, usize), error: ApiError) -> ApiError {
-    let mut reasons: Vec<Option<CancellationReason>> = vec![None; count];
-    reasons[at] = Some(error.into());
-    cancelled(reasons)
-}
-
-/// Why a statement keeps its transaction from being tried; what is wrong with its key cancels it.
+/// Why a statement keeps its transaction from being tried: what is wrong with its key cancels it,
+/// and whatever else is wrong refuses the request.
 fn untimely(
-    place: (usize, usize),
+    at: usize,
     statement: &Statement,
     schema: &Schema,
     error: partiql::Error,
-) -> ApiError {
+) -> Result<CancellationReason, ApiError> {
     let refused = match (&error, statement.put_refusal(schema)) {
         (partiql::Error::KeyType(_) | partiql::Error::KeyKind(..), Some(text)) => text,
         (partiql::Error::KeyType(_), None) => MISMATCH.to_owned(),
-        _ => return ExecuteTransaction::refused(place.0, &error.into()),
+        _ => return Err(ExecuteTransaction::refused(at, &error.into())),
     };
-    alone(place, ApiError::validation(refused))
+    Ok(ApiError::validation(refused).into())
 }
 
 /// An `INSERT` that failed its condition says why in words of its own.
@@ -315,17 +320,26 @@ fn get_all(
 ) -> Result<Vec<u8>, ApiError> {
     let catalog: Arc<Catalog> = region.catalog();
     let mut keys = Vec::with_capacity(request.statements.len());
+    let mut reasons: Vec<Option<CancellationReason>> = vec![None; request.statements.len()];
     for (at, (statement, _)) in request.statements.iter().enumerate() {
         let Statement::Select(select) = statement else { continue };
-        let place = (at, request.statements.len());
-        let entry = serving(region, &catalog, &select.target.table);
-        let entry = entry.map_err(|error| alone(place, error))?;
+        let entry = match serving(region, &catalog, &select.target.table) {
+            Ok(entry) => entry,
+            Err(error) => {
+                reasons[at] = Some(error.into());
+                continue;
+            }
+        };
         if let Err(error @ partiql::Error::KeyType(_)) = select.key(&entry.schema) {
-            return Err(untimely(place, statement, &entry.schema, error));
+            reasons[at] = Some(untimely(at, statement, &entry.schema, error)?);
+            continue;
         }
         let key = key_of(entry, select, "ExecuteTransaction");
         let key = key.map_err(|error| ExecuteTransaction::refused(at, &error))?;
         keys.push((entry, select, key));
+    }
+    if reasons.iter().any(Option::is_some) {
+        return Err(cancelled(reasons));
     }
     once_each(keys.iter().map(|(entry, _, key)| (entry.id, key)))?;
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;

@@ -22,7 +22,7 @@ use crate::dynamo::request::{Constraints, Members};
 
 /// Which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(in crate::dynamo::request) enum Operation {
     Put,
     Delete,
     Update,
@@ -40,7 +40,7 @@ impl Operation {
 
 /// What they have in common.
 #[derive(Default)]
-pub(super) struct Common {
+pub(in crate::dynamo::request) struct Common {
     pub(super) table: String,
     /// The item, or its key.
     pub(super) attributes: Attributes,
@@ -54,15 +54,35 @@ pub(super) struct Common {
 impl Common {
     pub(super) fn decode(body: &mut Members, operation: Operation) -> Result<Self, ApiError> {
         let expected = Expected::take(body)?;
-        let is_part = !body.path().is_empty();
         let is_whole = body.has("TableName") && body.has(operation.attributes().0);
-        let is_older = is_part || !is_whole || body.is_older();
+        let is_older = !is_whole || body.is_older();
         let common = match (is_older, operation) {
-            (true, _) => Self::older(body, operation, &expected)?,
+            (true, _) => {
+                let mut constraints = Constraints::default();
+                let common = Self::older(body, operation, &expected, &mut constraints)?;
+                constraints.finish()?;
+                if operation == Operation::Delete {
+                    only_all_old(common.return_values)?;
+                }
+                common
+            }
             _ if body.is_empty_text("TableName") => return Err(empty_name()),
             (false, Operation::Update) => Self::one_by_one(body)?,
             (false, _) => Self::together(body, operation)?,
         };
+        Ok(Self { expected, ..common })
+    }
+
+    /// Those of an action of a transaction, what is wrong with which is told together with what is
+    /// wrong with the others.
+    pub(in crate::dynamo::request) fn of_action(
+        body: &mut Members,
+        operation: Operation,
+        constraints: &mut Constraints,
+    ) -> Result<Self, ApiError> {
+        constraints.move_to(body);
+        let expected = Expected::take(body)?;
+        let common = Self::older(body, operation, &expected, constraints)?;
         Ok(Self { expected, ..common })
     }
 
@@ -71,10 +91,9 @@ impl Common {
         body: &mut Members,
         operation: Operation,
         expected: &Expected,
+        constraints: &mut Constraints,
     ) -> Result<Self, ApiError> {
         let is_part = !body.path().is_empty();
-        let mut all = Constraints::of(body);
-        let constraints = &mut all;
         let capacity = return_capacity(body, constraints)?;
         let table = match is_part {
             true => constraints.table_name(body)?,
@@ -117,10 +136,6 @@ impl Common {
         }
         if operation != Operation::Update || is_part {
             common.return_on_failure = return_on_failure(body, constraints)?;
-        }
-        all.finish()?;
-        if operation == Operation::Delete {
-            only_all_old(common.return_values)?;
         }
         Ok(common)
     }
@@ -182,7 +197,7 @@ impl Common {
 
 /// `Expected` and `ConditionalOperator`.
 #[derive(Default)]
-pub(super) struct Expected {
+pub(in crate::dynamo::request) struct Expected {
     tests: Option<Tests>,
     operator: Option<String>,
 }
