@@ -106,8 +106,8 @@ pub enum Told {
     },
     /// Of [`Subject::Rows`]: the first ones, as many as one frame takes, but one at least.
     Rows(Vec<Option<Kept>>),
-    /// Of [`Subject::Damage`]: [`fingerprint::of_place`] of each, which names no key to a region
-    /// that may not know it.
+    /// Of [`Subject::Damage`]: [`crate::fingerprint::of_place`] of each, which names no key to a
+    /// region that may not know it.
     Damage(Vec<u128>),
 }
 
