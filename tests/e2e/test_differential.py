@@ -97,6 +97,12 @@ DYNOXIDE = [
         "dynoxide says so in the words of its parser; the service in those of its model",
         theirs="missing field"),
     Explained(
+        "empty values of keys in a key condition",
+        "the service refuses them with every operator, as users have pasted (praetorian-inc/chariot-ui "
+        "353 and 484); dynoxide with equality alone",
+        ours="AttributeValue for a key attribute cannot contain an empty (string|binary) value",
+        when=lambda it: it.operation == "Query" and it.kind == "verdict"),
+    Explained(
         "`<>` in a key condition",
         "dynoxide's words name no parameter; the service's are those of its other operators",
         ours="Invalid operator used in KeyConditionExpression: <>",
