@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from botocore.exceptions import ClientError
@@ -43,6 +44,35 @@ def start(pangea, region):
 
 def rot(pangea, region, table, key, *options):
     pangea.cli("disk", "rot", region, "--table", table, "--partition", key, *options)
+
+
+def filled(pangea, name, prefix, count=ROWS):
+    """A table that all regions have alike."""
+    table = pangea.global_table(name)
+    fill(pangea, table, HOME, prefix, count)
+    pangea.converged(table)
+    return table
+
+
+@contextmanager
+def cut_off(pangea):
+    """The victim reaches nobody."""
+    for other in (HOME, OTHER):
+        pangea.cut(VICTIM, other)
+    try:
+        yield
+    finally:
+        for other in (HOME, OTHER):
+            pangea.heal(VICTIM, other)
+
+
+def lost(pangea, table, key):
+    """What the regions' logs say is lost of an item. Whoever meets the row may set off its repair
+    before one is asked for."""
+    pangea.cli("repair", "--verify", "--table", table, check=False)
+    logs = pangea.data.rglob("*.log")
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+    return [line for line in lines if "LOST" in line and table in line and f'key="{key}"' in line]
 
 
 def test_regions_that_are_equal_have_no_differences(own_pangea):
@@ -135,13 +165,7 @@ def test_damage_that_a_read_meets_is_healed_at_once(own_pangea):
 
 def test_damage_keeps_nobody_else_from_writing_and_is_healed_once_links_are_back(own_pangea):
     """Clients of the row give no rest, and nobody who has it is reached at first."""
-    table = own_pangea.global_table("hammered")
-    fill(own_pangea, table, HOME, "h-", 10)
-    own_pangea.converged(table)
-    others = (HOME, OTHER)
-    for other in others:
-        own_pangea.cut(VICTIM, other)
-    rot(own_pangea, VICTIM, table, "h-7")
+    table = filled(own_pangea, "hammered", "h-")
 
     def written(_):
         writer, refused = own_pangea.eager(VICTIM), []
@@ -158,17 +182,17 @@ def test_damage_keeps_nobody_else_from_writing_and_is_healed_once_links_are_back
         return refused
 
     with ThreadPoolExecutor() as clients:
-        hammering = [clients.submit(written, n) for n in range(4)]
-        # The first group of writes that meets the row fails as a whole, and none after it.
-        writer, failed = own_pangea.eager(VICTIM), 0
-        for n in range(500):
-            try:
-                writer.put_item(TableName=table, Item={"pk": {"S": f"other-{n}"}})
-            except ClientError:
-                failed += 1
-        assert failed <= 1
-        for other in others:
-            own_pangea.heal(VICTIM, other)
+        with cut_off(own_pangea):
+            rot(own_pangea, VICTIM, table, "h-7")
+            hammering = [clients.submit(written, n) for n in range(4)]
+            # The first group of writes that meets the row fails as a whole, and none after it.
+            writer, failed = own_pangea.eager(VICTIM), 0
+            for n in range(500):
+                try:
+                    writer.put_item(TableName=table, Item={"pk": {"S": f"other-{n}"}})
+                except ClientError:
+                    failed += 1
+            assert failed <= 1
         refused = [error for client in hammering for error in client.result()]
     assert {error["Code"] for error in refused} == {"InternalServerError"}
     assert all("is being healed from the other regions" in error["Message"] for error in refused)
@@ -178,27 +202,19 @@ def test_damage_keeps_nobody_else_from_writing_and_is_healed_once_links_are_back
 
 def test_damage_that_could_not_be_healed_is_tried_again(own_pangea):
     """It is met once, while nobody who has the row is reached, and nobody asks for it any more."""
-    table = own_pangea.global_table("later")
-    fill(own_pangea, table, HOME, "later-", 5)
-    own_pangea.converged(table)
-    others = (HOME, OTHER)
-    for other in others:
-        own_pangea.cut(VICTIM, other)
-    rot(own_pangea, VICTIM, table, "later-3")
+    table = filled(own_pangea, "later", "later-")
     log = own_pangea.data / "logs" / f"region-{VICTIM}.log"
 
     def told(words):
         lines = log.read_text(encoding="utf-8").splitlines()
         return [line for line in lines if words in line and 'key="later-3"' in line]
 
-    try:
+    with cut_off(own_pangea):
+        rot(own_pangea, VICTIM, table, "later-3")
         with pytest.raises(ClientError, match="is being healed from the other regions"):
             own_pangea.eager(VICTIM).get_item(TableName=table, Key={"pk": {"S": "later-3"}})
         eventually(lambda: told("not repaired"), "a repair in vain")
         assert not told("repaired from a peer")
-    finally:
-        for other in others:
-            own_pangea.heal(VICTIM, other)
     # Nine times what the first run took, with the pause behind it.
     eventually(lambda: told("repaired from a peer"), "the next repair", timeout=180)
     got = own_pangea.eager(VICTIM).get_item(TableName=table, Key={"pk": {"S": "later-3"}})
@@ -206,48 +222,21 @@ def test_damage_that_could_not_be_healed_is_tried_again(own_pangea):
 
 
 def test_what_was_nowhere_else_is_named(own_pangea):
-    table = own_pangea.global_table("alone")
-    fill(own_pangea, table, HOME, "alone-", 3)
-    own_pangea.converged(table)
-    for other in (HOME, OTHER):
-        own_pangea.cut(VICTIM, other)
-    try:
+    table = filled(own_pangea, "alone", "alone-", 3)
+    with cut_off(own_pangea):
         own_pangea.eager(VICTIM).put_item(TableName=table, Item={
             "pk": {"S": "unsent"}, "v": {"S": "nowhere else"}})
         rot(own_pangea, VICTIM, table, "unsent")
-    finally:
-        for other in (HOME, OTHER):
-            own_pangea.heal(VICTIM, other)
-
-    def lost():
-        """The region's feeds meet the row, so it may be healed before anyone asks for it."""
-        own_pangea.cli("repair", "--region", VICTIM, "--table", table, check=False)
-        logs = own_pangea.data.rglob("*.log")
-        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
-        return [line for line in lines if "LOST" in line and "unsent" in line]
-
-    [line] = eventually(lost, "the loss to be named")
-    assert table in line
+    [_] = eventually(lambda: lost(own_pangea, table, "unsent"), "the loss to be named")
     assert len(own_pangea.converged(table)) == 3
     assert findings(repair(own_pangea, "--table", table)) == []
 
 
 def test_what_rotted_in_every_region_is_named_and_can_be_written_again(own_pangea):
-    table = own_pangea.global_table("everywhere")
-    fill(own_pangea, table, HOME, "all-", 3)
-    own_pangea.converged(table)
+    table = filled(own_pangea, "everywhere", "all-", 3)
     for region in REGIONS:
         rot(own_pangea, region, table, "all-1")
-
-    def lost():
-        """Whoever reads it may set off a repair first."""
-        own_pangea.cli("repair", "--verify", "--table", table, check=False)
-        logs = own_pangea.data.rglob("*.log")
-        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
-        return [line for line in lines if "LOST" in line and 'key="all-1"' in line]
-
-    lines = eventually(lost, "the loss to be named")
-    assert all(table in line for line in lines)
+    eventually(lambda: lost(own_pangea, table, "all-1"), "the loss to be named")
     eventually(lambda: findings(repair(own_pangea, "--table", table)) == [], "all to be put right")
     assert len(own_pangea.converged(table)) == 2
     own_pangea.eager(VICTIM).put_item(TableName=table, Item={

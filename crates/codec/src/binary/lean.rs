@@ -9,6 +9,7 @@ type Result<T> = std::result::Result<T, DecodeError>;
 impl<'a> Reader<'a> {
     /// Visits attributes in their order. The visitor is given a name and this reader before the
     /// value, which it takes: by [`Reader::value`], [`Reader::numbers`] or [`Reader::skip_value`].
+    #[inline]
     pub fn visit_attributes(
         &mut self,
         mut visit: impl FnMut(&'a [u8], &mut Self) -> Result<()>,

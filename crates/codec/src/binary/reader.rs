@@ -195,26 +195,20 @@ impl<'a> Reader<'a> {
         &mut self,
         mut visit: impl FnMut(&'a [u8], ValueRef<'a>) -> Result<()>,
     ) -> Result<()> {
-        let mut before = None;
-        for _ in 0..self.length()? {
-            let name = self.bytes()?;
-            if before.replace(name).is_some_and(|before| before >= name) {
-                return Err(DecodeError::Order);
-            }
-            let value = match self.rest.first() {
+        self.visit_attributes(|name, reader| {
+            let value = match reader.rest.first() {
                 Some(&tag::S) => {
-                    self.u8()?;
-                    ValueRef::S(self.bytes()?)
+                    reader.u8()?;
+                    ValueRef::S(reader.bytes()?)
                 }
                 Some(&tag::B) => {
-                    self.u8()?;
-                    ValueRef::B(self.bytes()?)
+                    reader.u8()?;
+                    ValueRef::B(reader.bytes()?)
                 }
-                _ => ValueRef::Other(self.value_below(DEPTH_MAX)?),
+                _ => ValueRef::Other(reader.value_below(DEPTH_MAX)?),
             };
-            visit(name, value)?;
-        }
-        Ok(())
+            visit(name, value)
+        })
     }
 
     /// A version.

@@ -133,6 +133,21 @@ fn at(ms: u64) -> Now {
     Now { wall_ms: ms, mono_us: ms * 1000 }
 }
 
+/// What a region finds on a disk that has a catalog and nothing else.
+fn durable(incarnation: u16, catalog: Catalog) -> Durable {
+    Durable {
+        fills: Default::default(),
+        journaled: 0,
+        incarnation,
+        reborn: false,
+        last: Hlc::ZERO,
+        applied: Applied::new(),
+        catalog,
+        collected: Collected::new(),
+        fingerprints: Default::default(),
+    }
+}
+
 impl Region {
     fn new(index: u8) -> Self {
         Self::in_life(index, 1)
@@ -140,18 +155,7 @@ impl Region {
 
     fn in_life(index: u8, incarnation: u16) -> Self {
         let config = Config::new(slot(index), 500);
-        let durable = Durable {
-            fills: Default::default(),
-            journaled: 0,
-            incarnation,
-            reborn: false,
-            last: Hlc::ZERO,
-            applied: Applied::new(),
-            catalog: Catalog::default(),
-            collected: Collected::new(),
-            fingerprints: Default::default(),
-        };
-        let node = Node::new(config, durable);
+        let node = Node::new(config, durable(incarnation, Catalog::default()));
         let store = Memory::default();
         let (replies, sent, traces) = (vec![], vec![], vec![]);
         Self { node, store, replies, sent, traces, newest: None }

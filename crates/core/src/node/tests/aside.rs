@@ -28,17 +28,7 @@ fn returned(config: Config) -> Region {
     let mut region = Region::in_life(0, 2);
     let mut catalog = Catalog::default();
     assert!(catalog.observe(&membership::key(slot(0)).primary, Some(&voice())));
-    let durable = Durable {
-        fills: Default::default(),
-        journaled: 0,
-        incarnation: 2,
-        reborn: false,
-        last: Hlc::from_parts(10, 0),
-        applied: Applied::new(),
-        catalog,
-        collected: Collected::new(),
-        fingerprints: Default::default(),
-    };
+    let durable = Durable { last: Hlc::from_parts(10, 0), ..durable(2, catalog) };
     region.node = Node::new(config, durable);
     region
 }

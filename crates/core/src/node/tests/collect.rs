@@ -121,15 +121,9 @@ fn what_was_collected_survives_a_restart_and_goes_with_the_table() {
     let kept = regions[1].store.collected.clone();
     assert_eq!(kept.keys().collect::<Vec<_>>(), [&table]);
     let durable = Durable {
-        fills: Default::default(),
-        journaled: 0,
-        incarnation: 1,
-        reborn: false,
-        last: Hlc::ZERO,
         applied: regions[1].node.places.cuts().clone(),
-        catalog: regions[1].node.catalog.clone(),
         collected: kept.clone(),
-        fingerprints: Default::default(),
+        ..durable(1, regions[1].node.catalog.clone())
     };
     let node = Node::new(Config::new(slot(1), 500), durable);
     assert_eq!(node.seen_of_collected(table), &kept[&table]);

@@ -29,17 +29,7 @@ fn needed_again(config: Config, has_rows: bool) -> ReplicaState {
     for (key, row) in &rows {
         assert!(catalog.observe(&key.primary, Some(row)));
     }
-    let durable = Durable {
-        fills: Default::default(),
-        journaled: 0,
-        incarnation: 1,
-        reborn: false,
-        last: Hlc::from_parts(10, 0),
-        applied: Applied::new(),
-        catalog,
-        collected: Collected::new(),
-        fingerprints: Default::default(),
-    };
+    let durable = Durable { last: Hlc::from_parts(10, 0), ..durable(1, catalog) };
     region.node = Node::new(config, durable);
     if has_rows {
         let primary = PrimaryKey { partition: KeyValue::S("k".to_string()), sort: None };
