@@ -68,3 +68,22 @@ def test_a_restore_goes_on_after_a_kill(own_pangea, table_name):
     pangea.revive(home)
     eventually(lambda: pangea.table_status(home, target) == "ACTIVE", "the restored table")
     assert pangea.items(home, target) == pangea.items(home, table_name)
+
+
+def test_what_was_stopped_in_order_has_nothing_to_repair(own_pangea, table_name):
+    pangea, victim = own_pangea, REGIONS[0]
+    pangea.global_table(table_name)
+    table = pangea.resource(victim).Table(table_name)
+    for key in range(20):
+        table.put_item(Item={"pk": f"{key}"})
+    log, = pangea.data.rglob(f"*{victim}.log")
+    before = len(log.read_text())
+    pangea.control_socket("stop", f"region {victim}")
+    stopping = log.read_text()[before:]
+    assert "region has stopped" in stopping and "ERROR" not in stopping, stopping
+    pangea.control_socket("start", f"region {victim}")
+    pangea.wait_state(victim, "ACTIVE", "DEGRADED")
+    said = log.read_text()[before:]
+    for repaired in ("repairing after a crash", "reading what the log has"):
+        assert repaired not in said, said
+    assert len(pangea.items(victim, table_name)) == 20

@@ -164,6 +164,8 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     stop.send_replace(true);
     // Requests under way are answered first; the admin API has none that matter.
     let _ = api.await;
+    region.writer.close().await;
+    tracing::info!(%name, "region has stopped");
     Ok(ExitCode::SUCCESS)
 }
 

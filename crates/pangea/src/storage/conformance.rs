@@ -52,6 +52,7 @@ pub fn suite<E: Engine>(make: impl Fn() -> E, reopen: impl Fn(E) -> E) {
     one_of_many_writers_wins_each_round(&make());
     big_values_and_empty_ones(&make());
     commits_outlive_the_process(make(), &reopen);
+    one_that_is_closed_takes_nothing_and_loses_nothing(make(), &reopen);
     many_commits_agree_with_a_map(make(), &reopen);
 }
 
@@ -260,6 +261,21 @@ fn commits_outlive_the_process<E: Engine>(engine: E, reopen: impl Fn(E) -> E) {
     let engine = reopen(engine);
     assert_eq!(get(&engine, Space::Items, b"a"), Some(b"3".to_vec()));
     assert_eq!(get(&engine, Space::Meta, b"m"), Some(b"2".to_vec()));
+}
+
+fn one_that_is_closed_takes_nothing_and_loses_nothing<E: Engine>(
+    engine: E,
+    reopen: impl Fn(E) -> E,
+) {
+    commit(&engine, vec![put(Space::Items, b"a", b"1")]);
+    engine.close();
+    let fault = engine.commit(&[put(Space::Items, b"a", b"2")]).expect_err("it is closed");
+    assert!(fault.nothing_written() && !fault.is_passing(), "{fault}");
+    assert!(engine.health().is_err());
+    engine.close();
+    let engine = reopen(engine);
+    engine.health().expect("a new process");
+    assert_eq!(get(&engine, Space::Items, b"a"), Some(b"1".to_vec()));
 }
 
 /// Commits of random puts and removals, a view now and then, against a plain map.

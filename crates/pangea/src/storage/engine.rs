@@ -76,8 +76,12 @@ impl EngineOptions {
         match self.kind {
             EngineKind::Redb => {
                 let Self { cache_bytes, log_bytes, verify, .. } = self;
-                let options = redb::Options::default();
-                let options = redb::Options { cache_bytes, log_bytes, verify, ..options };
+                // Who does not want the file to be read at each start does not want it after a
+                // crash either.
+                let quick_repair = !verify;
+                let known = redb::Options::default();
+                let options =
+                    redb::Options { cache_bytes, log_bytes, verify, quick_repair, ..known };
                 Ok(Box::new(redb::Redb::open_directory(directory, options)?))
             }
             EngineKind::RocksDb => self.open_rocksdb(directory),

@@ -65,6 +65,10 @@ impl<E: Engine + ?Sized> Engine for Fillable<E> {
         self.engine.health()
     }
 
+    fn close(&self) {
+        self.engine.close();
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.engine.capabilities()
     }

@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{
-    Bounds, Capabilities, Change, Condition, Engine, Fault, Outcome, Space, View, Visit,
+    Bounds, CLOSED, Capabilities, Change, Condition, Engine, Fault, Outcome, Space, View, Visit,
     assert_well_formed, first_refused, is_empty,
 };
 
@@ -182,6 +182,10 @@ impl Engine for Memory {
     fn health(&self) -> Result<(), Fault> {
         let state = self.state();
         state.check(&self.plan())
+    }
+
+    fn close(&self) {
+        self.state().poisoned.get_or_insert_with(|| CLOSED.to_owned());
     }
 
     fn capabilities(&self) -> Capabilities {

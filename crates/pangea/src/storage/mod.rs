@@ -55,6 +55,9 @@ impl Space {
     pub const ALL: [Self; 3] = [Self::Items, Self::Changelog, Self::Meta];
 }
 
+/// Why an engine that was closed refuses commits.
+const CLOSED: &str = "the store is closed";
+
 /// One change of a commit: a value, or `None` to remove the key.
 pub type Change = (Space, Vec<u8>, Option<Vec<u8>>);
 
@@ -128,6 +131,10 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 
     /// Why commits are refused, if they are.
     fn health(&self) -> Result<(), Fault>;
+
+    /// Ends in order: leaves the directory so that the next start has nothing to repair. Commits
+    /// are refused from now on; reads may fail. Dropping an engine does the same.
+    fn close(&self);
 
     /// What it can do.
     fn capabilities(&self) -> Capabilities;

@@ -296,6 +296,11 @@ impl Store {
         })
     }
 
+    /// See [`Engine::close`].
+    pub fn close(&self) {
+        self.engine.close();
+    }
+
     /// Why writes are refused, if they are.
     ///
     /// # Errors

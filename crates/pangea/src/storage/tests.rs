@@ -53,6 +53,9 @@ impl Engine for Scratched {
     fn health(&self) -> Result<(), Fault> {
         self.0.health()
     }
+    fn close(&self) {
+        self.0.close();
+    }
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub(super) fn sound(view: &StoreView, command: &Command) -> Result<(), Fault> {
         | Command::Define { .. }
         | Command::Govern { .. }
         | Command::Link { .. }
-        | Command::Heartbeat { .. } => Ok(()),
+        | Command::Heartbeat { .. }
+        | Command::Close { .. } => Ok(()),
     }
 }

@@ -39,7 +39,7 @@ use self::opening::{Header, Opened};
 use self::view::RedbView;
 use super::layers::{Layers, Stack};
 use super::{
-    Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
+    CLOSED, Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Place, View,
     assert_well_formed, first_refused,
 };
 
@@ -341,18 +341,29 @@ impl Engine for Redb {
         refusal.map_or_else(|| self.check_room(0), |why| Err(Fault::ReadOnly(why)))
     }
 
+    fn close(&self) {
+        let mut committing = self.committing();
+        if self.state().refusal.is_some() {
+            return;
+        }
+        self.move_all(&mut committing);
+        committing.log = None;
+        let mut state = self.state();
+        state.refusal.get_or_insert_with(|| CLOSED.to_owned());
+        let database = state.database.take();
+        drop(state);
+        // redb notes in the file that it was closed in order.
+        drop(database);
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { whole_node_batches: true, ordered_feed: true }
     }
 }
 
 impl Drop for Redb {
-    /// A directory that was closed in order needs no log.
     fn drop(&mut self) {
-        let mut committing = self.committing();
-        if self.state().refusal.is_none() {
-            self.move_all(&mut committing);
-        }
+        self.close();
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn open_writable(
 ) -> Result<Opened, (Failure, Header)> {
     let (seam, shadow) = open_seam(medium).map_err(|error| (error.into(), None))?;
     let open = || {
-        let database = builder(options).create_with_backend(seam)?;
+        let database = builder(options, "repairing after a crash").create_with_backend(seam)?;
         let (mut table, acknowledged, marks) = catch_up(medium, &database)?;
         let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(&medium.name()));
         if marks.salt.is_none() || !table.is_empty() {
@@ -134,7 +134,7 @@ pub(super) fn open_at(
     options: Options,
 ) -> Result<Database, DatabaseError> {
     let at_start = header.as_ref().map(|header| (0, &header[..]));
-    open_overlay(medium, at_start, options)
+    open_overlay(medium, at_start, (options, "reading a file that takes no writes"))
 }
 
 /// What the log has and the database lacks; the commits that there are then, and what the database
@@ -176,14 +176,14 @@ fn forget_unfinished(medium: &dyn Medium, file: &dyn StorageBackend) -> io::Resu
 }
 
 /// Opens the file without its log and without ever writing it, with other bytes at a place if they
-/// are given.
+/// are given. The operator is told why, where redb reads all of it.
 ///
 /// # Errors
 /// See redb.
 pub(super) fn open_overlay(
     medium: &dyn Medium,
     instead: Option<(u64, &[u8])>,
-    options: Options,
+    (options, why): (Options, &'static str),
 ) -> Result<Database, DatabaseError> {
     let base = medium.open_read_only()?;
     if base.len()? == 0 {
@@ -194,14 +194,14 @@ pub(super) fn open_overlay(
     if let Some((offset, bytes)) = instead {
         overlay.write(offset, bytes)?;
     }
-    builder(options).create_with_backend(overlay)
+    builder(options, why).create_with_backend(overlay)
 }
 
-fn builder(options: Options) -> Builder {
+fn builder(options: Options, why: &'static str) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
-    builder.set_repair_callback(|session| {
-        tracing::info!(progress = session.progress(), "repairing after a crash");
+    builder.set_repair_callback(move |session| {
+        tracing::info!(progress = session.progress(), "{why}");
     });
     builder
 }

@@ -33,6 +33,8 @@ const UNCLEAN: u8 = 2;
 const TWO_PHASE: u8 = 4;
 const SLOTS: [usize; 2] = [64, 192];
 const SLOT_BYTES: usize = 128;
+/// What the operator is told.
+const COMPARING: &str = "comparing the file with its checksums";
 /// Places in a slot: the number of its transaction, and the checksums of its two trees.
 const TRANSACTION: usize = 104;
 const CHECKSUMS: [usize; 2] = [16, 48];
@@ -59,7 +61,7 @@ pub(super) fn verify(medium: &dyn Medium, options: Options) -> Result<(), Fault>
     forget_the_other(&mut header, state);
     let mut doubted = header;
     doubted[FLAGS] = header[FLAGS] & !TWO_PHASE | UNCLEAN;
-    let why = match open_overlay(medium, Some((0, &doubted)), options) {
+    let why = match open_overlay(medium, Some((0, &doubted)), (options, COMPARING)) {
         Err(DatabaseError::Storage(StorageError::Corrupted(why))) => why,
         // Whatever else is wrong, opening it in earnest says so.
         Ok(_) | Err(_) => return Ok(()),
@@ -67,7 +69,7 @@ pub(super) fn verify(medium: &dyn Medium, options: Options) -> Result<(), Fault>
     // Said first: what follows walks damaged pages, and redb panics on some.
     tracing::error!(file, why, "damaged file: looking for its damaged rows");
     let walked = guard::contained(|| {
-        let database = open_overlay(medium, Some((0, &header)), options);
+        let database = open_overlay(medium, Some((0, &header)), (options, COMPARING));
         damaged_rows(&database.map_err(|error| Fault::Read(error.to_string()))?, &file)
     });
     match walked {

@@ -35,7 +35,7 @@ use super::directory::{Acknowledged, REMEDY};
 use super::layers::{Layers, Stack};
 use super::wal::Wal;
 use super::{
-    Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Space, View,
+    CLOSED, Capabilities, Change, Condition, Directory, Engine, Fault, Outcome, Space, View,
     assert_well_formed, first_refused,
 };
 
@@ -248,20 +248,25 @@ impl Engine for RocksDb {
         refusal.map_or_else(|| self.check_room(&[]), |why| Err(Fault::ReadOnly(why)))
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { whole_node_batches: true, ordered_feed: true }
-    }
-}
-
-impl Drop for RocksDb {
-    /// A directory that was closed in order needs no log.
-    fn drop(&mut self) {
+    fn close(&self) {
         let mut committing = self.committing();
         let has_rows = committing.log.as_ref().is_some_and(|log| log.bytes() > 0);
         let moved = if has_rows { self.begin(&mut committing) } else { Ok(()) };
         if let Err(error) = moved.and_then(|()| finish(&mut committing)) {
             tracing::warn!(%error, "no checkpoint at the end: the next start reads the log");
         }
+        committing.log = None;
+        self.state().refusal.get_or_insert_with(|| CLOSED.to_owned());
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { whole_node_batches: true, ordered_feed: true }
+    }
+}
+
+impl Drop for RocksDb {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -36,6 +36,9 @@ impl Engine for Scratched {
     fn health(&self) -> Result<(), Fault> {
         self.0.health()
     }
+    fn close(&self) {
+        self.0.close();
+    }
 }
 
 fn open(scratch: &Scratch) -> Result<RocksDb, Fault> {
@@ -160,7 +163,7 @@ fn moved_and_logged(scratch: &Scratch) -> RocksDb {
 #[test]
 fn what_the_log_has_is_read_where_nothing_can_be_written() {
     let (scratch, copy) = (Scratch::new(), Scratch::new());
-    let engine = moved_and_logged(&scratch);
+    let _engine = moved_and_logged(&scratch);
     let place = copy.0.join(DIRECTORY);
     copy_directory(&scratch, &copy);
     let directory = Directory::take(&copy.0).expect("it is there");
