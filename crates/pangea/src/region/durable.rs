@@ -133,7 +133,8 @@ pub(super) fn place_of(
         return Ok(Place::ANYWHERE);
     }
     let item = ItemKey { table: entry.id, primary: key.clone() };
-    let stored = region.store.snapshot().and_then(|view| view.get_stored(&item));
+    let view = region.store.snapshot();
+    let stored = view.and_then(|view| region.pace.read(|| view.get_stored(&item)));
     if let Some(stored) = stored.map_err(|fault| super::api::store_fault(region, fault))? {
         return Ok(stored.greatest().origins.place);
     }

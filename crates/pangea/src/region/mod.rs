@@ -17,6 +17,7 @@ mod ids;
 mod injection;
 mod members;
 mod observe;
+mod pace;
 mod reads;
 mod repair;
 mod services;
@@ -75,6 +76,7 @@ pub(crate) struct Region {
     name: String,
     slot: RegionSlot,
     store: Arc<Store>,
+    pace: pace::Pace,
     writer: Writer,
     links: Links,
     clock: Clock,
@@ -219,6 +221,7 @@ fn open(
         name: known.name.clone(),
         slot: known.id,
         store,
+        pace: pace::Pace::default(),
         writer,
         links,
         clock,

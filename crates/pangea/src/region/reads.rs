@@ -157,8 +157,8 @@ fn local(
     let progress = region.writer.progress();
     let applied = session::here(region, &progress.borrow(), std::iter::once(entry));
     let view = region.store.snapshot()?;
-    let items: Result<Vec<_>, Fault> = keys.iter().map(|key| view.get_stored(key)).collect();
-    Ok((applied, items?))
+    let read = || keys.iter().map(|key| view.get_stored(key)).collect::<Result<_, Fault>>();
+    Ok((applied, region.pace.read(read)?))
 }
 
 /// One item out of what two regions have of it.

@@ -8,7 +8,7 @@ use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::item::{ItemKey, KeyValue};
 
 use super::store_fault;
-use crate::region::Region;
+use crate::region::{Region, pace};
 
 /// Bytes of the unit in which sizes are told.
 const GB: u64 = 1 << 30;
@@ -24,7 +24,7 @@ pub(super) fn of_item(
         return Ok(None);
     }
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let bytes = view.partition_bytes(entry.id, partition);
+    let bytes = pace::aside(|| view.partition_bytes(entry.id, partition));
     let whole = bytes.map_err(|fault| store_fault(region, fault))? / GB;
     let key = [(entry.schema.partition.name.clone(), partition.clone().into())].into();
     Ok(Some(CollectionMetrics { key, size_gb: (whole, whole + 1) }))

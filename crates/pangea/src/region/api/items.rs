@@ -46,7 +46,7 @@ pub(super) fn get_at_once(
     let key = ItemKey { table: entry.id, primary: get.primary_key(&entry.schema)? };
     get.check_paths(entry)?;
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let shown = view.show(&key, policy, response::show);
+    let shown = region.pace.read(|| view.show(&key, policy, response::show));
     let shown = shown.map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     let bytes = shown.as_ref().map_or(0, |shown| shown.bytes);
@@ -100,12 +100,11 @@ type Read = (Option<Attributes>, Option<Stored>);
 
 fn here(region: &Region, key: &ItemKey, policy: &Policy, hints: &Hints) -> Result<Read, ApiError> {
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let read = match policy {
-        Policy::Siblings => {
-            of_policy(policy, view.get_stored(key).map_err(|fault| store_fault(region, fault))?)
-        }
-        _ => (view.get_item(key, policy).map_err(|fault| store_fault(region, fault))?, None),
-    };
+    let read = region.pace.read(|| match policy {
+        Policy::Siblings => view.get_stored(key).map(|stored| of_policy(policy, stored)),
+        _ => view.get_item(key, policy).map(|item| (item, None)),
+    });
+    let read = read.map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     Ok(read)
 }
@@ -259,9 +258,9 @@ pub(super) fn see<'k>(
     hints: &Hints,
 ) -> Result<Stamp, ApiError> {
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    for key in keys {
-        view.get_stored(key).map_err(|fault| store_fault(region, fault))?;
-    }
+    let mut keys = keys.into_iter();
+    let read = region.pace.read(|| keys.try_for_each(|key| view.get_stored(key).map(drop)));
+    read.map_err(|fault| store_fault(region, fault))?;
     let seen = view.rests_on();
     hints.session.saw(&seen);
     let origin = region.writer.observed().origin;

@@ -189,7 +189,7 @@ fn attempted(region: &Region, statement: &Statement, error: &ApiError) -> Option
     };
     let key = ItemKey { table: entry.id, primary: op.key };
     let view = region.store.snapshot().ok()?;
-    let stored = view.get_item(&key, &entry.settings.policy).ok()?;
+    let stored = region.pace.read(|| view.get_item(&key, &entry.settings.policy)).ok()?;
     let bytes = stored.as_ref().map_or(0, item_size).max(brought);
     Some(Spent::Failed(table.clone(), write_units(bytes)))
 }
@@ -210,7 +210,7 @@ fn get(
     let key = key_of(entry, select, "BatchExecuteStatement")?;
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let key = ItemKey { table: entry.id, primary: key };
-    let item = view.get_item(&key, &entry.settings.policy);
+    let item = region.pace.read(|| view.get_item(&key, &entry.settings.policy));
     let item = item.map_err(|fault| store_fault(region, fault))?;
     hints.session.saw(&view.rests_on());
     let units = read_units(item.as_ref().map_or(0, item_size), consistent);
@@ -345,7 +345,8 @@ fn get_all(
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let (mut items, mut units, mut total) = (Vec::new(), BTreeMap::<&str, f64>::new(), 0);
     for (entry, select, primary) in keys {
-        let item = view.get_item(&ItemKey { table: entry.id, primary }, &entry.settings.policy);
+        let key = ItemKey { table: entry.id, primary };
+        let item = region.pace.read(|| view.get_item(&key, &entry.settings.policy));
         let item = item.map_err(|fault| store_fault(region, fault))?;
         let bytes = item.as_ref().map_or(0, item_size);
         total += bytes;

@@ -286,7 +286,8 @@ pub(super) fn get(
         let entry = catalog.get(table).ok_or_else(missing)?;
         get.check_paths(entry)?;
         let policy = &entry.settings.policy;
-        let item = view.get_item(&ItemKey { table, primary }, policy);
+        let key = ItemKey { table, primary };
+        let item = region.pace.read(|| view.get_item(&key, policy));
         let item = item.map_err(|fault| store_fault(region, fault))?;
         let bytes = item.as_ref().map_or(0, item_size);
         total += bytes;

@@ -1,0 +1,155 @@
+//! Reads of single rows: where they are asked for, or aside.
+//!
+//! A row that is in memory is read in a few microseconds, on the runtime's thread that serves the
+//! request: to hand it to another thread would cost more. A row that is on a disk may take
+//! milliseconds, and a thread of the runtime that waits for it answers nobody else meanwhile: not
+//! whoever asks for a row in memory, nor a peer's heartbeat. There is no telling before, so reads
+//! are timed. When they take long on average, the thread that reads leaves its other work to a new
+//! one first (`block_in_place`), but for one now and then, by which it shows that they do no more:
+//! how long a read aside takes says little, because the new thread may take its processor.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::task::block_in_place;
+
+/// A time of a read from which on it is done aside: to change threads takes a tenth.
+const SLOW: Duration = Duration::from_micros(100);
+/// A read counts for one of so many in the average.
+const WEIGHT: u64 = 16;
+/// While reads are done aside one of so many is not, at first: half as often after each that took
+/// long, up to the maximum, and twice as often after each that did not, until all are.
+const TRIED_FIRST: u64 = 64;
+const TRIED_MAX: u64 = 1024;
+/// Reads aside at a time. More are done where they are asked for, as a brake: each of these has a
+/// thread, and others of the runtime's threads for blocking work read pages and feed peers.
+const ASIDE_MAX: usize = 256;
+
+/// Does a read that goes over many rows.
+pub(super) fn aside<T>(read: impl FnOnce() -> T) -> T {
+    block_in_place(read)
+}
+
+/// How long reads have taken of late.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    average_ns: AtomicU64,
+    /// One of so many reads is done where it is asked for; below 2, all.
+    tried: AtomicU64,
+    reads: AtomicU64,
+    aside: AtomicUsize,
+}
+
+impl Pace {
+    /// Reads, here or aside.
+    pub(super) fn read<T>(&self, read: impl FnOnce() -> T) -> T {
+        if let Some(_place) = self.place() {
+            return aside(read);
+        }
+        let began = Instant::now();
+        let answer = read();
+        self.note(began.elapsed());
+        answer
+    }
+
+    /// A place for the next read aside, if it is to be done there and there is one.
+    fn place(&self) -> Option<Place<'_>> {
+        let tried = self.tried.load(Relaxed);
+        if tried < 2 || self.reads.fetch_add(1, Relaxed).is_multiple_of(tried) {
+            return None;
+        }
+        let place = Place(&self.aside);
+        (self.aside.fetch_add(1, Relaxed) < ASIDE_MAX).then_some(place)
+    }
+
+    /// A read that was not done aside took so long. That some are lost which end at once does no
+    /// harm.
+    fn note(&self, took: Duration) {
+        let tried = self.tried.load(Relaxed);
+        if tried > 1 {
+            let next = if took < SLOW { tried / 2 } else { (tried * 2).min(TRIED_MAX) };
+            self.tried.store(next, Relaxed);
+            return;
+        }
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.average_ns.load(Relaxed);
+        let after = before - before / WEIGHT + nanoseconds(took) / WEIGHT;
+        if after < nanoseconds(SLOW) {
+            self.average_ns.store(after, Relaxed);
+        } else {
+            self.average_ns.store(0, Relaxed);
+            self.tried.store(TRIED_FIRST, Relaxed);
+        }
+    }
+}
+
+/// Given back when it is dropped, also by a read that panics.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+
+    const IN_MEMORY: Duration = Duration::from_micros(5);
+    const ON_DISK: Duration = Duration::from_millis(5);
+
+    /// How many of some reads are done aside, if each that is not takes so long.
+    fn aside_of(pace: &Pace, reads: usize, took: Duration) -> usize {
+        let one = |_: &usize| {
+            pace.place().is_some() || {
+                pace.note(took);
+                false
+            }
+        };
+        (0..reads).filter(one).count()
+    }
+
+    #[test]
+    fn reads_are_done_aside_while_they_take_long() {
+        let pace = Pace::default();
+        assert_eq!(aside_of(&pace, 1000, IN_MEMORY), 0);
+        let aside = aside_of(&pace, 100_000, ON_DISK);
+        assert!(
+            (99_800..99_950).contains(&aside),
+            "{aside}: all but the first, and one of a thousand"
+        );
+        let aside = aside_of(&pace, 100_000, IN_MEMORY);
+        assert!((1_000..3_000).contains(&aside), "{aside}: until it is known");
+        assert_eq!(aside_of(&pace, 1000, IN_MEMORY), 0);
+        assert!(aside_of(&pace, 100, Duration::MAX) > 90);
+    }
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let pace = Pace::default();
+        pace.note(ON_DISK);
+        let taken: Vec<_> = (0..4 * ASIDE_MAX).filter_map(|_| pace.place()).collect();
+        assert_eq!(taken.len(), ASIDE_MAX);
+        drop(taken);
+        assert_eq!(pace.aside.load(Relaxed), 0);
+        assert!((0..2).any(|_| pace.place().is_some()));
+    }
+
+    /// A thread of the runtime that reads leaves its tasks to another.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn whoever_waits_for_a_disk_keeps_nobody_else_waiting() {
+        let pace = Arc::new(Pace::default());
+        pace.note(ON_DISK);
+        // One that is done where it is asked for.
+        assert!(pace.place().is_none());
+        let (free, wait) = mpsc::channel();
+        let reading = tokio::spawn(async move { pace.read(|| wait.recv()) });
+        // The only thread of the runtime would be the one that waits for this.
+        tokio::task::yield_now().await;
+        tokio::spawn(async move { free.send("read") }).await.expect("it runs").expect("and sends");
+        assert_eq!(reading.await.expect("it runs"), Ok("read"));
+    }
+}
