@@ -139,6 +139,8 @@ pub const PLANTED: &[Bug] = &[
     Bug::LeavesRowsOut,
     Bug::UnheldPassed,
     Bug::JoiningUnasked,
+    Bug::AnswerCutShort,
+    Bug::AnswerPresumed,
     Bug::LostLogPassesOn,
     Bug::ServedWhenOver,
     Bug::EmptyingIndexReady,
