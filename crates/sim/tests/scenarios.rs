@@ -33,6 +33,18 @@ fn a_copy_that_is_made_while_another_replica_leaves_is_found() {
 }
 
 #[test]
+fn what_a_joining_region_is_not_asked_for_is_found() {
+    let text = include_str!("scenarios/unheard_while_joining.txt");
+    check(text, Bug::JoiningUnasked, Invariant::Applied);
+}
+
+#[test]
+fn a_joining_region_that_is_not_waited_for_is_found() {
+    let text = include_str!("scenarios/unheard_while_joining.txt");
+    check(text, Bug::JoiningUnheard, Invariant::Applied);
+}
+
+#[test]
 fn an_answer_of_which_the_first_frame_alone_is_taken_is_found() {
     let text = include_str!("scenarios/answer_of_many_frames.txt");
     check(text, Bug::AnswerCutShort, Invariant::Convergence);
@@ -42,6 +54,12 @@ fn an_answer_of_which_the_first_frame_alone_is_taken_is_found() {
 fn a_writer_that_has_left_the_table_and_is_trusted_is_found() {
     let text = include_str!("scenarios/writer_has_left_the_table.txt");
     check(text, Bug::WriterTrusted, Invariant::Applied);
+}
+
+#[test]
+fn a_writer_that_holds_the_table_again_and_is_trusted_is_found() {
+    let text = include_str!("scenarios/writer_holds_the_table_again.txt");
+    check(text, Bug::DropForgotten, Invariant::Applied);
 }
 
 /// A schedule that is written down happens as it is written, and equal seeds give equal runs.
