@@ -165,7 +165,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// The first line that is neither a setting nor a step, or one that is out of order.
+    /// The first line that is neither a setting nor a step, or one that is out of order; and a
+    /// scenario without an end.
     pub fn parse(text: &str) -> Result<Self, Unread> {
         let mut scenario = Self::default();
         for (nth, line) in text.lines().enumerate() {
@@ -174,6 +175,10 @@ impl Scenario {
             if !words.is_empty() && scenario.read(&words).is_none() {
                 return Err(Unread { line: nth + 1, text: line.to_string() });
             }
+        }
+        if !matches!(scenario.steps.last(), Some((_, Step::End))) {
+            let line = text.lines().count();
+            return Err(Unread { line, text: "the last step is `end`".to_string() });
         }
         Ok(scenario)
     }
@@ -277,13 +282,14 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_step_is_named() {
-        let read = Scenario::parse("set regions 4\n\n0 create r0 # a table\n5 put r1 0 n3\n");
+        let read = Scenario::parse("set regions 4\n\n0 create r0 # a table\n5 put r1 0 n3\n9 end");
         let read = read.expect("well formed");
-        assert_eq!((read.regions(), read.steps.len()), (4, 2));
+        assert_eq!((read.regions(), read.steps.len()), (4, 3));
         let key = Key { number: 3, restricted: true };
         assert_eq!(read.steps[1], (5, Step::Put { region: 1, table: 0, key }));
         for text in ["set colour 3", "5 put r9 0 k1", "put r0 0 k1", "5 end\n4 end", "1 crash r0"] {
-            assert!(Scenario::parse(text).is_err(), "{text}");
+            assert!(Scenario::parse(&format!("{text}\n9 end")).is_err(), "{text}");
         }
+        assert!(Scenario::parse("1 evict r0").is_err(), "without an end it would go on for ever");
     }
 }
