@@ -1,15 +1,16 @@
 //! Seeds per second: `cargo run --release -p pangea-sim --example seeds -- 20000 [first [focus]]`.
 //!
 //! Behind the focus, in any order: `shrink` for the least of the first failing schedule that still
-//! fails; `without=loss,late`, `skip-operations=0-3,7` and `skip-faults=2` for what the schedules
-//! are left without; and, with the feature `planted-bugs`, `bug=RelayTrusted`.
+//! fails; `timeline` for all that happens in the first; `without=loss,late`, `skip-faults=2` and
+//! `skip-operations=0-3,7` for what the schedules are left without; `scenario=FILE` for a directed
+//! schedule; and, with the feature `planted-bugs`, `bug=RelayTrusted`.
 
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use mimalloc::MiMalloc;
-use pangea_sim::{Focus, Knob, Options, Trim, parse_spans, run_many, shrink};
+use pangea_sim::{Focus, Knob, Options, Scenario, Trim, parse_spans, run_many, shrink, timeline};
 
 /// As in the binary.
 #[global_allocator]
@@ -22,6 +23,9 @@ fn main() -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let start = Instant::now();
     let options = options(seeds == 1);
+    if std::env::args().any(|word| word == "timeline") {
+        return timeline(first, &options).iter().try_for_each(|line| writeln!(out, "{line}"));
+    }
     let summary = run_many(first, seeds, &options, |report| {
         if report.violation.is_some() {
             eprintln!("seed {} fails", report.seed);
@@ -50,20 +54,10 @@ fn main() -> std::io::Result<()> {
 }
 
 fn options(whole_timeline: bool) -> Options {
-    let focus = match std::env::args().nth(3).as_deref() {
-        Some("collection") => Some(Focus::Collection),
-        Some("joining") => Some(Focus::Joining),
-        Some("repair") => Some(Focus::Repair),
-        Some("groups") => Some(Focus::Groups),
-        Some("lifecycle") => Some(Focus::Lifecycle),
-        Some("evictions") => Some(Focus::Evictions),
-        Some("expiry") => Some(Focus::Expiry),
-        Some("returns") => Some(Focus::Returns),
-        Some("vectors") => Some(Focus::Vectors),
-        _ => None,
-    };
+    let focus = std::env::args().nth(3).and_then(|word| Focus::named(&word));
     let timeline_max = whole_timeline.then_some(usize::MAX);
-    let options = Options { focus, timeline_max, trim: trim(), ..Options::default() };
+    let options =
+        Options { focus, timeline_max, trim: trim(), scenario: scenario(), ..Options::default() };
     #[cfg(feature = "planted-bugs")]
     let options = Options { bug: bug(), ..options };
     options
@@ -75,6 +69,13 @@ fn named(word: &str) -> Option<String> {
         let (name, text) = argument.split_once('=')?;
         (name == word).then(|| text.to_owned())
     })
+}
+
+/// The scenario of the file that is named, if one is.
+fn scenario() -> Option<Scenario> {
+    let path = named("scenario")?;
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Some(Scenario::parse(&text).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
 fn trim() -> Trim {

@@ -22,6 +22,7 @@ mod oracle;
 mod planted;
 mod report;
 mod rng;
+mod scenario;
 mod shrink;
 mod ttl;
 mod workload;
@@ -31,5 +32,6 @@ pub use invariants::Invariant;
 pub use options::{Focus, Length, Options};
 #[cfg(feature = "planted-bugs")]
 pub use planted::{PLANTED, fitting};
-pub use report::{Counts, Report, Summary, Violation, run, run_many};
+pub use report::{Counts, Report, Summary, Violation, run, run_many, timeline};
+pub use scenario::{Scenario, Unread};
 pub use shrink::{Knob, Shrunk, Trim, parse_spans, shrink};

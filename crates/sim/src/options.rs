@@ -5,6 +5,7 @@ use pangea_core::limits::{FEED_ROWS_MAX, STAGE_BYTES_MAX};
 use pangea_core::node::Collect;
 
 use crate::rng::Rng;
+use crate::scenario::{Scenario, Setting};
 use crate::shrink::Trim;
 use crate::ttl::Ttl;
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub focus: Option<Focus>,
     /// How long schedules are.
     pub length: Length,
+    /// What happens, if that is written down: the seed decides how long messages take.
+    pub scenario: Option<Scenario>,
     /// A bug to plant in every region.
     #[cfg(feature = "planted-bugs")]
     pub bug: Option<pangea_core::node::Bug>,
@@ -82,10 +85,32 @@ pub enum Focus {
     Vectors,
 }
 
+impl Focus {
+    /// Every one with its word on command lines.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("collection", Self::Collection),
+        ("joining", Self::Joining),
+        ("repair", Self::Repair),
+        ("groups", Self::Groups),
+        ("lifecycle", Self::Lifecycle),
+        ("evictions", Self::Evictions),
+        ("returns", Self::Returns),
+        ("expiry", Self::Expiry),
+        ("vectors", Self::Vectors),
+    ];
+
+    /// The one of that word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, focus)| *focus)
+    }
+}
+
 impl Options {
     /// Whether regions come and go.
     pub(crate) fn has_lifecycle(&self) -> bool {
-        matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions | Focus::Returns))
+        self.scenario.is_some()
+            || matches!(self.focus, Some(Focus::Lifecycle | Focus::Evictions | Focus::Returns))
     }
 }
 
@@ -207,7 +232,14 @@ impl NetFaults {
 }
 
 impl Swarm {
-    pub(crate) fn draw(rng: &mut Rng, options: &Options) -> Self {
+    pub(crate) fn new(rng: &mut Rng, options: &Options) -> Self {
+        match &options.scenario {
+            Some(scenario) => Self::directed(scenario),
+            None => Self::draw(rng, options),
+        }
+    }
+
+    fn draw(rng: &mut Rng, options: &Options) -> Self {
         let regions = rng.pick(&[2, 2, 3, 3, 3, 3, 3, 3, 4, 5]);
         let regions = options.regions.unwrap_or(regions).clamp(2, 5);
         let mut more = rng.fork("sessions");
@@ -406,6 +438,40 @@ impl Swarm {
             stage_bytes_max: STAGE_BYTES_MAX,
             relay_after_ms: 1_000,
             ..drawn
+        }
+    }
+
+    /// A world in which nothing happens but what a scenario says.
+    fn directed(scenario: &Scenario) -> Self {
+        let setting = |setting, default| scenario.setting(setting).unwrap_or(default);
+        let regions = Some(scenario.regions());
+        let quiet = Self::quiet(&Options { regions, ..Options::default() });
+        let delay_us = setting(Setting::DelayUs, 1_000);
+        let collect = scenario.setting(Setting::CollectUs).map(|interval_us| Collect {
+            interval_us,
+            cold_after_ms: setting(Setting::ColdAfterMs, 600_000),
+        });
+        let ttl = scenario.setting(Setting::GraceMs).map(Ttl::directed);
+        Self {
+            tables: 0,
+            warm: false,
+            policy: if setting(Setting::Owners, 0) > 0 { "owner" } else { "lww" }.to_string(),
+            placed: setting(Setting::Placed, 1) > 0,
+            frame_rows: setting(Setting::FrameRows, FEED_ROWS_MAX as u64) as usize,
+            sync_us: setting(Setting::SyncUs, 1_000),
+            relay_after_ms: setting(Setting::RelayAfterMs, 20),
+            net: NetFaults {
+                delay_us: (delay_us, delay_us + setting(Setting::JitterUs, 1_000)),
+                send_us: setting(Setting::SendUs, 0),
+                ..NetFaults::NONE
+            },
+            collect,
+            ttl,
+            rots: false,
+            repair_gap_us: None,
+            severed: false,
+            vectors: false,
+            ..quiet
         }
     }
 

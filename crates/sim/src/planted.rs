@@ -44,6 +44,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::LostLogLeaves
         | Bug::LifeBegunTwice
         | Bug::NeededForEver
+        | Bug::DropForgotten
         | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::LostHeirUntold => Some(Focus::Vectors),
         Bug::ExposedEarly
@@ -72,6 +73,7 @@ const fn shows_in_lifecycle(bug: Bug) -> bool {
             | Bug::LeavesRowsOut
             | Bug::UnheldPassed
             | Bug::JoiningUnasked
+            | Bug::JoiningUnheard
             | Bug::LostLogPassesOn
             | Bug::EmptyingIndexReady
             | Bug::OverTakesRows
@@ -139,6 +141,9 @@ pub const PLANTED: &[Bug] = &[
     Bug::LeavesRowsOut,
     Bug::UnheldPassed,
     Bug::JoiningUnasked,
+    Bug::JoiningUnheard,
+    Bug::AnswerCutShort,
+    Bug::AnswerPresumed,
     Bug::LostLogPassesOn,
     Bug::ServedWhenOver,
     Bug::EmptyingIndexReady,
@@ -167,6 +172,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::SilenceTrusted,
     Bug::UnheardDropped,
     Bug::WriterTrusted,
+    Bug::DropForgotten,
     Bug::FrameOnStale,
     Bug::StageOutlivesLife,
     Bug::JournalNotOnApply,

@@ -241,6 +241,15 @@ pub fn run(seed: u64, options: &Options) -> Report {
     Report { seed, digest: world.digest(), counts: world.counts, trim, violation }
 }
 
+/// All that happens in a run, a line each; of one that fails up to there.
+#[must_use]
+pub fn timeline(seed: u64, options: &Options) -> Vec<String> {
+    let mut world = World::new(seed, options, true);
+    let broken = world.run().err();
+    let lines = world.take_timeline();
+    lines.iter().map(Line::to_string).chain(broken.as_ref().map(words)).collect()
+}
+
 fn explain(seed: u64, options: &Options, broken: &Broken) -> Violation {
     let mut world = World::new(seed, options, true);
     let again = world.run().err();

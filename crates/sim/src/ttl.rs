@@ -51,6 +51,14 @@ impl Ttl {
     }
 }
 
+impl Ttl {
+    /// Where only what is said to expire does.
+    pub(crate) fn directed(grace_ms: u64) -> Self {
+        let (moments, switches, pass_us, phase_us) = (0, 0, 20_000, 0);
+        Self { moments, switches, pass_us, grace_ms, phase_us, suspends: false }
+    }
+}
+
 /// A moment, where it is `now_s` by right clocks; seconds since 1970.
 pub(crate) fn moment(rng: &mut Rng, now_s: i64) -> i64 {
     if rng.chance(40) { NO_MOMENT } else { now_s + rng.pick(&MOMENTS_S) }

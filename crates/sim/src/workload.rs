@@ -51,7 +51,7 @@ pub(crate) struct Workload {
     /// Of what expires, which shifts nothing else.
     moments: Rng,
     /// What right clocks show, seconds since 1970.
-    pub(crate) now_s: i64,
+    now_s: i64,
 }
 
 impl Workload {
@@ -72,10 +72,15 @@ impl Workload {
         }
     }
 
+    /// Another instant begins, at that time by right clocks.
+    pub(crate) fn begin(&mut self, now_s: i64) {
+        self.now_s = now_s;
+        self.deeds.clear();
+    }
+
     /// What clients do at one instant.
     pub(crate) fn draw(&mut self) -> Vec<Operation> {
         self.left = self.left.saturating_sub(1);
-        self.deeds.clear();
         if self.rng.chance(self.churn) {
             return vec![self.define()];
         }
@@ -243,11 +248,22 @@ impl Workload {
 
     pub(crate) fn put(&mut self, key: u64) -> WriteOp {
         self.values += 1;
+        let moment = self.moment();
+        self.put_of(key, moment)
+    }
+
+    /// A put of an item that expires then.
+    pub(crate) fn put_until(&mut self, key: u64, moment: i64) -> WriteOp {
+        self.values += 1;
+        self.put_of(key, Some(moment))
+    }
+
+    fn put_of(&self, key: u64, moment: Option<i64>) -> WriteOp {
         let item = [
             ("id".to_string(), AttributeValue::S(key_text(key))),
             ("v".to_string(), AttributeValue::S(marked(key, self.values.to_string()))),
         ];
-        let moment = self.moment().map(|it| AttributeValue::N(Number::from(it)));
+        let moment = moment.map(|it| AttributeValue::N(Number::from(it)));
         let moment = moment.map(|moment| (ATTRIBUTE.to_string(), moment));
         let item = item.into_iter().chain(moment).chain(self.vector());
         WriteOp::new(primary_key(key), Action::Put(item.collect()))
@@ -377,8 +393,14 @@ pub(crate) fn replicate(name: String, home: usize, regions: usize, holders: usiz
     Change::Update(TableUpdate { name, add, ttl, ..TableUpdate::default() })
 }
 
+/// The table's items expire from now on.
+pub(crate) fn expiring(name: String) -> Change {
+    let ttl = Some(Some(ATTRIBUTE.to_string()));
+    Change::Update(TableUpdate { name, ttl, ..TableUpdate::default() })
+}
+
 /// Keys from here on are restricted.
-const RESTRICTED: u64 = 1_000_000;
+pub(crate) const RESTRICTED: u64 = 1_000_000;
 
 fn key_text(key: u64) -> String {
     marked(key, format!("k{key}"))
@@ -389,7 +411,7 @@ fn marked(key: u64, text: String) -> String {
     if key >= RESTRICTED { format!("{MARK}{text}") } else { text }
 }
 
-fn primary_key(key: u64) -> PrimaryKey {
+pub(crate) fn primary_key(key: u64) -> PrimaryKey {
     PrimaryKey { partition: KeyValue::S(key_text(key)), sort: None }
 }
 

@@ -155,7 +155,8 @@ impl Node {
         if self.catalog.membership().admits(origin) {
             let writer = origin.slot();
             let has_table = self.others_with(entry, place).any(|slot| slot == writer)
-                && self.catalog.is_whole(entry, writer);
+                && self.catalog.is_whole(entry, writer)
+                && !self.has_dropped(entry, stamp);
             let has_all = has_table && self.has_spoken_in(store, origin);
             let trusted = planted!(self, WriterTrusted | SilenceTrusted);
             return self.has_spoken(writer) && (has_all || trusted);
@@ -185,6 +186,22 @@ impl Node {
     fn has_spoken_in(&self, store: &impl Snapshot, life: Origin) -> bool {
         let said = store.item(&membership::key(life.slot()));
         said.is_some_and(|said| said.greatest().stamp.origin == life)
+    }
+
+    /// Whether whoever wrote this has left the table since, and holds it again: what it wrote
+    /// before it has only if it copied that, and nobody who had it may have been within reach.
+    fn has_dropped(&self, entry: &TableEntry, stamp: Stamp) -> bool {
+        let status = self.catalog.status(entry.id, stamp.origin.slot());
+        status.is_some_and(|status| stamp.hlc < status.since) && !planted!(self, DropForgotten)
+    }
+
+    /// Whether what is here of the item had seen the write. A vector names no gaps: what its writer
+    /// wrote of it after it had left the table, and come to hold it again, says nothing.
+    fn has_seen(&self, entry: &TableEntry, stored: &Stored, stamp: Stamp) -> bool {
+        let status = self.catalog.status(entry.id, stamp.origin.slot());
+        let again = status.map(|status| status.since).filter(|_| self.has_dropped(entry, stamp));
+        let newest = stored.seen.get(stamp.origin);
+        stored.seen.covers(stamp) && again.is_none_or(|since| newest < since)
     }
 
     fn planted_claim(&self, entry: &TableEntry, slot: RegionSlot, stamp: Stamp) -> bool {
@@ -305,7 +322,7 @@ impl Node {
         } else if joins {
             return Verdict::Waits;
         }
-        let seen = txn.item(&item).is_some_and(|stored| stored.seen.covers(stamp));
+        let seen = txn.item(&item).is_some_and(|stored| self.has_seen(entry, &stored, stamp));
         let known = seen || is_in_ledger(txn, (&item, stamp), key);
         if known { Verdict::Known } else { self.orphaned(txn.store, entry) }
     }

@@ -35,6 +35,8 @@ pub enum Bug {
     SilenceTrusted,
     /// Who wrote a version is taken to have it, whatever became of its table, or its log.
     WriterTrusted,
+    /// Who wrote a version, left the table and holds it again, is taken to have it still.
+    DropForgotten,
     /// What a region that comes back alone had goes where nobody tells of the table.
     UnheardDropped,
     /// What waits to be shown of a life outlives it.
@@ -117,6 +119,8 @@ pub enum Bug {
     LevelWithLostLog,
     /// What a region that is joining has of a life that is over counts, and is not asked for.
     JoiningUnasked,
+    /// A region that is joining need not have said what it has of a life that ended meanwhile.
+    JoiningUnheard,
     /// What a region that has lost its log passes on counts for all that it had.
     LostLogPassesOn,
     /// A replica serves without items that its home may not have, and who has them is out of reach.

@@ -446,7 +446,20 @@ impl Node {
             // One that does not vote may have some of it all the same.
             let joining = !membership.votes(slot);
             (joining && planted!(self, JoiningUnasked))
-                || ((heard || joining) && self.has_all_of(slot, origin, soon))
+                || ((heard || self.came_later(slot, origin)) && self.has_all_of(slot, origin, soon))
         })
+    }
+
+    /// Whether a region that does not vote need not have said that a life is over: it joined when
+    /// that was so, and has of it what others gave it. Else the life itself may have told it alone
+    /// what nobody else was told. Of two that join, the later one's earlier lives wait for the
+    /// first, and not the other way round: neither speaks before it knows what it did itself.
+    fn came_later(&self, slot: RegionSlot, origin: Origin) -> bool {
+        if planted!(self, JoiningUnheard) {
+            return !self.catalog.membership().votes(slot);
+        }
+        let (membership, of) = (self.catalog.membership(), origin.slot());
+        let over_before = !membership.is_gone(of) && membership.since(slot) >= membership.since(of);
+        !membership.votes(slot) && over_before
     }
 }

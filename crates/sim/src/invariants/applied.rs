@@ -11,6 +11,7 @@ use pangea_core::id::{Origin, TableId};
 use pangea_core::item::ItemKey;
 use pangea_core::time::Hlc;
 
+use super::nothing_vanishes::aside;
 use super::{Checked, Invariant, demand};
 use crate::disk::Write;
 use crate::oracle::{Issued, Oracle, Site};
@@ -82,6 +83,11 @@ fn has_or_had(site: &Site, key: &ItemKey, nth: usize) -> bool {
     image.rows.contains_key(key) && image.absorbed(key).has(nth)
 }
 
+/// Whether a region that came back has set the version aside: it will tell.
+fn is_aside(oracle: &Oracle, site: &Site, issued: &Issued) -> bool {
+    aside(oracle, site, issued.key).has(issued.nth)
+}
+
 fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
     let key = &oracle.items[issued.key].key;
     let stamp = issued.version().stamp;
@@ -142,7 +148,8 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         kept.into_iter().flatten().any(|kept| kept.has(issued.nth))
     };
     let buried = oracle.buried(sites, issued.key).has(issued.nth);
-    demand(BROKEN, absorbed || nowhere || buried || sites.iter().any(kept), || {
+    let kept = sites.iter().any(|site| kept(site) || is_aside(oracle, site, issued));
+    demand(BROKEN, absorbed || nowhere || buried || kept, || {
         let slot = sites[region].slot;
         let shown = sites.iter().filter(|site| shows(site)).map(|site| site.slot.to_string());
         let shown: Vec<_> = shown.collect();

@@ -473,8 +473,10 @@ impl Oracle {
             let table = item.key.table;
             let keeps = |&(at, site): &(usize, &Site)| {
                 let entry = site.catalog.get(table);
+                // One that is given up keeps its rows, and says when it is back what it alone has.
+                let waits = site.catalog.membership().is_gone(site.slot);
                 at != region
-                    && entry.is_some_and(|entry| entry.is_held_by(site.slot))
+                    && entry.is_some_and(|entry| waits || entry.is_held_by(site.slot))
                     && !site.copies_anew(sites)
             };
             let others = sites.iter().enumerate().filter(keeps);

@@ -34,8 +34,7 @@ impl World {
         let nth = self.counts.operations;
         self.counts.operations += 1;
         let skipped = self.options.trim.operations.contains(&nth);
-        let wall_us = EPOCH_US + self.now_us as i64 + self.swarm.phase_us();
-        self.workload.now_s = wall_us / 1_000_000;
+        self.workload.begin(self.wall_s());
         for operation in self.workload.draw().into_iter().filter(|_| !skipped) {
             match operation {
                 Operation::Write { region, table, op } => self.write(region, table, op)?,
@@ -52,6 +51,11 @@ impl World {
         let next = if self.workload.left == 0 { Event::Heal } else { Event::Clients };
         self.queue.push(self.now_us + gap_us, next);
         Ok(())
+    }
+
+    /// What right clocks show, seconds since 1970.
+    pub(super) fn wall_s(&self) -> i64 {
+        (EPOCH_US + self.now_us as i64 + self.swarm.phase_us()) / 1_000_000
     }
 
     pub(super) fn write(&mut self, region: usize, table: TableId, op: WriteOp) -> Checked {
@@ -104,7 +108,7 @@ impl World {
         self.deliver(region, NodeEvent::Transact { request, ops })
     }
 
-    fn define(&mut self, region: usize, change: Change) -> Checked {
+    pub(super) fn define(&mut self, region: usize, change: Change) -> Checked {
         if self.regions[region].node.is_none() {
             return Ok(());
         }

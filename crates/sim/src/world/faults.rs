@@ -31,6 +31,9 @@ impl World {
     pub(super) fn break_loose(&mut self) {
         self.phase = Phase::Break;
         self.net.faults = self.swarm.net;
+        if self.options.scenario.is_some() {
+            return self.direct();
+        }
         self.queue.push(self.now_us, Event::Clients);
         self.repair_soon();
         if let Some(per_mille) = self.swarm.doom {
@@ -122,8 +125,16 @@ impl World {
         if self.regions[region].node.is_none() {
             return Ok(());
         }
-        self.counts.crashes += 1;
         let down_us = self.down_us();
+        self.die_for(region, down_us)
+    }
+
+    /// The same, if it lives, for so long.
+    pub(super) fn die_for(&mut self, region: usize, down_us: u64) -> Checked {
+        if self.regions[region].node.is_none() {
+            return Ok(());
+        }
+        self.counts.crashes += 1;
         self.die(region, down_us)
     }
 

@@ -5,6 +5,7 @@
 //! is a function of the seed and of the events before it.
 
 mod clients;
+mod direct;
 mod drive;
 mod expiry;
 mod faults;
@@ -124,7 +125,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, options: &Options, keep_timeline: bool) -> Self {
         let root = Rng::new(seed);
-        let swarm = Swarm::draw(&mut root.fork("swarm"), options);
+        let swarm = Swarm::new(&mut root.fork("swarm"), options);
         Self::of(swarm, &root, options, keep_timeline)
     }
 
@@ -208,6 +209,7 @@ impl World {
         match event {
             Event::Clients => self.clients(),
             Event::Fault => self.fault(),
+            Event::Step(step) => self.step(*step),
             Event::Timer { region, life } => self.timer(region, life),
             Event::Sync { region, life, token } => self.sync(region, life, token),
             Event::Pump { conn } => self.pump_due(conn),

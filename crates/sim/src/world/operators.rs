@@ -97,7 +97,8 @@ impl World {
         self.counts.generations += 1;
         self.operators[operator].done = true;
         let Operator { directive, victim, .. } = self.operators[operator];
-        let back = matches!(directive, Directive::Evict(_)) && self.faults.chance(700);
+        let drawn = self.options.scenario.is_none();
+        let back = drawn && matches!(directive, Directive::Evict(_)) && self.faults.chance(700);
         if back && !self.sites[victim].dead {
             let at_us = self.now_us + self.faults.range(0, RETRY_US_MAX);
             self.hire(Directive::Rejoin(slot(victim)), victim, at_us);

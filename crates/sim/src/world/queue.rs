@@ -9,6 +9,7 @@ use pangea_core::node::Token;
 use pangea_core::replica::{Frame, Request};
 
 use crate::net::ConnId;
+use crate::scenario::Step;
 
 /// One thing that happens.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Event {
     Clients,
     /// Something breaks.
     Fault,
+    /// What a scenario says.
+    Step(Box<Step>),
     /// A region's deadline.
     Timer { region: usize, life: u32 },
     /// Batches up to the token are durable.
