@@ -26,8 +26,8 @@ pub use backup::{
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use control::{
-    Control, ControlOperation, Resource, Scaling, Sending, Transfer, TransferKind, resource_of,
-    unauthorized,
+    Control, ControlOperation, Resource, Scaling, Sending, Transfer, TransferKind, not_allowed,
+    resource_of, unauthorized,
 };
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};

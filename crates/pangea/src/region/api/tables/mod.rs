@@ -9,10 +9,10 @@ use std::sync::Arc;
 use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{
     CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable,
-    WitnessUpdate, busy,
+    WitnessUpdate, busy, not_allowed,
 };
 use pangea_codec::dynamo::table::{TableStatus, options};
-use pangea_codec::dynamo::{ApiError, ErrorKind, named_region, response};
+use pangea_codec::dynamo::{ApiError, ErrorKind, NamedArn, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::item::{AttributeValue, Number};
@@ -184,14 +184,18 @@ pub(super) fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiErro
     })
 }
 
-/// Refuses a table's ARN with a region that there is not. The service takes none but its own
-/// (measured by the ACK project's users in October 2026); here an application may be moved to
-/// another region, and keeps the ARNs that it has.
-pub(super) fn check_region(region: &Region, body: &[u8]) -> Result<(), ApiError> {
-    match named_region(body) {
-        Some((arn, name)) if region.slot_of(&name).is_none() => Err(ApiError::validation(format!(
-            "1 validation error detected: Invalid AWS region in '{arn}'"
-        ))),
+/// Refuses a table's ARN with a region that there is not, or with another account. The service
+/// takes no region but its own (measured by the ACK project's users in October 2026); here an
+/// application may be moved to another region, and keeps the ARNs that it has.
+pub(super) fn check_arn(region: &Region, operation: &str, body: &[u8]) -> Result<(), ApiError> {
+    match NamedArn::of(body) {
+        Some(named) if named.is_name && region.slot_of(named.region()).is_none() => {
+            Err(ApiError::validation(format!(
+                "1 validation error detected: Invalid AWS region in '{}'",
+                named.arn
+            )))
+        }
+        Some(named) if named.is_foreign() => Err(not_allowed(operation, &named.arn)),
         _ => Ok(()),
     }
 }
