@@ -94,17 +94,21 @@ def test_a_table_is_updated_one_thing_at_a_time(client, table):
     client.update_table(TableName=table,
                         GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "new"}}])
     assert len(shown(client, table)["GlobalSecondaryIndexes"]) == 1
+    ready(client, table)
 
     stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     client.update_table(TableName=table, StreamSpecification=stream)
+    ready(client, table)
     label = shown(client, table)["LatestStreamLabel"]
     code, message = refused(client.update_table, TableName=table, StreamSpecification=stream)
     assert message == f"Table already has an enabled stream: TableName: {table}"
     client.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    ready(client, table)
     now = shown(client, table)
     assert "StreamSpecification" not in now and now["LatestStreamLabel"] == label
 
     client.update_table(TableName=table, TableClass="STANDARD_INFREQUENT_ACCESS")
+    ready(client, table)
     client.update_table(TableName=table, SSESpecification={"Enabled": True})
     client.update_table(TableName=table, OnDemandThroughput={"MaxReadRequestUnits": 7})
     client.update_table(TableName=table, DeletionProtectionEnabled=True)
@@ -402,6 +406,7 @@ def test_decreases_of_capacity_are_counted(client, table_name):
             assert ("LastIncreaseDateTime" in told) == (read == 8)
     for read in (7, 6):
         client.update_table(TableName=table_name, ProvisionedThroughput=capacity(read, 5))
+        ready(client, table_name)
     code, message = refused(client.update_table, TableName=table_name,
                             ProvisionedThroughput=capacity(5, 5))
     assert code == "LimitExceededException"
@@ -410,6 +415,7 @@ def test_decreases_of_capacity_are_counted(client, table_name):
     assert message.endswith("Coordinated Universal Time")
     assert shown(client, table_name)["ProvisionedThroughput"]["ReadCapacityUnits"] == 6
     client.update_table(TableName=table_name, ProvisionedThroughput=capacity(9, 5))
+    ready(client, table_name)
     client.delete_table(TableName=table_name)
 
 

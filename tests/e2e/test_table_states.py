@@ -1,14 +1,18 @@
-"""Whose a table is, and where pages begin."""
+"""What takes a while on the service, and whose a table is."""
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from support import REGIONS
-from test_table_api import KEYS, refused, shown
+from support import REGIONS, unhurried
+from test_table_api import KEYS, ready, refused, shown
 
 HOME = REGIONS[0]
+UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 ONE = {"AttributeDefinitions": KEYS["AttributeDefinitions"][:1], "KeySchema": KEYS["KeySchema"][:1]}
+IN_USE = "Attempt to change a resource which is still in use: "
+# Less than a table is being updated at least.
+MOMENT_S = 0.4
 
 
 def made(pangea, service):
@@ -26,6 +30,96 @@ def client(pangea):
 def table(client, table_name):
     client.create_table(TableName=table_name, **ONE, BillingMode="PAY_PER_REQUEST")
     return table_name
+
+
+def index(action="Create", name="new"):
+    """Arguments that make an index, or take it away."""
+    given = {"IndexName": name}
+    if action == "Create":
+        given |= {"KeySchema": [{"AttributeName": "by", "KeyType": "HASH"}],
+                  "Projection": {"ProjectionType": "ALL"}}
+    return {"AttributeDefinitions": [{"AttributeName": "by", "AttributeType": "S"}],
+            "GlobalSecondaryIndexUpdates": [{action: given}]}
+
+
+def test_a_table_that_is_being_updated_is_not_changed(client, table):
+    busy = ("ResourceInUseException", f"{IN_USE}Table is being updated: {table}")
+    read = 5
+
+    def look():
+        nonlocal read
+        ready(client, table)
+        read += 1
+        client.update_table(TableName=table, BillingMode="PROVISIONED",
+                            ProvisionedThroughput={**UNITS, "ReadCapacityUnits": read})
+        assert shown(client, table)["TableStatus"] == "UPDATING"
+        more = {"ProvisionedThroughput": {**UNITS, "ReadCapacityUnits": 99}}
+        assert refused(client.update_table, TableName=table, **more) == busy
+        assert refused(client.update_table, TableName=table, **index()) == busy
+        assert refused(client.delete_table, TableName=table) == busy
+
+    unhurried(MOMENT_S, look)
+    client.put_item(TableName=table, Item={"pk": {"S": "while it is being updated"}})
+    ready(client, table)
+    assert shown(client, table)["ProvisionedThroughput"]["ReadCapacityUnits"] == read
+    stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    client.update_table(TableName=table, StreamSpecification=stream)
+    ready(client, table)
+    client.delete_table(TableName=table)
+
+
+def test_one_index_is_made_or_taken_away_at_a_time(client, table):
+    limit = ("LimitExceededException",
+             "Subscriber limit exceeded: Only 1 online index can be created or deleted "
+             "simultaneously per table")
+
+    def shows(count):
+        now = shown(client, table)
+        indexes = now.get("GlobalSecondaryIndexes", [])
+        assert len(indexes) == count
+        return now["TableStatus"], [(it["IndexStatus"], it.get("Backfilling")) for it in indexes]
+
+    def look():
+        ready(client, table)
+        if "GlobalSecondaryIndexes" in shown(client, table):
+            client.update_table(TableName=table, **index("Delete"))
+            ready(client, table)
+        client.update_table(TableName=table, **index())
+        assert shows(1) == ("UPDATING", [("CREATING", False)])
+        assert refused(client.update_table, TableName=table, **index(name="other")) == limit
+        assert refused(client.update_table, TableName=table, **index("Delete")) == (
+            "ResourceInUseException", f"{IN_USE}Index creation is in resource allocation phase. "
+            "Retry deletion during backfilling phase or when the index is active. "
+            f"Table: {table} Index: new")
+        assert refused(client.delete_table, TableName=table)[0] == "ResourceInUseException"
+        code, message = refused(
+            client.query, TableName=table, IndexName="new", KeyConditionExpression="#b = :b",
+            ExpressionAttributeNames={"#b": "by"}, ExpressionAttributeValues={":b": {"S": "x"}})
+        assert (code, message) == ("ValidationException",
+                                   "Cannot read from backfilling global secondary index: new")
+        code, message = refused(client.execute_statement,
+                                Statement=f"""SELECT * FROM "{table}"."new" WHERE "by" = 'x'""")
+        assert (code, message) == ("ValidationException",
+                                   "Cannot read from backfilling global secondary index: new")
+
+    unhurried(MOMENT_S, look)
+    ready(client, table)
+    assert shows(1) == ("ACTIVE", [("ACTIVE", None)])
+
+    def gone():
+        ready(client, table)
+        if "GlobalSecondaryIndexes" not in shown(client, table):
+            client.update_table(TableName=table, **index())
+            ready(client, table)
+        client.update_table(TableName=table, **index("Delete"))
+        assert shows(0) == ("UPDATING", [])
+        assert refused(client.update_table, TableName=table, **index(name="other")) == limit
+
+    unhurried(MOMENT_S, gone)
+    ready(client, table)
+    client.update_table(TableName=table, **index(name="other"))
+    ready(client, table)
+    client.delete_table(TableName=table)
 
 
 def test_what_belongs_to_another_account_is_not_for_everybody(client, table):

@@ -43,6 +43,14 @@ impl UpdateTable {
         }
         update.deletion_protection = self.deletion_protection;
         self.change_replicas(entry, &mut update)?;
+        let is_less = !update.remove_indexes.is_empty();
+        for (name, is_begun) in
+            [(options::UPDATED_MS, self.lasts()), (options::INDEX_GONE_MS, is_less)]
+        {
+            if is_begun {
+                set(&mut update.options, name, options::of_number(now_ms));
+            }
+        }
         Ok(update)
     }
 
@@ -217,7 +225,9 @@ impl UpdateTable {
                 Err(ApiError::validation("Attempting to create an index which already exists"))
             }
             (IndexUpdate::Create(given), None) => {
-                update.add_indexes.push(self.new_index(entry, given)?);
+                let mut new = self.new_index(entry, given)?;
+                new.options.insert(options::SINCE_MS.to_owned(), options::of_number(now_ms));
+                update.add_indexes.push(new);
                 Ok(())
             }
             (IndexUpdate::CreateVector(given), None) => {

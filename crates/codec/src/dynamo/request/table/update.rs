@@ -161,7 +161,7 @@ impl UpdateTable {
             return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
         }
         self.check_alone()?;
-        let changes_indexes = self.indexes.iter().any(|index| !index.is_update());
+        let changes_indexes = self.changes_indexes();
         let changes_capacity = self.throughput.is_some() || self.on_demand == Some(false);
         if self.stream.is_some() && changes_capacity {
             return Err(invalid("You cannot modify stream status while updating table IOPS"));
@@ -234,12 +234,21 @@ impl UpdateTable {
     /// Whether the answer to the request says that the table is being updated.
     #[must_use]
     pub fn takes_time(&self) -> bool {
+        self.lasts() || !self.replicas.is_empty() || self.changes_indexes()
+    }
+
+    /// Whether the table itself is being updated for a while.
+    pub(super) const fn lasts(&self) -> bool {
         self.on_demand.is_some()
             || self.throughput.is_some()
             || self.stream.is_some()
             || self.class.is_some()
-            || !self.replicas.is_empty()
-            || self.indexes.iter().any(|index| !index.is_update())
+    }
+
+    /// Whether indexes are made or taken away.
+    #[must_use]
+    pub fn changes_indexes(&self) -> bool {
+        self.indexes.iter().any(|index| !index.is_update())
     }
 
     /// The names of the indexes to make, to take away, and to change.
