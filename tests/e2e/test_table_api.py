@@ -494,25 +494,6 @@ def test_settings_of_a_global_table_are_those_of_its_table(client, table_name):
     client.delete_table(TableName=table_name)
 
 
-def test_a_witness_is_where_no_replica_is(client, table):
-    def change(witness, action="Create", **more):
-        return {"TableName": table, **more,
-                "GlobalTableWitnessUpdates": [{action: {"RegionName": witness}}]}
-
-    replica = {"ReplicaUpdates": [{"Create": {"RegionName": OTHER}}]}
-    strong = {"MultiRegionConsistency": "STRONG"}
-    third = REGIONS[2]
-    for arguments in change(third), change(third, **replica), change(third, "Delete"), \
-            change(HOME, **replica, **strong), change(OTHER, **replica, **strong), \
-            change("xx-nowhere-9", **replica, **strong):
-        assert refused(client.update_table, **arguments)[0] == "ValidationException"
-    assert "Replicas" not in shown(client, table)
-    client.update_table(**change(third, **replica, **strong))
-    told = shown(client, table)
-    assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [third]
-    assert told["MultiRegionConsistency"] == "STRONG"
-
-
 def test_capacity_ends_at_the_quota(client, table_name):
     most = client.describe_limits()["TableMaxReadCapacityUnits"]
     limits = {"MaxReadRequestUnits": most + 1, "MaxWriteRequestUnits": 1}

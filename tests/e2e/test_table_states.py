@@ -1,13 +1,13 @@
-"""What takes a while on the service, and whose a table is."""
+"""What takes a while on the service, whose a table is, and in which regions it may be."""
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from support import REGIONS, unhurried
-from test_table_api import KEYS, ready, refused, shown
+from support import REGIONS, eventually, unhurried
+from test_table_api import KEYS, LOCAL, ready, refused, shown
 
-HOME = REGIONS[0]
+HOME, OTHER, THIRD = REGIONS
 UNITS = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 ONE = {"AttributeDefinitions": KEYS["AttributeDefinitions"][:1], "KeySchema": KEYS["KeySchema"][:1]}
 IN_USE = "Attempt to change a resource which is still in use: "
@@ -158,3 +158,73 @@ def test_pages_begin_where_a_page_ended(client, pangea):
     arn = f"arn:aws:dynamodb:{HOME}:000000000000:table/music"
     code, message = refused(streams.list_streams, TableName=arn)
     assert code == "ValidationException" and "regular expression pattern" in message
+
+
+def change(table, action="Create", witness=None, replicas=(), **more):
+    """Arguments that add regions, or take them away."""
+    given = {"TableName": table, **more}
+    if witness:
+        given["GlobalTableWitnessUpdates"] = [{action: {"RegionName": witness}}]
+    if replicas:
+        given["ReplicaUpdates"] = [{action: {"RegionName": name}} for name in replicas]
+    return given
+
+
+STRONG = {"MultiRegionConsistency": "STRONG"}
+
+
+def test_a_witness_is_where_no_replica_is(client, table):
+    for arguments in (
+            change(table, witness=THIRD), change(table, witness=THIRD, replicas=[OTHER]),
+            change(table, "Delete", THIRD), change(table, witness=HOME, replicas=[OTHER], **STRONG),
+            change(table, witness=OTHER, replicas=[OTHER], **STRONG),
+            change(table, witness="xx-nowhere-9", replicas=[OTHER], **STRONG)):
+        assert refused(client.update_table, **arguments)[0] == "ValidationException"
+    assert "Replicas" not in shown(client, table)
+    client.update_table(**change(table, witness=THIRD, replicas=[OTHER], **STRONG))
+    told = shown(client, table)
+    assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [THIRD]
+    assert told["MultiRegionConsistency"] == "STRONG"
+
+
+def test_a_table_that_is_consistent_in_several_regions_is_in_three(pangea, client, table):
+    code, message = refused(client.update_table, **change(table, replicas=[OTHER], **STRONG))
+    assert code == "ValidationException" and "exactly three Regions" in message
+    for consistency in "STRONG", "EVENTUAL":
+        code, _ = refused(client.update_table, TableName=table, MultiRegionConsistency=consistency)
+        assert code == "ValidationException"
+    assert "Replicas" not in shown(client, table)
+    client.update_table(**change(table, replicas=[OTHER, THIRD], **STRONG))
+    eventually(lambda: pangea.replicas(HOME, table) == {OTHER: "ACTIVE", THIRD: "ACTIVE"},
+               "both replicas")
+    code, message = refused(client.update_table, **change(table, "Delete", replicas=[OTHER]))
+    assert code == "ValidationException" and "both are taken away at once" in message
+
+    def both_taken():
+        # Refused as long as one of them has not heard that the other has copied all.
+        return client.update_table(**change(table, "Delete", replicas=[OTHER, THIRD]))
+
+    eventually(both_taken, "the replicas' end")
+    eventually(lambda: "Replicas" not in shown(client, table), "a table of one region")
+    assert "MultiRegionConsistency" not in shown(client, table)
+
+
+def test_a_table_with_local_indexes_is_not_consistent_in_several_regions(client, table_name):
+    client.create_table(TableName=table_name, **KEYS, BillingMode="PAY_PER_REQUEST",
+                        LocalSecondaryIndexes=[LOCAL])
+    code, message = refused(client.update_table,
+                            **change(table_name, replicas=[OTHER, THIRD], **STRONG))
+    assert code == "ValidationException" and "no local secondary indexes" in message
+    client.delete_table(TableName=table_name)
+
+
+def test_how_settings_are_replicated_is_shown(client, table):
+    mode = "GlobalTableSettingsReplicationMode"
+    assert mode not in shown(client, table)
+    client.update_table(TableName=table, **{mode: "ENABLED"})
+    assert shown(client, table)[mode] == "ENABLED"
+    client.update_table(**change(table, replicas=[OTHER]))
+    told = shown(client, table)
+    assert [told[mode], told["Replicas"][0][mode]] == ["ENABLED_WITH_OVERRIDES"] * 2
+    assert refused(client.update_table, TableName=table, **{mode: "DISABLED"})[0] \
+        == "ValidationException"

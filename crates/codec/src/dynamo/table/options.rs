@@ -53,6 +53,8 @@ pub const STREAM_POLICY: &str = "stream_policy";
 pub const STREAM_POLICY_REVISION: &str = "stream_policy_revision";
 /// `MultiRegionConsistency` as asked for.
 pub const CONSISTENCY: &str = "consistency";
+/// `GlobalTableSettingsReplicationMode` as asked for, while the table is in one region.
+pub const SETTINGS_MODE: &str = "settings_mode";
 /// The region of the witness, if one was asked for.
 pub const WITNESS: &str = "witness";
 /// When expiry was last switched on or off.
