@@ -30,6 +30,18 @@ def eventually(check, what, timeout=PATIENCE, pause=0.05):
         time.sleep(pause)
 
 
+def unhurried(seconds, look, *arguments):
+    """What `look` sees; it looks again where a busy machine took longer than that lasts."""
+    for _ in range(5):
+        begun = time.monotonic()
+        try:
+            return look(*arguments)
+        except AssertionError:
+            if time.monotonic() < begun + seconds:
+                raise
+    raise AssertionError(f"the machine is too busy to look for {seconds} s")
+
+
 class Ports:
     """Hands out ports that the kernel lets us bind now.
 

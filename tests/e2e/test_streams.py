@@ -154,6 +154,7 @@ def test_shards_follow_each_other_and_end(own_pangea):
     assert told_of["StreamStatus"] == "DISABLED"
     assert "EndingSequenceNumber" in told_of["Shards"][-1]["SequenceNumberRange"]
     assert [new for _, _, _, new in told(walk(streams, arn))] == written
+    eventually(lambda: own_pangea.table_status(HOME, "cut") == "ACTIVE", "the end of the update")
     client.update_table(TableName="cut", StreamSpecification={
         "StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     assert len(streams_of()) == 2 and arn in streams_of()

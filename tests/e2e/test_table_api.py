@@ -94,17 +94,21 @@ def test_a_table_is_updated_one_thing_at_a_time(client, table):
     client.update_table(TableName=table,
                         GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "new"}}])
     assert len(shown(client, table)["GlobalSecondaryIndexes"]) == 1
+    ready(client, table)
 
     stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     client.update_table(TableName=table, StreamSpecification=stream)
+    ready(client, table)
     label = shown(client, table)["LatestStreamLabel"]
     code, message = refused(client.update_table, TableName=table, StreamSpecification=stream)
     assert message == f"Table already has an enabled stream: TableName: {table}"
     client.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    ready(client, table)
     now = shown(client, table)
     assert "StreamSpecification" not in now and now["LatestStreamLabel"] == label
 
     client.update_table(TableName=table, TableClass="STANDARD_INFREQUENT_ACCESS")
+    ready(client, table)
     client.update_table(TableName=table, SSESpecification={"Enabled": True})
     client.update_table(TableName=table, OnDemandThroughput={"MaxReadRequestUnits": 7})
     client.update_table(TableName=table, DeletionProtectionEnabled=True)
@@ -402,6 +406,7 @@ def test_decreases_of_capacity_are_counted(client, table_name):
             assert ("LastIncreaseDateTime" in told) == (read == 8)
     for read in (7, 6):
         client.update_table(TableName=table_name, ProvisionedThroughput=capacity(read, 5))
+        ready(client, table_name)
     code, message = refused(client.update_table, TableName=table_name,
                             ProvisionedThroughput=capacity(5, 5))
     assert code == "LimitExceededException"
@@ -410,6 +415,7 @@ def test_decreases_of_capacity_are_counted(client, table_name):
     assert message.endswith("Coordinated Universal Time")
     assert shown(client, table_name)["ProvisionedThroughput"]["ReadCapacityUnits"] == 6
     client.update_table(TableName=table_name, ProvisionedThroughput=capacity(9, 5))
+    ready(client, table_name)
     client.delete_table(TableName=table_name)
 
 
@@ -486,25 +492,6 @@ def test_settings_of_a_global_table_are_those_of_its_table(client, table_name):
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["ProvisionedThroughput"]["WriteCapacityUnits"] == 0
     client.delete_table(TableName=table_name)
-
-
-def test_a_witness_is_where_no_replica_is(client, table):
-    def change(witness, action="Create", **more):
-        return {"TableName": table, **more,
-                "GlobalTableWitnessUpdates": [{action: {"RegionName": witness}}]}
-
-    replica = {"ReplicaUpdates": [{"Create": {"RegionName": OTHER}}]}
-    strong = {"MultiRegionConsistency": "STRONG"}
-    third = REGIONS[2]
-    for arguments in change(third), change(third, **replica), change(third, "Delete"), \
-            change(HOME, **replica, **strong), change(OTHER, **replica, **strong), \
-            change("xx-nowhere-9", **replica, **strong):
-        assert refused(client.update_table, **arguments)[0] == "ValidationException"
-    assert "Replicas" not in shown(client, table)
-    client.update_table(**change(third, **replica, **strong))
-    told = shown(client, table)
-    assert [one["RegionName"] for one in told["GlobalTableWitnesses"]] == [third]
-    assert told["MultiRegionConsistency"] == "STRONG"
 
 
 def test_capacity_ends_at_the_quota(client, table_name):

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sessions import Session
-from support import PATIENCE, REGIONS, eventually
+from support import PATIENCE, REGIONS, eventually, unhurried
 from test_conflicts import Cut
 from test_indexes import attributes, verified
 from vectors import (INVALID, add, create, described, drop, keys, put, refused, schema, search,
@@ -80,16 +80,8 @@ LIMIT = ("Subscriber limit exceeded: Only 1 online index can be created or delet
          "simultaneously per table")
 
 
-def unhurried(seconds, look, *arguments):
-    """What `look` sees; it looks again where a busy machine took longer than that lasts."""
-    for _ in range(5):
-        begun = time.monotonic()
-        try:
-            return look(*arguments)
-        except AssertionError:
-            if time.monotonic() < begun + seconds:
-                raise
-    raise AssertionError(f"the machine is too busy to look for {seconds} s")
+def settled(client, table):
+    eventually(lambda: described(client, table)[0]["TableStatus"] == "ACTIVE", "the table")
 
 
 def being_allocated(client):
@@ -143,6 +135,7 @@ def test_an_index_is_added_to_a_live_table_in_two_phases(client):
     assert described(client, table)[1] is None
     assert "does not have the specified index: vix" in refused(
         "ValidationException", search, client, table, (1, 1, 0))
+    settled(client, table)
     client.delete_table(TableName=table)
 
 
@@ -153,13 +146,14 @@ def test_an_index_that_is_being_filled_is_cancelled(client):
 def cancelled(client):
     table = create(client)
     client.update_table(TableName=table, **add())
-    eventually(lambda: described(client, table)[0]["TableStatus"] == "ACTIVE", "the table")
+    settled(client, table)
     assert described(client, table)[1]["Backfilling"] is True
     assert refused("ResourceInUseException", client.delete_table, TableName=table) == (
         "Attempt to change a resource which is still in use: Cannot delete table while indexes are "
         "being created, updated, or deleted.")
     client.update_table(TableName=table, **drop())
     assert described(client, table)[1] is None
+    settled(client, table)
     client.delete_table(TableName=table)
 
 

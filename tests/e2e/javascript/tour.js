@@ -389,6 +389,7 @@ async function indexes() {
     TableName, GlobalSecondaryIndexUpdates: [{ Delete: { IndexName: "by-text" } }],
   });
   await until("the index's end", async () => !(await index()));
+  await until("the table", async () => (await described()).TableStatus === "ACTIVE");
 }
 
 async function replicas() {

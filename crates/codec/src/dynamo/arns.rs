@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::request::table_of;
+use super::table::ACCOUNT;
 
 /// What stands in the ARN of every table.
 const MARK: &[u8] = b":table/";
@@ -82,23 +83,52 @@ impl Arns {
     }
 }
 
-/// The ARN that stands in the place of a table's name in the body of a request on one table, and
-/// the region in it.
-#[must_use]
-pub fn named_region(body: &[u8]) -> Option<(String, String)> {
-    if !body.windows(MARK.len()).any(|window| window == MARK) {
-        return None;
+/// The members that name a table, or what belongs to one, in requests that are not on items.
+const NAMING: [&str; 4] = ["TableName", "ResourceArn", "TableArn", "SourceTableArn"];
+
+/// An ARN by which a request names its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedArn {
+    /// The ARN.
+    pub arn: String,
+    /// Whether it stands in the place of the table's name.
+    pub is_name: bool,
+}
+
+impl NamedArn {
+    /// That in the body of a request on one table, if it has one.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Option<Self> {
+        if !body.windows(MARK.len()).any(|window| window == MARK) {
+            return None;
+        }
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let named = NAMING.into_iter().find_map(|name| Some((name, body.get(name)?.as_str()?)));
+        let (name, arn) = named.filter(|(_, arn)| arn.starts_with("arn:"))?;
+        Some(Self { arn: arn.to_owned(), is_name: name == NAMING[0] })
     }
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let arn = body.get("TableName")?.as_str().filter(|name| name.starts_with("arn:"))?;
-    Some((arn.to_owned(), arn.split(':').nth(3)?.to_owned()))
+
+    /// The region in it.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// Whether it is that of another account.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        let account = self.arn.split(':').nth(4).unwrap_or_default();
+        account.len() == ACCOUNT.len()
+            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && account != ACCOUNT
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Arns, named_region};
+    use super::{Arns, NamedArn};
 
     const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/music";
 
@@ -135,12 +165,22 @@ mod tests {
     }
 
     #[test]
-    fn the_region_of_a_table_is_in_its_arn() {
-        let of = |body: Value| named_region(body.to_string().as_bytes());
-        let named = (ARN.to_owned(), "us-east-1".to_owned());
+    fn an_arn_tells_of_region_and_account() {
+        let of = |body: Value| NamedArn::of(body.to_string().as_bytes());
+        let named = NamedArn { arn: ARN.to_owned(), is_name: true };
+        assert_eq!((named.region(), named.is_foreign()), ("us-east-1", false));
         assert_eq!(of(json!({ "TableName": ARN })), Some(named));
+        let foreign = ARN.replace("000000000000", "123456789012");
+        let named = NamedArn { arn: foreign.clone(), is_name: false };
+        assert!(named.is_foreign());
+        for member in ["ResourceArn", "TableArn", "SourceTableArn"] {
+            assert_eq!(of(json!({ member: foreign })), Some(named.clone()));
+        }
+        for short in ["arn:aws:dynamodb:us-east-1::table/music", "arn:aws:dynamodb"] {
+            assert!(!NamedArn { arn: short.to_owned(), is_name: true }.is_foreign());
+        }
         assert_eq!(of(json!({ "TableName": "music", "Text": ARN })), None);
         assert_eq!(of(json!({ "TableName": ["arn::table/"] })), None);
-        assert_eq!(named_region(b"{"), None);
+        assert_eq!(NamedArn::of(b"{"), None);
     }
 }

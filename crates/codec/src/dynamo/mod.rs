@@ -19,7 +19,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use arns::{Arns, named_region};
+pub use arns::{Arns, NamedArn};
 pub use attribute::{attributes_to_json, decode_attributes, write_attributes};
 pub use error::{ApiError, CancellationReason, ErrorKind, cancelled, modelled};
 pub use request::{Operation, Request, decode};

@@ -26,8 +26,8 @@ pub use backup::{
 };
 pub use batch::{BatchGetItem, BatchGetTable, BatchWrite, BatchWriteItem};
 pub use control::{
-    Control, ControlOperation, Resource, Scaling, Sending, Transfer, TransferKind, resource_of,
-    unauthorized,
+    Control, ControlOperation, Resource, Scaling, Sending, Transfer, TransferKind, not_allowed,
+    resource_of, unauthorized,
 };
 pub use indexed::Indexed;
 pub use item::{DeleteItem, GetItem, PutItem, UpdateItem};
@@ -45,7 +45,7 @@ pub use table::{
     StreamSpecification, StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable,
     WitnessUpdate, busy, fit_capacity, foreign, keep, too_many_tags,
 };
-pub(crate) use table::{WARM, key_attributes};
+pub(crate) use table::{OVERRIDES, WARM, key_attributes};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
 use super::attribute::Layer;

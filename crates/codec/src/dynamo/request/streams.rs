@@ -93,7 +93,15 @@ pub struct GetRecords {
 impl ListStreams {
     pub(super) fn decode(body: &mut Members) -> Result<Self, ApiError> {
         let mut constraints = Constraints::default();
-        let table = body.text("TableName")?.map(|name| constraints.name(&name));
+        // Here a name is a name alone (the model of this API).
+        let named = |name: String| match name.starts_with("arn:") {
+            true => {
+                constraints.identifier(&name, "tableName");
+                name
+            }
+            false => constraints.name(&name),
+        };
+        let table = body.text("TableName")?.map(named);
         let limit = limit(body, &mut constraints, PAGE_MAX)?;
         let path = "exclusiveStartStreamArn";
         let start = body.text("ExclusiveStartStreamArn")?;

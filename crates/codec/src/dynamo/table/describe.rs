@@ -9,8 +9,10 @@ use super::{
     options, stream_of, table_arn,
 };
 use crate::dynamo::json::{Array, Object, write_text};
-use crate::dynamo::request::{Throughput, WARM, key_attributes};
+use crate::dynamo::request::{OVERRIDES, Throughput, WARM, key_attributes};
 
+/// How the settings of replicas go together.
+const SETTINGS_MODE: &str = "GlobalTableSettingsReplicationMode";
 /// The key that the service is said to keep for the account, where a client names none.
 const SERVICE_KEY: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -247,11 +249,15 @@ fn write_stream(table: &mut Object<'_>, entry: &TableEntry, arn: &str) {
 }
 
 fn write_global(table: &mut Object<'_>, view: &TableView<'_>) {
+    let options = &view.entry.options;
     if view.replicas.is_empty() {
+        if let Some(mode) = options::text(options, options::SETTINGS_MODE) {
+            table.text(SETTINGS_MODE, mode);
+        }
         return;
     }
-    let options = &view.entry.options;
     table.text("GlobalTableVersion", GLOBAL_TABLE_VERSION);
+    table.text(SETTINGS_MODE, OVERRIDES);
     let overrides = options::map(options, options::OVERRIDES);
     let mut array = Array::new(table.member("Replicas"));
     for replica in &view.replicas {
@@ -283,6 +289,7 @@ fn write_replica(object: &mut Object<'_>, entry: &TableEntry, replica: &ReplicaV
         object.text("ReplicaStatusDescription", description);
     }
     object.text("ReplicaArn", &table_arn(&replica.region, &entry.name));
+    object.text(SETTINGS_MODE, OVERRIDES);
 }
 
 /// What is set apart for a replica, or for one of its indexes.

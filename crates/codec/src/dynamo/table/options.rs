@@ -53,6 +53,8 @@ pub const STREAM_POLICY: &str = "stream_policy";
 pub const STREAM_POLICY_REVISION: &str = "stream_policy_revision";
 /// `MultiRegionConsistency` as asked for.
 pub const CONSISTENCY: &str = "consistency";
+/// `GlobalTableSettingsReplicationMode` as asked for, while the table is in one region.
+pub const SETTINGS_MODE: &str = "settings_mode";
 /// The region of the witness, if one was asked for.
 pub const WITNESS: &str = "witness";
 /// When expiry was last switched on or off.
@@ -72,8 +74,12 @@ pub const SCALING: &str = "scaling";
 pub const INDEXES: &str = "indexes";
 /// When a change stream that was ended had been enabled: its name stays visible.
 pub const STREAM_BEFORE_MS: &str = "stream_before_ms";
-/// When an index of vectors was added to a table that was there.
+/// When an index was added to a table that was there.
 pub const SINCE_MS: &str = "since_ms";
+/// When a change of the table itself began that takes the service a while.
+pub const UPDATED_MS: &str = "updated_ms";
+/// When an index of it was last taken away.
+pub const INDEX_GONE_MS: &str = "index_gone_ms";
 
 /// Changes of a map of options: a value to set, or `None` to take it away.
 pub type Changes = BTreeMap<String, Option<AttributeValue>>;

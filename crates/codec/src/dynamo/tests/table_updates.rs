@@ -1,7 +1,9 @@
-use pangea_core::catalog::{StreamView as View, TableEntry};
+use pangea_core::catalog::{ReplicaSpec, StreamView as View, TableEntry};
+use pangea_core::id::RegionSlot;
 use pangea_core::item::Attributes;
 use pangea_core::node::TableUpdate;
 use pangea_core::table::KeyKind;
+use pangea_core::time::Hlc;
 
 use super::tables::{
     ALL, HASH, ID, PAY, RANGE, SEQ, UNITS, WRONG, attribute, create, entry, index,
@@ -282,11 +284,10 @@ fn replicas_are_updated() {
     let two = format!(r#""ReplicaUpdates":[{},{}]"#, of("Create"), of("Delete"));
     let message = "Update table operation with more than one create or delete replica actions not \
         allowed";
-    assert_eq!(update(&two).map_err(|error| error.message), Err(message.to_owned()));
+    let refused = changed(&entry, &two).map(|_| ()).map_err(|error| error.message);
+    assert_eq!(refused, Err(message.to_owned()));
     let added = r#""ReplicaUpdates":[{"Create":{"RegionName":"a"}},{"Create":{"RegionName":"b"}}]"#;
     assert_eq!(update(added).map(|update| update.replicas.len()), Ok(2));
-    let strong = format!(r#"{two},"MultiRegionConsistency":"STRONG""#);
-    assert_eq!(update(&strong).map(|update| update.replicas.len()), Ok(2));
     let mode = r#""GlobalTableSettingsReplicationMode":"ENABLED_WITH_OVERRIDES""#;
     let refused = update(mode).map_err(|error| error.message).expect_err("refused");
     assert!(refused.ends_with("supported for a Regional Table."), "{refused}");
@@ -341,4 +342,43 @@ fn a_witness_is_of_a_table_that_is_consistent_in_several_regions() {
     let one = format!("{WRONG}A global table has one witness at most");
     assert_eq!(refused(&consistent, &create), Err(one));
     assert_eq!(refused(&consistent, &witness("Delete", "ap")), Ok(()));
+}
+
+#[test]
+fn a_table_that_is_consistent_in_several_regions_is_in_three() {
+    let replicas = |action: &str, regions: &[&str]| {
+        let all = regions.iter().map(|it| format!(r#"{{"{action}":{{"RegionName":"{it}"}}}}"#));
+        format!(r#""ReplicaUpdates":[{}]"#, all.collect::<Vec<_>>().join(","))
+    };
+    let with = |mode: &str, more: &str| format!(r#""MultiRegionConsistency":"{mode}",{more}"#);
+    let refused = |entry: &TableEntry, members: &str| {
+        changed(entry, members).map(|_| ()).map_err(|error| error.message)
+    };
+    let alone = table(true);
+    let mut strong = alone.clone();
+    for regions in [&["eu"][..], &["eu", "ap", "sa"]] {
+        let error = refused(&alone, &with("STRONG", &replicas("Create", regions)));
+        assert!(error.is_err_and(|error| error.contains("exactly three Regions")));
+    }
+    let made = changed(&alone, &with("STRONG", &replicas("Create", &["eu", "ap"])));
+    let consistency = made.expect("right").options[options::CONSISTENCY].clone();
+    strong.options.insert(options::CONSISTENCY.to_owned(), consistency.expect("set"));
+    strong.replicas = (1..=2)
+        .filter_map(RegionSlot::new)
+        .map(|slot| ReplicaSpec { slot, since: Hlc::ZERO })
+        .collect();
+    for members in [
+        replicas("Create", &["sa"]),
+        replicas("Delete", &["eu"]),
+        with("STRONG", &replicas("Create", &["eu", "ap"])),
+        with("EVENTUAL", &replicas("Create", &["sa"])),
+    ] {
+        assert!(refused(&strong, &members).is_err(), "{members}");
+    }
+    let left = changed(&strong, &replicas("Delete", &["eu", "ap"])).expect("both at once");
+    assert_eq!(left.options[options::CONSISTENCY], None);
+    let mut expiring = alone;
+    expiring.ttl = Some("ends".to_owned());
+    let members = with("STRONG", &replicas("Create", &["eu", "ap"]));
+    assert!(refused(&expiring, &members).is_err_and(|error| error.contains("no Time to Live")));
 }

@@ -92,7 +92,7 @@ async fn handle(
     let asked = decode(operation, &body)?;
     caller.may(operation.name(), || asked.tables())?;
     if is_of_a_table(&asked) {
-        tables::check_region(region, &body)?;
+        tables::check_arn(region, operation.name(), &body)?;
     }
     let by_key = matches!(asked, Dynamo::GetItem(_) | Dynamo::BatchGetItem(_));
     if hints.read.is_wide() && !by_key {
@@ -146,6 +146,7 @@ const fn is_of_a_table(asked: &Dynamo) -> bool {
     matches!(
         asked,
         Dynamo::Control(_)
+            | Dynamo::Backup(_)
             | Dynamo::DescribeTable(_)
             | Dynamo::UpdateTable(_)
             | Dynamo::DeleteTable(_)

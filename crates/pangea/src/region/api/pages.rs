@@ -12,6 +12,7 @@ use pangea_core::table::Page;
 
 use super::hints::Hints;
 use super::items::consumed;
+use super::tables::early;
 use super::{serving, store_fault};
 use crate::region::Region;
 use crate::storage::StoreView;
@@ -104,7 +105,8 @@ fn check_segment(
 fn open(region: &Region, entry: &TableEntry, indexed: &Indexed<'_>) -> Result<StoreView, ApiError> {
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
     let ready = view.is_index_ready(entry.id, indexed.index.id);
-    if ready.map_err(|fault| store_fault(region, fault))? {
+    if ready.map_err(|fault| store_fault(region, fault))? && early(region, indexed.index).is_none()
+    {
         return Ok(view);
     }
     let name = &indexed.index.name;

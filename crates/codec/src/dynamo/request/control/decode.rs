@@ -236,6 +236,11 @@ fn list_insights(body: &mut Members) -> Result<Control, ApiError> {
     }
     let after = body.text("NextToken")?;
     constraints.finish()?;
+    // As a page tells it: a table, and one of its indexes or none.
+    if let Some(after) = after.as_ref().filter(|after| after.split('/').count() != 2) {
+        let text = format!("Invalid Request: Provided nextToken is invalid: {after}");
+        return Err(ApiError::validation(text));
+    }
     // The model bounds it above alone: what is less than one counts as left out.
     let count = count.filter(|count| *count > 0).unwrap_or(INSIGHTS_PAGE_MAX);
     let limit = usize::try_from(count).unwrap_or_default();

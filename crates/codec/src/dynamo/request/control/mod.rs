@@ -9,7 +9,7 @@ mod transfer;
 use super::Members;
 use crate::dynamo::ApiError;
 
-pub use resource::{Resource, resource_of, unauthorized};
+pub use resource::{Resource, not_allowed, resource_of, unauthorized};
 pub use scale::Scaling;
 pub use transfer::{Transfer, TransferKind};
 

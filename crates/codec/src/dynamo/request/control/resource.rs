@@ -61,3 +61,13 @@ pub fn unauthorized(operation: &str, arn: &str) -> ApiError {
     );
     ApiError::new(ErrorKind::AccessDenied, text)
 }
+
+/// The refusal of an operation on what belongs to another account, which would have to allow it by
+/// a policy (the form is that of the user guide of IAM).
+#[must_use]
+pub fn not_allowed(operation: &str, arn: &str) -> ApiError {
+    let mut error = unauthorized(operation, arn);
+    error.message +=
+        &format!(" because no resource-based policy allows the dynamodb:{operation} action");
+    error
+}

@@ -9,10 +9,8 @@ use pangea_core::table::KeyAttribute;
 use super::features::{self, Encryption, Throughput, Units, WARM};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
-use super::update::{IndexUpdate, STRONG, UpdateTable};
-use super::{
-    NO_CAPACITY, ReplicaAction, StreamSpecification, WitnessUpdate, capacity, invalid, vector,
-};
+use super::update::{IndexUpdate, UpdateTable};
+use super::{NO_CAPACITY, StreamSpecification, capacity, invalid, vector};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
 
@@ -43,10 +41,18 @@ impl UpdateTable {
         }
         update.deletion_protection = self.deletion_protection;
         self.change_replicas(entry, &mut update)?;
+        let is_less = !update.remove_indexes.is_empty();
+        for (name, is_begun) in
+            [(options::UPDATED_MS, self.lasts()), (options::INDEX_GONE_MS, is_less)]
+        {
+            if is_begun {
+                set(&mut update.options, name, options::of_number(now_ms));
+            }
+        }
         Ok(update)
     }
 
-    fn will_be_on_demand(&self, entry: &TableEntry) -> bool {
+    pub(super) fn will_be_on_demand(&self, entry: &TableEntry) -> bool {
         self.on_demand.unwrap_or(entry.on_demand)
     }
 
@@ -217,7 +223,9 @@ impl UpdateTable {
                 Err(ApiError::validation("Attempting to create an index which already exists"))
             }
             (IndexUpdate::Create(given), None) => {
-                update.add_indexes.push(self.new_index(entry, given)?);
+                let mut new = self.new_index(entry, given)?;
+                new.options.insert(options::SINCE_MS.to_owned(), options::of_number(now_ms));
+                update.add_indexes.push(new);
                 Ok(())
             }
             (IndexUpdate::CreateVector(given), None) => {
@@ -357,73 +365,6 @@ impl UpdateTable {
         index::check_included(&all)?;
         Ok(index)
     }
-
-    fn change_replicas(
-        &self,
-        entry: &TableEntry,
-        update: &mut TableUpdate,
-    ) -> Result<(), ApiError> {
-        for replica in &self.replicas {
-            replica.check_overrides(self.will_be_on_demand(entry))?;
-        }
-        let mut overrides = options::map(&entry.options, options::OVERRIDES).cloned();
-        for replica in &self.replicas {
-            let all = overrides.get_or_insert_default();
-            match replica.action {
-                ReplicaAction::Delete => {
-                    all.remove(&replica.region);
-                }
-                ReplicaAction::Create | ReplicaAction::Update => {
-                    let known = all.entry(replica.region.clone());
-                    let known = known.or_insert_with(|| AttributeValue::M(Attributes::new()));
-                    if let AttributeValue::M(known) = known {
-                        known.extend(replica.overrides.clone());
-                    }
-                }
-            }
-        }
-        if let (false, Some(overrides)) = (self.replicas.is_empty(), overrides) {
-            set(&mut update.options, options::OVERRIDES, AttributeValue::M(overrides));
-        }
-        self.check_witness(entry)?;
-        match &self.witness {
-            None => {}
-            Some(WitnessUpdate::Create(region)) => {
-                set(&mut update.options, options::WITNESS, options::of_text(region));
-            }
-            Some(WitnessUpdate::Delete(_)) => {
-                update.options.insert(options::WITNESS.to_owned(), None);
-            }
-        }
-        if let Some(consistency) = &self.consistency {
-            set(&mut update.options, options::CONSISTENCY, options::of_text(consistency));
-        }
-        Ok(())
-    }
-}
-
-impl UpdateTable {
-    /// A witness belongs to a table that is consistent in several regions, or becomes so.
-    fn check_witness(&self, entry: &TableEntry) -> Result<(), ApiError> {
-        let known = options::text(&entry.options, options::WITNESS);
-        let consistency = self.consistency.as_deref();
-        let consistency =
-            consistency.or_else(|| options::text(&entry.options, options::CONSISTENCY));
-        let why = match &self.witness {
-            Some(WitnessUpdate::Create(_)) if consistency != Some(STRONG) => {
-                "A witness can be added to a global table of MultiRegionConsistency STRONG alone"
-                    .to_owned()
-            }
-            Some(WitnessUpdate::Create(_)) if known.is_some() => {
-                "A global table has one witness at most".to_owned()
-            }
-            Some(WitnessUpdate::Delete(region)) if known != Some(region.as_str()) => {
-                format!("The global table has no witness in {region}")
-            }
-            _ => return Ok(()),
-        };
-        Err(invalid(&why))
-    }
 }
 
 /// The refusal of a second index that is made or taken away at a time.
@@ -460,7 +401,7 @@ fn check_types(entry: &TableEntry, index: &Index) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
+pub(super) fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
     changes.insert(name.to_owned(), Some(value));
 }
 

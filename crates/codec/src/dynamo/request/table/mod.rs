@@ -8,6 +8,7 @@ mod index;
 mod kept;
 mod keys;
 mod policy;
+mod regions;
 mod replica;
 mod update;
 mod vector;
@@ -23,6 +24,7 @@ pub(crate) use features::WARM;
 pub(super) use features::{Sse, check_tag_key, checked_tags, limits_of, sse_of, tags};
 pub(crate) use keys::of_entry as key_attributes;
 pub(super) use policy::check_policy;
+pub(crate) use update::OVERRIDES;
 
 use super::{Constraints, Members};
 use crate::dynamo::ApiError;

@@ -8,8 +8,10 @@ use super::{StreamSpecification, invalid, vector};
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
 
+pub(super) const EVENTUAL: &str = "EVENTUAL";
 pub(super) const STRONG: &str = "STRONG";
-const OVERRIDES: &str = "ENABLED_WITH_OVERRIDES";
+/// How the settings of a global table's replicas go together, where it is one of one account.
+pub(crate) const OVERRIDES: &str = "ENABLED_WITH_OVERRIDES";
 const WARM_ALONE: &str = "WarmThroughput must be the only operation in the request";
 
 /// `UpdateTable`; what is `None` or empty stays as it is.
@@ -41,6 +43,8 @@ pub struct UpdateTable {
     pub witness: Option<WitnessUpdate>,
     /// `MultiRegionConsistency`.
     pub consistency: Option<String>,
+    /// `GlobalTableSettingsReplicationMode`.
+    pub(super) settings: Option<String>,
     /// Changes of global indexes, then of those of vectors, in order.
     pub(super) indexes: Vec<IndexUpdate>,
 }
@@ -90,24 +94,22 @@ impl UpdateTable {
         let class = body.text("TableClass")?;
         let deletion_protection = body.boolean("DeletionProtectionEnabled")?;
         let consistency = body.text("MultiRegionConsistency")?;
-        let modes = ["EVENTUAL", STRONG];
+        let modes = [EVENTUAL, STRONG];
         let consistency = constraints.one_of(consistency, &modes, "multiRegionConsistency");
         let witness = replica::witness(body, &mut constraints)?;
         let limits = features::on_demand_limits(body)?.filter(|limits| !limits.is_empty());
         let warm = features::warm(body)?.filter(|warm| !warm.is_empty());
         constraints.finish()?;
         features::check_class(class.as_deref())?;
-        // The model knows the mode, and no table may have it (measured by the ACK project's users
-        // in October 2026, as is that a replica is taken away alone).
-        if body.text("GlobalTableSettingsReplicationMode")?.as_deref() == Some(OVERRIDES) {
+        let settings = body.text("GlobalTableSettingsReplicationMode")?;
+        // The model knows the mode, and no table may be given it (measured by the ACK project's
+        // users in October 2026, as is that a replica is taken away alone).
+        if settings.as_deref() == Some(OVERRIDES) {
             return Err(ApiError::validation(format!(
                 "Value '{OVERRIDES}' at 'GlobalTableSettingsReplicationMode' failed to satisfy \
                  constraint: Only ENABLED and DISABLED settings replication are supported for a \
                  Regional Table."
             )));
-        }
-        if consistency.as_deref() != Some(STRONG) {
-            replica::check_alone(&replicas)?;
         }
         if let (Some(true), Some(_)) = (on_demand, throughput) {
             let text = "ProvisionedThroughput cannot be specified when BillingMode is \
@@ -138,6 +140,7 @@ impl UpdateTable {
             replicas,
             witness,
             consistency,
+            settings,
             indexes,
         };
         update.check(lists_no_index)?;
@@ -161,7 +164,7 @@ impl UpdateTable {
             return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
         }
         self.check_alone()?;
-        let changes_indexes = self.indexes.iter().any(|index| !index.is_update());
+        let changes_indexes = self.changes_indexes();
         let changes_capacity = self.throughput.is_some() || self.on_demand == Some(false);
         if self.stream.is_some() && changes_capacity {
             return Err(invalid("You cannot modify stream status while updating table IOPS"));
@@ -228,18 +231,28 @@ impl UpdateTable {
             || self.encryption.is_some()
             || self.limits.is_some()
             || self.warm.is_some()
+            || self.settings.is_some()
             || !self.indexes.is_empty()
     }
 
     /// Whether the answer to the request says that the table is being updated.
     #[must_use]
     pub fn takes_time(&self) -> bool {
+        self.lasts() || !self.replicas.is_empty() || self.changes_indexes()
+    }
+
+    /// Whether the table itself is being updated for a while.
+    pub(super) const fn lasts(&self) -> bool {
         self.on_demand.is_some()
             || self.throughput.is_some()
             || self.stream.is_some()
             || self.class.is_some()
-            || !self.replicas.is_empty()
-            || self.indexes.iter().any(|index| !index.is_update())
+    }
+
+    /// Whether indexes are made or taken away.
+    #[must_use]
+    pub fn changes_indexes(&self) -> bool {
+        self.indexes.iter().any(|index| !index.is_update())
     }
 
     /// The names of the indexes to make, to take away, and to change.

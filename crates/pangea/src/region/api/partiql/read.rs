@@ -13,6 +13,7 @@ use pangea_core::table::{Page, Schema};
 
 use super::super::hints::Hints;
 use super::super::items::consumed;
+use super::super::tables::early;
 use super::super::{serving, store_fault};
 use crate::region::Region;
 use crate::storage::StoreView;
@@ -217,7 +218,8 @@ impl Reader<'_> {
     fn index(&mut self, index: &Index, start: Place) -> Result<(Found, Option<Place>), ApiError> {
         let (region, entry, whole) = (self.region, self.entry, self.whole);
         let fault = |fault| store_fault(region, fault);
-        if !self.view.is_index_ready(entry.id, index.id).map_err(fault)? {
+        let is_ready = self.view.is_index_ready(entry.id, index.id).map_err(fault)?;
+        if !is_ready || early(region, index).is_some() {
             let text = "Cannot read from backfilling global secondary index";
             return Err(ApiError::validation(format!("{text}: {}", index.name)));
         }

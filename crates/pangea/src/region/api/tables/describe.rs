@@ -11,8 +11,8 @@ use pangea_core::catalog::{Catalog, ReplicaView, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::index::Index;
 
+use super::busy::{self, Phase, phase};
 use crate::region::Region;
-use crate::storage::StoreView;
 use crate::versions::format_stamp;
 
 /// What the answer to a change says of states, where it is not what a reader would find.
@@ -66,7 +66,7 @@ pub(in crate::region::api) fn status_of(
     } else if options::flag(&entry.options, options::RESTORING) {
         TableStatus::Creating
     } else if catalog.is_serving(entry, region.slot) || is_home {
-        let is_changing = making(region, entry).iter().any(|(_, it)| *it == Phase::Allocating);
+        let is_changing = busy::is_updating(region, entry);
         if is_changing { TableStatus::Updating } else { TableStatus::Active }
     } else {
         TableStatus::Creating
@@ -98,51 +98,6 @@ fn indexes_of(region: &Region, entry: &TableEntry, said: Said<'_>) -> Vec<IndexV
         IndexView { status, backfilling, item_count, size_bytes }
     };
     entry.indexes.iter().map(shown).collect()
-}
-
-/// How far an index is that is being made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::region::api) enum Phase {
-    /// It was asked for a moment ago: the table is being updated, and it cannot be taken away.
-    Allocating,
-    /// It is being filled.
-    Filling,
-}
-
-/// How long an index of vectors that is added to a table is in its first phase, ms, and how long it
-/// is at least until it is searched: clients that follow the service's advice look for both (half a
-/// minute and some more there, and seldom more than every five seconds). It is filled meanwhile.
-const ALLOCATING_MS: u64 = 2_000;
-const MAKING_MS: u64 = 8_000;
-
-/// How far an index is; `None` of one that is ready.
-pub(in crate::region::api) fn phase(
-    region: &Region,
-    view: &StoreView,
-    entry: &TableEntry,
-    index: &Index,
-) -> Option<Phase> {
-    let since =
-        index.vector.as_ref().and_then(|_| options::number(&index.options, options::SINCE_MS));
-    let age = since.map(|since| region.clock.now().wall_ms.saturating_sub(since));
-    match age {
-        Some(age) if age < ALLOCATING_MS => Some(Phase::Allocating),
-        Some(age) if age < MAKING_MS => Some(Phase::Filling),
-        _ => match view.is_index_ready(entry.id, index.id) {
-            Ok(true) => None,
-            _ => Some(Phase::Filling),
-        },
-    }
-}
-
-/// The indexes of a table that are still being made here.
-pub(super) fn making<'e>(region: &Region, entry: &'e TableEntry) -> Vec<(&'e Index, Phase)> {
-    if entry.indexes.is_empty() {
-        return Vec::new();
-    }
-    let Ok(view) = region.store.snapshot() else { return Vec::new() };
-    let making = |index: &'e Index| Some((index, phase(region, &view, entry, index)?));
-    entry.indexes.iter().filter_map(making).collect()
 }
 
 /// The table's identity in the form that clients expect: a UUID that looks like a random one, the

@@ -1,5 +1,6 @@
 //! Tables: made, changed, described, listed, deleted.
 
+mod busy;
 mod denied;
 mod describe;
 mod quota;
@@ -9,22 +10,22 @@ use std::sync::Arc;
 use hyper::{HeaderMap, StatusCode};
 use pangea_codec::dynamo::request::{
     CreateTable, ListTables, ReplicaAction, StreamSpecification, TableRequest, UpdateTable,
-    WitnessUpdate, busy,
+    WitnessUpdate, not_allowed,
 };
 use pangea_codec::dynamo::table::{TableStatus, options};
-use pangea_codec::dynamo::{ApiError, ErrorKind, named_region, response};
+use pangea_codec::dynamo::{ApiError, ErrorKind, NamedArn, response};
 use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::id::RegionSlot;
 use pangea_core::item::{AttributeValue, Number};
-use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome, TableUpdate};
+use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
 use serde_json::json;
 
 use super::{Handled, Trouble, backups, internal, store_fault, write_fault};
 use crate::region::{Region, forward, settings};
+pub(super) use busy::{early, phase};
 use denied::denied;
 pub(super) use denied::replica_missing;
-use describe::Phase;
-pub(super) use describe::{Said, describe_entry, phase, replica_status, status_of, table_uuid};
+pub(super) use describe::{Said, describe_entry, replica_status, status_of, table_uuid};
 pub(super) use quota::TABLE_UNITS_MAX;
 
 pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<Vec<u8>, Trouble> {
@@ -58,8 +59,9 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
 pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<Vec<u8>, Trouble> {
     let catalog = region.catalog();
     let before = made_of(region, &catalog, &update.table)?.clone();
+    busy::check_update(region, &before, &update)?;
     let mut change = update.change(&before, region.clock.now().wall_ms)?;
-    check_idle(region, &before, &change)?;
+    busy::check_indexes(region, &before, &change)?;
     quota::check_change(&region.name, &change)?;
     check_witness(region, &update, &before)?;
     for replica in &update.replicas {
@@ -100,33 +102,6 @@ fn check_witness(
          {name} has one"
     );
     Err(ApiError::validation(text))
-}
-
-/// Refuses a change of indexes while another index is being made: the one that is may be taken
-/// away, if it is one of vectors that is being filled.
-fn check_idle(region: &Region, entry: &TableEntry, change: &TableUpdate) -> Result<(), ApiError> {
-    if change.add_indexes.is_empty() && change.remove_indexes.is_empty() {
-        return Ok(());
-    }
-    let making = describe::making(region, entry);
-    let Some((index, phase)) = making.first() else { return Ok(()) };
-    let cancels = making.len() == 1
-        && change.add_indexes.is_empty()
-        && index.vector.is_some()
-        && change.remove_indexes == [index.name.as_str()];
-    match phase {
-        _ if !cancels => Err(busy()),
-        Phase::Filling => Ok(()),
-        Phase::Allocating => Err(ApiError::new(
-            ErrorKind::ResourceInUse,
-            format!(
-                "Attempt to change a resource which is still in use: Index creation is in resource \
-                 allocation phase. Retry deletion during backfilling phase or when the index is \
-                 active. Table: {} Index: {}",
-                entry.name, index.name
-            ),
-        )),
-    }
 }
 
 /// The table as the answer to a change of it shows it: with the capacity, the class and the key of
@@ -184,14 +159,18 @@ pub(super) fn slot_of(region: &Region, name: &str) -> Result<RegionSlot, ApiErro
     })
 }
 
-/// Refuses a table's ARN with a region that there is not. The service takes none but its own
-/// (measured by the ACK project's users in October 2026); here an application may be moved to
-/// another region, and keeps the ARNs that it has.
-pub(super) fn check_region(region: &Region, body: &[u8]) -> Result<(), ApiError> {
-    match named_region(body) {
-        Some((arn, name)) if region.slot_of(&name).is_none() => Err(ApiError::validation(format!(
-            "1 validation error detected: Invalid AWS region in '{arn}'"
-        ))),
+/// Refuses a table's ARN with a region that there is not, or with another account. The service
+/// takes no region but its own (measured by the ACK project's users in October 2026); here an
+/// application may be moved to another region, and keeps the ARNs that it has.
+pub(super) fn check_arn(region: &Region, operation: &str, body: &[u8]) -> Result<(), ApiError> {
+    match NamedArn::of(body) {
+        Some(named) if named.is_name && region.slot_of(named.region()).is_none() => {
+            Err(ApiError::validation(format!(
+                "1 validation error detected: Invalid AWS region in '{}'",
+                named.arn
+            )))
+        }
+        Some(named) if named.is_foreign() => Err(not_allowed(operation, &named.arn)),
         _ => Ok(()),
     }
 }
@@ -215,12 +194,7 @@ pub(super) async fn delete(
         return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
     }
     if let Some(entry) = catalog.find(region.slot, &name).filter(|it| !it.deletion_protection) {
-        let making = describe::making(region, entry);
-        if making.iter().any(|(index, _)| index.vector.is_some()) {
-            let text = "Attempt to change a resource which is still in use: Cannot delete table \
-                        while indexes are being created, updated, or deleted.";
-            return Err(ApiError::new(ErrorKind::ResourceInUse, text).into());
-        }
+        busy::check_deletion(region, entry)?;
     }
     let kept = catalog.find(region.slot, &name).filter(|it| it.history_since_ms().is_some());
     let snapshot = kept.map(|_| region.store.snapshot()).transpose();
