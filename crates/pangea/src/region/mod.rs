@@ -196,13 +196,12 @@ fn open(
     };
     let store = Arc::new(store);
     let clock = Clock::new(known.clock_offset_ms);
-    let incarnation = durable.incarnation;
     let local = Local {
         cluster_id: pangea_codec::peer::cluster_id(&topology.cluster),
         cluster: topology.cluster.clone(),
         slot: known.id,
         name: known.name.clone(),
-        incarnation,
+        incarnation: durable.incarnation,
     };
     let secret = identity::session_secret(data_dir)?;
     let auth = api::auth::Auth::new(&topology, &known.name, &secret)?;
