@@ -7,11 +7,17 @@
 //! are timed. When they take long on average, the thread that reads leaves its other work to a new
 //! one first (`block_in_place`), but for one now and then, by which it shows that they do no more:
 //! how long a read aside takes says little, because the new thread may take its processor.
+//!
+//! The writer reads, too, and while it waits nobody writes. So while reads take long whoever asks
+//! for a write reads its row first, and leaves it in memory for the writer.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use pangea_core::item::ItemKey;
 use tokio::task::block_in_place;
+
+use super::Region;
 
 /// A time of a read from which on it is done aside: to change threads takes a tenth.
 const SLOW: Duration = Duration::from_micros(100);
@@ -21,6 +27,9 @@ const WEIGHT: u64 = 16;
 /// long, up to the maximum, and twice as often after each that did not, until all are.
 const TRIED_FIRST: u64 = 64;
 const TRIED_MAX: u64 = 1024;
+/// While reads are quick, one of so many rows is read before it is written, by which it shows where
+/// they are not.
+const WARMED: u64 = 64;
 /// Reads aside at a time. More are done where they are asked for, as a brake: each of these has a
 /// thread, and others of the runtime's threads for blocking work read pages and feed peers.
 const ASIDE_MAX: usize = 256;
@@ -30,6 +39,15 @@ pub(super) fn aside<T>(read: impl FnOnce() -> T) -> T {
     block_in_place(read)
 }
 
+/// Sees to it that a row which is going to be written need not be waited for by the writer.
+pub(super) fn warm(region: &Region, item: &ItemKey) {
+    if region.pace.warms() {
+        let read = || region.store.snapshot().and_then(|view| view.touch(item));
+        // What is wrong with it meets the writer.
+        let _ = region.pace.read(read);
+    }
+}
+
 /// How long reads have taken of late.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -37,6 +55,7 @@ pub(super) struct Pace {
     /// One of so many reads is done where it is asked for; below 2, all.
     tried: AtomicU64,
     reads: AtomicU64,
+    writes: AtomicU64,
     aside: AtomicUsize,
 }
 
@@ -50,6 +69,12 @@ impl Pace {
         let answer = read();
         self.note(began.elapsed());
         answer
+    }
+
+    /// Whether the row of the next write is to be read first.
+    fn warms(&self) -> bool {
+        let is_slow = self.tried.load(Relaxed) > 1;
+        is_slow || self.writes.fetch_add(1, Relaxed).is_multiple_of(WARMED)
     }
 
     /// A place for the next read aside, if it is to be done there and there is one.
@@ -125,6 +150,15 @@ mod tests {
         assert!((1_000..3_000).contains(&aside), "{aside}: until it is known");
         assert_eq!(aside_of(&pace, 1000, IN_MEMORY), 0);
         assert!(aside_of(&pace, 100, Duration::MAX) > 90);
+    }
+
+    #[test]
+    fn rows_are_read_before_they_are_written_while_reads_take_long() {
+        let pace = Pace::default();
+        let warmed = |pace: &Pace| (0..640).filter(|_| pace.warms()).count();
+        assert_eq!(warmed(&pace), 10);
+        pace.note(ON_DISK);
+        assert_eq!(warmed(&pace), 640);
     }
 
     #[test]

@@ -154,6 +154,14 @@ impl StoreView {
         Ok(made)
     }
 
+    /// Reads an item's row and makes nothing of it: whoever reads it next finds it in memory.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    pub fn touch(&self, item: &ItemKey) -> Result<(), Fault> {
+        self.row(&key::row(item), |_| ()).map(drop)
+    }
+
     fn read_outline(&self, item: &ItemKey, row_key: &[u8]) -> Result<Option<Outline>, Fault> {
         let Some(outlined) = self.row(row_key, disk::outline)? else { return Ok(None) };
         let (found, outline) = outlined.map_err(corrupt(row_key))?;

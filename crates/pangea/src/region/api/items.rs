@@ -28,7 +28,7 @@ use super::collections;
 use super::hints::{self, Hints, format_context};
 use super::{Trouble, missing, serving, store_fault, write_fault};
 use crate::region::durable::{self, Plan};
-use crate::region::{Region, reads};
+use crate::region::{Region, pace, reads};
 use crate::versions::{STAMP_HEADER, format_stamp};
 
 /// The answer to a read of one item as it stands in its row; `None` if more is asked for.
@@ -209,6 +209,7 @@ pub(super) async fn written(
     let plan = durable::plan(region, catalog, (entry, place), hints.durability)?;
     op.context.clone_from(&hints.context);
     let key = ItemKey { table: entry.id, primary: op.key.clone() };
+    pace::warm(region, &key);
     match region.writer.write(entry.id, op).await.map_err(write_fault)? {
         Outcome::Written { returned, stamp, bytes, indexed, item } => {
             // It goes where it was made: an allocator's thread takes its own memory back for less.
@@ -410,6 +411,7 @@ pub(super) async fn batch_write(
         .collect();
     let writes = checked.into_iter().map(|(of, table, op)| async move {
         let key = ItemKey { table, primary: op.key.clone() };
+        pace::warm(region, &key);
         (of, key, region.writer.write(table, Box::new(op)).await)
     });
     let mut units: BTreeMap<String, Consumed> = BTreeMap::new();

@@ -21,9 +21,9 @@ use super::collections;
 use super::hints::Hints;
 use super::items::{add_indexes, consumed, see};
 use super::{Trouble, internal, missing, serving, store_fault, write_fault};
-use crate::region::Region;
 use crate::region::durable::{self, Plan, Told};
 use crate::region::tokens::{Begun, Digest};
+use crate::region::{Region, pace};
 use crate::versions::{STAMP_HEADER, format_stamp};
 
 /// Units of an item in a transaction, for one of the same item alone (DynamoDB).
@@ -82,6 +82,7 @@ pub(super) async fn commit(
 ) -> Result<Vec<Consumed>, Trouble> {
     let Writes { names, ops, token, capacity } = writes;
     let parts = parts(region, catalog, (names, &ops), hints)?;
+    parts.iter().for_each(|part| pace::warm(region, &part.key));
     let (outcome, again) = once(region, token, ops).await?;
     match outcome {
         Outcome::Transacted { stamp, bytes, indexed } => {
