@@ -20,6 +20,7 @@ mod observe;
 mod pace;
 mod reads;
 mod repair;
+mod reserve;
 mod services;
 mod session;
 mod settings;
@@ -43,7 +44,6 @@ use pangea_core::index::IndexId;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::{Collect, Config};
 use pangea_core::replica::Frame;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -53,6 +53,7 @@ use crate::peer::identity::{self, Identity, ensure_ca, ensure_region_cert};
 use crate::peer::link::{LinkEvent, Links, Local, Peer, Running};
 use crate::storage::{DiskSwitch, Store};
 use crate::{http, process};
+use reserve::{Reserved, reserve};
 use writer::{Command, Writer};
 
 /// How long a table's approximate size is shown before it is counted again; AWS: six hours.
@@ -130,18 +131,18 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let RegionArgs { topology, name, data_dir } = args;
     let known = topology.region(&name).cloned();
     let known = known.with_context(|| format!("region `{name}` is not in the topology"))?;
-    let (dynamodb, admin) =
-        (bind(known.dynamodb, "DynamoDB").await?, bind(known.admin, "admin").await?);
-    let peers = bind(known.peer, "replication").await?;
+    let (dynamodb, admin) = (reserve(known.dynamodb, "DynamoDB")?, reserve(known.admin, "admin")?);
+    let tls = known.dynamodb_tls.map(|address| reserve(address, "DynamoDB over TLS"));
+    let (tls, peers) = (tls.transpose()?, reserve(known.peer, "replication")?);
     ensure_ca(&data_dir)?;
     ensure_region_cert(&data_dir, &name, &topology.cluster)?;
     let certificate = Identity::load(&data_dir, &name)?;
     let (region, running) = open(topology, &known, &data_dir, certificate, peers)?;
     let (stop, stopped) = watch::channel(false);
-    if let Some(address) = known.dynamodb_tls {
+    if let Some((address, tls)) = known.dynamodb_tls.zip(tls) {
         let files = known.certificate_file.as_deref().zip(known.key_file.as_deref());
         let config = identity::listener_config(&data_dir, &name, address.ip(), files)?;
-        let (listener, shared) = (bind(address, "DynamoDB over TLS").await?, Arc::clone(&region));
+        let (listener, shared) = (tls.listen()?, Arc::clone(&region));
         let (acceptor, stopped) = (TlsAcceptor::from(config), stopped.clone());
         let listener = (listener, region.topology.limits.connections);
         tokio::spawn(http::serve_tls(listener, acceptor, stopped, move |request| {
@@ -153,12 +154,12 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(ttl::keep(Arc::clone(&region)));
     tokio::spawn(api::restore::resume(Arc::clone(&region)));
     let shared = Arc::clone(&region);
-    let dynamodb = (dynamodb, region.topology.limits.connections);
+    let dynamodb = (dynamodb.listen()?, region.topology.limits.connections);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::front::answer(Arc::clone(&shared), request)
     }));
     let shared = Arc::clone(&region);
-    tokio::spawn(http::serve((admin, http::CONNECTIONS_MAX), stopped, move |request| {
+    tokio::spawn(http::serve((admin.listen()?, http::CONNECTIONS_MAX), stopped, move |request| {
         admin::answer(Arc::clone(&shared), request)
     }));
     tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
@@ -171,16 +172,12 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot serve {what} on {address}"))
-}
-
 fn open(
     topology: Topology,
     known: &config::Region,
     data_dir: &std::path::Path,
     certificate: Identity,
-    listener: TcpListener,
+    peers: Reserved,
 ) -> anyhow::Result<(Arc<Region>, Running)> {
     let wanted = StoreIdentity {
         cluster: topology.cluster.clone(),
@@ -215,7 +212,7 @@ fn open(
     let (progress, clock_of_feeds) = (writer.progress(), clock.clone());
     let (store_of_feeds, suspicion) = (Arc::clone(&store), repairs.suspicion());
     let source = feed::Source { store: store_of_feeds, progress, clock: clock_of_feeds, suspicion };
-    let running = links.start(listener, &certificate, source)?;
+    let running = links.start(peers.listen()?, &certificate, source)?;
     let region = Region {
         name: known.name.clone(),
         slot: known.id,
