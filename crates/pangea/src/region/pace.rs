@@ -21,6 +21,8 @@ use super::Region;
 
 /// A time of a read from which on it is done aside: to change threads takes a tenth.
 const SLOW: Duration = Duration::from_micros(100);
+/// A time below which a read counts as none at all.
+const QUICK: Duration = Duration::from_micros(10);
 /// A read counts for one of so many in the average.
 const WEIGHT: u64 = 16;
 /// While reads are done aside one of so many is not, at first: half as often after each that took
@@ -98,8 +100,11 @@ impl Pace {
         }
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let before = self.average_ns.load(Relaxed);
-        let after = before - before / WEIGHT + nanoseconds(took) / WEIGHT;
-        if after < nanoseconds(SLOW) {
+        let took_ns = if took < QUICK { 0 } else { nanoseconds(took) };
+        let after = before - before / WEIGHT + took_ns / WEIGHT;
+        if after == before {
+            // Threads whose rows are all in memory do not take this from each other's caches.
+        } else if after < nanoseconds(SLOW) {
             self.average_ns.store(after, Relaxed);
         } else {
             self.average_ns.store(0, Relaxed);
