@@ -2,7 +2,9 @@
 
 import random
 
-from cluster import schema
+import pytest
+
+from cluster import ENGINE, Cluster, schema
 from support import REGIONS, eventually
 from workload import Writers, audit, missing
 
@@ -87,3 +89,28 @@ def test_what_was_stopped_in_order_has_nothing_to_repair(own_pangea, table_name)
     for repaired in ("repairing after a crash", "reading what the log has"):
         assert repaired not in said, said
     assert len(pangea.items(victim, table_name)) == 20
+
+
+@pytest.mark.skipif(bool(ENGINE), reason="it is about the file of the engine that is the default")
+def test_a_start_without_verification_reads_no_file_after_a_kill(tmp_path):
+    victim = REGIONS[0]
+    storage = ["[storage]", "verify = false", "log_mb = 1"]
+    pangea = Cluster(tmp_path, shop=False, extra=storage)
+    try:
+        pangea.start()
+        table = pangea.resource(victim).create_table(
+            TableName="large", BillingMode="PAY_PER_REQUEST", **schema())
+        # More than the log takes: what the kill leaves is a file that was being written.
+        for key in range(40):
+            table.put_item(Item={"pk": f"{key}", "text": "x" * 100_000})
+        log, = pangea.data.rglob(f"*{victim}.log")
+        before = len(log.read_text())
+        pangea.kill(victim)
+        pangea.revive(victim)
+        said = log.read_text()[before:]
+        assert "region serves" in said, said
+        for read in ("repairing after a crash", "comparing the file"):
+            assert read not in said, said
+        assert len(pangea.items(victim, "large")) == 40
+    finally:
+        pangea.stop()

@@ -10,7 +10,7 @@ use std::io::Write;
 
 use mimalloc::MiMalloc;
 use pangea_core::node::Bug;
-use pangea_sim::{Focus, Knob, Options, PLANTED, Trim, run};
+use pangea_sim::{Focus, Options, PLANTED, Trim, run};
 
 /// As in the binary.
 #[global_allocator]
@@ -44,9 +44,8 @@ fn main() -> std::io::Result<()> {
             }
             near.0 += 1;
             let whole = (sound.counts.operations, sound.counts.faults);
-            let mut draw = Draw(seed);
-            for _ in 0..parts {
-                let trim = draw.trim(whole);
+            for nth in 0..parts {
+                let trim = Trim::part((seed, nth), whole);
                 let part = run(seed, &Options { trim: trim.clone(), ..planted.clone() });
                 let Some(violation) = part.violation else { continue };
                 let sound = run(seed, &Options { trim: trim.clone(), ..options.clone() });
@@ -66,33 +65,4 @@ fn main() -> std::io::Result<()> {
         writeln!(out, "{bug:?}: changes {near} of {seeds}, {whole} fail whole, {part} in part")?;
     }
     Ok(())
-}
-
-/// Of which parts are tried: the same for equal seeds.
-struct Draw(u64);
-
-impl Draw {
-    /// `SplitMix64`.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    /// Few or many operations, faults and knobs.
-    fn trim(&mut self, (operations, faults): (u64, u64)) -> Trim {
-        let of = [0, 50, 150, 400];
-        let rates = [0; 3].map(|_: u64| of[self.below(4) as usize]);
-        let mut trim = Trim::default();
-        trim.operations.extend((0..operations).filter(|_| self.below(1000) < rates[0]));
-        trim.faults.extend((0..faults).filter(|_| self.below(1000) < rates[1]));
-        let knobs = Knob::ALL.iter().map(|(_, knob)| *knob);
-        trim.without.extend(knobs.filter(|_| self.below(1000) < rates[2]));
-        trim
-    }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use crate::invariants::Invariant;
 use crate::options::{NetFaults, Options, Swarm};
 use crate::report::{Report, run};
+use crate::rng::Rng;
 
 /// Runs of one search: bounds it to seconds.
 const RUNS_MAX: usize = 3000;
@@ -121,6 +122,20 @@ pub struct Trim {
 }
 
 impl Trim {
+    /// A part of a schedule of so many operations and faults, without few or many of them and of
+    /// the knobs: for each seed another by its number, and the same for equal numbers.
+    #[must_use]
+    pub fn part((seed, nth): (u64, u64), (operations, faults): (u64, u64)) -> Self {
+        let mut rng = Rng::new(seed).fork(&format!("part {nth}"));
+        let rates = [0; 3].map(|_| rng.pick(&[0, 50, 150, 400]));
+        let mut part = Self::default();
+        part.operations.extend((0..operations).filter(|_| rng.chance(rates[0])));
+        part.faults.extend((0..faults).filter(|_| rng.chance(rates[1])));
+        let knobs = Knob::ALL.iter().map(|(_, knob)| *knob);
+        part.without.extend(knobs.filter(|_| rng.chance(rates[2])));
+        part
+    }
+
     /// Whether nothing is left out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -283,5 +298,14 @@ mod tests {
         for text in ["x", "1-", "-1", "1-2-3", "0-99999999"] {
             assert_eq!(parse_spans(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn parts_are_the_same_for_equal_numbers() {
+        let part = |nth| Trim::part((7, nth), (200, 40));
+        assert_eq!(part(1), part(1));
+        let parts: Vec<Trim> = (0..20).map(part).collect();
+        assert!(parts.iter().skip(1).any(|it| *it != parts[0]));
+        assert!(parts.iter().all(|it| it.operations.len() < 200 && it.faults.len() < 40));
     }
 }
