@@ -1,6 +1,6 @@
 """A link that is cut and healed: nothing is lost, everything converges."""
 
-from support import REGIONS
+from support import REGIONS, eventually
 from workload import Writers, audit
 
 HOME, SECOND, THIRD = REGIONS
@@ -46,4 +46,15 @@ def test_contended_writes_across_a_cut_are_all_accounted_for(pangea, global_tabl
         pangea.heal(HOME, THIRD)
         writers.reach(writers.count + 60)
     assert writers.failures == 0, "every region serves whatever its links do"
+    audit(pangea, global_table, writers.acknowledged)
+
+
+def test_a_flood_of_conflicts_of_one_item_names_every_write_that_lost(pangea, global_table):
+    """More than 60 conflicts of an item in a minute share entries, which keep no more images."""
+    with Writers() as writers:
+        for region in REGIONS:
+            writers.add(pangea.eager(region), global_table, region, ["hot"])
+        eventually(lambda: sum(entry["dropped_images"] for entry in pangea.conflicts(global_table)),
+                   "more conflicts in a minute than have entries of their own", pause=1)
+    assert writers.failures == 0, "conflicts refuse nobody"
     audit(pangea, global_table, writers.acknowledged)

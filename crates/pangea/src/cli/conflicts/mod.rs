@@ -5,6 +5,7 @@ mod report;
 mod resolve;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -107,11 +108,7 @@ async fn collect(
     let mut silent = Vec::new();
     for region in regions {
         match of_region(region, table, id).await {
-            Ok(conflicts) => {
-                for conflict in conflicts {
-                    found.entry(conflict.id.clone()).or_insert(conflict);
-                }
-            }
+            Ok(conflicts) => conflicts.into_iter().for_each(|it| join(&mut found, it)),
             Err(error) => silent.push(format!("{}: {error:#}", region.name)),
         }
     }
@@ -122,6 +119,21 @@ async fn collect(
         out::note(&format!("left out: {reason}"));
     }
     Ok(found.into_values().collect())
+}
+
+/// Takes what one region tells of a conflict, unless another told more: an entry that conflicts
+/// share grows, a decision is made, and the regions hear of both one after the other.
+fn join(found: &mut BTreeMap<String, ConflictReport>, told: ConflictReport) {
+    let news = |it: &ConflictReport| (!it.is_waiting(), it.count, it.resolved.is_some());
+    match found.entry(told.id.clone()) {
+        Entry::Vacant(entry) => {
+            entry.insert(told);
+        }
+        Entry::Occupied(mut entry) if news(entry.get()) < news(&told) => {
+            entry.insert(told);
+        }
+        Entry::Occupied(_) => {}
+    }
 }
 
 async fn of_region(
@@ -282,4 +294,53 @@ fn key_of(conflict: &ConflictReport) -> String {
 fn plain(value: &Value) -> String {
     let inner = value.as_object().and_then(|object| object.values().next());
     inner.and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versions::VersionReport;
+
+    /// What a region tells of the conflict `id`, which `count` conflicts share.
+    pub(super) fn told(id: &str, count: u64) -> ConflictReport {
+        let version =
+            VersionReport { stamp: "0".repeat(20), region: 0, written_ms: 0, context: Vec::new() };
+        let side = SideReport {
+            version,
+            region_name: "here".to_string(),
+            conditional: false,
+            deleted: false,
+            image: None,
+        };
+        let pairs = (0..count).map(|n| [format!("{id}{n:018x}"), "f".repeat(20)]);
+        ConflictReport {
+            id: id.to_string(),
+            table: "cart".to_string(),
+            key: vec![serde_json::json!({"S": "hot"})],
+            severity: "normal".to_string(),
+            policy: "lww".to_string(),
+            class: "conflict".to_string(),
+            path: None,
+            count,
+            pairs: if count > 1 { pairs.collect() } else { Vec::new() },
+            dropped_images: count.saturating_sub(2),
+            resolved: None,
+            loser: side.clone(),
+            winner: side,
+        }
+    }
+
+    #[test]
+    fn of_what_regions_tell_of_one_conflict_the_newest_is_shown() {
+        let decided = ConflictReport { resolved: Some("winner".to_string()), ..told("b", 1) };
+        let mut found = BTreeMap::new();
+        for it in [told("a", 2), told("a", 64), told("a", 3), told("b", 1), decided, told("b", 1)] {
+            join(&mut found, it);
+        }
+        let shown: Vec<_> = found.values().map(|it| (it.count, it.resolved.is_some())).collect();
+        assert_eq!(shown, [(64, false), (1, true)]);
+        let mut found = BTreeMap::new();
+        [told("a", 1).waiting(), told("a", 1)].into_iter().for_each(|it| join(&mut found, it));
+        assert!(!found["a"].is_waiting(), "one region knows by now");
+    }
 }

@@ -1,6 +1,6 @@
 //! `pangea conflicts report`: where conflicts are, and which policy would have kept the updates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -84,12 +84,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, conflict: &ConflictReport) {
-        self.conflicts += conflict.count;
-        self.severe += if conflict.severity == "high" { conflict.count } else { 0 };
+    /// Adds an entry, which stands for so many conflicts that were not counted yet.
+    fn add(&mut self, conflict: &ConflictReport, count: u64) {
+        self.conflicts += count;
+        self.severe += if conflict.severity == "high" { count } else { 0 };
         let SideReport { region_name, .. } = &conflict.loser;
-        *self.lost_in.entry(region_name.clone()).or_default() += conflict.count;
-        *self.remedies.entry(Remedy::of(conflict)).or_default() += conflict.count;
+        *self.lost_in.entry(region_name.clone()).or_default() += count;
+        *self.remedies.entry(Remedy::of(conflict)).or_default() += count;
     }
 
     /// What most of the conflicts need.
@@ -114,14 +115,7 @@ pub(super) fn run(
     found: &[ConflictReport],
     limit: usize,
 ) -> anyhow::Result<ExitCode> {
-    let (mut tables, mut keys) = (BTreeMap::new(), BTreeMap::new());
-    for conflict in found {
-        let tally: &mut Tally = tables.entry((conflict.table.clone(), None)).or_default();
-        tally.add(conflict);
-        let of_key = (conflict.table.clone(), Some(key_of(conflict)));
-        let tally: &mut Tally = keys.entry(of_key).or_default();
-        tally.add(conflict);
-    }
+    let (tables, keys) = tallies(found);
     let (tables, keys) = (most(tables, limit), most(keys, limit));
     if context.output == Output::Json {
         out::json(&serde_json::json!({"tables": tables, "keys": keys}))?;
@@ -137,7 +131,28 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn most(tallies: BTreeMap<(String, Option<String>), Tally>, limit: usize) -> Vec<Line> {
+type Tallies = BTreeMap<(String, Option<String>), Tally>;
+
+/// By table, and by key. Every region that saw a flood has an entry of its own for it: a conflict
+/// that several of them name is counted once.
+fn tallies(found: &[ConflictReport]) -> (Tallies, Tallies) {
+    let (mut tables, mut keys) = (Tallies::new(), Tallies::new());
+    let mut named = BTreeSet::new();
+    for conflict in found {
+        let of_key = (conflict.table.clone(), Some(key_of(conflict)));
+        let count = match conflict.pairs.as_slice() {
+            [] => conflict.count,
+            pairs => {
+                pairs.iter().filter(|pair| named.insert((of_key.clone(), *pair))).count() as u64
+            }
+        };
+        tables.entry((conflict.table.clone(), None)).or_default().add(conflict, count);
+        keys.entry(of_key).or_default().add(conflict, count);
+    }
+    (tables, keys)
+}
+
+fn most(tallies: Tallies, limit: usize) -> Vec<Line> {
     let line = |((table, key), tally): ((String, Option<String>), Tally)| {
         let advice = tally.remedy();
         Line { table, key, tally, advice }
@@ -169,8 +184,19 @@ fn lines(lines: &[Line], title: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::told;
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn conflicts_that_the_entries_of_several_regions_name_count_once() {
+        let other = ConflictReport { id: "c".to_string(), ..told("b", 40) };
+        let (tables, keys) = tallies(&[told("a", 1), told("b", 64), other]);
+        for tallies in [tables, keys] {
+            let counts: Vec<_> = tallies.values().map(|it| it.conflicts).collect();
+            assert_eq!(counts, [65], "64 of the flood, named by two, and one before it");
+        }
+    }
 
     #[test]
     fn numbers_and_sets_of_one_kind_merge_and_other_values_do_not() {
