@@ -15,7 +15,8 @@ from wire import JSON, call
 HOME = REGIONS[0]
 CONNECTIONS, REQUESTS = 12, 6
 CLUSTER = {"shop": False, "extra": ["[limits]", f"connections = {CONNECTIONS}",
-                                    f"requests = {REQUESTS}", "body_mb = 16"]}
+                                    f"requests = {REQUESTS}", "body_mb = 16",
+                                    "[ledger]", "entries_per_minute = 1"]}
 
 
 def held(port, count, first=b""):
@@ -107,3 +108,27 @@ def test_bodies_in_memory_are_bounded(own_pangea, port):
     for stream in streams:
         stream.close()
     eventually(lambda: refused(port) is None, "room")
+
+
+def test_conflicts_above_a_rate_share_entries_that_name_them_all(own_pangea, table_name):
+    pangea, there = own_pangea, REGIONS[1]
+    table = pangea.global_table(table_name)
+    lost = set()
+    for n in range(6):
+        pangea.cut(HOME, there)
+        pangea.cut(HOME, REGIONS[2])
+        versions = [pangea.client(region).put_item(
+            TableName=table, Item={"pk": {"S": "hot"}, "v": {"S": f"{region} {n}"}},
+        )["ResponseMetadata"]["HTTPHeaders"]["x-pangea-version"] for region in (HOME, there)]
+        pangea.heal(HOME, there)
+        pangea.heal(HOME, REGIONS[2])
+        pangea.converged(table)
+        lost.add(min(versions))
+    entries = pangea.conflicts(table)
+    shared = [entry for entry in entries if "pairs" in entry]
+    # Six conflicts are in three minutes at most.
+    assert max(entry["dropped_images"] for entry in shared) == max(
+        len(entry["pairs"]) for entry in shared) - 2
+    assert shared and len(entries) - len(shared) <= 3, entries
+    named = {loser for entry in shared for loser, _ in entry["pairs"]}
+    assert lost == named | {entry["loser"]["stamp"] for entry in entries}, "each of them, no other"

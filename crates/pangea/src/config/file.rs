@@ -215,6 +215,7 @@ pub(super) struct Record {
 pub(super) struct Ledger {
     pub(super) retention_days: Option<Whole>,
     pub(super) size_mb_max: Option<Whole>,
+    pub(super) entries_per_minute: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -245,9 +245,18 @@ pub struct Ledger {
     pub retention_days: u64,
     /// Size of all entries, in MB; the oldest go first. Default: 1024.
     pub size_mb_max: u64,
+    /// Conflicts of one item in a minute that have an entry each, with the losing image; above,
+    /// they share entries that name every version and keep two images. Default: 60.
+    pub entries_per_minute: u64,
 }
 
 impl Ledger {
+    /// Conflicts of one item in a minute that have a row each, as the node wants it.
+    #[must_use]
+    pub fn rows_per_minute(&self) -> u32 {
+        u32::try_from(self.entries_per_minute).unwrap_or(u32::MAX)
+    }
+
     /// As the node wants it.
     #[must_use]
     pub const fn retention(&self) -> Retention {

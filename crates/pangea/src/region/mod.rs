@@ -250,6 +250,7 @@ fn node_of(
 ) -> Config {
     let mut node = Config::new(known.id, CLOCK_SKEW_MS_MAX);
     node.retention = topology.ledger.retention();
+    node.ledger_per_minute = topology.ledger.rows_per_minute();
     node.journal = topology.streams.keep();
     node.collect = Some(Collect {
         cold_after_ms: topology.replication.cold_after_s.saturating_mul(1000),

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use pangea_core::catalog::{PREFIX, Settings, Tags};
 use pangea_core::id::RegionSlot;
+use pangea_core::limits::LEDGER_ROWS_PER_MINUTE_MAX;
 use pangea_core::table::{KeyAttribute, KeyKind, Schema};
 
 use super::file::{self, Document, Text};
@@ -377,6 +378,11 @@ impl<'a> Checker<'a> {
         Ledger {
             retention_days: self.number(ledger.retention_days.as_ref(), 30, 1..=36_500),
             size_mb_max: self.number(ledger.size_mb_max.as_ref(), 1024, 1..=1_000_000),
+            entries_per_minute: self.number(
+                ledger.entries_per_minute.as_ref(),
+                u64::from(LEDGER_ROWS_PER_MINUTE_MAX),
+                0..=1_000_000,
+            ),
         }
     }
 
