@@ -127,15 +127,21 @@ def answered(call, **arguments):
 def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
     client = pangea.client(HOME)
     create(client, table_name)
-    for start in range(0, 3000, 25):
-        items = [{"pk": {"S": f"k{n}"}, "v": {"S": "v" * 500}, "g": {"S": f"g{n}"}}
-                 for n in range(start, start + 25)]
-        client.batch_write_item(RequestItems={
-            table_name: [{"PutRequest": {"Item": item}} for item in items]})
-    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
-    available(client, made["BackupArn"])
+
+    def grow(first, count, size):
+        for start in range(first, first + count, 25):
+            items = [{"pk": {"S": f"k{n}"}, "v": {"S": "v" * size}, "g": {"S": f"g{n}"}}
+                     for n in range(start, start + 25)]
+            client.batch_write_item(RequestItems={
+                table_name: [{"PutRequest": {"Item": item}} for item in items]})
+        made = client.create_backup(TableName=table_name, BackupName="more")["BackupDetails"]
+        available(client, made["BackupArn"])
+        return made
+
+    made = grow(0, 3000, 500)
     missing = "Requested resource not found"
-    # A restore may be done before all was asked of it: then nothing was tested.
+    # A restore may be done before all was asked of it: then nothing was tested, and the next one
+    # has more to do.
     for attempt in range(8):
         target = f"{table_name}-{attempt}"
         restore = {"TargetTableName": target, "BackupArn": made["BackupArn"]}
@@ -155,11 +161,9 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
         # All at once: a restore takes about as long as a few of them.
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(lambda it: answered(it[0], **it[1]), calls))
-        if answers[-1][0] == "done":
-            made = client.create_backup(TableName=table_name, BackupName="next")["BackupDetails"]
-            available(client, made["BackupArn"])
         if client.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING":
             break
+        made = grow(3000 + 200 * attempt, 200, 40_000)
     else:
         pytest.fail("every restore was done before all was asked of it")
     named = f"{missing}: Table: {target} not found"
@@ -172,7 +176,7 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
                                     + made["BackupArn"])]
     wait(client, target)
     put(client, target, "k0", "later")
-    assert len(contents(client, target)) == 3000
+    assert len(contents(client, target)) == 3000 + 200 * attempt
 
 
 def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_name):
@@ -270,11 +274,13 @@ def test_a_table_that_keeps_its_past_leaves_a_backup(pangea, table_name):
     client.delete_table(TableName=table_name)
     for kind in {}, {"BackupType": "USER"}:
         assert client.list_backups(**of_table, **kind)["BackupSummaries"] == []
-    [one] = client.list_backups(**of_table, BackupType="SYSTEM")["BackupSummaries"]
+    system = lambda: client.list_backups(**of_table, BackupType="SYSTEM")["BackupSummaries"]
+    [made] = system()
+    told = available(client, made["BackupArn"])
+    [one] = system()
     assert [one] == client.list_backups(**of_table, BackupType="ALL")["BackupSummaries"]
     assert (one["BackupName"], one["BackupType"]) == (f"{table_name}$DeletedTableBackup", "SYSTEM")
     assert (one["BackupExpiryDateTime"] - one["BackupCreationDateTime"]).days == 35
-    told = available(client, one["BackupArn"])
     assert told["BackupDetails"]["BackupType"] == "SYSTEM"
     assert told["SourceTableDetails"]["ItemCount"] == 1
     client.restore_table_from_backup(TargetTableName=table_name, BackupArn=one["BackupArn"])

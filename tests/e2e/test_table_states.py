@@ -1,5 +1,8 @@
 """What takes a while on the service, whose a table is, and in which regions it may be."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import boto3
 import pytest
 from botocore.config import Config
@@ -67,6 +70,35 @@ def test_a_table_that_is_being_updated_is_not_changed(client, table):
     ready(client, table)
     client.delete_table(TableName=table)
 
+
+
+def test_of_changes_at_one_instant_one_is_made(pangea, client, table):
+    """Each is checked against what the one before made of the table."""
+    stock = [made(pangea, "dynamodb") for _ in range(8)]
+    units = 0
+
+    def look():
+        nonlocal units
+        ready(client, table)
+        start = threading.Barrier(len(stock))
+
+        def change(read, client):
+            start.wait()
+            try:
+                client.update_table(TableName=table, BillingMode="PROVISIONED",
+                                    ProvisionedThroughput={**UNITS, "ReadCapacityUnits": read})
+            except client.exceptions.ResourceInUseException:
+                return None
+            return read
+
+        asked = range(units + 1, units + 1 + len(stock))
+        units = asked[-1]
+        with ThreadPoolExecutor(len(stock)) as pool:
+            done = [it for it in pool.map(change, asked, stock) if it]
+        assert done == [shown(client, table)["ProvisionedThroughput"]["ReadCapacityUnits"]]
+
+    for _ in range(10):
+        unhurried(MOMENT_S, look)
 
 def test_one_index_is_made_or_taken_away_at_a_time(client, table):
     limit = ("LimitExceededException",

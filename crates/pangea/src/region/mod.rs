@@ -43,7 +43,7 @@ use pangea_core::id::{Origin, RegionSlot, TableId};
 use pangea_core::index::IndexId;
 use pangea_core::limits::CLOCK_SKEW_MS_MAX;
 use pangea_core::node::{Collect, Config};
-use pangea_core::replica::Frame;
+use pangea_core::replica::{Durable, Frame};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -93,6 +93,9 @@ pub(crate) struct Region {
     durability: durable::Durability,
     reads: reads::Reads,
     tokens: tokens::Tokens,
+    /// Held while a change of a table is checked and made: of two at one instant the second is
+    /// checked against what the first made of the table.
+    changing: tokio::sync::Mutex<()>,
     transfers: api::Transfers,
     auth: api::auth::Auth,
     load: api::front::Load,
@@ -179,19 +182,9 @@ fn open(
     certificate: Identity,
     peers: Reserved,
 ) -> anyhow::Result<(Arc<Region>, Running)> {
-    let wanted = StoreIdentity {
-        cluster: topology.cluster.clone(),
-        region: known.name.clone(),
-        slot: known.id.get(),
-        incarnation: first_incarnation()?,
-    };
     let (injects, disk) = (topology.faults.allow.unwrap_or(false), DiskSwitch::default());
-    let directory = data_dir.join(&known.name);
-    let (store, durable) = match injects {
-        true => Store::open_fillable(&directory, known.storage.into(), wanted, disk.clone())?,
-        false => Store::open(&directory, known.storage.into(), wanted)?,
-    };
-    let store = Arc::new(store);
+    let filled = injects.then(|| disk.clone());
+    let (store, durable) = open_store(&topology, known, data_dir, filled)?;
     let clock = Clock::new(known.clock_offset_ms);
     let local = Local {
         cluster_id: pangea_codec::peer::cluster_id(&topology.cluster),
@@ -233,6 +226,7 @@ fn open(
         durability: durable::Durability::default(),
         reads: reads::Reads::default(),
         tokens: tokens::Tokens::default(),
+        changing: tokio::sync::Mutex::default(),
         transfers: api::Transfers::default(),
         auth,
         load: api::front::Load::new(topology.limits),
@@ -241,6 +235,27 @@ fn open(
         topology,
     };
     Ok((Arc::new(region), running))
+}
+
+/// Opens the region's store, or begins one; with a switch that can fill its disk.
+fn open_store(
+    topology: &Topology,
+    known: &config::Region,
+    data_dir: &std::path::Path,
+    filled: Option<DiskSwitch>,
+) -> anyhow::Result<(Arc<Store>, Durable)> {
+    let wanted = StoreIdentity {
+        cluster: topology.cluster.clone(),
+        region: known.name.clone(),
+        slot: known.id.get(),
+        incarnation: first_incarnation()?,
+    };
+    let (directory, storage) = (data_dir.join(&known.name), known.storage.into());
+    let (store, durable) = match filled {
+        Some(disk) => Store::open_fillable(&directory, storage, wanted, disk)?,
+        None => Store::open(&directory, storage, wanted)?,
+    };
+    Ok((Arc::new(store), durable))
 }
 
 fn node_of(

@@ -57,6 +57,7 @@ pub(super) async fn create(region: &Arc<Region>, create: CreateTable) -> Result<
 }
 
 pub(super) async fn update(region: &Arc<Region>, update: UpdateTable) -> Result<Vec<u8>, Trouble> {
+    let _turn = region.changing.lock().await;
     let catalog = region.catalog();
     let before = made_of(region, &catalog, &update.table)?.clone();
     busy::check_update(region, &before, &update)?;
@@ -179,6 +180,7 @@ pub(super) async fn delete(
     region: &Arc<Region>,
     delete: &TableRequest,
 ) -> Result<Vec<u8>, Trouble> {
+    let turn = region.changing.lock().await;
     let catalog = region.catalog();
     let name = delete.table.clone();
     if let Some(entry) = catalog.find(region.slot, &name).filter(|it| it.home != region.slot) {
@@ -200,6 +202,7 @@ pub(super) async fn delete(
     let snapshot = kept.map(|_| region.store.snapshot()).transpose();
     let snapshot = snapshot.map_err(|fault| store_fault(region, fault))?;
     let entry = define(region, &delete.table, Change::Delete { name }).await?;
+    drop(turn);
     if let Some((kept, snapshot)) = kept.cloned().zip(snapshot) {
         let here = Arc::clone(region);
         super::blocking(move || backups::last(&here, kept, snapshot).map(|()| Vec::new())).await?;
