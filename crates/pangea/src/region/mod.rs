@@ -328,6 +328,7 @@ async fn pump(region: Arc<Region>, mut running: Running) {
                 continue;
             }
             LinkEvent::Frame { peer, frame, room } => {
+                pace::warm_all(&region, frame.rows()).await;
                 Command::Frame { from: peer, frame, _room: room }
             }
         };

@@ -9,13 +9,16 @@
 //! how long a read aside takes says little, because the new thread may take its processor.
 //!
 //! The writer reads, too, and while it waits nobody writes. So while reads take long whoever asks
-//! for a write reads its row first, and leaves it in memory for the writer.
+//! for a write reads its row first, and leaves it in memory for the writer; so are the rows read
+//! that peers send, many at a time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pangea_core::item::ItemKey;
-use tokio::task::block_in_place;
+use pangea_core::replica::Row;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use super::Region;
 
@@ -35,6 +38,8 @@ const WARMED: u64 = 64;
 /// Reads aside at a time. More are done where they are asked for, as a brake: each of these has a
 /// thread, and others of the runtime's threads for blocking work read pages and feed peers.
 const ASIDE_MAX: usize = 256;
+/// Threads that read the rows of one frame: a frame has 512 at most.
+const OF_FRAME_MAX: usize = 64;
 
 /// Does a read that goes over many rows.
 pub(super) fn aside<T>(read: impl FnOnce() -> T) -> T {
@@ -47,6 +52,32 @@ pub(super) fn warm(region: &Region, item: &ItemKey) {
         let read = || region.store.snapshot().and_then(|view| view.touch(item));
         // What is wrong with it meets the writer.
         let _ = region.pace.read(read);
+    }
+}
+
+/// As [`warm`], of the rows of a peer's frame.
+pub(super) async fn warm_all(region: &Arc<Region>, rows: &[Row]) {
+    if !region.pace.is_slow() {
+        rows.iter().for_each(|row| warm(region, &row.key));
+        return;
+    }
+    // Where nobody else reads, this shows that reads do not take long any more.
+    if let Some(row) = rows.first().filter(|_| region.pace.place().is_none()) {
+        let _ = region.pace.timed(|| region.store.snapshot().and_then(|view| view.touch(&row.key)));
+    }
+    let share = rows.len().div_ceil(OF_FRAME_MAX).max(1);
+    let read = |rows: &[Row]| {
+        let keys: Vec<ItemKey> = rows.iter().map(|row| row.key.clone()).collect();
+        let store = Arc::clone(&region.store);
+        spawn_blocking(move || {
+            let view = store.snapshot()?;
+            keys.iter().try_for_each(|item| view.touch(item))
+        })
+    };
+    // All of them are begun before one is waited for.
+    let reads: Vec<_> = rows.chunks(share).map(read).collect();
+    for read in reads {
+        let _ = read.await;
     }
 }
 
@@ -64,19 +95,27 @@ pub(super) struct Pace {
 impl Pace {
     /// Reads, here or aside.
     pub(super) fn read<T>(&self, read: impl FnOnce() -> T) -> T {
-        if let Some(_place) = self.place() {
-            return aside(read);
+        match self.place() {
+            Some(_place) => aside(read),
+            None => self.timed(read),
         }
+    }
+
+    /// Reads here.
+    fn timed<T>(&self, read: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let answer = read();
         self.note(began.elapsed());
         answer
     }
 
+    fn is_slow(&self) -> bool {
+        self.tried.load(Relaxed) > 1
+    }
+
     /// Whether the row of the next write is to be read first.
     fn warms(&self) -> bool {
-        let is_slow = self.tried.load(Relaxed) > 1;
-        is_slow || self.writes.fetch_add(1, Relaxed).is_multiple_of(WARMED)
+        self.is_slow() || self.writes.fetch_add(1, Relaxed).is_multiple_of(WARMED)
     }
 
     /// A place for the next read aside, if it is to be done there and there is one.
@@ -124,7 +163,7 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
 

@@ -118,6 +118,9 @@ const BATCH_ROWS: usize = 64;
 /// Rows that are added at a time, so that readers do not wait for a long commit.
 const LOCKED_ROWS: usize = 256;
 
+/// A row's key and newest value; none where it was taken away.
+pub(super) type Newest<'t> = (&'t [u8], Option<&'t [u8]>);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Memtable {
@@ -184,19 +187,27 @@ impl Memtable {
         self.rows(space).get(key).and_then(|versions| versions.at(at)).cloned()
     }
 
-    /// Visits the newest value of each row of a space, in order.
+    /// Visits the newest value of each row of a space, in order, so many rows at a time.
     ///
     /// # Errors
     /// The first that `visit` has.
-    pub(super) fn each<E>(
+    pub(super) fn chunks<E>(
         &self,
         space: Space,
-        mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+        size: usize,
+        mut visit: impl FnMut(&[Newest<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
         let rows = self.rows(space);
-        rows.iter().try_for_each(|(key, versions)| {
-            visit(key.bytes(), versions.newest.1.as_ref().map(Held::bytes))
-        })
+        let mut rows = rows
+            .iter()
+            .map(|(key, versions)| (key.bytes(), versions.newest.1.as_ref().map(Held::bytes)));
+        loop {
+            let chunk: Vec<_> = rows.by_ref().take(size).collect();
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            visit(&chunk)?;
+        }
     }
 
     fn batch(&self, range: &Range, reverse: bool, at: u64) -> Vec<(Key, Value)> {

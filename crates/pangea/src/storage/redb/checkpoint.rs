@@ -4,6 +4,7 @@ use std::sync::{Arc, RwLock};
 
 use redb::Database;
 
+use super::ahead::Ahead;
 use super::commits::checkpoint;
 use super::{Options, Redb, State};
 use crate::storage::checkpoint::Checkpoint;
@@ -38,12 +39,14 @@ struct Work {
     /// The number of the newest commit in the table, and the log's salt.
     marks: (u64, u64),
     options: Options,
+    ahead: Option<Arc<Ahead>>,
     state: Arc<RwLock<State>>,
 }
 
 impl Work {
     fn run(&self) -> Result<(), redb::Error> {
-        checkpoint(&self.database, &self.table, &[], self.marks, self.options)?;
+        let ahead = self.ahead.as_deref();
+        checkpoint(&self.database, &self.table, &[], self.marks, self.options, ahead)?;
         let mut state = self.state.write().expect("no holder panics");
         let base = state.base(&self.database)?;
         let before = state.stack.moved(base);
@@ -109,6 +112,7 @@ impl Redb {
             table,
             marks: (committing.acknowledged.number(), log.salt()),
             options: self.options,
+            ahead: self.ahead.clone(),
             state: Arc::clone(&self.state),
         };
         log.turn();
@@ -130,7 +134,8 @@ impl Redb {
         let Some(log) = &mut committing.log else { return Ok(()) };
         let number = committing.acknowledged.next();
         let table = Arc::clone(self.state.read().expect("no holder panics").stack.fresh());
-        checkpoint(database, &table, changes, (number, log.salt()), self.options)?;
+        let marks = (number, log.salt());
+        checkpoint(database, &table, changes, marks, self.options, self.ahead.as_deref())?;
         log.turn();
         committing.owed = 0;
         let mut state = self.state();

@@ -1,10 +1,13 @@
 //! What is in the database, and how rows get there.
 
+use std::time::Instant;
+
 use redb::{
     Database, Durability, ReadableDatabase as _, StorageError, Table, TableDefinition, TableError,
 };
 
 use super::Options;
+use super::ahead::{self, Ahead};
 use crate::storage::memtable::Memtable;
 use crate::storage::{Change, Space};
 
@@ -55,20 +58,31 @@ fn put(rows: &mut Rows<'_>, key: &[u8], value: Option<&[u8]>) -> Result<(), Stor
 }
 
 /// Moves the rows of a table into the database, and `changes` that came after them. When it
-/// returns, they are durable, and the database has all `commits`.
+/// returns, they are durable, and the database has all `commits`. Rows are read `ahead` where that
+/// helps.
 pub(super) fn checkpoint(
     database: &Database,
     table: &Memtable,
     changes: &[Change],
     (commits, salt): (u64, u64),
     options: Options,
+    ahead: Option<&Ahead>,
 ) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_quick_repair(options.quick_repair);
     for space in Space::ALL {
         let mut rows = transaction.open_table(table_of(space))?;
-        table.each(space, |key, value| put(&mut rows, key, value))?;
+        table.chunks(space, ahead::ROWS, |chunk| {
+            if let Some(ahead) = ahead {
+                let keys: Vec<&[u8]> = chunk.iter().map(|(key, _)| *key).collect();
+                ahead.read(database, space, &keys);
+            }
+            let began = Instant::now();
+            chunk.iter().try_for_each(|(key, value)| put(&mut rows, key, *value))?;
+            ahead.inspect(|ahead| ahead.changed(began.elapsed(), chunk.len()));
+            Ok::<(), StorageError>(())
+        })?;
         for (_, key, value) in changes.iter().filter(|change| change.0 == space) {
             put(&mut rows, key, value.as_deref())?;
         }

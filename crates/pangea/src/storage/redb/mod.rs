@@ -12,6 +12,7 @@
 //! transaction with `Durability::Immediate`: redb's one-phase commit, one sync over checksummed
 //! pages, falling back to the one before if they do not match.
 
+mod ahead;
 mod checkpoint;
 mod commits;
 mod medium;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use redb::Database;
 
+use self::ahead::Ahead;
 use self::checkpoint::Committing;
 use self::commits::Marks;
 use self::medium::Shadow;
@@ -82,6 +84,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// What reads pages ahead of checkpoints, unless the order of calls shall be the same in every
+    /// run.
+    fn ahead(&self) -> Option<Arc<Ahead>> {
+        self.checkpoint_in_background.then(Arc::default)
+    }
+}
+
 /// Pages that one row may write, in the worst common case: its leaf and three branches above it.
 const BYTES_PER_CHANGE: u64 = 4 * 4096;
 
@@ -91,6 +101,7 @@ pub struct Redb {
     options: Options,
     /// Held by whoever commits or reopens.
     committing: Mutex<Committing>,
+    ahead: Option<Arc<Ahead>>,
     /// Taken after the former.
     state: Arc<RwLock<State>>,
 }
@@ -160,7 +171,7 @@ impl Redb {
         let state = State { database, shadow, header, refusal, stack, failed, file };
         let committing = Committing { acknowledged, log, owed: 0, under_way: None };
         let (committing, state) = (Mutex::new(committing), Arc::new(RwLock::new(state)));
-        Ok(Self { medium, options, committing, state })
+        Ok(Self { medium, options, committing, ahead: options.ahead(), state })
     }
 
     fn state(&self) -> RwLockWriteGuard<'_, State> {

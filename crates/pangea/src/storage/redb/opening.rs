@@ -98,7 +98,8 @@ pub(super) fn open_writable(
         let (mut table, acknowledged, marks) = catch_up(medium, &database)?;
         let salt = marks.salt.unwrap_or_else(|| wal::draw_salt(&medium.name()));
         if marks.salt.is_none() || !table.is_empty() {
-            checkpoint(&database, &table, &[], (acknowledged.number(), salt), options)?;
+            let (marks, ahead) = ((acknowledged.number(), salt), options.ahead());
+            checkpoint(&database, &table, &[], marks, options, ahead.as_deref())?;
             table = Memtable::default();
         }
         let log = Some(Wal::new([medium.open_log(0)?, medium.open_log(1)?], salt));

@@ -19,6 +19,8 @@ const COMMITS: &[u8] = b"commits";
 const SALT: &[u8] = b"salt";
 /// Bytes of rows that are given to RocksDB at a time.
 const BATCH_BYTES: usize = 1 << 20;
+/// Rows after which their bytes are looked at.
+const BATCH_ROWS: usize = 16;
 
 /// What the database says of the commits that it has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,10 +54,12 @@ pub(super) fn checkpoint(
     let mut batch = WriteBatch::default();
     for space in Space::ALL {
         let family = family(database, space);
-        table.each(space, |key, value| {
-            match value {
-                Some(value) => batch.put_cf(family, key, value),
-                None => batch.delete_cf(family, key),
+        table.chunks(space, BATCH_ROWS, |chunk| {
+            for (key, value) in chunk {
+                match value {
+                    Some(value) => batch.put_cf(family, key, value),
+                    None => batch.delete_cf(family, key),
+                }
             }
             if batch.size_in_bytes() < BATCH_BYTES {
                 return Ok(());

@@ -1,0 +1,101 @@
+//! Pages of a checkpoint, read before they are asked for.
+//!
+//! A checkpoint changes rows all over the database, one after the other, and waits for each page
+//! that is not in memory. Where a disk takes milliseconds a read, commits wait for the checkpoint
+//! before long. So while reads take long, many threads look for the next rows first, which leaves
+//! their pages in redb's memory: a disk serves many reads at a time about as soon as one.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadableDatabase as _};
+
+use super::commits::table_of;
+use crate::storage::Space;
+
+/// Rows that are looked for at a time: their pages have room in the smallest memory.
+pub(super) const ROWS: usize = 256;
+/// Threads that look for them.
+const THREADS: usize = 32;
+/// A time for a row, on average, from which on others are looked for ahead.
+const SLOW: Duration = Duration::from_micros(100);
+/// A time to find a row below which it was in memory.
+const QUICK: Duration = Duration::from_micros(20);
+
+/// Whether rows are looked for ahead; by what the last ones took, also of the checkpoint before.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    is_on: AtomicBool,
+}
+
+impl Ahead {
+    /// Looks for the rows of these keys, if that is likely to help. What is wrong with them meets
+    /// whoever changes them.
+    pub(super) fn read(&self, database: &Database, space: Space, keys: &[&[u8]]) {
+        if !self.is_on.load(Relaxed) {
+            return;
+        }
+        let taken_us = AtomicU64::new(0);
+        thread::scope(|threads| {
+            for share in keys.chunks(keys.len().div_ceil(THREADS).max(1)) {
+                let read = || {
+                    let began = Instant::now();
+                    find(database, space, share);
+                    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    taken_us.fetch_add(took, Relaxed);
+                };
+                // Without a thread to be had, these are read when they are changed.
+                let _ = thread::Builder::new().name("ahead".to_owned()).spawn_scoped(threads, read);
+            }
+        });
+        let taken = Duration::from_micros(taken_us.into_inner());
+        self.note(taken, keys.len(), QUICK);
+    }
+
+    /// So many rows took so long to be changed.
+    pub(super) fn changed(&self, took: Duration, rows: usize) {
+        if !self.is_on.load(Relaxed) {
+            self.note(took, rows, SLOW);
+        }
+    }
+
+    fn note(&self, took: Duration, rows: usize, limit: Duration) {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.is_on.store(took >= limit.saturating_mul(rows) && rows > 0, Relaxed);
+    }
+}
+
+fn find(database: &Database, space: Space, keys: &[&[u8]]) {
+    let Ok(transaction) = database.begin_read() else { return };
+    let Ok(table) = transaction.open_table(table_of(space)) else { return };
+    for key in keys {
+        if table.get(*key).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_looked_for_ahead_while_they_take_long() {
+        let ahead = Ahead::default();
+        let is_on = |ahead: &Ahead| ahead.is_on.load(Relaxed);
+        ahead.changed(Duration::from_millis(10), 256);
+        assert!(!is_on(&ahead), "40 us each");
+        ahead.changed(Duration::from_millis(50), 256);
+        assert!(is_on(&ahead), "200 us each");
+        ahead.changed(Duration::from_millis(1), 256);
+        assert!(is_on(&ahead), "because they were looked for: that says nothing");
+        ahead.note(Duration::from_millis(100), 256, QUICK);
+        assert!(is_on(&ahead), "they were not in memory");
+        ahead.note(Duration::from_millis(2), 256, QUICK);
+        assert!(!is_on(&ahead), "they were");
+        ahead.changed(Duration::ZERO, 0);
+        assert!(!is_on(&ahead));
+    }
+}
