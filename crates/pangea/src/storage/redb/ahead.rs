@@ -79,7 +79,85 @@ fn find(database: &Database, space: Space, keys: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
     use super::*;
+
+    /// A disk that takes a while for each read, and counts those that it does at a time.
+    #[derive(Debug, Default)]
+    struct Slow {
+        inner: InMemoryBackend,
+        delay_us: AtomicU64,
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[derive(Clone, Debug, Default)]
+    struct Disk(Arc<Slow>);
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.inner.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let now = self.0.now.fetch_add(1, Relaxed) + 1;
+            self.0.most.fetch_max(now, Relaxed);
+            thread::sleep(Duration::from_micros(self.0.delay_us.load(Relaxed)));
+            self.0.now.fetch_sub(1, Relaxed);
+            self.0.inner.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.inner.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.inner.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.inner.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn rows_are_looked_for_at_once() {
+        let disk = Disk::default();
+        let open = || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(16 << 20);
+            builder.create_with_backend(disk.clone()).expect("it opens")
+        };
+        let keys: Vec<Vec<u8>> = (0..512_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        let database = open();
+        let transaction = database.begin_write().expect("nobody else writes");
+        let mut table = transaction.open_table(table_of(Space::Items)).expect("its kind is right");
+        for key in &keys {
+            // A few to a page.
+            table.insert(&key[..], &[7; 1000][..]).expect("there is room");
+        }
+        drop(table);
+        transaction.commit().expect("there is room");
+        drop(database);
+        let database = open();
+        disk.0.delay_us.store(2_000, Relaxed);
+        disk.0.most.store(0, Relaxed);
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let ahead = Ahead::default();
+        ahead.read(&database, Space::Items, &keys);
+        assert_eq!(disk.0.most.load(Relaxed), 0, "not before it is known to help");
+        ahead.changed(Duration::from_secs(1), 1);
+        ahead.read(&database, Space::Items, &keys);
+        assert!(disk.0.most.load(Relaxed) >= THREADS / 2, "{:?}", disk.0.most);
+        assert!(ahead.is_on.load(Relaxed));
+        // All of them are in memory now.
+        disk.0.most.store(0, Relaxed);
+        ahead.read(&database, Space::Items, &keys);
+        assert_eq!(disk.0.most.load(Relaxed), 0);
+        disk.0.delay_us.store(0, Relaxed);
+    }
 
     #[test]
     fn rows_are_looked_for_ahead_while_they_take_long() {
