@@ -227,26 +227,34 @@ def test_indexes_are_restored_as_they_were(pangea, table_name):
     restore = {"TargetTableName": f"{table_name}-0", "BackupArn": made["BackupArn"]}
     units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 4}
 
-    def index(kind="ALL", key="g", **more):
+    def index(key="g", **more):
         return {"IndexName": "by-g", "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": kind}, **more}
+                "Projection": {"ProjectionType": "ALL"}, **more}
 
     foreign = "Invalid Request: Index by-g does not match a secondary index that existed"
-    for indexes, message in ([index(key="pk")], foreign), ([index("KEYS_ONLY")], foreign), \
+    included = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v"]}
+    for indexes, message in ([index(key="pk")], foreign), \
+            ([{**index(), "Projection": included}], foreign), \
             ([index(), index()], "One or more parameter values were invalid: Duplicate index"), \
             ([index(ProvisionedThroughput=units)],
-             "One or more parameter values were invalid: ProvisionedThroughput should not be"):
+             "Invalid Request: Cannot override ProvisionedThroughput if BillingMode is overridden "
+             "to PAY_PER_REQUEST for index by-g"):
         code, text = refused(client.restore_table_from_backup, **restore,
                              GlobalSecondaryIndexOverride=indexes)
         assert code == "ValidationException" and text.startswith(message), text
     of_table = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 2}
+    provisioned = {"BillingModeOverride": "PROVISIONED", "ProvisionedThroughputOverride": of_table}
+    code, text = refused(client.restore_table_from_backup, **restore, **provisioned,
+                         GlobalSecondaryIndexOverride=[index()])
+    assert text == "Invalid Request: Must specify provisioned throughput for index by-g"
+    renamed = {**index(ProvisionedThroughput=units), "IndexName": "renamed"}
     for number, (overrides, wanted) in enumerate([
             ([index(ProvisionedThroughput=units)], {"by-g": units}),
+            ([renamed], {"renamed": units}),
             (None, {"by-g": of_table, "keys": of_table})]):
         restore["TargetTableName"] = f"{table_name}-{number}"
         more = {} if overrides is None else {"GlobalSecondaryIndexOverride": overrides}
-        client.restore_table_from_backup(**restore, BillingModeOverride="PROVISIONED",
-                                         ProvisionedThroughputOverride=of_table, **more)
+        client.restore_table_from_backup(**restore, **provisioned, **more)
         wait(client, restore["TargetTableName"])
         table = client.describe_table(TableName=restore["TargetTableName"])["Table"]
         assert of_table.items() <= table["ProvisionedThroughput"].items()
@@ -254,6 +262,22 @@ def test_indexes_are_restored_as_they_were(pangea, table_name):
                  for one in table["GlobalSecondaryIndexes"]}
         assert found.keys() == wanted.keys()
         assert all(wanted[name].items() <= found[name].items() for name in found)
+
+
+def test_limits_are_restored_and_the_class_is_not(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    limits = {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 9}
+    client.update_table(TableName=table_name, OnDemandThroughput=limits)
+    client.update_table(TableName=table_name, TableClass="STANDARD_INFREQUENT_ACCESS")
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    available(client, made["BackupArn"])
+    target = f"{table_name}-restored"
+    client.restore_table_from_backup(TargetTableName=target, BackupArn=made["BackupArn"])
+    wait(client, target)
+    table = client.describe_table(TableName=target)["Table"]
+    assert table["OnDemandThroughput"] == limits
+    assert "TableClassSummary" not in table
 
 
 def test_a_table_that_keeps_its_past_leaves_a_backup(pangea, table_name):
