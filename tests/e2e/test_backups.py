@@ -150,11 +150,14 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
             (client.describe_time_to_live, {"TableName": target}),
             (client.describe_continuous_backups, {"TableName": target}),
             (client.restore_table_from_backup, restore),
+            (client.restore_table_from_backup, {**restore, "TargetTableName": f"{target}-too"}),
             (client.delete_backup, {"BackupArn": made["BackupArn"]}),
         ]
         # All at once: a restore takes about as long as a few of them.
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(lambda it: answered(it[0], **it[1]), calls))
+        if answers[-2][0] == "done":
+            wait(client, f"{target}-too")
         if answers[-1][0] == "done":
             made = client.create_backup(TableName=table_name, BackupName="next")["BackupDetails"]
             available(client, made["BackupArn"])
@@ -163,13 +166,14 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
     else:
         pytest.fail("every restore was done before all was asked of it")
     named = f"{missing}: Table: {target} not found"
+    used = "Backup is being used to restore"
     assert answers == [("ResourceNotFoundException", missing)] * 3 \
         + [("ResourceNotFoundException", named)] * 3 \
         + [("TableNotFoundException", f"Table not found: {target}"),
            ("TableInUseException", f"Table: {target} is already being restored from backup: "
                                    + made["BackupArn"]),
-           ("BackupInUseException", f"Table {target} is being restored from the backup: "
-                                    + made["BackupArn"])]
+           ("BackupInUseException", f"{used} another table: {made['BackupArn']}"),
+           ("BackupInUseException", f"{used} table: {made['BackupArn']}")]
     wait(client, target)
     put(client, target, "k0", "later")
     assert len(contents(client, target)) == 3000

@@ -55,6 +55,10 @@ pub(super) async fn from_backup(
     let found = spawn_blocking(move || backups::find(&here, &arn)).await;
     let view = found.map_err(|_| internal("the region is stopping"))??;
     backups::whole(&view)?;
+    // That the target is there is told before.
+    if region.catalog().find(region.slot, &restore.target).is_none() {
+        backups::idle(region, &view.arn, "another table")?;
+    }
     let restored = BTreeMap::from([
         ("backup".to_string(), AttributeValue::S(view.arn.text.clone())),
         ("table".to_string(), AttributeValue::S(table_arn(&region.name, &view.entry.name))),

@@ -9,7 +9,7 @@ use pangea_core::table::KeyAttribute;
 use super::features::{self, Encryption, Throughput, Units, warm_of};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
-use super::update::{IndexUpdate, UpdateTable};
+use super::update::{IndexUpdate, STANDARD, UpdateTable};
 use super::{NO_CAPACITY, StreamSpecification, capacity, invalid, vector};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
@@ -34,7 +34,7 @@ impl UpdateTable {
         self.change_limits(entry, &mut update)?;
         if let Some(class) = &self.class {
             let is_default = options::text(&entry.options, options::CLASS).is_none();
-            if !(is_default && class == "STANDARD") {
+            if !(is_default && class == STANDARD) {
                 set(&mut update.options, options::CLASS, options::of_text(class));
                 set(&mut update.options, options::CLASS_MS, options::of_number(now_ms));
             }
@@ -43,7 +43,7 @@ impl UpdateTable {
         self.change_replicas(entry, &mut update)?;
         let is_less = !update.remove_indexes.is_empty();
         for (name, is_begun) in
-            [(options::UPDATED_MS, self.lasts()), (options::INDEX_GONE_MS, is_less)]
+            [(options::UPDATED_MS, self.begins(entry)), (options::INDEX_GONE_MS, is_less)]
         {
             if is_begun {
                 set(&mut update.options, name, options::of_number(now_ms));
