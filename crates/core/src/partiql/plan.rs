@@ -97,7 +97,7 @@ impl Select {
         };
         let partitions = ranges.as_deref().map_or(0, partitions);
         if partitions > PARTITIONS_MAX {
-            return refuse("Too many decomposed read operations for a given query.");
+            return refuse("The statement names too many partitions: 50 at most are read by one");
         }
         if let Some(ranges) = &ranges {
             check_sizes(ranges)?;
