@@ -156,24 +156,28 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
             (client.describe_time_to_live, {"TableName": target}),
             (client.describe_continuous_backups, {"TableName": target}),
             (client.restore_table_from_backup, restore),
+            (client.restore_table_from_backup, {**restore, "TargetTableName": f"{target}-too"}),
             (client.delete_backup, {"BackupArn": made["BackupArn"]}),
         ]
         # All at once: a restore takes about as long as a few of them.
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(lambda it: answered(it[0], **it[1]), calls))
+        if answers[-2][0] == "done":
+            wait(client, f"{target}-too")
         if client.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING":
             break
         made = grow(3000 + 200 * attempt, 200, 40_000)
     else:
         pytest.fail("every restore was done before all was asked of it")
     named = f"{missing}: Table: {target} not found"
+    used = "Backup is being used to restore"
     assert answers == [("ResourceNotFoundException", missing)] * 3 \
         + [("ResourceNotFoundException", named)] * 3 \
         + [("TableNotFoundException", f"Table not found: {target}"),
            ("TableInUseException", f"Table: {target} is already being restored from backup: "
                                    + made["BackupArn"]),
-           ("BackupInUseException", f"Table {target} is being restored from the backup: "
-                                    + made["BackupArn"])]
+           ("BackupInUseException", f"{used} another table: {made['BackupArn']}"),
+           ("BackupInUseException", f"{used} table: {made['BackupArn']}")]
     wait(client, target)
     put(client, target, "k0", "later")
     assert len(contents(client, target)) == 3000 + 200 * attempt
@@ -231,26 +235,34 @@ def test_indexes_are_restored_as_they_were(pangea, table_name):
     restore = {"TargetTableName": f"{table_name}-0", "BackupArn": made["BackupArn"]}
     units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 4}
 
-    def index(kind="ALL", key="g", **more):
+    def index(key="g", **more):
         return {"IndexName": "by-g", "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": kind}, **more}
+                "Projection": {"ProjectionType": "ALL"}, **more}
 
     foreign = "Invalid Request: Index by-g does not match a secondary index that existed"
-    for indexes, message in ([index(key="pk")], foreign), ([index("KEYS_ONLY")], foreign), \
+    included = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["v"]}
+    for indexes, message in ([index(key="pk")], foreign), \
+            ([{**index(), "Projection": included}], foreign), \
             ([index(), index()], "One or more parameter values were invalid: Duplicate index"), \
             ([index(ProvisionedThroughput=units)],
-             "One or more parameter values were invalid: ProvisionedThroughput should not be"):
+             "Invalid Request: Cannot override ProvisionedThroughput if BillingMode is overridden "
+             "to PAY_PER_REQUEST for index by-g"):
         code, text = refused(client.restore_table_from_backup, **restore,
                              GlobalSecondaryIndexOverride=indexes)
         assert code == "ValidationException" and text.startswith(message), text
     of_table = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 2}
+    provisioned = {"BillingModeOverride": "PROVISIONED", "ProvisionedThroughputOverride": of_table}
+    code, text = refused(client.restore_table_from_backup, **restore, **provisioned,
+                         GlobalSecondaryIndexOverride=[index()])
+    assert text == "Invalid Request: Must specify provisioned throughput for index by-g"
+    renamed = {**index(ProvisionedThroughput=units), "IndexName": "renamed"}
     for number, (overrides, wanted) in enumerate([
             ([index(ProvisionedThroughput=units)], {"by-g": units}),
+            ([renamed], {"renamed": units}),
             (None, {"by-g": of_table, "keys": of_table})]):
         restore["TargetTableName"] = f"{table_name}-{number}"
         more = {} if overrides is None else {"GlobalSecondaryIndexOverride": overrides}
-        client.restore_table_from_backup(**restore, BillingModeOverride="PROVISIONED",
-                                         ProvisionedThroughputOverride=of_table, **more)
+        client.restore_table_from_backup(**restore, **provisioned, **more)
         wait(client, restore["TargetTableName"])
         table = client.describe_table(TableName=restore["TargetTableName"])["Table"]
         assert of_table.items() <= table["ProvisionedThroughput"].items()
@@ -258,6 +270,22 @@ def test_indexes_are_restored_as_they_were(pangea, table_name):
                  for one in table["GlobalSecondaryIndexes"]}
         assert found.keys() == wanted.keys()
         assert all(wanted[name].items() <= found[name].items() for name in found)
+
+
+def test_limits_are_restored_and_the_class_is_not(pangea, table_name):
+    client = pangea.client(HOME)
+    create(client, table_name)
+    limits = {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 9}
+    client.update_table(TableName=table_name, OnDemandThroughput=limits)
+    client.update_table(TableName=table_name, TableClass="STANDARD_INFREQUENT_ACCESS")
+    made = client.create_backup(TableName=table_name, BackupName="first")["BackupDetails"]
+    available(client, made["BackupArn"])
+    target = f"{table_name}-restored"
+    client.restore_table_from_backup(TargetTableName=target, BackupArn=made["BackupArn"])
+    wait(client, target)
+    table = client.describe_table(TableName=target)["Table"]
+    assert table["OnDemandThroughput"] == limits
+    assert "TableClassSummary" not in table
 
 
 def test_a_table_that_keeps_its_past_leaves_a_backup(pangea, table_name):

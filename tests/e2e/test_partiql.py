@@ -85,6 +85,37 @@ def test_selects_and_pages(client):
     assert found["ConsumedCapacity"]["CapacityUnits"] == 0.5
 
 
+def test_several_stretches_are_read_in_order(client):
+    for n in range(1, 5):
+        client.put_item(TableName=TABLE, Item={"pk": {"S": "ordered"}, "sk": {"S": f"s{n}"}})
+    select = f"SELECT sk FROM {TABLE} WHERE pk = 'ordered' AND"
+    for where, wanted in (
+            ("sk IN ['s1', 's3'] ORDER BY sk DESC", ["s3", "s1"]),
+            ("(sk = 's3' OR sk = 's1') ORDER BY sk", ["s1", "s3"]),
+            ("(sk > 's3' OR sk < 's2') ORDER BY sk DESC", ["s4", "s1"])):
+        found, more = [], {}
+        while more is not None:
+            page = client.execute_statement(Statement=f"{select} {where}", Limit=1, **more)
+            found += [item["sk"]["S"] for item in page["Items"]]
+            more = {"NextToken": page["NextToken"]} if "NextToken" in page else None
+        assert found == wanted, where
+
+
+def test_many_partitions_come_in_pages_of_ten_items(client):
+    """The Developer Guide on IN: 50 values of a hash attribute, pages of up to 10 items."""
+    for n in range(12):
+        client.put_item(TableName=TABLE, Item={"pk": {"S": f"many-{n:02}"}, "sk": {"S": "s"}})
+    names = ", ".join(f"'many-{n:02}'" for n in range(50))
+    select = f"SELECT pk FROM {TABLE} WHERE pk IN [{names}]"
+    first = run(client, select)
+    rest = client.execute_statement(Statement=select, NextToken=first["NextToken"])
+    found = [[item["pk"]["S"] for item in page["Items"]] for page in (first, rest)]
+    assert [len(page) for page in found] == [10, 2] and "NextToken" not in rest
+    assert sum(found, []) == [f"many-{n:02}" for n in range(12)]
+    code, message = refused(client, f"{select[:-1]}, 'one-more']")
+    assert (code, "too many partitions" in message) == ("ValidationException", True)
+
+
 def test_a_column_is_named_by_its_path_from_the_last_name_on(client):
     put(client, "paths", "a", m={"M": {"l": {"L": [{"N": "1"}, {"M": {"x": {"N": "2"}}}]}}})
     select = f"SELECT m.l[0], m.l[1].x FROM {TABLE} WHERE pk = 'paths' AND sk = 'a'"

@@ -1,5 +1,7 @@
 """Change streams, read with the unmodified client as consumers of the service read them."""
 
+import time
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -188,12 +190,15 @@ def test_iterators_begin_where_they_are_told(own_pangea):
     assert first("AFTER_SEQUENCE_NUMBER", shard_id, SequenceNumber=place) == after
     assert first("LATEST", shard_id) is None
     assert first("AT_TIMESTAMP", shard_id, Timestamp=0) == place
+    assert first("AT_TIMESTAMP", shards(streams, arn)[-1]["ShardId"], Timestamp=time.time()) is None
 
     get, missing = streams.get_shard_iterator, "shardId-00000000000000000000-00000000"
     ask = {"StreamArn": arn, "ShardId": shard_id}
     assert refused(get, **ask, ShardIteratorType="LATEST", SequenceNumber=place) \
         == "ValidationException"
     assert refused(get, **ask, ShardIteratorType="AT_SEQUENCE_NUMBER") == "ValidationException"
+    assert refused(get, **ask, ShardIteratorType="AT_TIMESTAMP", Timestamp=time.time() + 60) \
+        == "ValidationException"
     assert refused(get, StreamArn=arn, ShardId=missing, ShardIteratorType="LATEST") \
         == "ResourceNotFoundException"
     assert refused(streams.get_records, ShardIterator="x" * 60) == "ValidationException"
@@ -227,5 +232,26 @@ def test_records_go_when_their_time_is_over(tmp_path):
         eventually(lambda: first not in listed(), "the end of its shard")
         assert refused(streams.get_shard_iterator, StreamArn=arn, ShardId=first,
                        ShardIteratorType="TRIM_HORIZON") == "ResourceNotFoundException"
+    finally:
+        cluster.stop()
+
+
+def test_a_moment_before_all_that_is_kept_is_the_oldest_that_is(tmp_path):
+    cluster = Cluster(tmp_path, shop=False, extra=["[streams]", "shard_s = 3600", "kept_s = 2"])
+    try:
+        cluster.start()
+        arn, streams = create(cluster, "kept"), cluster.client(HOME, service="dynamodbstreams")
+        put(cluster, HOME, "kept", "old", "1")
+        after = time.time()
+        time.sleep(2.5)
+        [shard] = shards(streams, arn)
+        asked = [{"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": after},
+                 {"ShardIteratorType": "LATEST"}]
+        iterators = [streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], **kind)
+                     ["ShardIterator"] for kind in asked]
+        put(cluster, HOME, "kept", "new", "2")
+        for iterator in iterators:
+            records = streams.get_records(ShardIterator=iterator)["Records"]
+            assert [key for _, key, _, _ in told(records)] == ["new"]
     finally:
         cluster.stop()

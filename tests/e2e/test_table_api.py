@@ -192,6 +192,10 @@ def test_what_is_only_kept_is_shown(client, table):
     assert message.endswith(f"Invalid resource Arn: {elsewhere}")
     revision = client.put_resource_policy(ResourceArn=arn, Policy=policy)["RevisionId"]
     assert client.get_resource_policy(ResourceArn=arn)["RevisionId"] == revision
+    same = json.dumps(json.loads(policy), indent=2)
+    assert client.put_resource_policy(ResourceArn=arn, Policy=same)["RevisionId"] == revision
+    kept = client.get_resource_policy(ResourceArn=arn)["Policy"]
+    assert kept == json.dumps(json.loads(policy), separators=(",", ":"))
     code, _ = refused(client.delete_resource_policy, ResourceArn=arn, ExpectedRevisionId="1")
     assert code == "PolicyNotFoundException"
     assert client.delete_resource_policy(ResourceArn=arn)["RevisionId"] == revision
@@ -202,8 +206,16 @@ def test_what_is_only_kept_is_shown(client, table):
         assert code == "ResourceNotFoundException"
         assert message.endswith(f"Stream: 2020-01-01T00:00:00.000 not found for Table: {table}")
 
-    client.update_contributor_insights(TableName=table, IndexName="by-by",
-                                       ContributorInsightsAction="ENABLE")
+    watch = client.update_contributor_insights
+    code, message = refused(watch, TableName=table, IndexName="local",
+                            ContributorInsightsAction="ENABLE")
+    assert code == "ResourceNotFoundException"
+    assert message.endswith(f"Index: local not found for table: {table}")
+    never = watch(TableName=table, ContributorInsightsAction="DISABLE")
+    assert never["ContributorInsightsStatus"] == "DISABLED", "nothing begins"
+    for status in "ENABLING", "ENABLED":
+        told = watch(TableName=table, IndexName="by-by", ContributorInsightsAction="ENABLE")
+        assert told["ContributorInsightsStatus"] == status
     status = client.describe_contributor_insights(TableName=table, IndexName="by-by")
     assert status["ContributorInsightsStatus"] == "ENABLED"
     assert kinds(status) == ["PKC", "PKT"]
@@ -220,6 +232,9 @@ def test_what_is_only_kept_is_shown(client, table):
         listed += [one.get("IndexName") for one in page["ContributorInsightsSummaries"]]
         more = {"NextToken": page["NextToken"]} if "NextToken" in page else None
     assert listed == [None, "by-by"]
+    watch(TableName=table, ContributorInsightsAction="DISABLE")
+    listed = client.list_contributor_insights(TableName=table)["ContributorInsightsSummaries"]
+    assert [one.get("IndexName") for one in listed] == ["by-by"], "what is off is in no list"
 
     stream = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
     client.enable_kinesis_streaming_destination(TableName=table, StreamArn=stream)
@@ -311,7 +326,8 @@ def test_transfers_fail_for_want_of_a_bucket(client, table):
                           **more)
         assert code == "InvalidExportTimeException"
     [summary] = client.list_exports(TableArn=arn)["ExportSummaries"]
-    assert summary["ExportArn"] == began["ExportArn"]
+    assert (summary["ExportArn"], summary["ExportType"]) == (began["ExportArn"], "FULL_EXPORT")
+    assert "ExportType" not in told, "only lists tell of a type that was not asked for"
 
     new = {"TableName": f"{table}-2", **KEYS, "BillingMode": "PAY_PER_REQUEST"}
     new["AttributeDefinitions"] = KEYS["AttributeDefinitions"][:2]
@@ -419,11 +435,38 @@ def test_decreases_of_capacity_are_counted(client, table_name):
     client.delete_table(TableName=table_name)
 
 
+def test_what_is_warm_stays_warm(client, table_name):
+    def capacity(units):
+        return {"ReadCapacityUnits": units, "WriteCapacityUnits": units}
+
+    def warm():
+        ready(client, table_name)
+        told = shown(client, table_name)["WarmThroughput"]
+        return told["ReadUnitsPerSecond"], told["WriteUnitsPerSecond"]
+
+    client.create_table(TableName=table_name, **KEYS, ProvisionedThroughput=capacity(3),
+                        LocalSecondaryIndexes=[LOCAL])
+    assert warm() == (3, 3)
+    client.update_table(TableName=table_name, ProvisionedThroughput=capacity(2))
+    assert warm() == (3, 3)
+    client.update_table(TableName=table_name, BillingMode="PAY_PER_REQUEST")
+    assert warm() == (12_000, 4_000)
+    client.update_table(TableName=table_name, BillingMode="PROVISIONED",
+                        ProvisionedThroughput=capacity(1))
+    assert warm() == (12_000, 4_000)
+    client.delete_table(TableName=table_name)
+
+
 def test_scaling_is_kept_and_shown(client, table_name):
     units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
     client.create_table(TableName=table_name, **KEYS, ProvisionedThroughput=units,
                         GlobalSecondaryIndexes=[{**GLOBAL, "ProvisionedThroughput": units}])
     index = GLOBAL["IndexName"]
+    for name in table_name, "nobody":
+        assert refused(client.describe_table_replica_auto_scaling, TableName=name) == (
+            "ResourceNotFoundException", f"Global table with name: '{name}' does not exist.")
+    client.create_global_table(GlobalTableName=table_name,
+                               ReplicationGroup=[{"RegionName": HOME}])
     off = {"AutoScalingDisabled": True, "ScalingPolicies": []}
 
     def scaling(call=client.describe_table_replica_auto_scaling, **arguments):

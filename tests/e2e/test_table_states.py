@@ -60,6 +60,7 @@ def test_a_table_that_is_being_updated_is_not_changed(client, table):
         assert refused(client.update_table, TableName=table, **more) == busy
         assert refused(client.update_table, TableName=table, **index()) == busy
         assert refused(client.delete_table, TableName=table) == busy
+        client.update_table(TableName=table, DeletionProtectionEnabled=False)
 
     unhurried(MOMENT_S, look)
     client.put_item(TableName=table, Item={"pk": {"S": "while it is being updated"}})
@@ -69,7 +70,6 @@ def test_a_table_that_is_being_updated_is_not_changed(client, table):
     client.update_table(TableName=table, StreamSpecification=stream)
     ready(client, table)
     client.delete_table(TableName=table)
-
 
 
 def test_of_changes_at_one_instant_one_is_made(pangea, client, table):
@@ -99,6 +99,14 @@ def test_of_changes_at_one_instant_one_is_made(pangea, client, table):
 
     for _ in range(10):
         unhurried(MOMENT_S, look)
+
+
+def test_what_a_table_is_already_begins_nothing(client, table):
+    ready(client, table)
+    for change in {"BillingMode": "PAY_PER_REQUEST"}, {"TableClass": "STANDARD"}:
+        told = client.update_table(TableName=table, **change)["TableDescription"]
+        assert told["TableStatus"] == "UPDATING"
+        assert shown(client, table)["TableStatus"] == "ACTIVE"
 
 
 def test_one_index_is_made_or_taken_away_at_a_time(client, table):

@@ -175,6 +175,12 @@ pub fn expired() -> ApiError {
     )
 }
 
+/// There is no record of a moment that is not yet.
+#[must_use]
+pub fn future() -> ApiError {
+    ApiError::validation("Timestamp must not be in the future")
+}
+
 /// What is asked for is not kept any more.
 #[must_use]
 pub fn trimmed() -> ApiError {

@@ -1,14 +1,16 @@
 //! What a `SELECT` reads: items, stretches of partitions, or a whole table.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::ast::{Expr, Order, Select};
 use super::keys::{exact_key, ranges};
 use super::lower;
 use super::{Error, refuse};
-use crate::expr::{Condition, KeyRange, Path, Step};
+use crate::expr::{Condition, KeyRange, Path, SortRange, Step};
 use crate::item::{Attributes, PrimaryKey};
 use crate::table::{self, Schema};
 
@@ -25,7 +27,17 @@ pub struct Read {
     pub output: Output,
     /// Whether to read in ascending order of sort keys.
     pub forward: bool,
+    /// How many items a page of many partitions has at most.
+    pub page_items: Option<usize>,
 }
+
+/// Partitions that a statement reads at most (Developer Guide, "PartiQL arithmetic, comparison, and
+/// logical operators": 50 values of a hash attribute; `amzn/smoke-dynamodb` splits lists at as many
+/// "decomposed read operations").
+const PARTITIONS_MAX: usize = 50;
+/// Items of a page, of a statement that names more partitions than these (there: "pages of up to 10
+/// items").
+const PAGE_ITEMS: usize = 10;
 
 /// What a `SELECT` returns of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,12 +95,17 @@ impl Select {
             Some(filter) => ranges(filter, schema)?,
             None => None,
         };
+        let partitions = ranges.as_deref().map_or(0, partitions);
+        if partitions > PARTITIONS_MAX {
+            return refuse("The statement names too many partitions: 50 at most are read by one");
+        }
         if let Some(ranges) = &ranges {
             check_sizes(ranges)?;
         }
         let forward = self.order(schema, &mut ranges)?;
         let is_query = ranges.is_some() && !matches!(self.filter, Some(Expr::Or(_)));
-        Ok(Read { ranges, is_query, filter, output: Output::of(self), forward })
+        let page_items = (partitions > PAGE_ITEMS).then_some(PAGE_ITEMS);
+        Ok(Read { ranges, is_query, filter, output: Output::of(self), forward, page_items })
     }
 
     /// That what it is ordered by is the key, as is told before what its key is.
@@ -131,17 +148,17 @@ impl Select {
                  specified in WHERE clause.",
             );
         }
-        let mut forward = false;
+        let (mut forward, mut ascending) = (false, true);
         for Order { path, descending, .. } in &self.order {
-            if path.root == schema.partition.name {
-                ranges.sort_by(|one, two| one.partition.cmp(&two.partition));
-                if *descending {
-                    ranges.reverse();
-                }
-            } else {
-                forward = !descending;
-            }
+            let named =
+                if path.root == schema.partition.name { &mut ascending } else { &mut forward };
+            *named = !descending;
         }
+        let directed = |order: Ordering, forward| if forward { order } else { order.reverse() };
+        ranges.sort_by(|one, two| {
+            let by_partition = directed(one.partition.cmp(&two.partition), ascending);
+            by_partition.then_with(|| directed(begins(&one.sort, &two.sort), forward))
+        });
         Ok(forward)
     }
 
@@ -186,6 +203,22 @@ impl Select {
             _ => refuse("EXISTS() must contain a single item read with additional condition"),
         }
     }
+}
+
+/// How many partitions the stretches are of.
+fn partitions(ranges: &[KeyRange]) -> usize {
+    ranges.iter().map(|range| &range.partition).collect::<BTreeSet<_>>().len()
+}
+
+/// Which of two stretches of one partition, which do not overlap, comes first.
+fn begins(one: &SortRange, two: &SortRange) -> Ordering {
+    use core::ops::Bound::{Excluded, Included, Unbounded};
+    let place = |range: &SortRange| match range.lower() {
+        Unbounded => None,
+        Included(low) => Some((low, false)),
+        Excluded(low) => Some((low, true)),
+    };
+    place(one).cmp(&place(two))
 }
 
 /// Refuses keys that are longer than any, of a statement that reads one partition.

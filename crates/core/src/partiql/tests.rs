@@ -238,6 +238,36 @@ fn selects_read_what_they_must() {
         ("(pk = 'a' OR pk = 'b') AND sk = 's'", Some(vec![eq("a", "s"), eq("b", "s")]), true),
         ("pk = 'a' ORDER BY sk DESC", Some(all(&["a"])), false),
         ("pk IN ['a', 'b'] ORDER BY pk DESC", Some(all(&["b", "a"])), false),
+        // Several stretches of a partition are read in the order that is asked for.
+        (
+            "pk = 'a' AND sk IN ['1', '3', '2'] ORDER BY sk DESC",
+            Some(vec![eq("a", "3"), eq("a", "2"), eq("a", "1")]),
+            false,
+        ),
+        (
+            "pk = 'a' AND (sk = '3' OR sk = '1') ORDER BY sk",
+            Some(vec![eq("a", "1"), eq("a", "3")]),
+            true,
+        ),
+        (
+            "pk = 'a' AND (sk > '3' OR sk < '1' OR sk = '3') ORDER BY sk",
+            Some(vec![
+                (k("a"), SortRange::Lt(k("1"))),
+                eq("a", "3"),
+                (k("a"), SortRange::Gt(k("3"))),
+            ]),
+            true,
+        ),
+        (
+            "pk IN ['a', 'b'] AND sk IN ['1', '2'] ORDER BY pk DESC, sk",
+            Some(vec![eq("b", "1"), eq("b", "2"), eq("a", "1"), eq("a", "2")]),
+            true,
+        ),
+        (
+            "pk IN ['a', 'b'] AND sk IN ['1', '2'] ORDER BY pk, sk DESC",
+            Some(vec![eq("a", "2"), eq("a", "1"), eq("b", "2"), eq("b", "1")]),
+            false,
+        ),
     ] {
         assert_eq!(resolve(condition), Ok((ranges, forward)), "{condition}");
     }

@@ -45,7 +45,7 @@ pub use table::{
     StreamSpecification, StreamView, TAGS_MAX, TableRequest, Throughput, Units, UpdateTable,
     WitnessUpdate, busy, fit_capacity, foreign, keep, too_many_tags,
 };
-pub(crate) use table::{OVERRIDES, WARM, key_attributes};
+pub(crate) use table::{OVERRIDES, key_attributes, warm_of};
 pub use transact::{ConditionCheck, TransactGetItems, TransactWrite, TransactWriteItems};
 
 use super::attribute::Layer;

@@ -9,7 +9,7 @@ use super::{
     options, stream_of, table_arn,
 };
 use crate::dynamo::json::{Array, Object, write_text};
-use crate::dynamo::request::{OVERRIDES, Throughput, WARM, key_attributes};
+use crate::dynamo::request::{OVERRIDES, Throughput, key_attributes, warm_of};
 
 /// How the settings of replicas go together.
 const SETTINGS_MODE: &str = "GlobalTableSettingsReplicationMode";
@@ -373,12 +373,10 @@ fn write_warm(owner: &mut Object<'_>, options: &Attributes, on_demand: bool, sta
         TableStatus::Creating => TableStatus::Updating,
         _ => TableStatus::Active,
     };
-    let has = Throughput::of(options);
-    let (read, write) = if on_demand { WARM } else { (has.read, has.write) };
-    let warm = |name, least: u64| options::number(options, name).unwrap_or_default().max(least);
+    let (read, write) = warm_of(options, on_demand);
     let mut object = Object::new(owner.member("WarmThroughput"));
-    object.value("ReadUnitsPerSecond", &warm(options::WARM_READ, read));
-    object.value("WriteUnitsPerSecond", &warm(options::WARM_WRITE, write));
+    object.value("ReadUnitsPerSecond", &read);
+    object.value("WriteUnitsPerSecond", &write);
     write_text(object.member("Status"), status.name());
     object.end();
 }

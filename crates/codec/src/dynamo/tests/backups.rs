@@ -82,8 +82,16 @@ fn requests_are_held_against_the_model() {
         "One or more parameter values were invalid: Time range lower bound must be less than or \
          equal to upper bound"
     );
-    let other = format!(r#"{{"BackupArn":"{}"}}"#, ARN.replace("/backup/", "/export/"));
-    assert_eq!(refused(BackupOperation::DescribeBackup, &other), "Invalid Backup ARN");
+    for (what, other, message) in [
+        ("/backup/", "/export/", "Invalid Backup ARN"),
+        ("arn:", "name:", "Invalid Backup ARN"),
+        ("arn:aws", "arn:aws-cn", "BackupArn is not valid"),
+        (":dynamodb", ":kinesis", "BackupArn is not valid"),
+        ("000000000000", "111122223333", "Access is denied"),
+    ] {
+        let body = format!(r#"{{"BackupArn":"{}"}}"#, ARN.replace(what, other));
+        assert_eq!(refused(BackupOperation::DescribeBackup, &body), message, "{other}");
+    }
 }
 
 #[test]
@@ -181,17 +189,21 @@ fn a_restored_table_keeps_indexes_as_they_were() {
         (String::new(), true, Ok(0)),
         (by_seq.clone(), true, Ok(1)),
         (provisioned.clone(), false, Ok(1)),
-        (kept("other", "seq", ALL), true, Err(foreign("other"))),
+        (kept("other", "seq", ALL), true, Ok(1)),
+        (
+            by_seq.clone(),
+            false,
+            Err("Invalid Request: Must specify provisioned throughput for index by-seq".into()),
+        ),
         (kept("by-seq", "id", ALL), true, Err(foreign("by-seq"))),
         (kept("by-seq", "seq", keys_only), true, Err(foreign("by-seq"))),
         (format!("{by_seq},{by_seq}"), true, Err(format!("{wrong}: Duplicate index name: by-seq"))),
         (
             provisioned.clone(),
             true,
-            Err(format!(
-                "{wrong}: ProvisionedThroughput should not be specified for index: by-seq when \
-                 BillingMode is PAY_PER_REQUEST"
-            )),
+            Err("Invalid Request: Cannot override ProvisionedThroughput if BillingMode is \
+                 overridden to PAY_PER_REQUEST for index by-seq"
+                .into()),
         ),
     ] {
         let mut indexes = table(on_demand).indexes;
@@ -199,6 +211,10 @@ fn a_restored_table_keeps_indexes_as_they_were() {
         let found = kept.map(|()| indexes.len()).map_err(|error| error.message);
         assert_eq!(found, wanted, "{elements}");
     }
+    let mut indexes = table(true).indexes;
+    let renamed = list(&kept("other", "seq", ALL));
+    keep(&mut indexes, renamed.as_deref(), Index::is_global, true).expect("right");
+    assert_eq!(indexes[0].name, "other", "an index may have another name");
     let mut indexes = table(true).indexes;
     keep(&mut indexes, list(&provisioned).as_deref(), Index::is_global, false).expect("right");
     let of_table = Throughput { read: 3, write: 4 };

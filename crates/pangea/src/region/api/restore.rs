@@ -55,6 +55,10 @@ pub(super) async fn from_backup(
     let found = spawn_blocking(move || backups::find(&here, &arn)).await;
     let view = found.map_err(|_| internal("the region is stopping"))??;
     backups::whole(&view)?;
+    // That the target is there is told before.
+    if region.catalog().find(region.slot, &restore.target).is_none() {
+        backups::idle(region, &view.arn, "another table")?;
+    }
     let restored = BTreeMap::from([
         ("backup".to_string(), AttributeValue::S(view.arn.text.clone())),
         ("table".to_string(), AttributeValue::S(table_arn(&region.name, &view.entry.name))),
@@ -177,21 +181,26 @@ fn new_table(
     })
 }
 
-/// What is only shown of a restored table.
+/// What is only shown of a restored table: its class it has not from its source, but the limits of
+/// a table that is paid for by request (measured on the service by the ACK project's users).
 fn shown(like: &TableEntry, overrides: &Overrides, on_demand: bool) -> Attributes {
-    let kept = [options::SSE_KEY, options::CLASS, options::READ, options::WRITE];
-    let kept = if on_demand { &kept[..2] } else { &kept };
+    let units = if on_demand {
+        [options::MAX_READ, options::MAX_WRITE]
+    } else {
+        [options::READ, options::WRITE]
+    };
+    let kept = [options::SSE_KEY, units[0], units[1]];
     let mut shown: Attributes = like.options.clone();
     shown.retain(|name, _| kept.contains(&name.as_str()));
     let (read, write) = overrides.throughput.unzip();
     let limits = overrides.limits.filter(|_| on_demand).unwrap_or_default();
-    let units = [
+    let given = [
         (options::READ, read),
         (options::WRITE, write),
         (options::MAX_READ, limits.read),
         (options::MAX_WRITE, limits.write),
     ];
-    for (name, units) in units {
+    for (name, units) in given {
         if let Some(units) = units.and_then(|units| u64::try_from(units).ok()) {
             shown.insert(name.to_string(), options::of_number(units));
         }

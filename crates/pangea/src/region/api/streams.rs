@@ -27,6 +27,8 @@ use crate::versions::format_stamp;
 /// A shard whose time is over this long takes no more records, ms: whoever waits for the disk waits
 /// less. A later record of the region shows that at once.
 const GRACE_MS: u64 = 60_000;
+/// What the moment that a client reads off its clock may be rounded up by, ms.
+const ROUNDED_MS: u64 = 1;
 /// Records that one answer looks at, its own among those of other streams.
 const LOOKED_AT_MAX: usize = 20_000;
 
@@ -91,6 +93,7 @@ fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, Ap
     let shard = shards.find(|shard| known.arn.shard_name(shard.from_ms) == get.shard);
     let shard = shard.ok_or_else(StreamArn::missing_shard)?;
     let (from, until) = shard.sequences(&known.stream);
+    let now_ms = region.clock.now().wall_ms;
     let next = match get.start {
         IteratorStart::TrimHorizon => from,
         IteratorStart::Latest if shard.closed_ms.is_some() => until,
@@ -100,11 +103,13 @@ fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, Ap
         }
         IteratorStart::At(sequence) => placed(region, sequence, (from, until))?,
         IteratorStart::After(sequence) => placed(region, sequence, (from, until))? + 1,
+        IteratorStart::Time(ms) if ms > now_ms + ROUNDED_MS => return Err(streams::future()),
         IteratorStart::Time(ms) => sequence_at(ms).clamp(from, until),
     };
+    // What is before all that is kept is the oldest that is left (API Reference, `Timestamp`).
+    let next = if next < kept_from(region, now_ms) { from } else { next };
     let (table, since_ms) = (known.entry.id, known.stream.since_ms);
-    let made_ms = region.clock.now().wall_ms;
-    let position = Position { table, since_ms, from_ms: shard.from_ms, next, made_ms };
+    let position = Position { table, since_ms, from_ms: shard.from_ms, next, made_ms: now_ms };
     let iterator = position.to_iterator(&known.arn.text, region.sessions.key());
     Ok(streams::iterator(&iterator))
 }

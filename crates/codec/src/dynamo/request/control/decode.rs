@@ -195,7 +195,7 @@ fn put_policy(body: &mut Members) -> Result<Control, ApiError> {
     constraints.finish()?;
     let expected = revision(body)?;
     let resource = resource(body)?;
-    table::check_policy(&policy, resource.is_stream)?;
+    let policy = table::checked_policy(&policy, resource.is_stream)?;
     Ok(Control::SetPolicy { resource, policy: Some(policy), expected })
 }
 

@@ -6,10 +6,10 @@ use pangea_core::item::{AttributeValue, Attributes};
 use pangea_core::node::TableUpdate;
 use pangea_core::table::KeyAttribute;
 
-use super::features::{self, Encryption, Throughput, Units, WARM};
+use super::features::{self, Encryption, Throughput, Units, warm_of};
 use super::index::{self, GLOBAL_MAX, Given};
 use super::keys;
-use super::update::{IndexUpdate, UpdateTable};
+use super::update::{IndexUpdate, STANDARD, UpdateTable};
 use super::{NO_CAPACITY, StreamSpecification, capacity, invalid, vector};
 use crate::dynamo::table::options::{self, Changes};
 use crate::dynamo::{ApiError, ErrorKind};
@@ -34,7 +34,7 @@ impl UpdateTable {
         self.change_limits(entry, &mut update)?;
         if let Some(class) = &self.class {
             let is_default = options::text(&entry.options, options::CLASS).is_none();
-            if !(is_default && class == "STANDARD") {
+            if !(is_default && class == STANDARD) {
                 set(&mut update.options, options::CLASS, options::of_text(class));
                 set(&mut update.options, options::CLASS_MS, options::of_number(now_ms));
             }
@@ -43,7 +43,7 @@ impl UpdateTable {
         self.change_replicas(entry, &mut update)?;
         let is_less = !update.remove_indexes.is_empty();
         for (name, is_begun) in
-            [(options::UPDATED_MS, self.lasts()), (options::INDEX_GONE_MS, is_less)]
+            [(options::UPDATED_MS, self.begins(entry)), (options::INDEX_GONE_MS, is_less)]
         {
             if is_begun {
                 set(&mut update.options, name, options::of_number(now_ms));
@@ -79,6 +79,9 @@ impl UpdateTable {
             for (name, units) in capacity::options_of(&entry.options, throughput, now_ms)? {
                 set(&mut update.options, name, units);
             }
+        }
+        if self.throughput.is_some() || on_demand != entry.on_demand {
+            keep_warm(entry, update);
         }
         if on_demand == entry.on_demand {
             update.on_demand = self.on_demand;
@@ -405,6 +408,15 @@ pub(super) fn set(changes: &mut Changes, name: &str, value: AttributeValue) {
     changes.insert(name.to_owned(), Some(value));
 }
 
+/// What is warm stays so, whatever capacity the table has later (measured on the service by the ACK
+/// project's users, October 2026).
+fn keep_warm(entry: &TableEntry, update: &mut TableUpdate) {
+    let (read, write) = warm_of(&entry.options, entry.on_demand);
+    for (name, units) in [(options::WARM_READ, read), (options::WARM_WRITE, write)] {
+        set(&mut update.options, name, options::of_number(units));
+    }
+}
+
 /// Refuses warm throughput below what is there.
 fn check_warmer(
     warm: Option<Units>,
@@ -413,13 +425,10 @@ fn check_warmer(
     of: &str,
 ) -> Result<(), ApiError> {
     let Some(warm) = warm else { return Ok(()) };
-    let has = Throughput::of(options);
-    let (read, write) = if on_demand { WARM } else { (has.read, has.write) };
-    let now = |name, least| options::number(options, name).unwrap_or(least);
-    for (name, units, now) in [
-        ("ReadUnitsPerSecond", warm.read, now(options::WARM_READ, read)),
-        ("WriteUnitsPerSecond", warm.write, now(options::WARM_WRITE, write)),
-    ] {
+    let (read, write) = warm_of(options, on_demand);
+    for (name, units, now) in
+        [("ReadUnitsPerSecond", warm.read, read), ("WriteUnitsPerSecond", warm.write, write)]
+    {
         let Some(units) = units else { continue };
         if u64::try_from(units).is_ok_and(|units| units >= now) {
             continue;

@@ -8,7 +8,7 @@ use pangea_core::table::Schema;
 
 use super::features::{self, Encryption, Throughput, Units};
 use super::{
-    CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, check_policy, index, invalid, keys, vector,
+    CAPACITY_NEEDED, NO_CAPACITY, StreamSpecification, checked_policy, index, invalid, keys, vector,
 };
 use crate::dynamo::ApiError;
 use crate::dynamo::request::{Constraints, Members};
@@ -76,7 +76,7 @@ impl CreateTable {
         index::check_warm(warm, on_demand, throughput, "for table")?;
         let sse = sse.map(features::Sse::meaning).transpose()?;
         let tags = features::checked_tags(tags)?;
-        policy.as_deref().map_or(Ok(()), |policy| check_policy(policy, false))?;
+        let policy = policy.map(|policy| checked_policy(&policy, false)).transpose()?;
         let shown = Shown { throughput, limits, warm, class, sse, policy };
         let options = shown.options();
         Ok(Self { table, schema, on_demand, indexes, stream, deletion_protection, tags, options })

@@ -15,6 +15,15 @@ const UNITS_MAX: i64 = 1_000_000_000_000;
 /// What on-demand tables are prepared for at once (DynamoDB): reads and writes a second.
 pub(crate) const WARM: (u64, u64) = (12_000, 4_000);
 
+/// What a table or an index is prepared for, reads and writes a second: what it was told to be, or
+/// what it has where that is more.
+pub(crate) fn warm_of(options: &Attributes, on_demand: bool) -> (u64, u64) {
+    let has = Throughput::of(options);
+    let (read, write) = if on_demand { WARM } else { (has.read, has.write) };
+    let warm = |name, least: u64| options::number(options, name).unwrap_or_default().max(least);
+    (warm(options::WARM_READ, read), warm(options::WARM_WRITE, write))
+}
+
 /// Provisioned capacity units per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throughput {

@@ -1,7 +1,5 @@
 //! Secondary indexes that a restored table keeps, as a request names them.
 
-use std::collections::BTreeSet;
-
 use pangea_core::index::Index;
 
 use super::features::Throughput;
@@ -37,7 +35,7 @@ impl KeptIndex {
         &self.0.name
     }
 
-    /// Whether it is this index of the source: the name, the key and the projection are the same.
+    /// Whether it is this index of the source: the key and the projection are the same.
     fn is(&self, index: &Index) -> Result<bool, ApiError> {
         let named = |attributes: &[_], role: &'static str| {
             let pair = |attribute: &pangea_core::table::KeyAttribute| {
@@ -46,9 +44,7 @@ impl KeptIndex {
             attributes.iter().map(pair).collect::<Vec<_>>()
         };
         let keys = [named(&index.partition, "HASH"), named(&index.sort, "RANGE")].concat();
-        Ok(self.0.name == index.name
-            && self.0.keys == keys
-            && self.0.projected()? == index.projected)
+        Ok(self.0.keys == keys && self.0.projected()? == index.projected)
     }
 
     /// Its capacity, if the request names one.
@@ -59,12 +55,15 @@ impl KeptIndex {
 }
 
 /// Takes away the indexes of a kind that a restored table does not keep, and gives the others the
-/// capacity that the request names; without a list all are kept.
+/// names and the capacity that the request names; without a list all are kept.
+///
+/// An index is known by its key and its projection, and may be given another name (measured on the
+/// service by the ACK project's users, October 2026, as are the words on capacity).
 ///
 /// # Errors
 ///
-/// A `ValidationException` for an index that the source has not like that, one that is named twice,
-/// or capacity of a table that is paid for by request.
+/// A `ValidationException` for an index that the source has not like that, a name that is there
+/// twice, or capacity that is given and not wanted, or wanted and not given.
 pub fn keep(
     indexes: &mut Vec<Index>,
     wanted: Option<&[KeptIndex]>,
@@ -72,31 +71,44 @@ pub fn keep(
     on_demand: bool,
 ) -> Result<(), ApiError> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let mut names = BTreeSet::new();
+    let (mut sources, others) = std::mem::take(indexes).into_iter().partition(is_of_kind);
+    *indexes = others;
     for kept in wanted {
         let name = kept.name();
-        let source = indexes.iter().find(|index| is_of_kind(index) && index.name == name);
-        if !source.map_or(Ok(false), |index| kept.is(index))? {
-            return Err(foreign(name));
-        }
-        if !names.insert(name) {
+        if indexes.iter().any(|index| index.name == name) {
             return Err(invalid(&format!("Duplicate index name: {name}")));
         }
-        if on_demand && kept.throughput().is_some() {
-            return Err(invalid(&format!(
-                "ProvisionedThroughput should not be specified for index: {name} when BillingMode \
-                 is PAY_PER_REQUEST"
-            )));
+        let mut index = take(&mut sources, kept)?.ok_or_else(|| foreign(name))?;
+        match kept.throughput() {
+            Some(_) if on_demand => {
+                return Err(ApiError::validation(format!(
+                    "Invalid Request: Cannot override ProvisionedThroughput if BillingMode is \
+                     overridden to PAY_PER_REQUEST for index {name}"
+                )));
+            }
+            None if !on_demand && index.is_global() => {
+                return Err(ApiError::validation(format!(
+                    "Invalid Request: Must specify provisioned throughput for index {name}"
+                )));
+            }
+            Some(throughput) => throughput.write_to(&mut index.options),
+            None => {}
         }
-    }
-    indexes.retain(|index| !is_of_kind(index) || names.contains(index.name.as_str()));
-    for kept in wanted {
-        let index = indexes.iter_mut().find(|index| index.name == kept.name());
-        if let Some((index, throughput)) = index.zip(kept.throughput()) {
-            throughput.write_to(&mut index.options);
-        }
+        name.clone_into(&mut index.name);
+        indexes.push(index);
     }
     Ok(())
+}
+
+/// The index of the source that is kept, the one of the same name if there are several like it.
+fn take(sources: &mut Vec<Index>, kept: &KeptIndex) -> Result<Option<Index>, ApiError> {
+    let mut found = None;
+    for (at, index) in sources.iter().enumerate() {
+        if kept.is(index)? && (found.is_none() || index.name == kept.name()) {
+            found = Some(at);
+        }
+    }
+    Ok(found.map(|at| sources.remove(at)))
 }
 
 /// Gives every global index without a capacity that of the table, and takes what capacity there is

@@ -1,5 +1,6 @@
 //! Operations on tables.
 
+mod canonical;
 mod capacity;
 mod change;
 mod create;
@@ -20,10 +21,10 @@ pub use kept::{KeptIndex, fit_capacity, foreign, keep};
 pub use replica::{ReplicaAction, ReplicaUpdate, WitnessUpdate};
 pub use update::UpdateTable;
 
-pub(crate) use features::WARM;
+pub(crate) use features::warm_of;
 pub(super) use features::{Sse, check_tag_key, checked_tags, limits_of, sse_of, tags};
 pub(crate) use keys::of_entry as key_attributes;
-pub(super) use policy::check_policy;
+pub(super) use policy::checked_policy;
 pub(crate) use update::OVERRIDES;
 
 use super::{Constraints, Members};

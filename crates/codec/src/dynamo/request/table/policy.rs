@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::canonical::canonical;
 use super::invalid;
 use crate::dynamo::ApiError;
 
@@ -18,11 +19,15 @@ const OF_STREAMS: [&str; 3] =
 /// The action on all streams, which no policy of a resource can name.
 const OF_ALL_STREAMS: &str = "dynamodb:ListStreams";
 
-/// Refuses a resource policy that is none, of a table or of a stream.
-pub(in crate::dynamo::request) fn check_policy(
+/// The form in which a resource policy, of a table or of a stream, is kept.
+///
+/// # Errors
+///
+/// A `ValidationException` for what is no policy.
+pub(in crate::dynamo::request) fn checked_policy(
     policy: &str,
     is_stream: bool,
-) -> Result<(), ApiError> {
+) -> Result<String, ApiError> {
     if policy.len() > POLICY_BYTES_MAX {
         let text = format!("Maximum policy size of {POLICY_BYTES_MAX} bytes exceeded");
         return Err(invalid(&text));
@@ -74,7 +79,7 @@ pub(in crate::dynamo::request) fn check_policy(
         let names = foreign.join(", ");
         return refuse(&format!("The following action names are invalid: {names}"));
     }
-    Ok(())
+    Ok(canonical(&members))
 }
 
 /// One text, or each of a list of them.
@@ -90,10 +95,10 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::check_policy;
+    use super::checked_policy;
 
     fn why(policy: &str) -> String {
-        let text = check_policy(policy, false).expect_err("refused").message;
+        let text = checked_policy(policy, false).expect_err("refused").message;
         let parts = text.split_once("Invalid policy document: ");
         parts.map_or_else(|| text.clone(), |(_, why)| why.to_owned())
     }
@@ -140,14 +145,14 @@ mod tests {
             let missing = format!("Missing required field {name}");
             assert_eq!(why(&policy(without.clone())), missing);
             without[format!("Not{name}")] = json!("*");
-            assert!(check_policy(&policy(without), false).is_ok());
+            assert!(checked_policy(&policy(without), false).is_ok());
         }
         let twice = [statement(json!({ "Sid": "a" })), statement(json!({ "Sid": "a" }))];
         let unique = "The Statement Ids in the policy are not unique";
         assert_eq!(why(&policy(json!(twice))), unique);
         let apart = [statement(json!({ "Sid": "a" })), statement(json!({ "Sid": "b" }))];
-        assert!(check_policy(&policy(json!(apart)), false).is_ok());
-        assert!(check_policy(&policy(statement(json!({}))), false).is_ok());
+        assert!(checked_policy(&policy(json!(apart)), false).is_ok());
+        assert!(checked_policy(&policy(statement(json!({}))), false).is_ok());
     }
 
     #[test]
@@ -156,10 +161,10 @@ mod tests {
         let text = policy(json!([statement(actions)]));
         let invalid = r#"The following action names are invalid: "dynamodb:GetRecords""#;
         assert_eq!(why(&text), invalid);
-        assert!(check_policy(&text, true).is_ok());
+        assert!(checked_policy(&text, true).is_ok());
         let text = policy(json!([statement(json!({ "Action": "dynamodb:ListStreams" }))]));
         for is_stream in [false, true] {
-            let message = check_policy(&text, is_stream).expect_err("refused").message;
+            let message = checked_policy(&text, is_stream).expect_err("refused").message;
             let invalid = r#"The following action names are invalid: "dynamodb:ListStreams""#;
             assert!(message.ends_with(invalid), "{message}");
         }

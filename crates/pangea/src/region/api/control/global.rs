@@ -15,7 +15,8 @@ use crate::region::Region;
 use crate::region::api::Trouble;
 use crate::region::api::tables::{replica_status, slot_of};
 
-fn is_global(entry: &TableEntry) -> bool {
+/// Whether the table has replicas, or was made a global table of 2017.
+pub(super) fn is_global(entry: &TableEntry) -> bool {
     !entry.replicas.is_empty() || options::flag(&entry.options, options::GLOBAL)
 }
 

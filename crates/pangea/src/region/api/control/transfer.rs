@@ -25,6 +25,8 @@ const ASKED_BYTES_MAX: usize = 4 << 20;
 /// Why they all fail, in the words of the service (verified against it by moto's
 /// `test_export_to_missing_s3_bucket` and `test_import_from_missing_s3_table`).
 const FAILURE: (&str, &str) = ("S3NoSuchBucket", "The specified bucket does not exist");
+/// What a list tells of an export beside its name and its status.
+const EXPORT_TYPE: &str = "ExportType";
 /// Digits of the token of a page: those of an import have 112 at least (the service's model).
 const TOKEN_DIGITS: usize = 112;
 
@@ -167,7 +169,6 @@ fn described(
             ("ExportTime", seconds(now_ms)),
             ("S3SseAlgorithm", json!("AES256")),
             ("ExportFormat", json!("DYNAMODB_JSON")),
-            ("ExportType", json!("FULL_EXPORT")),
         ],
         TransferKind::Import => &[("InputCompressionType", json!("NONE"))],
         TransferKind::Bulk => &[("PerformanceTier", json!("STANDARD"))],
@@ -258,7 +259,7 @@ pub(super) fn list(
 ) -> Value {
     let (name, status) = names(kind);
     let (member, told): (_, &[&str]) = match kind {
-        TransferKind::Export => ("ExportSummaries", &["ExportType"]),
+        TransferKind::Export => ("ExportSummaries", &[EXPORT_TYPE]),
         TransferKind::Import => (
             "ImportSummaryList",
             &["TableArn", "S3BucketSource", "CloudWatchLogGroupArn", "InputFormat"],
@@ -275,7 +276,13 @@ pub(super) fn list(
         .skip(skip);
     let summary = |known: &Known| -> Value {
         let names = [name, status].into_iter().chain(told.iter().chain(times).copied());
-        let told = names.filter_map(|name| Some((name.to_owned(), known.shown.get(name)?.clone())));
+        let value = |name: &str| match (known.shown.get(name), name) {
+            // Lists tell the type that was not asked for, descriptions do not (measured by the ACK
+            // project's users).
+            (None, EXPORT_TYPE) => Some(json!("FULL_EXPORT")),
+            (value, _) => value.cloned(),
+        };
+        let told = names.filter_map(|name| Some((name.to_owned(), value(name)?)));
         Value::Object(told.collect())
     };
     let page: Vec<Value> = wanted.by_ref().take(limit).map(summary).collect();

@@ -173,7 +173,8 @@ impl Reader<'_> {
 
     /// A page that takes what is still wanted.
     fn part(&self, found: &Found) -> Page {
-        let limit = self.request.limit.map(|limit| limit.saturating_sub(found.scanned));
+        let limit = [self.request.limit, self.read.page_items].into_iter().flatten().min();
+        let limit = limit.map(|limit| limit.saturating_sub(found.scanned));
         Page::continued(self.read.filter.clone(), limit, found.bytes)
     }
 

@@ -81,8 +81,11 @@ fn is_recent(region: &Region, entry: &TableEntry, name: &str) -> bool {
 
 /// Whether the table is being updated: itself, or as an index is made or taken away.
 pub(super) fn is_updating(region: &Region, entry: &TableEntry) -> bool {
-    is_recent(region, entry, options::UPDATED_MS)
-        || is_recent(region, entry, options::INDEX_GONE_MS)
+    is_recent(region, entry, options::UPDATED_MS) || are_indexes_updating(region, entry)
+}
+
+fn are_indexes_updating(region: &Region, entry: &TableEntry) -> bool {
+    is_recent(region, entry, options::INDEX_GONE_MS)
         || making(region, entry).iter().any(|(_, phase)| *phase == Phase::Allocating)
 }
 
@@ -102,7 +105,12 @@ pub(super) fn check_update(
     if is_other && is_recent(region, entry, options::INDEX_GONE_MS) {
         return Err(busy());
     }
-    if !is_other && is_updating(region, entry) {
+    let is_refused = if update.is_taken_meanwhile() {
+        are_indexes_updating(region, entry)
+    } else {
+        !is_other && is_updating(region, entry)
+    };
+    if is_refused {
         return Err(in_use(&format!("Table is being updated: {}", entry.name)));
     }
     Ok(())
