@@ -5,6 +5,7 @@ mod clock;
 mod collect;
 mod cuts;
 mod expire;
+mod flood;
 mod journal;
 mod namesake;
 mod relay;
