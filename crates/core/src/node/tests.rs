@@ -7,6 +7,7 @@ mod cuts;
 mod expire;
 mod flood;
 mod journal;
+mod lost;
 mod namesake;
 mod relay;
 mod stage;

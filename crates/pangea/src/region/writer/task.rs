@@ -369,12 +369,15 @@ impl<P: Peers> Task<P> {
     }
 
     /// Tells a node that was begun anew which links are open: at once and alone, because what comes
-    /// next may fail as well, and a damaged row is healed by peers that are known to be linked. If
-    /// it fails itself, with what the node did on the occasion, the next node is told later.
+    /// next may fail as well, and a damaged row is healed by peers that are known to be linked.
+    ///
+    /// It may fail itself, for what the node did on the occasion. One that could not write that is
+    /// ahead of the store, and the next one is told later. One that has met damage stays: it knows
+    /// who heals that, and does not look there again before others have had their turn.
     fn relink(&mut self) {
         let events = self.linked.iter().map(|&peer| Event::Linked { peer }).collect();
         if let Err(fault) = self.commit(events) {
-            self.relink = self.begin_anew(&fault);
+            self.relink = fault.is_damage() || self.begin_anew(&fault);
         }
     }
 
