@@ -227,6 +227,26 @@ def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_
         == ("TableNotFoundException", "Table not found: nothing")
 
 
+def test_the_latest_past_has_all_that_was_acknowledged_whatever_the_wall_clock_says(
+        pangea, table_name):
+    client, latest = pangea.client(HOME), f"{table_name}-now"
+    create(client, table_name)
+    client.update_continuous_backups(
+        TableName=table_name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    # Longer than the clock goes back, so that the moment that it shows is one of the past.
+    time.sleep(4)
+    try:
+        # No peer confirms it: writes go by the time that the region had.
+        pangea.cli("clock", "set", HOME, "--offset-ms", "-3000")
+        put(client, table_name, "k", "1")
+        client.restore_table_to_point_in_time(
+            SourceTableName=table_name, TargetTableName=latest, UseLatestRestorableTime=True)
+        wait(client, latest)
+        assert contents(client, latest) == {"k": "1"}
+    finally:
+        pangea.cli("clock", "set", HOME, "--offset-ms", "0")
+
+
 def test_indexes_are_restored_as_they_were(pangea, table_name):
     client = pangea.client(HOME)
     create(client, table_name)

@@ -294,3 +294,22 @@ def test_what_one_more_region_has_survives_the_loss_of_the_writer(own_pangea, ta
         pangea.revive(HOME)
         eventually(lambda: attached(pangea, HOME, durability="all")[1].put_item(
             TableName=table, Item={"pk": {"S": f"back {n}"}}), "all three regions")
+
+
+def test_a_transaction_that_is_sent_again_is_not_told_to_be_undone(own_pangea, table):
+    session, home = attached(own_pangea, HOME, durability="+1", durability_wait_ms=1)
+    item = {"pk": {"S": "sent again"}}
+
+    def transact():
+        home.transact_write_items(ClientRequestToken="sent again", TransactItems=[
+            {"Put": {"TableName": table, "Item": item}}])
+
+    code, _, text = refused(transact)
+    assert code == "DurabilityTimeoutException" and "in place in us-east-1" in text
+    eventually(lambda: has(own_pangea, SECOND, table, "sent again"), "the other region to have it")
+    with Alone(own_pangea):
+        # Nothing is to be written, so that it does not matter whom a write would reach.
+        transact()
+        assert session.said("durability") == "+1"
+        new = functools.partial(put, home, table, "another")
+        assert refused(new)[0] == "TooFewRegionsException"

@@ -138,6 +138,29 @@ pub(crate) enum Step {
     End,
 }
 
+impl Step {
+    /// The table that it is about, which must have been made.
+    const fn table(&self) -> Option<usize> {
+        match self {
+            Self::Replicate { table, .. }
+            | Self::Drop { table, .. }
+            | Self::Expires { table, .. }
+            | Self::Put { table, .. }
+            | Self::PutExpiring { table, .. }
+            | Self::Delete { table, .. } => Some(*table),
+            Self::Create { .. }
+            | Self::Evict { .. }
+            | Self::Rejoin { .. }
+            | Self::Cut { .. }
+            | Self::Mend { .. }
+            | Self::Crash { .. }
+            | Self::LoseDisk { .. }
+            | Self::Doom { .. }
+            | Self::End => None,
+        }
+    }
+}
+
 /// An item, and whether only the first regions may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -165,8 +188,8 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// The first line that is neither a setting nor a step, or one that is out of order; and a
-    /// scenario without an end.
+    /// The first line that is neither a setting nor a step, or one that is out of order, or names a
+    /// table that no line before it creates; and a scenario without an end.
     pub fn parse(text: &str) -> Result<Self, Unread> {
         let mut scenario = Self::default();
         for (nth, line) in text.lines().enumerate() {
@@ -192,6 +215,11 @@ impl Scenario {
         let (at, words) = words.split_first()?;
         let (at_ms, step) = (at.parse().ok()?, step(words)?);
         if self.steps.last().is_some_and(|(last_ms, _)| *last_ms > at_ms) {
+            return None;
+        }
+        let creates = |(_, step): &&(u64, Step)| matches!(step, Step::Create { .. });
+        let created = self.steps.iter().filter(creates).count();
+        if step.table().is_some_and(|table| table >= created) {
             return None;
         }
         self.steps.push((at_ms, step));
@@ -287,7 +315,9 @@ mod tests {
         assert_eq!((read.regions(), read.steps.len()), (4, 3));
         let key = Key { number: 3, restricted: true };
         assert_eq!(read.steps[1], (5, Step::Put { region: 1, table: 0, key }));
-        for text in ["set colour 3", "5 put r9 0 k1", "put r0 0 k1", "5 end\n4 end", "1 crash r0"] {
+        let unmade = "0 create r0\n5 put r0 1 k1";
+        let unread = ["set colour 3", "5 put r9 0 k1", "put r0 0 k1", "5 end\n4 end", "1 crash r0"];
+        for text in unread.into_iter().chain([unmade, "5 put r0 0 k1\n6 create r0"]) {
             assert!(Scenario::parse(&format!("{text}\n9 end")).is_err(), "{text}");
         }
         assert!(Scenario::parse("1 evict r0").is_err(), "without an end it would go on for ever");

@@ -62,6 +62,17 @@ fn a_writer_that_holds_the_table_again_and_is_trusted_is_found() {
     check(text, Bug::DropForgotten, Invariant::Applied);
 }
 
+/// A table is there once its creation was answered.
+#[test]
+fn a_step_that_comes_before_its_table_says_so() {
+    let scenario = Scenario::parse("0 create r0\n0 put r0 0 k1\n100 end");
+    let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+    let options = Options { scenario: Some(scenario), ..Options::default() };
+    let broken = run(1, &options).violation.expect("it cannot be done");
+    assert_eq!(broken.invariant, Invariant::Scenario);
+    assert!(broken.text.contains("names table 0, and 0 are made"), "{}", broken.text);
+}
+
 /// A schedule that is written down happens as it is written, and equal seeds give equal runs.
 #[test]
 fn a_scenario_is_done_step_by_step() {

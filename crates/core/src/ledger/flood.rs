@@ -31,7 +31,9 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Whether the conflict of `item` at this wall time shall share a row, and of which minute.
+    /// Whether the conflict of `item` at this time shall share a row, and of which minute. Time
+    /// must not go back behind a minute of which there may have been shared rows: one that is gone
+    /// would be begun anew and take the place of the first in all other regions.
     ///
     /// Items beyond [`LEDGER_HOT_ITEMS_MAX`] in one minute are not counted: they have rows of their
     /// own.
@@ -49,6 +51,12 @@ impl Flood {
         }
         (per_minute == 0).then_some(minute)
     }
+}
+
+/// Whether a row that is shared by many conflicts may still be added to at this time.
+#[must_use]
+pub fn is_open(row: &PrimaryKey, wall_ms: u64) -> bool {
+    super::is_shared(row) && super::wall_ms(row) / MINUTE_MS >= wall_ms / MINUTE_MS
 }
 
 /// The key of the `nth` shared row of an item and a minute; its only writer is part of it.

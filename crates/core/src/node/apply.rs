@@ -349,6 +349,8 @@ impl Node {
     ) {
         let link = self.links.get(&peer);
         let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
+        // One that has lost its log follows feeds to hear what is decided, and keeps nothing.
+        let acked = if self.has_two_lives(peer) { Hlc::ZERO } else { acked };
         let acked = if planted!(self, AckAssumed) { self.last } else { acked };
         let told = Told { peer, visible_ms, acked };
         if let Some(pending) = self.pending.back_mut() {

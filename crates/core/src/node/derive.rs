@@ -116,8 +116,10 @@ impl Node {
     ) -> Record {
         let stream_ms = entry.open_stream().map_or(0, |stream| stream.since_ms);
         let wall_ms = self.wall_ms;
-        // A region whose clock is behind that of the home is not before the stream.
-        let sequence = sequence_at(wall_ms.max(stream_ms)).max(self.journaled + 1);
+        // A region whose clock is behind that of the home is not before the stream, and one whose
+        // clock went back not before what readers were told to be over.
+        let moment = self.newest_ms.max(stream_ms);
+        let sequence = sequence_at(moment).max(self.journaled + 1);
         let key = key.clone();
         Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }
     }

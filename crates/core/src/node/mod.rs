@@ -236,6 +236,8 @@ pub struct Node {
     trimmer: trim::Trimmer,
     /// The wall clock of the event under way, ms since 1970.
     wall_ms: u64,
+    /// The greatest that it has been: no record of the journal that is still to come is of before.
+    newest_ms: u64,
 }
 
 /// A batch on its way to the disk, and what waits for it.
@@ -326,6 +328,7 @@ impl Node {
             journaled: durable.journaled,
             trimmer: trim::Trimmer::default(),
             wall_ms: 0,
+            newest_ms: 0,
             config,
         }
     }
@@ -353,6 +356,7 @@ impl Node {
         }
         let now = self.read_clock(now, effects);
         self.wall_ms = now.wall_ms;
+        self.newest_ms = self.newest_ms.max(now.wall_ms);
         if self.refuses(&event, effects) {
             return;
         }
@@ -432,6 +436,13 @@ impl Node {
     #[must_use]
     pub fn acked(&self) -> &Acked {
         &self.acked
+    }
+
+    /// A moment before which the journal gets no more records, once what was handed to the disk is
+    /// durable, ms since 1970.
+    #[must_use]
+    pub fn journal_ms(&self) -> u64 {
+        self.newest_ms
     }
 
     /// What is known of the peers.

@@ -34,7 +34,9 @@ impl Node {
         if txn.item(&key).is_some_and(|row| !self.has_to_tell(&conflict.loser) || is_told(row)) {
             return;
         }
-        match self.flood.note(now.wall_ms, item, self.config.ledger_per_minute) {
+        // Stamps never go back, clocks do.
+        let wall_ms = now.wall_ms.max(self.last.wall_ms());
+        match self.flood.note(wall_ms, item, self.config.ledger_per_minute) {
             None => {
                 let place = conflict.loser.origins.place;
                 self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);

@@ -3,7 +3,8 @@
 //! State: a cursor that goes round over the ledger's rows, a bounded number at a time; what the
 //! round has seen so far, by time; the time before which rows have to go for the size's sake. A row
 //! goes in this region alone, leaving no trace: each region keeps its own budget, and a row that
-//! comes back with a copy goes again.
+//! comes back with a copy goes again. So a row to which conflicts are still added stays: what was
+//! begun anew in its place would be all that other regions have of it, too.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -11,7 +12,7 @@ use alloc::vec::Vec;
 use super::{Effect, Node, Trace, Txn};
 use crate::id::TableId;
 use crate::item::{PrimaryKey, item_size};
-use crate::ledger;
+use crate::ledger::{self, flood};
 use crate::replica::Snapshot;
 use crate::time::Now;
 
@@ -71,7 +72,7 @@ impl Node {
         for (key, stored) in rows {
             let decided_ms = ledger::wall_ms(&key.primary);
             self.round.after = Some(key.primary.clone());
-            if decided_ms < keep_from {
+            if decided_ms < keep_from && !flood::is_open(&key.primary, self.last.wall_ms()) {
                 self.round.trimmed += 1;
                 txn.batch.remove(key, &stored, self.me);
                 continue;

@@ -13,6 +13,7 @@ use pangea_core::catalog::{Catalog, TableEntry};
 use pangea_core::durability::{Choice, Level, Shortfall, Standing, Start, parse_wait_ms, start};
 use pangea_core::id::{Place, RegionSlot, TableId};
 use pangea_core::item::{Attributes, ItemKey, PrimaryKey};
+use pangea_core::replica::Acked;
 use pangea_core::table::Action;
 use pangea_core::time::{Hlc, Stamp};
 use prometheus_client::metrics::histogram::Histogram;
@@ -45,6 +46,8 @@ pub(super) struct Asked {
     choice: Choice,
     /// The response says what was reached, even if it was nothing more than usual.
     explicit: bool,
+    /// The write may be done already: what is asked is where it is.
+    is_again: bool,
 }
 
 impl Asked {
@@ -55,7 +58,12 @@ impl Asked {
         let shortfall = shortfall(headers)?;
         let wait_ms = word(headers, WAIT, "milliseconds, 20000 at most", parse_wait_ms)?;
         let choice = Choice { level: level.unwrap_or_default(), shortfall, wait_ms };
-        Ok(Self { choice, explicit: level.is_some() })
+        Ok(Self { choice, explicit: level.is_some(), is_again: false })
+    }
+
+    /// The same of a write that may be done already, which nobody can be told was not.
+    pub(super) fn again(self) -> Self {
+        Self { is_again: true, ..self }
     }
 
     /// How long a region may take for the write, beside what every write takes.
@@ -108,12 +116,13 @@ pub(super) fn plan(
     if (asked.choice.level, of_table.level) == (Level::Local, Level::Local) {
         return Ok(Plan { of, choice: asked.choice, explicit, short: false });
     }
-    let standing = standing(region, catalog, of, Hlc::MAX);
+    let standing = standing(region, catalog, of);
     let choice = asked.choice.over(of_table, standing.holders());
     let plan = |short| Plan { of, choice, explicit, short };
     match start(choice, standing) {
         Start::Write(_) => Ok(plan(false)),
         Start::Degrade(_) => Ok(plan(true)),
+        Start::Refuse(_) if asked.is_again => Ok(plan(true)),
         Start::Refuse(standing) => {
             region.durability.count(choice.level, &region.durability.refused);
             Err(too_few(region, (choice.level, choice.level.as_str()), &standing))
@@ -179,7 +188,12 @@ impl Plan {
 
     async fn wait(&self, region: &Region, stamp: Hlc) -> Standing {
         let started = Instant::now();
-        let now = || standing(region, &region.catalog(), self.of, stamp);
+        let now = || {
+            // First: a region that takes no more rows in has said so before it acknowledges them,
+            // so that the catalog may be newer and not older.
+            let acked = region.writer.acked().borrow().clone();
+            standing_by(region, &acked, &region.catalog(), self.of, stamp)
+        };
         let distance = farthest(region, &region.catalog(), self.of.0);
         let patience = self.choice.wait_ms.map(|ms| Duration::from_millis(ms.into()));
         let deadline = started + patience.unwrap_or(PATIENCE + 2 * distance);
@@ -205,15 +219,21 @@ fn told(level: Level) -> Told {
     vec![(LEVEL, level.as_str().to_string())]
 }
 
-/// Where the region's write of `stamp` stands; of one to come, [`Hlc::MAX`].
-pub(super) fn standing(
+/// Where a write of the region that is to come stands.
+pub(super) fn standing(region: &Region, catalog: &Catalog, of: (TableId, Place)) -> Standing {
+    standing_by(region, &region.writer.acked().borrow(), catalog, of, Hlc::MAX)
+}
+
+/// Where the region's write of `stamp` stands by what others have acknowledged, and a catalog that
+/// is not older.
+fn standing_by(
     region: &Region,
+    acked: &Acked,
     catalog: &Catalog,
     of: (TableId, Place),
     stamp: Hlc,
 ) -> Standing {
-    let acked = region.writer.acked();
-    let mut standing = Standing::of(catalog, of, region.slot, &acked.borrow(), stamp);
+    let mut standing = Standing::of(catalog, of, region.slot, acked, stamp);
     // A region that hears nothing of this one cannot have what it writes.
     let (may, deaf) = standing.may.into_iter().partition(|slot| region.links.is_fed(*slot));
     standing.may = may;

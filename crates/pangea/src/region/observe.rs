@@ -35,6 +35,9 @@ pub(crate) struct Observed {
     pub clock: Verdict,
     /// How far the clocks of peers are from it.
     pub offsets: BTreeMap<RegionSlot, Offset>,
+    /// A moment before which the journal has all the records that it will ever have, durable, ms
+    /// since 1970.
+    pub journal_ms: u64,
     /// Why the region takes no writes by decision of the regions, or for its lost log.
     pub closed: Option<Closed>,
 }
@@ -148,6 +151,7 @@ fn picture(node: &Node, now: Now, counts: Counts, refusing: Option<&str>) -> Obs
         refusing: refusing.map(str::to_string),
         collection: node.collection().clone(),
         closed: node.closed(),
+        journal_ms: node.journal_ms(),
         staged: node.staged(),
         clock: node.verdict(),
         offsets: node.offsets(now),

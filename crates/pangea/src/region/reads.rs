@@ -21,7 +21,6 @@ use pangea_core::item::{Attributes, ItemKey};
 use pangea_core::limits::PARTITION_KEY_BYTES_MAX;
 use pangea_core::merge::{Merged, Order, Rule, Stored, VersionVector, merge};
 use pangea_core::session::missing;
-use pangea_core::time::Hlc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -106,7 +105,7 @@ pub(super) async fn read(
     let (applied, items) =
         local(region, keys, entry).map_err(|fault| super::api::store_fault(region, fault))?;
     let place = place_of(entry, keys, &items)?;
-    let standing = durable::standing(region, catalog, (entry.id, place), Hlc::MAX);
+    let standing = durable::standing(region, catalog, (entry.id, place));
     let mut round = Round { standing, applied, items, rule: entry.settings.rule() };
     round.gather(region, keys, asked, &session.wanted()).await;
     let mut standing = round.standing;

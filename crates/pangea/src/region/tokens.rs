@@ -78,6 +78,13 @@ impl Tokens {
         Begun::First(Ticket { token, place })
     }
 
+    /// Whether the request of this digest was done by this token, or is being done.
+    pub(super) fn knows(&self, token: &str, digest: Digest, now: Instant) -> bool {
+        let mut known = self.known();
+        known.forget(now, TOKENS_MAX);
+        known.by_token.get(token).is_some_and(|entry| entry.digest == digest)
+    }
+
     /// Keeps what the request came to; `None` if nothing was done, so that it may be tried again.
     pub(super) fn finish(&self, ticket: &Ticket, outcome: Option<Outcome>) {
         let mut known = self.known();
@@ -137,10 +144,12 @@ mod tests {
         let ticket = first(&tokens, "t", now);
         let begin = |digest, now| tokens.begin("t".to_string(), digest, now);
         assert!(matches!(begin(ONE, now), Begun::InProgress));
+        assert!(tokens.knows("t", ONE, now) && !tokens.knows("t", OTHER, now));
         tokens.finish(&ticket, done());
         let later = now + KEPT.saturating_sub(Duration::from_millis(1));
         assert!(matches!(begin(ONE, later), Begun::Again(Outcome::Transacted { .. })));
         assert!(matches!(begin(OTHER, later), Begun::Mismatch));
+        assert!(tokens.knows("t", ONE, later) && !tokens.knows("t", ONE, now + KEPT));
         assert!(matches!(begin(OTHER, now + KEPT), Begun::First(_)));
         // The first request's outcome is no longer anybody's.
         tokens.finish(&ticket, done());

@@ -195,3 +195,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,8 @@ pub enum Invariant {
     Expiry,
     /// After healing the regions come to rest within bounded time.
     Liveness,
+    /// Not of the regions: what a scenario says can be done when it says so.
+    Scenario,
 }
 
 impl Invariant {
@@ -100,6 +102,7 @@ impl Invariant {
             Self::Membership => "22-membership",
             Self::Expiry => "expiry",
             Self::Liveness => "liveness",
+            Self::Scenario => "scenario",
         }
     }
 }

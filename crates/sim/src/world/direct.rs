@@ -4,7 +4,7 @@ use pangea_core::node::{Change, Directive, TableUpdate};
 use pangea_core::table::{Action, WriteOp};
 
 use super::{Event, Phase, World};
-use crate::invariants::Checked;
+use crate::invariants::{Broken, Checked, Invariant};
 use crate::scenario::{Key, Setting, Step};
 use crate::workload::{self, Known, slot};
 
@@ -36,17 +36,18 @@ impl World {
                 self.define(region, change)
             }
             Step::Replicate { region, table, replica, adds } => {
-                let mut update = TableUpdate { name: self.table(table).name, ..Default::default() };
+                let name = self.table(table)?.name;
+                let mut update = TableUpdate { name, ..Default::default() };
                 let list = if adds { &mut update.add } else { &mut update.remove };
                 list.push(slot(replica));
                 self.define(region, Change::Update(update))
             }
             Step::Drop { region, table } => {
-                let name = self.table(table).name;
+                let name = self.table(table)?.name;
                 self.define(region, Change::Delete { name })
             }
             Step::Expires { region, table } => {
-                let name = self.table(table).name;
+                let name = self.table(table)?.name;
                 self.define(region, workload::expiring(name))
             }
             Step::Put { region, table, key } => {
@@ -102,13 +103,20 @@ impl World {
     }
 
     fn act(&mut self, region: usize, table: usize, op: WriteOp) -> Checked {
-        let table = self.table(table).id;
+        let table = self.table(table)?.id;
         self.write(region, table, op)
     }
 
-    fn table(&self, table: usize) -> Known {
-        let known = self.workload.tables.get(table);
-        known.cloned().unwrap_or_else(|| panic!("table {table} is not made yet"))
+    fn table(&self, table: usize) -> Checked<Known> {
+        let late = || {
+            let text = format!(
+                "a step names table {table}, and {} are made by then: let it come later, behind the \
+                 step that creates the table and the answer to it",
+                self.workload.tables.len()
+            );
+            Broken::new(Invariant::Scenario, text)
+        };
+        self.workload.tables.get(table).cloned().ok_or_else(late)
     }
 }
 

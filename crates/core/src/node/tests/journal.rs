@@ -98,6 +98,21 @@ fn a_clock_that_goes_back_does_not_take_sequences_back() {
     assert_eq!(region.store.journal.len(), 4, "no sequence twice");
 }
 
+/// Readers take what is before that moment for whole, and go on to what comes after.
+#[test]
+fn no_record_comes_before_what_readers_were_told_to_be_over() {
+    let mut region = Region::new(0);
+    let table = region.create(1_000);
+    change(&mut region, 2_000, stream(Some(StreamView::KeysOnly)));
+    region.put(3_000, table, "a");
+    region.handle(9_000, Event::Timer);
+    assert_eq!(region.node.journal_ms(), 9_000);
+    region.put(4_000, table, "b");
+    region.sync(4_000);
+    let moments: Vec<u64> = told(&region, table).iter().map(|it| it.0).collect();
+    assert_eq!((moments, region.node.journal_ms()), (vec![3_000, 9_000], 9_000));
+}
+
 #[test]
 fn a_table_with_old_records_at_all_times_leaves_the_others_their_turn() {
     let mut region = Region::new(0);

@@ -21,7 +21,7 @@ use pangea_core::catalog::TableEntry;
 use pangea_core::id::TableId;
 use pangea_core::index::Index;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, PrimaryKey, item_size};
-use pangea_core::journal::{HISTORY_KEPT_MS, sequence_at};
+use pangea_core::journal::{HISTORY_KEPT_MS, moment_of, sequence_at};
 use pangea_core::node::{Change, NewTable, TableUpdate};
 use pangea_core::table::{Action, WriteOp};
 use tokio::sync::mpsc;
@@ -76,7 +76,7 @@ pub(super) async fn to_moment(
     let catalog = region.catalog();
     let entry = super::serving(region, &catalog, &restore.source);
     let entry = entry.map_err(|_| backups::no_table(&restore.source))?.clone();
-    let now_ms = region.clock.now().wall_ms;
+    let now_ms = latest_ms(region).map_err(|fault| super::store_fault(region, fault))?;
     let since_ms = entry.history_since_ms().ok_or_else(|| {
         let text = format!("Point in time recovery is not enabled for table '{}'", entry.name);
         ApiError::new(ErrorKind::PointInTimeRecoveryUnavailable, text)
@@ -100,6 +100,13 @@ pub(super) async fn to_moment(
     ]);
     let source = Source::Past { table: entry.id, at_ms };
     begin(region, restore.target, &entry, restore.overrides, restored, source).await
+}
+
+/// The last moment that there is of every table: now, or that of the newest record, because the
+/// writer need not go by what the wall clock shows.
+pub(super) fn latest_ms(region: &Region) -> Result<u64, Fault> {
+    let journaled = region.store.snapshot()?.journaled()?;
+    Ok(region.clock.now().wall_ms.max(moment_of(journaled)))
 }
 
 async fn begin(

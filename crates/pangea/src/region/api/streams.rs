@@ -24,8 +24,9 @@ use crate::region::Region;
 use crate::storage::{Fault, StoreView};
 use crate::versions::format_stamp;
 
-/// A shard whose time is over this long takes no more records, ms: whoever waits for the disk waits
-/// less. A later record of the region shows that at once.
+/// A shard whose time is over this long takes no more records, ms: while the process lives none of
+/// before comes, and after a restart the clock is not further back than this. A later record of the
+/// region shows it at once.
 const GRACE_MS: u64 = 60_000;
 /// What the moment that a client reads off its clock may be rounded up by, ms.
 const ROUNDED_MS: u64 = 1;
@@ -37,6 +38,14 @@ struct Known<'c> {
     entry: &'c TableEntry,
     stream: Stream,
     arn: StreamArn,
+}
+
+/// A state of the store.
+struct Look {
+    view: StoreView,
+    /// No record of before this moment will come that the state does not have, ms since 1970: by
+    /// the writer's time, which need not be that of the wall clock.
+    until_ms: u64,
 }
 
 /// Answers a request of the API of change streams.
@@ -72,14 +81,14 @@ fn list_streams(region: &Region, list: &ListStreams) -> Vec<u8> {
 fn describe_stream(region: &Region, describe: &DescribeStream) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let known = find(region, &catalog, &describe.stream)?;
-    let view = snapshot(region)?;
+    let look = look(region)?;
     let name = |shard: &Shard| known.arn.shard_name(shard.from_ms);
     let wanted = |shard: &Shard| {
         let parent = shard.parent_ms.map(|from_ms| known.arn.shard_name(from_ms));
         let behind = describe.start.as_ref().is_none_or(|start| name(shard) > *start);
         behind && describe.children_of.as_ref().is_none_or(|of| parent.as_ref() == Some(of))
     };
-    let mut shards = shards(region, &known.stream, &view)?.filter(wanted);
+    let mut shards = shards(region, &known.stream, &look)?.filter(wanted);
     let page: Vec<Shard> = shards.by_ref().take(describe.limit).collect();
     let more = shards.next().is_some();
     Ok(streams::describe(&known.arn, &known.stream, &known.entry.schema, &page, more))
@@ -88,8 +97,8 @@ fn describe_stream(region: &Region, describe: &DescribeStream) -> Result<Vec<u8>
 fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let known = find(region, &catalog, &get.stream)?;
-    let view = snapshot(region)?;
-    let mut shards = shards(region, &known.stream, &view)?;
+    let look = look(region)?;
+    let mut shards = shards(region, &known.stream, &look)?;
     let shard = shards.find(|shard| known.arn.shard_name(shard.from_ms) == get.shard);
     let shard = shard.ok_or_else(StreamArn::missing_shard)?;
     let (from, until) = shard.sequences(&known.stream);
@@ -98,25 +107,25 @@ fn shard_iterator(region: &Region, get: &GetShardIterator) -> Result<Vec<u8>, Ap
         IteratorStart::TrimHorizon => from,
         IteratorStart::Latest if shard.closed_ms.is_some() => until,
         IteratorStart::Latest => {
-            let newest = newest(&known, &view, (from, until));
+            let newest = newest(&known, &look.view, (from, until));
             newest.map_err(|fault| store_fault(region, fault))?.map_or(from, |newest| newest + 1)
         }
-        IteratorStart::At(sequence) => placed(region, sequence, (from, until))?,
-        IteratorStart::After(sequence) => placed(region, sequence, (from, until))? + 1,
+        IteratorStart::At(sequence) => placed(region, sequence, (from, until), &look)?,
+        IteratorStart::After(sequence) => placed(region, sequence, (from, until), &look)? + 1,
         IteratorStart::Time(ms) if ms > now_ms + ROUNDED_MS => return Err(streams::future()),
         IteratorStart::Time(ms) => sequence_at(ms).clamp(from, until),
     };
     // What is before all that is kept is the oldest that is left (API Reference, `Timestamp`).
-    let next = if next < kept_from(region, now_ms) { from } else { next };
+    let next = if next < kept_from(region, &look) { from } else { next };
     let (table, since_ms) = (known.entry.id, known.stream.since_ms);
     let position = Position { table, since_ms, from_ms: shard.from_ms, next, made_ms: now_ms };
     let iterator = position.to_iterator(&known.arn.text, region.sessions.key());
     Ok(streams::iterator(&iterator))
 }
 
-/// The first sequence that is still kept at a moment.
-fn kept_from(region: &Region, now_ms: u64) -> u64 {
-    sequence_at(now_ms.saturating_sub(region.topology.streams.kept_ms()))
+/// The first sequence that is still kept.
+fn kept_from(region: &Region, look: &Look) -> u64 {
+    sequence_at(look.until_ms.saturating_sub(region.topology.streams.kept_ms()))
 }
 
 /// The sequence, if it is one of the shard and still kept.
@@ -124,12 +133,13 @@ fn placed(
     region: &Region,
     SequenceNumber(sequence): SequenceNumber,
     (from, until): (u64, u64),
+    look: &Look,
 ) -> Result<u64, ApiError> {
     if sequence < from || sequence >= until {
         return Err(ApiError::validation("Invalid SequenceNumber for the shard"));
     }
     // A shard's own beginning stands for the oldest record that is left.
-    if sequence != from && sequence < kept_from(region, region.clock.now().wall_ms) {
+    if sequence != from && sequence < kept_from(region, look) {
         return Err(streams::trimmed());
     }
     Ok(sequence)
@@ -157,17 +167,17 @@ fn records(region: &Region, get: &GetRecords) -> Result<Vec<u8>, ApiError> {
     let catalog = region.catalog();
     let known = find(region, &catalog, &arn)?;
     // What the catalog ends is behind the last record, so the records are read after it.
-    let view = snapshot(region)?;
-    let mut shards = shards(region, &known.stream, &view)?;
+    let look = look(region)?;
+    let mut shards = shards(region, &known.stream, &look)?;
     let shard = shards.find(|shard| shard.from_ms == position.from_ms);
     let shard = shard.ok_or_else(streams::trimmed)?;
     let (from, until) = shard.sequences(&known.stream);
-    let kept = kept_from(region, now_ms);
+    let kept = kept_from(region, &look);
     if position.next > from && position.next < kept {
         return Err(streams::trimmed());
     }
     let start = position.next.max(from).max(kept);
-    let page = page(&known, &view, (start, until), get.limit);
+    let page = page(&known, &look.view, (start, until), get.limit);
     let page = page.map_err(|fault| store_fault(region, fault))?;
     let over = page.whole && shard.closed_ms.is_some();
     let next = Position { next: page.next, made_ms: now_ms, ..position };
@@ -241,16 +251,18 @@ fn find<'c>(region: &Region, catalog: &'c Catalog, arn: &StreamArn) -> Result<Kn
 fn shards(
     region: &Region,
     stream: &Stream,
-    view: &StoreView,
+    look: &Look,
 ) -> Result<impl Iterator<Item = Shard> + use<>, ApiError> {
-    let now_ms = region.clock.now().wall_ms;
-    let journaled = view.journaled().map_err(|fault| store_fault(region, fault))?;
-    let reached_ms = moment_of(journaled).max(now_ms.saturating_sub(GRACE_MS));
+    let journaled = look.view.journaled().map_err(|fault| store_fault(region, fault))?;
+    let reached_ms = moment_of(journaled).max(look.until_ms.saturating_sub(GRACE_MS));
     let span_ms = region.topology.streams.shard_s.saturating_mul(1000);
     let kept_ms = region.topology.streams.kept_ms();
-    Ok(stream.shards(span_ms, reached_ms, now_ms.saturating_sub(kept_ms)))
+    Ok(stream.shards(span_ms, reached_ms, look.until_ms.saturating_sub(kept_ms)))
 }
 
-fn snapshot(region: &Region) -> Result<StoreView, ApiError> {
-    region.store.snapshot().map_err(|fault| store_fault(region, fault))
+/// The moment is read first, so that the state has all that is told to be durable by it.
+fn look(region: &Region) -> Result<Look, ApiError> {
+    let until_ms = region.writer.observed().journal_ms;
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    Ok(Look { view, until_ms })
 }

@@ -81,7 +81,11 @@ pub(super) async fn commit(
     hints: &Hints,
 ) -> Result<Vec<Consumed>, Trouble> {
     let Writes { names, ops, token, capacity } = writes;
-    let parts = parts(region, catalog, (names, &ops), hints)?;
+    let known =
+        |(token, digest): &(String, Digest)| region.tokens.knows(token, *digest, Instant::now());
+    let asked = hints.durability;
+    let asked = if token.as_ref().is_some_and(known) { asked.again() } else { asked };
+    let parts = parts(region, catalog, (names, &ops), asked)?;
     parts.iter().for_each(|part| pace::warm(region, &part.key));
     let (outcome, again) = once(region, token, ops).await?;
     match outcome {
@@ -129,7 +133,7 @@ fn parts(
     region: &Region,
     catalog: &Catalog,
     (names, ops): (Vec<String>, &Ops),
-    hints: &Hints,
+    asked: durable::Asked,
 ) -> Result<Vec<Part>, ApiError> {
     let part = |(name, (table, op)): (String, &(TableId, WriteOp))| {
         let key = ItemKey { table: *table, primary: op.key.clone() };
@@ -138,7 +142,7 @@ fn parts(
         } else {
             let entry = catalog.get(*table).ok_or_else(missing)?;
             let place = durable::place_of(region, entry, (&op.key, Some(&op.action)))?;
-            Some(durable::plan(region, catalog, (entry, place), hints.durability)?)
+            Some(durable::plan(region, catalog, (entry, place), asked)?)
         };
         Ok(Part { table: name, key, plan })
     };

@@ -146,8 +146,7 @@ impl<P: Peers> Task<P> {
             return self.failed(&fault);
         }
         if self.clock.now().mono_us < self.pause_until_us {
-            let why = self.last_fault.clone();
-            return self.refuse(commands, &why);
+            return self.pause(commands);
         }
         if let Err(fault) = self.turn_away(commands) {
             return self.failed(&fault);
@@ -195,10 +194,14 @@ impl<P: Peers> Task<P> {
         Ok(())
     }
 
-    /// Runs events until nothing is left to make durable.
+    /// Runs events, makes durable what they come to, and tells the node that it is.
     fn commit(&mut self, mut events: Vec<Event>) -> Result<(), Fault> {
-        while !events.is_empty() {
-            let mut view = GroupView::new(self.store.snapshot()?);
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut snapshot = self.store.snapshot()?;
+        loop {
+            let mut view = GroupView::new(snapshot);
             let mut effects = Vec::new();
             let mut newest: Option<Token> = None;
             for event in events.drain(..) {
@@ -216,12 +219,13 @@ impl<P: Peers> Task<P> {
             }
             view.check()?;
             self.answer();
-            if let Some(token) = newest {
-                self.store.write_group(view)?;
-                events.push(Event::Persisted { token });
-            }
+            let Some(token) = newest else { return Ok(()) };
+            // What follows from being durable is told without a look at the store, and so also if
+            // that can be read no more: whoever waits shall not hear that nothing was written.
+            snapshot = self.store.snapshot()?;
+            self.store.write_group(view)?;
+            events.push(Event::Persisted { token });
         }
-        Ok(())
     }
 
     fn execute(&mut self, effect: Effect) {
@@ -321,7 +325,6 @@ impl<P: Peers> Task<P> {
         let answer = if fault.nothing_written() {
             WriteFault::Refusing(fault.for_clients())
         } else {
-            self.refusing = Some(fault.to_string());
             WriteFault::Unknown(fault.to_string())
         };
         // Those that were to be answered rest on reads that failed.
@@ -329,14 +332,28 @@ impl<P: Peers> Task<P> {
         for reply in unanswered.chain(self.waiting.drain().map(|(_, reply)| reply)) {
             let _ = reply.send(Err(answer.clone()));
         }
+        if self.begin_anew(fault) {
+            self.relink();
+        }
+    }
+
+    /// Makes the node again from what is durable, if that can be read; refuses from now on where
+    /// it is not known what that is.
+    fn begin_anew(&mut self, fault: &Fault) -> bool {
+        if !fault.nothing_written() {
+            self.refusing = Some(fault.to_string());
+        }
         match self.store.recover() {
             Ok(durable) => {
                 self.node = Node::new(self.config.clone(), durable);
                 self.publish.send_replace(self.node.progress());
                 self.acknowledge.send_replace(self.node.acked().clone());
-                self.relink();
+                true
             }
-            Err(fault) => self.refusing = Some(fault.to_string()),
+            Err(fault) => {
+                self.refusing = Some(fault.to_string());
+                false
+            }
         }
     }
 
@@ -353,9 +370,24 @@ impl<P: Peers> Task<P> {
 
     /// Tells a node that was begun anew which links are open: at once and alone, because what comes
     /// next may fail as well, and a damaged row is healed by peers that are known to be linked.
+    ///
+    /// It may fail itself, for what the node did on the occasion. One that could not write that is
+    /// ahead of the store, and the next one is told later. One that has met damage stays: it knows
+    /// who heals that, and does not look there again before others have had their turn.
     fn relink(&mut self) {
         let events = self.linked.iter().map(|&peer| Event::Linked { peer }).collect();
-        self.relink = self.commit(events).is_err();
+        if let Err(fault) = self.commit(events) {
+            self.relink = fault.is_damage() || self.begin_anew(&fault);
+        }
+    }
+
+    /// Refuses for a while. The node hears of links that come and go when that is over.
+    fn pause(&mut self, commands: &mut Vec<Command>) {
+        let is_link = |command: &mut Command| matches!(command, Command::Link { .. });
+        let links: Vec<Command> = commands.extract_if(.., is_link).collect();
+        let why = self.last_fault.clone();
+        self.refuse(commands, &why);
+        commands.extend(links);
     }
 
     /// Reads go on; whoever writes is told why not. Peers' frames wait at their feeders.

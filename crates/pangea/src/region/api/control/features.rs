@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{is_restoring, one, seconds, table, update};
 use crate::region::Region;
-use crate::region::api::Trouble;
 use crate::region::api::tables::status_of;
+use crate::region::api::{Trouble, restore};
 
 /// How far continuous backups reach back, in days, where nobody says.
 const HISTORY_DAYS: u64 = 35;
@@ -106,7 +106,8 @@ fn describe_history(region: &Region, entry: &TableEntry) -> Value {
             "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": "DISABLED" },
         }});
     }
-    let now_ms = region.clock.now().wall_ms;
+    let latest_ms = restore::latest_ms(region);
+    let now_ms = latest_ms.unwrap_or_else(|_| region.clock.now().wall_ms);
     let days = options::number(&entry.options, options::HISTORY_DAYS).unwrap_or(HISTORY_DAYS);
     let since_ms = entry.history_since_ms().unwrap_or(entry.created_ms);
     let earliest_ms = since_ms.max(now_ms.saturating_sub(days * DAY_MS));
