@@ -1,0 +1,150 @@
+"""What a process has too little of, and what is done to it from outside: descriptors, keys, signals."""
+
+import os
+import resource
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+
+import cluster as clusters
+from cluster import Cluster
+from support import REGIONS, eventually, unhurried
+
+HOME, OTHER = REGIONS[0], REGIONS[1]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A topology that does not run yet, without a service."""
+    yield from stopped(Cluster(tmp_path, shop=False))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """The same with one."""
+    yield from stopped(Cluster(tmp_path))
+
+
+def stopped(cluster):
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def start_with(monkeypatch, cluster, soft, hard):
+    """Starts `up` as a shell would after `ulimit -Sn` and `ulimit -Hn`."""
+    popen = subprocess.Popen
+
+    def limited(argv, **options):
+        def before():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        return popen(argv, **options, preexec_fn=before if argv[1] == "up" else None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clusters.subprocess, "Popen", limited)
+        return cluster.start()
+
+
+def process(cluster, name):
+    listed = cluster.json("process", "list")
+    return next(one["pid"] for one in listed if one["process"] == name)
+
+
+def crowd(port, count):
+    """Clients that connect and say nothing; some wait in the kernel's queue, or are turned away."""
+    clients = []
+    for _ in range(count):
+        clients.append(socket.socket())
+        clients[-1].setblocking(False)
+        clients[-1].connect_ex(("127.0.0.1", port))
+    return clients
+
+
+def log_of(cluster, name):
+    return (cluster.data / "logs" / f"{name}.log").read_text()
+
+
+def test_processes_take_all_descriptors_that_they_may_have(monkeypatch, shop):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    start_with(monkeypatch, shop, 128, hard)
+    for name in (f"region {HOME}", "edge"):
+        assert resource.prlimit(process(shop, name), resource.RLIMIT_NOFILE) == (hard, hard)
+    # Programs of others have what they were given.
+    service = process(shop, f"service shop {HOME}")
+    assert resource.prlimit(service, resource.RLIMIT_NOFILE) == (128, hard)
+
+
+def test_idle_clients_take_no_descriptors_from_peers(monkeypatch, cluster):
+    start_with(monkeypatch, cluster, 256, 256)
+    pid = process(cluster, f"region {HOME}")
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    idle = crowd(cluster.dynamodb[HOME], 400)
+    eventually(lambda: len(os.listdir(f"/proc/{pid}/fd")) > before + 30, "the crowd's arrival")
+    # A link needs new connections in both directions.
+    cluster.cut(HOME, OTHER)
+    cluster.heal(HOME, OTHER)
+    for client in idle:
+        client.close()
+    table = cluster.global_table("items")
+    cluster.client(HOME).put_item(TableName=table, Item={"pk": {"S": "a"}})
+    cluster.converged(table)
+    log = log_of(cluster, f"region-{HOME}")
+    assert "few file descriptors" in log and "cannot accept" not in log
+
+
+def test_clients_that_come_all_at_once_do_not_wait(shop):
+    shop.start()
+    # A second is what a client waits that the kernel found no room for.
+    for port in (shop.accelerator, shop.operator, shop.dns):
+        unhurried(0.9, burst, port)
+
+
+def burst(port, count=400):
+    """All connect before the first is waited for."""
+    begun, waiting = time.monotonic(), select.epoll()
+    clients = crowd(port, count)
+    for client in clients:
+        waiting.register(client, select.EPOLLOUT)
+    while count and time.monotonic() < begun + 0.9:
+        for file, _ in waiting.poll(0.1):
+            waiting.unregister(file)
+            count -= 1
+    for client in clients:
+        client.close()
+    assert count == 0, f"{count} clients of port {port} have to wait"
+
+
+def test_idle_clients_of_the_edge_are_no_lost_region(monkeypatch, shop):
+    start_with(monkeypatch, shop, 256, 256)
+    before = log_of(shop, "edge")
+    ports = (shop.accelerator, shop.dns, shop.operator, shop.control)
+    idle = [client for port in ports for client in crowd(port, 300)]
+    # Longer than it takes to find a region that is gone.
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        assert "to=unhealthy" not in log_of(shop, "edge").removeprefix(before)
+        time.sleep(0.2)
+    for client in idle:
+        client.close()
+
+
+def test_up_listens_again_when_descriptors_are_back(cluster):
+    cluster.start()
+    up, limit = cluster.process.pid, resource.prlimit(cluster.process.pid, resource.RLIMIT_NOFILE)
+    few = len(os.listdir(f"/proc/{up}/fd")) + 2
+    resource.prlimit(up, resource.RLIMIT_NOFILE, (few, limit[1]))
+    asking = []
+    for _ in range(8):
+        asking.append(socket.socket(socket.AF_UNIX))
+        asking[-1].connect(str(cluster.data / "up.sock"))
+    eventually(lambda: len(os.listdir(f"/proc/{up}/fd")) >= few, "all descriptors to be taken")
+    time.sleep(0.2)
+    for one in asking:
+        one.close()
+    resource.prlimit(up, resource.RLIMIT_NOFILE, limit)
+    assert len(cluster.json("process", "list")) == len(REGIONS) + 1
