@@ -148,3 +148,16 @@ def test_up_listens_again_when_descriptors_are_back(cluster):
         one.close()
     resource.prlimit(up, resource.RLIMIT_NOFILE, limit)
     assert len(cluster.json("process", "list")) == len(REGIONS) + 1
+
+
+def test_a_region_without_the_key_of_its_authority_stays_what_it_is(cluster):
+    cluster.start()
+    pki = cluster.data / "pki"
+    authority = (pki / "ca.pem").read_bytes()
+    # Kept elsewhere, as what can make any region should be.
+    (pki / "ca.key").rename(pki / "session.key")
+    cluster.cli("process", "stop", "region", OTHER)
+    cluster.control_socket("start", f"region {OTHER}")
+    eventually(lambda: cluster.region(OTHER)["healthy"], f"{OTHER} to be back")
+    assert (pki / "ca.pem").read_bytes() == authority
+    cluster.wait_link(HOME, OTHER, lambda state: state == "UP")
