@@ -3,6 +3,7 @@
 import os
 import resource
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -10,8 +11,8 @@ import time
 import pytest
 
 import cluster as clusters
-from cluster import Cluster
-from support import REGIONS, eventually, unhurried
+from cluster import BIN, Cluster, run
+from support import PATIENCE, REGIONS, alive, eventually, unhurried
 
 HOME, OTHER = REGIONS[0], REGIONS[1]
 
@@ -150,6 +151,14 @@ def test_up_listens_again_when_descriptors_are_back(cluster):
     assert len(cluster.json("process", "list")) == len(REGIONS) + 1
 
 
+def test_a_topology_that_is_there_is_not_written(cluster):
+    cluster.start()
+    cluster.stop()
+    # No room for it, as on a full disk: reads go on there, and shall after a restart.
+    (cluster.data / "topology.toml.new").mkdir()
+    cluster.start()
+
+
 def test_a_region_without_the_key_of_its_authority_stays_what_it_is(cluster):
     cluster.start()
     pki = cluster.data / "pki"
@@ -161,3 +170,68 @@ def test_a_region_without_the_key_of_its_authority_stays_what_it_is(cluster):
     eventually(lambda: cluster.region(OTHER)["healthy"], f"{OTHER} to be back")
     assert (pki / "ca.pem").read_bytes() == authority
     cluster.wait_link(HOME, OTHER, lambda state: state == "UP")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM])
+def test_a_region_whose_terminal_ends_closes_its_store(cluster, ending):
+    cluster.start()
+    pid = cluster.region(HOME)["pid"]
+    os.kill(pid, ending)
+    eventually(lambda: not alive(pid), "its end")
+    assert "region has stopped" in log_of(cluster, f"region-{HOME}")
+
+
+def test_nohup_is_heeded(monkeypatch, cluster):
+    popen = subprocess.Popen
+    with monkeypatch.context() as patch:
+        patch.setattr(clusters.subprocess, "Popen",
+                      lambda argv, **options: popen(["nohup", *argv], **options))
+        cluster.start()
+    os.killpg(cluster.process.pid, signal.SIGHUP)
+    time.sleep(1)
+    assert cluster.process.poll() is None
+    assert all(region["state"] == "ACTIVE" for region in cluster.status()["regions"])
+
+
+def test_an_output_that_nobody_reads_does_not_hold_up(cluster):
+    cluster.start()
+    cluster.stop()
+    argv = [BIN, "up", "-f", cluster.file, "--data-dir", cluster.data]
+    # A socket, because what a pipe holds is not the same on all kernels.
+    reader, writer = socket.socketpair()
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    cluster.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=writer,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+    writer.close()
+    with reader:
+        cluster.wait_ready()
+        for _ in range(40):
+            cluster.cli("process", "kill", "region", OTHER)
+            cluster.cli("process", "start", "region", OTHER)
+        assert cluster.stop() == 0
+
+
+def test_up_that_is_suspended_is_named(cluster):
+    cluster.start()
+    cluster.process.send_signal(signal.SIGSTOP)
+    try:
+        listed = cluster.cli("process", "list", check=False)
+        assert listed.returncode == 2
+        assert "has not answered" in listed.stderr and "os error" not in listed.stderr
+        seen = cluster.cli("status", check=False)
+        assert seen.returncode == 0 and HOME in seen.stdout and "has not answered" in seen.stderr
+    finally:
+        cluster.process.send_signal(signal.SIGCONT)
+
+
+def test_an_edge_that_hangs_is_not_up(cluster):
+    cluster.start()
+    edge = process(cluster, "edge")
+    os.kill(edge, signal.SIGSTOP)
+    try:
+        seen = eventually(lambda: (seen := cluster.cli("status", check=False)).returncode and seen,
+                          "status to say that something is wrong")
+        assert seen.returncode == 1 and f"it does not answer, pid {edge}" in seen.stdout
+    finally:
+        os.kill(edge, signal.SIGCONT)
+    eventually(lambda: cluster.cli("status", check=False).returncode == 0, "the edge to be back")
