@@ -235,3 +235,25 @@ def test_an_edge_that_hangs_is_not_up(cluster):
     finally:
         os.kill(edge, signal.SIGCONT)
     eventually(lambda: cluster.cli("status", check=False).returncode == 0, "the edge to be back")
+
+
+def test_output_that_is_lost_is_an_error():
+    for command in (["config", "print"], ["experiment", "list", "--output", "json"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([BIN, *command], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=PATIENCE, check=False)
+        assert done.returncode == 2 and "cannot write to stdout: No space left" in done.stderr
+    # Whoever closes a pipe has seen enough.
+    done = run(["/bin/sh", "-c", f"{{ {BIN} config print; echo $? >&2; }} | true"])
+    assert done.stderr == "0\n"
+
+
+def test_what_is_no_database_is_damage(cluster):
+    cluster.start()
+    cluster.stop()
+    if clusters.ENGINE == "rocksdb":
+        pytest.skip("redb's file")
+    (cluster.data / HOME / "region.redb").write_bytes(os.urandom(65536))
+    done = run([BIN, "region", "--name", HOME, "-f", cluster.file, "--data-dir", cluster.data],
+               check=False)
+    assert done.returncode == 2 and "damaged file" in done.stderr and "sound copy" in done.stderr
