@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -235,6 +236,22 @@ def test_an_edge_that_hangs_is_not_up(cluster):
     finally:
         os.kill(edge, signal.SIGCONT)
     eventually(lambda: cluster.cli("status", check=False).returncode == 0, "the edge to be back")
+
+
+def test_a_region_that_is_out_of_the_file_and_not_removed_is_named(monkeypatch, cluster):
+    table = cluster.start().global_table("items")
+    cluster.client(HOME).put_item(TableName=table, Item={"pk": {"S": "a"}})
+    cluster.converged(table)
+    cluster.stop()
+    monkeypatch.setattr(clusters, "REGIONS", REGIONS[:2])
+    cluster.file.write_text(cluster.topology())
+    cluster.start()
+    cluster.client(HOME).delete_item(TableName=table, Key={"pk": {"S": "a"}})
+    assert "in a region that is not in the topology" in log_of(cluster, f"region-{HOME}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.admin[HOME]}/metrics") as answer:
+        lag = 'pangea_replication_stability_lag_seconds{blocking="r2"} '
+        seconds = [line for line in answer.read().decode().splitlines() if line.startswith(lag)]
+    assert len(seconds) == 1 and float(seconds[0].removeprefix(lag)) > 0
 
 
 def test_output_that_is_lost_is_an_error():

@@ -178,6 +178,7 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
         admin::answer(Arc::clone(&shared), request)
     }));
     tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
+    collection::warn_of_strangers(&region);
     process::told_to_stop().await?;
     stop.send_replace(true);
     // Requests under way are answered first; the admin API has none that matter.
