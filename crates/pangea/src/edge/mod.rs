@@ -63,15 +63,19 @@ async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let probes = topology.regions.len() as u64 * REGION_DESCRIPTORS;
     let mut descriptors = Descriptors::claim(OWN_DESCRIPTORS + probes);
+    // A sixteenth each, and the accelerator the rest. Those of HTTP first: however little that is,
+    // they answer some connections more.
+    let operators = descriptors.share_http(http::CONNECTIONS_MAX, (1, 16));
+    let controls = descriptors.share_http(http::CONNECTIONS_MAX, (1, 15));
     let traffic = traffic::start(traffic_config(&topology)?)?;
-    let accelerator = accelerate(&topology, &traffic, &mut descriptors).await?;
     let mut config = dns::Config::new(topology.edge.dns);
-    config.tcp_connections_max = descriptors.share(config.tcp_connections_max, 1, (1, 3));
+    config.tcp_connections_max = descriptors.share(config.tcp_connections_max, 1, (1, 14));
     let dns = dns::Server::start(&config, traffic.snapshots())
         .await
         .with_context(|| format!("cannot serve DNS on {}", topology.edge.dns))?;
-    let operator = bind(topology.edge.operator, "the operator API")?;
-    let control = bind(topology.edge.control, "the control APIs")?;
+    let accelerator = accelerate(&topology, &traffic, &mut descriptors).await?;
+    let operator = (bind(topology.edge.operator, "the operator API")?, operators);
+    let control = (bind(topology.edge.control, "the control APIs")?, controls);
     let observed = observe::start(topology.clone());
     let edge = Arc::new(Edge { topology, traffic, dns, accelerator, observed });
     tracing::info!(
@@ -82,8 +86,6 @@ async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
         "edge serves"
     );
     let shared = Arc::clone(&edge);
-    let operator = (operator, descriptors.share_http(http::CONNECTIONS_MAX, (1, 2)));
-    let control = (control, descriptors.share_http(http::CONNECTIONS_MAX, (1, 1)));
     tokio::spawn(http::serve(operator, stopped.clone(), move |request| {
         operator::answer(Arc::clone(&shared), request)
     }));
@@ -108,7 +110,7 @@ async fn accelerate(
     let address = topology.edge.accelerator;
     let mut config = l4::Config::new(address, &service.name);
     // A connection is one of the client's and one to the region.
-    let connections = descriptors.share(config.connections_max, 2, (3, 4));
+    let connections = descriptors.share(config.connections_max, 2, (1, 1));
     if connections < config.connections_max {
         tracing::warn!(
             connections,
