@@ -23,10 +23,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::traffic::Throttle;
+
 /// Connections of a listener whose owner has no bound of its own.
 pub const CONNECTIONS_MAX: u64 = 10_000;
 /// Connections beyond the bound that are told so, at once.
-const CROWDED_MAX: usize = 64;
+pub(crate) const CROWDED_MAX: usize = 64;
 /// One of those that asks nothing for so long ends, so that others are told.
 const CROWDED_PATIENCE: Duration = Duration::from_secs(2);
 /// A client has this long to send a request's head, also on an idle kept-alive connection.
@@ -55,6 +57,9 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Requests under way have this long to be answered when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A lasting failure is logged now and then.
+static ACCEPT_FAILED: Throttle = Throttle::new();
 
 /// Headers of most answers.
 const HEADERS: usize = 8;
@@ -127,7 +132,7 @@ async fn accept(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely: give connections time to end.
-                tracing::warn!(%error, "cannot accept a connection");
+                ACCEPT_FAILED.warn(|| tracing::warn!(%error, "cannot accept a connection"));
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }

@@ -21,6 +21,7 @@ mod storage;
 pub mod table;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -142,10 +143,17 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(FAILURE));
         }
     };
-    run(cli).unwrap_or_else(|error| {
+    let code = run(cli).unwrap_or_else(|error| {
         out::error(&error);
         ExitCode::from(FAILURE)
-    })
+    });
+    match out::lost().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        Some(error) => {
+            out::note(&format!("error: cannot write to stdout: {error}"));
+            ExitCode::from(FAILURE)
+        }
+        None => code,
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -195,7 +203,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let filter: Targets =
         filter.parse().map_err(|error| anyhow::anyhow!("--log {filter}: not a filter: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! Everything that is printed: data on stdout, people's words on stderr.
 //!
-//! A closed pipe is no error: whoever closed it has seen enough.
+//! A closed pipe is no error: whoever closed it has seen enough. Anything else that keeps data from
+//! stdout, as a full disk does, is one: the command fails at its end.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use serde::Serialize;
+
+/// The first failure to write to stdout.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints `text` and a line end to stdout.
 pub fn line(text: &str) {
@@ -13,8 +18,16 @@ pub fn line(text: &str) {
 
 /// Prints `text` as it is to stdout.
 pub fn raw(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // The first is the reason of the others.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why something of stdout was lost, if it was.
+pub fn lost() -> Option<&'static io::Error> {
+    LOST.get()
 }
 
 /// Prints `value` as one indented JSON document to stdout.
@@ -28,7 +41,7 @@ pub fn json<T: Serialize>(value: &T) -> serde_json::Result<()> {
 
 /// Prints a remark for people to stderr.
 pub fn note(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Prints an error with all its causes to stderr.

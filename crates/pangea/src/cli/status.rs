@@ -9,7 +9,7 @@ use clap::Args;
 use super::screen::{self, View};
 use super::{Context, NO, Output, out};
 use crate::status::{self, Status};
-use crate::supervise::client::{Client, ProcessInfo};
+use crate::supervise::client::{Client, Error, ProcessInfo};
 use crate::supervise::observe;
 
 #[derive(Debug, Args)]
@@ -44,7 +44,15 @@ async fn remote(url: &str) -> anyhow::Result<Status> {
 /// What answers at the topology's addresses, and what `up` knows of its processes.
 async fn local(context: &Context) -> anyhow::Result<View> {
     let topology = context.topology()?;
-    let processes: Vec<ProcessInfo> = Client::new(&context.data_dir).list().unwrap_or_default();
+    let processes: Vec<ProcessInfo> = match Client::new(&context.data_dir).list() {
+        Ok(processes) => processes,
+        Err(Error::NotRunning(_)) => Vec::new(),
+        // What runs is shown all the same.
+        Err(error) => {
+            out::error(&error.into());
+            Vec::new()
+        }
+    };
     let seen = observe::once(&topology).await;
     if processes.is_empty() && !seen.anyone {
         anyhow::bail!(

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
+use crate::reserve;
 use crate::traffic::Snapshots;
 pub use counters::{Counters, CountersSnapshot};
 
@@ -45,7 +46,7 @@ pub struct Config {
     /// A TCP connection that brings no whole message for this long is closed.
     pub tcp_idle: Duration,
     /// TCP connections open at once; one more is closed at once.
-    pub tcp_connections_max: usize,
+    pub tcp_connections_max: u64,
 }
 
 impl Config {
@@ -112,7 +113,7 @@ async fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let mut attempt = 1;
     loop {
         let udp = UdpSocket::bind(addr).await?;
-        match TcpListener::bind(udp.local_addr()?).await {
+        match reserve::listen(udp.local_addr()?) {
             Ok(tcp) => return Ok((udp, tcp)),
             Err(error) if addr.port() != 0 || attempt == BIND_ATTEMPTS => return Err(error),
             Err(_) => attempt += 1,

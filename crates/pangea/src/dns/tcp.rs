@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::reply::{Context, Transport, reply};
 use super::udp::drop_message;
 use super::wire::HEADER_BYTES;
+use crate::descriptors::permits;
 use crate::traffic::{Dice, Snapshots, Throttle};
 
 /// Pause after accepting failed (descriptors are out), so that a lasting failure does not spin.
@@ -30,7 +31,7 @@ pub(super) async fn serve(
     snapshots: Snapshots,
     counters: Arc<Counters>,
 ) {
-    let places = Arc::new(Semaphore::new(config.tcp_connections_max));
+    let places = Arc::new(Semaphore::new(permits(config.tcp_connections_max)));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -22,8 +22,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Topology;
+use crate::descriptors::Descriptors;
 use crate::traffic::Handle;
-use crate::{dns, http, l4, probe, process, traffic};
+use crate::{dns, http, l4, probe, process, reserve, traffic};
+
+/// File descriptors of the edge itself: its listeners, the runtime, the log.
+const OWN_DESCRIPTORS: u64 = 64;
+/// File descriptors for one region: probes, and what is asked of it for the operator.
+const REGION_DESCRIPTORS: u64 = 16;
 
 /// What the edge's process is told.
 #[derive(Clone, Debug)]
@@ -55,13 +61,21 @@ pub fn run(args: EdgeArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
+    let probes = topology.regions.len() as u64 * REGION_DESCRIPTORS;
+    let mut descriptors = Descriptors::claim(OWN_DESCRIPTORS + probes);
+    // A sixteenth each, and the accelerator the rest. Those of HTTP first: however little that is,
+    // they answer some connections more.
+    let operators = descriptors.share_http(http::CONNECTIONS_MAX, (1, 16));
+    let controls = descriptors.share_http(http::CONNECTIONS_MAX, (1, 15));
     let traffic = traffic::start(traffic_config(&topology)?)?;
-    let dns = dns::Server::start(&dns::Config::new(topology.edge.dns), traffic.snapshots())
+    let mut config = dns::Config::new(topology.edge.dns);
+    config.tcp_connections_max = descriptors.share(config.tcp_connections_max, 1, (1, 14));
+    let dns = dns::Server::start(&config, traffic.snapshots())
         .await
         .with_context(|| format!("cannot serve DNS on {}", topology.edge.dns))?;
-    let accelerator = accelerate(&topology, &traffic).await?;
-    let operator = bind(topology.edge.operator, "the operator API").await?;
-    let control = bind(topology.edge.control, "the control APIs").await?;
+    let accelerator = accelerate(&topology, &traffic, &mut descriptors).await?;
+    let operator = (bind(topology.edge.operator, "the operator API")?, operators);
+    let control = (bind(topology.edge.control, "the control APIs")?, controls);
     let observed = observe::start(topology.clone());
     let edge = Arc::new(Edge { topology, traffic, dns, accelerator, observed });
     tracing::info!(
@@ -72,10 +86,10 @@ async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
         "edge serves"
     );
     let shared = Arc::clone(&edge);
-    tokio::spawn(http::serve((operator, http::CONNECTIONS_MAX), stopped.clone(), move |request| {
+    tokio::spawn(http::serve(operator, stopped.clone(), move |request| {
         operator::answer(Arc::clone(&shared), request)
     }));
-    tokio::spawn(http::serve((control, http::CONNECTIONS_MAX), stopped, move |request| {
+    tokio::spawn(http::serve(control, stopped, move |request| {
         control::answer(Arc::clone(&edge), request)
     }));
     process::told_to_stop().await?;
@@ -83,14 +97,27 @@ async fn serve(topology: Topology) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot serve {what} on {address}"))
+fn bind(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    reserve::listen(address).with_context(|| format!("cannot serve {what} on {address}"))
 }
 
-async fn accelerate(topology: &Topology, traffic: &Handle) -> anyhow::Result<Option<l4::Server>> {
+async fn accelerate(
+    topology: &Topology,
+    traffic: &Handle,
+    descriptors: &mut Descriptors,
+) -> anyhow::Result<Option<l4::Server>> {
     let Some(service) = topology.accelerated() else { return Ok(None) };
     let address = topology.edge.accelerator;
-    let config = l4::Config::new(address, &service.name);
+    let mut config = l4::Config::new(address, &service.name);
+    // A connection is one of the client's and one to the region.
+    let connections = descriptors.share(config.connections_max, 2, (1, 1));
+    if connections < config.connections_max {
+        tracing::warn!(
+            connections,
+            "few file descriptors: the accelerator takes fewer connections"
+        );
+    }
+    config.connections_max = connections;
     let started = l4::Server::start(config, traffic.snapshots(), traffic.passive()).await;
     started.map(Some).with_context(|| format!("cannot accelerate on {address}"))
 }

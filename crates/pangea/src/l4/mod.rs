@@ -26,6 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::descriptors::permits;
+use crate::reserve;
 use crate::traffic::{PassiveSender, Snapshots, Throttle};
 use connection::Connection;
 
@@ -47,7 +49,7 @@ pub struct Config {
     /// A connection without a byte in either direction for this long is reset; GA's is 340 s.
     pub idle: Duration,
     /// Connections open at once; one more is reset at once. Each holds two buffers of 8 KiB.
-    pub connections_max: usize,
+    pub connections_max: u64,
     /// Whether to reset live connections to a region that went down; see the module's head.
     pub reset_on_ejection: bool,
 }
@@ -148,7 +150,7 @@ impl Server {
             let text = format!("no listener {:?} in the routing configuration", config.listener);
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        let socket = TcpListener::bind(config.addr).await?;
+        let socket = reserve::listen(config.addr)?;
         let addr = socket.local_addr()?;
         let counters = Arc::new(Counters::default());
         let shared = Shared { config, snapshots, passive, counters: Arc::clone(&counters) };
@@ -179,7 +181,7 @@ struct Shared {
 }
 
 async fn accept_all(socket: TcpListener, shared: Arc<Shared>) {
-    let places = Arc::new(Semaphore::new(shared.config.connections_max));
+    let places = Arc::new(Semaphore::new(permits(shared.config.connections_max)));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -36,6 +36,8 @@ const CA_DAYS: u64 = 3650;
 const LEAF_DAYS: u64 = 365;
 /// On start a certificate with less than this left is replaced, in days.
 const RENEW_DAYS: u64 = 30;
+/// A secret that nobody guesses.
+const SECRET_BYTES_MIN: usize = 16;
 /// Certificates begin this much before now: clocks of machines differ, in days.
 const BACKDATE_DAYS: u64 = 1;
 
@@ -57,6 +59,29 @@ pub enum PkiError {
         path: PathBuf,
         /// Why.
         source: rustls::pki_types::pem::Error,
+    },
+    /// A secret is none.
+    #[error("{path} is shorter than {SECRET_BYTES_MIN} bytes: put the other regions' file there")]
+    Secret {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The authority's key does not go with its certificate, or is none.
+    #[error("{path} is not the key of ca.pem beside it: put the other regions' file there")]
+    Key {
+        /// Which.
+        path: PathBuf,
+    },
+    /// There is no key to sign with.
+    #[error(
+        "{path} has to be made anew and {authority} is not there: \
+         make it where that key is, and put it and its key here"
+    )]
+    Unsigned {
+        /// What would be signed.
+        path: PathBuf,
+        /// The key for it.
+        authority: PathBuf,
     },
     /// A certificate cannot be made.
     #[error("cannot make a certificate")]
@@ -104,16 +129,22 @@ pub fn common_name(cert: &CertificateDer<'_>) -> Result<String, PkiError> {
     parse(cert)?.common_name.ok_or(PkiError::Parse("it has no common name"))
 }
 
-/// Makes the development authority under `<dir>/pki/`, unless it is there.
+/// Makes the development authority under `<dir>/pki/`, unless it is there: its certificate alone,
+/// if its key is kept elsewhere. Another authority in its place would cut the region off from the
+/// rest.
 ///
 /// # Errors
 /// See [`PkiError`].
 pub fn ensure_ca(dir: &Path) -> Result<(), PkiError> {
     let pki = Pki::lock(dir)?;
-    if pki.path("ca.pem").exists() && pki.path("ca.key").exists() {
+    if pki.path("ca.pem").exists() {
         return Ok(());
     }
-    let key = KeyPair::generate()?;
+    // The same key makes a certificate as good as the one that was lost.
+    let key = match pki.path("ca.key").exists() {
+        true => pki.authority_key()?,
+        false => KeyPair::generate()?,
+    };
     let name = format!("Pangea development CA {:08x}", key_tag(&key));
     let cert = ca_params(&name).self_signed(&key)?;
     pki.put("ca.key", &key.serialize_pem(), 0o600)?;
@@ -124,12 +155,14 @@ pub fn ensure_ca(dir: &Path) -> Result<(), PkiError> {
 /// where that file is not. All regions of a cluster must have the same.
 ///
 /// # Errors
-/// [`PkiError::File`] if neither can be read.
+/// [`PkiError::File`] if neither can be read; [`PkiError::Secret`] if anybody could guess it.
 pub fn session_secret(dir: &Path) -> Result<Vec<u8>, PkiError> {
     let pki = dir.join("pki");
     let own = pki.join("session.key");
-    let path = if own.exists() { own } else { pki.join("ca.key") };
-    fs::read(&path).map_err(in_file(&path))
+    let authority = pki.join("ca.key");
+    let path = if authority.exists() && !own.exists() { authority } else { own };
+    let secret = fs::read(&path).map_err(in_file(&path))?;
+    if secret.len() < SECRET_BYTES_MIN { Err(PkiError::Secret { path }) } else { Ok(secret) }
 }
 
 /// Makes or renews the certificate of `region` under `<dir>/pki/`, where [`ensure_ca`] was.
@@ -140,13 +173,19 @@ pub fn ensure_region_cert(dir: &Path, region: &str, cluster: &str) -> Result<(),
     let pki = Pki::lock(dir)?;
     let (pem, key_file) = (format!("{region}.pem"), format!("{region}.key"));
     let ca = pki.certificate("ca.pem")?;
-    if pki.is_usable(&ca, &pem, &key_file, region, cluster) {
+    let usable = |days| pki.is_usable(&ca, (&pem, &key_file), (region, cluster), days);
+    if usable(RENEW_DAYS) {
         return Ok(());
     }
-    let ca_name = common_name(&ca)?;
-    let ca_key = KeyPair::from_pem(&pki.read("ca.key")?)?;
+    if !pki.path("ca.key").exists() && usable(0) {
+        let path = pki.path(&pem);
+        tracing::warn!(
+            path = %path.display(), "expires soon, and the authority's key to renew it is not here"
+        );
+        return Ok(());
+    }
+    let issuer = pki.issuer(&ca, &pki.path(&pem))?;
     let key = KeyPair::generate()?;
-    let issuer = Issuer::new(ca_params(&ca_name), ca_key);
     let cert = leaf_params(&region_dns_name(region, cluster))?.signed_by(&key, &issuer)?;
     pki.put(&key_file, &key.serialize_pem(), 0o600)?;
     pki.put(&pem, &cert.pem(), 0o644)
@@ -235,20 +274,42 @@ impl Pki {
         write().map_err(in_file(&path))
     }
 
-    /// Whether the pair is there, belongs together, comes from this authority and has time left.
+    fn authority_key(&self) -> Result<KeyPair, PkiError> {
+        let key = KeyPair::from_pem(&self.read("ca.key")?);
+        key.map_err(|_| PkiError::Key { path: self.path("ca.key") })
+    }
+
+    /// The authority `ca`, to sign what will be at `path`.
+    fn issuer(
+        &self,
+        ca: &CertificateDer<'_>,
+        path: &Path,
+    ) -> Result<Issuer<'static, KeyPair>, PkiError> {
+        let authority = self.path("ca.key");
+        if !authority.exists() {
+            return Err(PkiError::Unsigned { path: path.to_owned(), authority });
+        }
+        let key = self.authority_key()?;
+        if parse(ca)?.public_key != key.subject_public_key_info() {
+            return Err(PkiError::Key { path: authority });
+        }
+        Ok(Issuer::new(ca_params(&common_name(ca)?), key))
+    }
+
+    /// Whether the pair is there, belongs together, comes from this authority and has more than so
+    /// many days left.
     fn is_usable(
         &self,
         ca: &CertificateDer<'_>,
-        pem: &str,
-        key: &str,
-        region: &str,
-        cluster: &str,
+        (pem, key): (&str, &str),
+        (region, cluster): (&str, &str),
+        days: u64,
     ) -> bool {
         let check = || {
             let cert = self.certificate(pem)?;
             let key = KeyPair::from_pem(&self.read(key)?)?;
             let named = region_of(&cert, cluster)?.is_some_and(|name| name == region);
-            let lasts = expiry(&cert)? > i64::try_from(RENEW_DAYS * DAY_S).unwrap_or(i64::MAX);
+            let lasts = expiry(&cert)? > i64::try_from(days * DAY_S).unwrap_or(i64::MAX);
             let (ca, cert) = (parse(ca)?, parse(&cert)?);
             let issued = cert.issuer == ca.subject;
             let paired = cert.public_key == key.subject_public_key_info();

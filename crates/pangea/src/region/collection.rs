@@ -1,5 +1,7 @@
 //! Deletes that wait to be collected, as operators see them: metrics and status.
 
+use std::collections::BTreeSet;
+
 use pangea_core::id::RegionSlot;
 use pangea_core::node::Link;
 use pangea_core::time::Hlc;
@@ -40,8 +42,10 @@ pub(super) fn scrape(region: &Region, scrape: &mut Scrape) {
     let pending = pending(region).map(|count| (Vec::new(), count as f64));
     scrape.gauge("pangea_data_tombstones_pending", help, pending);
     let help = "Age of the oldest version that the peer has not acknowledged in band";
-    let lags = observed.links.iter().filter_map(|(&slot, link)| {
-        let lag_s = stability_lag_s(region, slot, link)?;
+    let lags = members(region).into_iter().filter_map(|slot| {
+        // One that is no peer has not said a word.
+        let link = observed.links.get(&slot).cloned().unwrap_or_default();
+        let lag_s = stability_lag_s(region, &link)?;
         Some((vec![("blocking", region.region_name(slot))], lag_s))
     });
     scrape.gauge("pangea_replication_stability_lag_seconds", help, lags);
@@ -59,13 +63,31 @@ fn pending(region: &Region) -> Option<usize> {
     Some(count)
 }
 
-/// `None` for a peer that is no member of a table here, and for a store that cannot be read.
-fn stability_lag_s(region: &Region, slot: RegionSlot, link: &Link) -> Option<f64> {
+/// The other members of the tables here.
+fn members(region: &Region) -> BTreeSet<RegionSlot> {
     let catalog = region.catalog();
-    let mut held = catalog.held_by(region.slot);
-    if !held.any(|entry| catalog.members(entry).any(|member| member == slot)) {
-        return None;
+    let held = catalog.held_by(region.slot);
+    let members = held.flat_map(|entry| catalog.members(entry));
+    members.filter(|&member| member != region.slot).collect()
+}
+
+/// Says which regions have tables of this one and are in no topology any more: they were taken out
+/// of the file, and nobody was told that they are gone.
+pub(super) fn warn_of_strangers(region: &Region) {
+    let peers = region.links.peers();
+    let known = |slot: &RegionSlot| peers.iter().any(|peer| peer.slot == *slot);
+    for stranger in members(region).into_iter().filter(|slot| !known(slot)) {
+        tracing::warn!(
+            region = %stranger,
+            id = stranger.get(),
+            "tables are in a region that is not in the topology: deletes wait for it; put it back, \
+             and take it out with `pangea region remove`, or `evict` if it is lost"
+        );
     }
+}
+
+/// `None` for a store that cannot be read.
+fn stability_lag_s(region: &Region, link: &Link) -> Option<f64> {
     let now = region.clock.now();
     if link.applied.is_empty() {
         // Not a word since this process began: at least that long.

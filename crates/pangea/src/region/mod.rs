@@ -20,7 +20,6 @@ mod observe;
 mod pace;
 mod reads;
 mod repair;
-mod reserve;
 mod services;
 mod session;
 mod settings;
@@ -49,15 +48,22 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::config::{self, Topology};
+use crate::descriptors::Descriptors;
 use crate::peer::identity::{self, Identity, ensure_ca, ensure_region_cert};
 use crate::peer::link::{LinkEvent, Links, Local, Peer, Running};
+use crate::reserve::{Reserved, reserve};
 use crate::storage::{DiskSwitch, Store};
 use crate::{http, process};
-use reserve::{Reserved, reserve};
 use writer::{Command, Writer};
 
 /// How long a table's approximate size is shown before it is counted again; AWS: six hours.
 const SIZE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// File descriptors of a region itself: the store, the log, the runtime, and the connections of the
+/// peer port that have not introduced themselves.
+const OWN_DESCRIPTORS: u64 = 64 + 128;
+/// File descriptors for one peer: the streams of both links, and requests that are sent on.
+const PEER_DESCRIPTORS: u64 = 2 * 17 + 16;
 
 /// What a region's process is told.
 #[derive(Clone, Debug)]
@@ -134,6 +140,8 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let RegionArgs { topology, name, data_dir } = args;
     let known = topology.region(&name).cloned();
     let known = known.with_context(|| format!("region `{name}` is not in the topology"))?;
+    let peers = topology.regions.len() as u64 * PEER_DESCRIPTORS;
+    let mut descriptors = Descriptors::claim(OWN_DESCRIPTORS + peers);
     let (dynamodb, admin) = (reserve(known.dynamodb, "DynamoDB")?, reserve(known.admin, "admin")?);
     let tls = known.dynamodb_tls.map(|address| reserve(address, "DynamoDB over TLS"));
     let (tls, peers) = (tls.transpose()?, reserve(known.peer, "replication")?);
@@ -142,12 +150,18 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     let certificate = Identity::load(&data_dir, &name)?;
     let (region, running) = open(topology, &known, &data_dir, certificate, peers)?;
     let (stop, stopped) = watch::channel(false);
+    let wanted = region.topology.limits.connections;
+    let parts = if tls.is_some() { (2, 5) } else { (4, 5) };
+    let connections = descriptors.share_http(wanted, parts);
+    if connections < wanted {
+        tracing::warn!(connections, wanted, "few file descriptors: fewer connections are taken");
+    }
     if let Some((address, tls)) = known.dynamodb_tls.zip(tls) {
         let files = known.certificate_file.as_deref().zip(known.key_file.as_deref());
         let config = identity::listener_config(&data_dir, &name, address.ip(), files)?;
         let (listener, shared) = (tls.listen()?, Arc::clone(&region));
         let (acceptor, stopped) = (TlsAcceptor::from(config), stopped.clone());
-        let listener = (listener, region.topology.limits.connections);
+        let listener = (listener, descriptors.share_http(wanted, (2, 3)));
         tokio::spawn(http::serve_tls(listener, acceptor, stopped, move |request| {
             api::front::answer(Arc::clone(&shared), request)
         }));
@@ -157,15 +171,17 @@ async fn serve(args: RegionArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(ttl::keep(Arc::clone(&region)));
     tokio::spawn(api::restore::resume(Arc::clone(&region)));
     let shared = Arc::clone(&region);
-    let dynamodb = (dynamodb.listen()?, region.topology.limits.connections);
+    let dynamodb = (dynamodb.listen()?, connections);
     let api = tokio::spawn(http::serve(dynamodb, stopped.clone(), move |request| {
         api::front::answer(Arc::clone(&shared), request)
     }));
     let shared = Arc::clone(&region);
-    tokio::spawn(http::serve((admin.listen()?, http::CONNECTIONS_MAX), stopped, move |request| {
+    let admin = (admin.listen()?, descriptors.share_http(http::CONNECTIONS_MAX, (1, 1)));
+    tokio::spawn(http::serve(admin, stopped, move |request| {
         admin::answer(Arc::clone(&shared), request)
     }));
     tracing::info!(%name, dynamodb = %known.dynamodb, admin = %known.admin, "region serves");
+    collection::warn_of_strangers(&region);
     process::told_to_stop().await?;
     stop.send_replace(true);
     // Requests under way are answered first; the admin API has none that matter.

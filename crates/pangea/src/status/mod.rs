@@ -208,7 +208,7 @@ pub struct EdgeStatus {
     pub accelerator_serves: Option<String>,
     /// The region in the answer to the edge's own network, by record.
     pub dns_answers: BTreeMap<String, Option<String>>,
-    /// Why it does not run, as far as `up` knows.
+    /// Why it does not run or answer, as far as `up` knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -302,7 +302,9 @@ impl Status {
     /// Whether everything runs and is healthy.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.edge.pid.is_some() && self.regions.iter().all(RegionStatus::well)
+        self.edge.pid.is_some()
+            && self.edge.reason.is_none()
+            && self.regions.iter().all(RegionStatus::well)
     }
 
     /// Takes in what a region says of itself, as when no edge is there to ask.

@@ -9,6 +9,8 @@ pub use super::protocol::{ProcessInfo, ProcessState, Reply, Request};
 
 /// Longest wait for an answer: a stop takes up to 5 s before SIGKILL.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where nothing has to be done for it.
+const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +19,23 @@ pub enum Error {
     #[error("no `pangea up` runs on data directory {}: start one, or set --data-dir", .0.display())]
     NotRunning(PathBuf),
     /// It does not answer as it should.
-    #[error("`pangea up` does not answer on {}: {source}", .path.display())]
+    #[error("`pangea up` does not answer on {}", .path.display())]
     Io {
         /// Its socket.
         path: PathBuf,
         /// What happened.
         source: io::Error,
+    },
+    /// It takes too long.
+    #[error(
+        "`pangea up` has not answered on {} for {} s: it hangs, or was suspended (SIGCONT lets it go \
+         on), and may still do what it was asked", .path.display(), .waited.as_secs()
+    )]
+    Silent {
+        /// Its socket.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// It said no.
     #[error("{0}")]
@@ -89,7 +102,16 @@ impl Client {
                 }
                 _ => io(error),
             })?;
-        let reply = exchange(stream, request).map_err(io)?;
+        let waited = match request {
+            Request::List {} => LIST_TIMEOUT,
+            _ => TIMEOUT,
+        };
+        let reply = exchange(stream, request, waited).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Error::Silent { path: path.clone(), waited }
+            }
+            _ => io(error),
+        })?;
         match reply.error {
             Some(error) => Err(Error::Refused(error)),
             None => Ok(reply.processes),
@@ -97,9 +119,9 @@ impl Client {
     }
 }
 
-fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Reply> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+fn exchange(mut stream: UnixStream, request: &Request, patience: Duration) -> io::Result<Reply> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     writeln!(stream, "{}", serde_json::to_string(request)?)?;
     let mut line = String::new();
     if BufReader::new(stream).read_line(&mut line)? == 0 {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,6 +17,8 @@ pub(super) type Asked = (Request, oneshot::Sender<Reply>);
 
 /// Longest request: a process's name is below 200 bytes.
 const LINE_BYTES_MAX: u64 = 4096;
+/// The wait after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens in the data directory, for its owner only.
 pub(super) fn serve(data_dir: &Path, asked: mpsc::Sender<Asked>) -> io::Result<()> {
@@ -24,7 +27,12 @@ pub(super) fn serve(data_dir: &Path, asked: mpsc::Sender<Asked>) -> io::Result<(
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            // What fails to be accepted, for want of file descriptors, is accepted later.
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
             let asked = asked.clone();
             tokio::spawn(async move { drop(converse(stream, asked).await) });
         }

@@ -15,6 +15,7 @@ use super::supervisor::{Exit, Supervisor};
 use super::{control, socket};
 use crate::cli::screen::{Screen, View};
 use crate::config::Topology;
+use crate::process;
 use crate::status::{RegionState, RegionStatus};
 
 /// The resolution of restarts, kills and the screen.
@@ -41,7 +42,7 @@ struct Inputs {
     observed: watch::Receiver<Observed>,
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    hangup: Option<Signal>,
     resize: Signal,
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
         observed: observe::start(plan.topology.clone()),
         interrupt: signal(SignalKind::interrupt())?,
         terminate: signal(SignalKind::terminate())?,
-        hangup: signal(SignalKind::hangup())?,
+        hangup: process::hangup()?,
         resize: signal(SignalKind::window_change())?,
     };
     control::serve(&plan.data_dir, ask_sender)?;
@@ -86,7 +87,7 @@ async fn follow(
             () = told_to_stop(
                 inputs.interrupt.recv(),
                 inputs.terminate.recv(),
-                inputs.hangup.recv(),
+                process::hung_up(&mut inputs.hangup),
             ) => {
                 stopping = true;
                 supervisor.stop_all();
@@ -112,11 +113,11 @@ fn serves(region: &RegionStatus) -> bool {
 async fn told_to_stop(
     interrupt: impl Future<Output = Option<()>>,
     terminate: impl Future<Output = Option<()>>,
-    hangup: impl Future<Output = Option<()>>,
+    hangup: impl Future<Output = ()>,
 ) {
     tokio::select! {
         _ = interrupt => {}
         _ = terminate => {}
-        _ = hangup => {}
+        () = hangup => {}
     }
 }

@@ -77,6 +77,10 @@ fn write_topology(topology: &Topology, data_dir: &Path) -> anyhow::Result<()> {
     let path = topology_path(data_dir);
     let text =
         format!("# Written by `pangea up`: the topology in effect.\n\n{}", topology.to_toml());
+    // As it is if it says so already: a full disk keeps no topology from being run again.
+    if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
     let beside = path.with_extension("toml.new");
     // It may hold secrets.
     let mut options = std::fs::OpenOptions::new();

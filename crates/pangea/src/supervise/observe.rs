@@ -72,8 +72,11 @@ pub(crate) fn overlay(status: &mut Status, processes: &[ProcessInfo]) {
             (Some(region), Some(service)) => overlay_service(status, region, service, process),
             (None, Some(_)) => {}
             (None, None) => {
+                // Only the edge itself says this before `up` does.
+                let silent = status.edge.pid.is_none() && process.for_ms >= STARTING_MS;
                 status.edge.pid = process.pid;
-                status.edge.reason = why(process);
+                status.edge.reason =
+                    why(process).or_else(|| silent.then(|| "it does not answer".to_owned()));
                 if process.pid.is_none() {
                     status.edge.accelerator_serves = None;
                     status.edge.dns_answers.values_mut().for_each(|answer| *answer = None);
@@ -148,6 +151,27 @@ mod tests {
             reason: None,
             log: std::path::PathBuf::new(),
         }
+    }
+
+    #[test]
+    fn an_edge_that_runs_and_does_not_answer_is_not_well() {
+        let topology = crate::config::builtin().expect("the embedded document is valid");
+        let edge = |for_ms| ProcessInfo {
+            process: "edge".to_owned(),
+            region: None,
+            for_ms,
+            ..process(&topology, Some(9))
+        };
+        let reason = |told: Option<u32>, for_ms| {
+            let mut status = Status::unknown(&topology);
+            status.edge.pid = told;
+            overlay(&mut status, &[edge(for_ms)]);
+            assert_eq!(status.edge.pid, Some(9));
+            status.edge.reason
+        };
+        assert_eq!(reason(Some(9), STARTING_MS), None);
+        assert_eq!(reason(None, STARTING_MS - 1), None);
+        assert_eq!(reason(None, STARTING_MS).as_deref(), Some("it does not answer"));
     }
 
     #[test]

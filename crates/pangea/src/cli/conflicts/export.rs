@@ -39,6 +39,9 @@ pub(super) async fn run(topology: &Topology, args: &ExportArgs) -> anyhow::Resul
         for conflict in &page.conflicts {
             out::line(&serde_json::to_string(conflict)?);
         }
+        if out::lost().is_some() {
+            return Ok(ExitCode::SUCCESS);
+        }
         count += page.conflicts.len() as u64;
         let next = page.next.unwrap_or_default();
         let done = next == after;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::line::{Align, Grid, Line, Tone};
+use super::paper::Paper;
 use super::{View, spoken, table, transitions};
-use crate::cli::out;
 use crate::config::Topology;
 use crate::status::RegionState;
 
@@ -47,6 +47,7 @@ pub(crate) struct Screen {
     width: usize,
     told: Option<View>,
     ready_told: bool,
+    paper: Paper,
 }
 
 impl Screen {
@@ -65,13 +66,13 @@ impl Screen {
             width: size().0,
             told: None,
             ready_told: false,
+            paper: Paper::new(),
         }
     }
 
     /// The terminal has another size: what is drawn may be wrapped.
     pub(crate) fn resized(&mut self) {
-        if self.terminal && size().0 != self.width {
-            out::raw("\x1b[2J\x1b[H");
+        if self.terminal && size().0 != self.width && self.paper.put("\x1b[2J\x1b[H".to_owned()) {
             self.drawn.clear();
             self.width = size().0;
         }
@@ -93,17 +94,23 @@ impl Screen {
     pub(crate) fn finish(&mut self, view: &View) {
         let data = self.data_dir.display();
         let kept = format!("stopped after {}; data stays in {data}", self.age());
-        if !self.terminal {
-            self.tell(view.clone());
-            return self.say(&kept);
-        }
-        self.replace(Vec::new());
-        for process in &view.processes {
-            if let Some(reason) = process.reason.as_ref().filter(|it| table::overdue(it)) {
-                out::line(&format!("{}: {reason}", process.process));
+        if self.terminal {
+            self.replace(Vec::new());
+            for process in &view.processes {
+                if let Some(reason) = process.reason.as_ref().filter(|it| table::overdue(it)) {
+                    self.line(&format!("{}: {reason}", process.process));
+                }
             }
+            self.line(&kept);
+        } else {
+            self.tell(view.clone());
+            self.say(&kept);
         }
-        out::line(&kept);
+        self.paper.close();
+    }
+
+    fn line(&self, text: &str) {
+        self.paper.put(format!("{text}\n"));
     }
 
     fn age(&self) -> String {
@@ -111,7 +118,7 @@ impl Screen {
     }
 
     fn say(&self, text: &str) {
-        out::line(&format!("[{:7.1}s] {text}", self.begun.elapsed().as_secs_f64()));
+        self.line(&format!("[{:7.1}s] {text}", self.begun.elapsed().as_secs_f64()));
     }
 
     fn tell(&mut self, view: View) {
@@ -155,8 +162,10 @@ impl Screen {
             n => format!("\x1b[{n}A\r"),
         };
         let body: String = painted.iter().map(|line| format!("{line}\x1b[K\r\n")).collect();
-        out::raw(&format!("\x1b[?2026h{up}{body}\x1b[J\x1b[?2026l"));
-        self.drawn = painted;
+        // What is left out is drawn again later, over what is there now.
+        if self.paper.put(format!("\x1b[?2026h{up}{body}\x1b[J\x1b[?2026l")) {
+            self.drawn = painted;
+        }
     }
 
     fn header(&self, view: &View) -> Line {

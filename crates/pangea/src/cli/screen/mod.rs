@@ -3,6 +3,7 @@
 mod line;
 mod live;
 mod notes;
+mod paper;
 mod table;
 mod transitions;
 

@@ -294,7 +294,8 @@ fn edge(view: &View, first: usize) -> Vec<Line> {
     let process = view.processes.iter().find(|process| process.process == "edge");
     let stopped = view.stopping.then(|| process.and_then(ended_by_us)).flatten();
     let state = stopped.unwrap_or_else(|| match (edge.pid, &edge.reason) {
-        (Some(pid), _) => (Tone::Good, format!("● up, pid {pid}")),
+        (Some(pid), None) => (Tone::Good, format!("● up, pid {pid}")),
+        (Some(pid), Some(reason)) => (Tone::Bad, format!("✕ {reason}, pid {pid}")),
         (None, Some(reason)) => (Tone::Bad, format!("✕ {reason}")),
         (None, None) => (Tone::Dim, "◌ not up".to_owned()),
     });

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{LEAF_DAYS, Pki, PkiError, ca_params, common_name, in_pem, provider, tls, valid_for};
+use super::{LEAF_DAYS, Pki, PkiError, in_pem, provider, tls, valid_for};
 
 /// HTTP/2 where the client knows it.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -49,8 +49,7 @@ fn read(chain: &Path, key: &Path) -> Result<Pair, PkiError> {
 fn make(dir: &Path, region: &str, address: IpAddr) -> Result<Pair, PkiError> {
     let pki = Pki::lock(dir)?;
     let ca = pki.certificate("ca.pem")?;
-    let issuer =
-        Issuer::new(ca_params(&common_name(&ca)?), KeyPair::from_pem(&pki.read("ca.key")?)?);
+    let issuer = pki.issuer(&ca, Path::new("certificate_file of dynamodb_tls"))?;
     let names = [region, "localhost", &address.to_string()].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
     valid_for(&mut params, LEAF_DAYS);

@@ -27,6 +27,7 @@ use super::wire::{Connection, ReadError};
 use super::{HANDSHAKE_TIMEOUT, PeerLinks, STREAMS_MAX, Shared, lock};
 use crate::peer::identity::region_of;
 use crate::peer::wan::Direction;
+use crate::traffic::Throttle;
 
 /// Connections that have not introduced themselves yet: several times the streams of all peers
 /// that may return at once after a split.
@@ -35,6 +36,8 @@ const HANDSHAKES_MAX: usize = 128;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The wait after a failed accept, which is usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+static ACCEPT_FAILED: Throttle = Throttle::new();
 
 /// Not a peer, and why.
 struct Refusal {
@@ -68,7 +71,8 @@ pub(super) async fn run<S: FeedSource>(
         let (socket, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the peer port");
+                ACCEPT_FAILED
+                    .warn(|| tracing::warn!(%error, "cannot accept a connection on the peer port"));
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -42,6 +42,10 @@ impl Failure {
     pub(super) fn into_fault(self, file: &str) -> Fault {
         match self {
             Self::Redb(redb::Error::Corrupted(why)) => damaged(file, &why),
+            // Its first bytes are not those of a database.
+            Self::Redb(redb::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                damaged(file, &error.to_string())
+            }
             Self::Redb(error) => Fault::Read(format!("{file}: {error}")),
             Self::Fault(fault) => fault,
         }

@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Connections that the kernel keeps until they are accepted, as for other listeners.
+/// Connections that the kernel keeps until they are accepted. Of more at once it lets some wait a
+/// second: a lost region's clients come back all at once.
 const BACKLOG: u32 = 1024;
 
 /// An address that is taken.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(crate) struct Reserved {
     socket: TcpSocket,
     address: SocketAddr,
     what: &'static str,
@@ -25,7 +26,7 @@ pub(super) struct Reserved {
 ///
 /// # Errors
 /// Somebody serves it, or it is none of this machine.
-pub(super) fn reserve(address: SocketAddr, what: &'static str) -> anyhow::Result<Reserved> {
+pub(crate) fn reserve(address: SocketAddr, what: &'static str) -> anyhow::Result<Reserved> {
     let socket = bound(address).with_context(|| unserved(what, address))?;
     Ok(Reserved { socket, address, what })
 }
@@ -35,10 +36,18 @@ impl Reserved {
     ///
     /// # Errors
     /// Somebody else has begun to serve it meanwhile.
-    pub(super) fn listen(self) -> anyhow::Result<TcpListener> {
+    pub(crate) fn listen(self) -> anyhow::Result<TcpListener> {
         let Self { socket, address, what } = self;
         socket.listen(BACKLOG).with_context(|| unserved(what, address))
     }
+}
+
+/// Takes an address and serves it at once.
+///
+/// # Errors
+/// Somebody serves it, or it is none of this machine.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    bound(address)?.listen(BACKLOG)
 }
 
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
