@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from support import REGIONS, eventually
 
 HOME = REGIONS[0]
+CLUSTER = {"shop": False}
 
 
 def create(client, name, **more):
@@ -181,6 +182,38 @@ def test_what_is_being_restored_is_not_there_yet(pangea, table_name):
     wait(client, target)
     put(client, target, "k0", "later")
     assert len(contents(client, target)) == 3000 + 200 * attempt
+
+
+def test_a_restore_that_a_full_disk_broke_off_goes_on(own_pangea, table_name):
+    pangea, client = own_pangea, own_pangea.client(HOME)
+    create(client, table_name)
+    count = 0
+    for attempt in range(6):
+        # A restore that was done before the disk was full tests nothing: the next has more to do.
+        for start in range(count, count + 100 * 2 ** attempt, 25):
+            items = [{"pk": {"S": f"k{n}"}, "v": {"S": "v" * 40_000}, "g": {"S": f"g{n}"}}
+                     for n in range(start, start + 25)]
+            client.batch_write_item(RequestItems={
+                table_name: [{"PutRequest": {"Item": item}} for item in items]})
+        count += 100 * 2 ** attempt
+        backup = client.create_backup(TableName=table_name, BackupName="full")["BackupDetails"]
+        available(client, backup["BackupArn"])
+        target = f"{table_name}-{attempt}"
+        client.restore_table_from_backup(TargetTableName=target, BackupArn=backup["BackupArn"])
+        pangea.cli("disk", "fill", HOME)
+        try:
+            log = pangea.data / "logs" / f"region-{HOME}.log"
+            status = client.describe_table(TableName=target)["Table"]["TableStatus"]
+            if status == "CREATING":
+                eventually(lambda: "a restore broke off" in log.read_text(), "a refused write")
+        finally:
+            pangea.cli("disk", "free", HOME)
+        if status == "CREATING":
+            break
+    else:
+        pytest.fail("every restore was done before the disk was full")
+    wait(client, target)
+    assert len(contents(client, target)) == count
 
 
 def test_a_table_is_restored_to_any_second_since_its_past_is_kept(pangea, table_name):

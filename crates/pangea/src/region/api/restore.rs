@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pangea_codec::dynamo::backup::BackupArn;
 use pangea_codec::dynamo::request::{
@@ -22,7 +23,7 @@ use pangea_core::id::TableId;
 use pangea_core::index::Index;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::journal::{HISTORY_KEPT_MS, moment_of, sequence_at};
-use pangea_core::node::{Change, NewTable, TableUpdate};
+use pangea_core::node::{Change, NewTable, Outcome, TableUpdate};
 use pangea_core::table::{Action, WriteOp};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -36,6 +37,9 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// Items that are written at once, and their bytes, about.
 const PIECE_ITEMS: usize = 256;
 const PIECE_BYTES: usize = 1024 * 1024;
+/// How long a restore that was broken off waits before it goes on: twice as long each time.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Where the items come from.
 #[derive(Clone, Debug)]
@@ -248,23 +252,38 @@ pub(in crate::region) async fn resume(region: Arc<Region>) {
     }
 }
 
+/// Restores a table, however often that is broken off: by a full disk, or while the region takes no
+/// writes. What is there already is not written again.
 async fn run(region: Arc<Region>, entry: TableEntry, source: Source) {
-    match fill(&region, &entry, source).await {
-        Ok(items) => {
-            let name = entry.name.clone();
-            let done = BTreeMap::from([(options::RESTORING.to_string(), None)]);
-            let update = TableUpdate { name: name.clone(), options: done, ..Default::default() };
-            // Else the next process begins with it once more, and finds nothing to do.
-            if tables::define(&region, &name, Change::Update(update)).await.is_err() {
-                tracing::warn!(table = name, "a restore is whole and not noted to be");
+    let mut pause = RETRY_FIRST;
+    loop {
+        match fill(&region, &entry, source.clone()).await {
+            Ok(items) => return whole(&region, &entry, items).await,
+            Err(fault) => {
+                region.repairs.suspicion().of(&fault);
+                tracing::error!(
+                    error = %fault, table = entry.name, again_in = ?pause, "a restore broke off"
+                );
             }
-            tracing::info!(table = name, items, "restored");
         }
-        Err(fault) => {
-            region.repairs.suspicion().of(&fault);
-            tracing::error!(error = %fault, table = entry.name, "a restore failed");
+        tokio::time::sleep(pause).await;
+        if region.catalog().get(entry.id).is_none_or(|entry| entry.deleted) {
+            return;
         }
+        pause = (2 * pause).min(RETRY_MAX);
     }
+}
+
+/// Notes that all items are there.
+async fn whole(region: &Region, entry: &TableEntry, items: usize) {
+    let name = entry.name.clone();
+    let done = BTreeMap::from([(options::RESTORING.to_string(), None)]);
+    let update = TableUpdate { name: name.clone(), options: done, ..Default::default() };
+    // Else the next process begins with it once more, and finds nothing to do.
+    if tables::define(region, &name, Change::Update(update)).await.is_err() {
+        tracing::warn!(table = name, "a restore is whole and not noted to be");
+    }
+    tracing::info!(table = name, items, "restored");
 }
 
 /// How many items were written.
@@ -294,9 +313,14 @@ async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result
         writes.spawn(async move { region.writer.write(table, Box::new(op)).await });
     }
     while let Some(written) = writes.join_next().await {
-        if let Ok(Err(fault)) = written {
-            return Err(Fault::Read(fault.to_string()));
-        }
+        let why = match written {
+            Ok(Ok(Outcome::Written { .. })) => continue,
+            Ok(Ok(Outcome::Refused(refusal))) => format!("an item is refused: {refusal}"),
+            Ok(Ok(_)) => "the region does not write the table's items".to_owned(),
+            Ok(Err(fault)) => fault.to_string(),
+            Err(error) => error.to_string(),
+        };
+        return Err(Fault::Read(why));
     }
     Ok(())
 }
