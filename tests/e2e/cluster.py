@@ -124,6 +124,16 @@ class Cluster:
 
     # --- the process -------------------------------------------------------------------------
 
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
     def start(self):
         """Starts `pangea up` and waits until it serves."""
         assert BIN, "PANGEA_BIN is not set: run the tests with `cargo xtask test`"

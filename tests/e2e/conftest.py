@@ -38,10 +38,8 @@ def global_table(pangea, table_name):
 
 
 def _run(cluster):
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    with cluster:
+        yield cluster
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -95,9 +95,7 @@ def test_what_was_stopped_in_order_has_nothing_to_repair(own_pangea, table_name)
 def test_a_start_without_verification_reads_no_file_after_a_kill(tmp_path):
     victim = REGIONS[0]
     storage = ["[storage]", "verify = false", "log_mb = 1"]
-    pangea = Cluster(tmp_path, shop=False, extra=storage)
-    try:
-        pangea.start()
+    with Cluster(tmp_path, shop=False, extra=storage) as pangea:
         table = pangea.resource(victim).create_table(
             TableName="large", BillingMode="PAY_PER_REQUEST", **schema())
         # More than the log takes: what the kill leaves is a file that was being written.
@@ -112,5 +110,3 @@ def test_a_start_without_verification_reads_no_file_after_a_kill(tmp_path):
         for read in ("repairing after a crash", "comparing the file"):
             assert read not in said, said
         assert len(pangea.items(victim, "large")) == 40
-    finally:
-        pangea.stop()

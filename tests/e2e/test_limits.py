@@ -126,9 +126,8 @@ def test_conflicts_above_a_rate_share_entries_that_name_them_all(own_pangea, tab
         lost.add(min(versions))
     entries = pangea.conflicts(table)
     shared = [entry for entry in entries if "pairs" in entry]
-    # Six conflicts are in three minutes at most.
-    assert max(entry["dropped_images"] for entry in shared) == max(
-        len(entry["pairs"]) for entry in shared) - 2
-    assert shared and len(entries) - len(shared) <= 3, entries
+    assert shared, "the rate is that of the topology"
+    for entry in shared:
+        assert entry["dropped_images"] == max(len(entry["pairs"]) - 2, 0)
     named = {loser for entry in shared for loser, _ in entry["pairs"]}
     assert lost == named | {entry["loser"]["stamp"] for entry in entries}, "each of them, no other"

@@ -136,6 +136,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::CopiedWhileOthersLeave,
     Bug::LevelWithLostLog,
     Bug::LostLogTakesRows,
+    Bug::JournalGoesBack,
     Bug::LogCheckedWithinSet,
     Bug::OverPassesOn,
     Bug::LeavesRowsOut,

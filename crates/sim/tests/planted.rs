@@ -441,6 +441,11 @@ fn peers_rows_that_are_not_in_the_journal_are_found() {
 }
 
 #[test]
+fn a_record_of_a_time_that_is_over_is_found() {
+    check(Bug::JournalGoesBack, 100, &[Invariant::Journal]);
+}
+
+#[test]
 fn rows_of_groups_that_are_shown_as_they_come_are_found() {
     check(Bug::ExposedEarly, 50, &[Invariant::Group]);
 }

@@ -103,6 +103,8 @@ pub enum Bug {
     CopiedWhileOthersLeave,
     /// A region that has lost its log takes rows in, and says what it makes of them.
     LostLogTakesRows,
+    /// A record of the journal is of a time that readers were told to be over.
+    JournalGoesBack,
     /// A region that comes back keeps rows of a table that another told of, which came back too.
     RowsKeptBeside,
     /// A replica that could not be made says that it leaves once it is taken away.

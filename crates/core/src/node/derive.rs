@@ -118,7 +118,8 @@ impl Node {
         let wall_ms = self.wall_ms;
         // A region whose clock is behind that of the home is not before the stream, and one whose
         // clock went back not before what readers were told to be over.
-        let moment = self.newest_ms.max(stream_ms);
+        let newest_ms = if planted!(self, JournalGoesBack) { wall_ms } else { self.newest_ms };
+        let moment = newest_ms.max(stream_ms);
         let sequence = sequence_at(moment).max(self.journaled + 1);
         let key = key.clone();
         Record { sequence, wall_ms, stream_ms, expired, key, stamp, before, after }

@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod region;
+pub(crate) mod slow_disk;
 pub(crate) mod writes;
 
 use std::collections::BTreeSet;

@@ -65,17 +65,26 @@ pub(super) async fn warm_all(region: &Arc<Region>, rows: &[Row]) {
     if let Some(row) = rows.first().filter(|_| region.pace.place().is_none()) {
         let _ = region.pace.timed(|| region.store.snapshot().and_then(|view| view.touch(&row.key)));
     }
-    let share = rows.len().div_ceil(OF_FRAME_MAX).max(1);
-    let read = |rows: &[Row]| {
-        let keys: Vec<ItemKey> = rows.iter().map(|row| row.key.clone()).collect();
-        let store = Arc::clone(&region.store);
-        spawn_blocking(move || {
-            let view = store.snapshot()?;
-            keys.iter().try_for_each(|item| view.touch(item))
-        })
+    let (keys, store) = (rows.iter().map(|row| row.key.clone()), Arc::clone(&region.store));
+    let touch = move |items: &[ItemKey]| {
+        let view = store.snapshot()?;
+        items.iter().try_for_each(|item| view.touch(item))
+    };
+    at_once(keys.collect(), touch).await;
+}
+
+/// Reads what these keys are of, each of some threads its share, whatever comes of it.
+async fn at_once<K: Clone + Send + 'static, T: Send + 'static>(
+    keys: Vec<K>,
+    read: impl Fn(&[K]) -> T + Clone + Send + 'static,
+) {
+    let share = keys.len().div_ceil(OF_FRAME_MAX).max(1);
+    let begin = |keys: &[K]| {
+        let (keys, read) = (keys.to_vec(), read.clone());
+        spawn_blocking(move || read(&keys))
     };
     // All of them are begun before one is waited for.
-    let reads: Vec<_> = rows.chunks(share).map(read).collect();
+    let reads: Vec<_> = keys.chunks(share).map(begin).collect();
     for read in reads {
         let _ = read.await;
     }
@@ -163,7 +172,7 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Mutex, mpsc};
 
     use super::*;
 
@@ -203,6 +212,31 @@ mod tests {
         assert_eq!(warmed(&pace), 10);
         pace.note(ON_DISK);
         assert_eq!(warmed(&pace), 640);
+    }
+
+    #[tokio::test]
+    async fn the_rows_of_a_frame_are_read_at_once_each_of_them_once() {
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Arc::new((now, most, Mutex::new(Vec::new())));
+        let seen = Arc::clone(&shared);
+        let read = move |keys: &[usize]| {
+            let (now, most, read) = &*seen;
+            most.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+            // None ends before half of them are under way, or have been.
+            let patience = Instant::now() + Duration::from_secs(20);
+            while most.load(Relaxed) < OF_FRAME_MAX / 2 && Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            now.fetch_sub(1, Relaxed);
+            read.lock().expect("no holder panics").extend_from_slice(keys);
+        };
+        let keys: Vec<usize> = (0..511).collect();
+        at_once(keys.clone(), read).await;
+        let (_, most, read) = &*shared;
+        assert!((OF_FRAME_MAX / 2..=OF_FRAME_MAX).contains(&most.load(Relaxed)), "{most:?}");
+        let mut read = read.lock().expect("no holder panics").clone();
+        read.sort_unstable();
+        assert_eq!(read, keys);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Records of the journal: whatever readers of a region see change has one, in the batch of the
-//! change, with what they saw before and see after; sequences grow.
+//! change, with what they saw before and see after; sequences grow, and none is of a
+//! time that readers were told to be over.
 //!
 //! Source: data-plane.md 2.15. What a replica that does not serve copies or drops has no readers.
 //! Both images are held against the rows themselves, so that a record's image before is what the
@@ -10,6 +11,7 @@ use std::rc::Rc;
 
 use pangea_core::catalog::TableEntry;
 use pangea_core::item::{Attributes, ItemKey};
+use pangea_core::journal::{Record, moment_of};
 use pangea_core::merge::Stored;
 use pangea_core::view::view;
 
@@ -65,6 +67,15 @@ pub(crate) fn committed(oracle: &Oracle, site: &Site, write: &Write, before: &Be
         }
     }
     demand(BROKEN, left == 0, || format!("{left} records of items that the batch does not have"))
+}
+
+/// Records of a node that had said that none of before `told_ms` would come any more.
+pub(crate) fn after(told_ms: u64, records: &[Record]) -> Checked {
+    for record in records {
+        let moment = moment_of(record.sequence);
+        demand(BROKEN, moment >= told_ms, || format!("a record of {moment} ms, after {told_ms}"))?;
+    }
+    Ok(())
 }
 
 fn shown<'a>(entry: &TableEntry, stored: Option<&'a Stored>) -> Option<Cow<'a, Attributes>> {

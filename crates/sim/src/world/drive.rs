@@ -41,7 +41,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let now = here.clock.now(self.now_us);
         let Some(node) = &mut here.node else { return Ok(()) };
-        let mute = node.has_lost_log();
+        let (mute, told_ms) = (node.has_lost_log(), node.journal_ms());
         node.handle(now, event, &*self.sites[region].disk.visible, &mut effects);
         if let Some(frame) = brings {
             self.leave_untaken(region, frame, &mut received);
@@ -56,8 +56,11 @@ impl World {
         received.add(self.merged(&effects, waited.unwrap_or_default()));
         received.add(at_once);
         for effect in effects.drain(..) {
-            if let (true, Effect::Persist { batch, .. }) = (mute, &effect) {
-                fencing::takes_nothing(slot(region), batch)?;
+            if let Effect::Persist { batch, .. } = &effect {
+                journal::after(told_ms, &batch.journal)?;
+                if mute {
+                    fencing::takes_nothing(slot(region), batch)?;
+                }
             }
             self.effect(region, effect, &received)?;
         }

@@ -259,10 +259,12 @@ async fn run(region: Arc<Region>, entry: TableEntry, source: Source) {
     loop {
         match fill(&region, &entry, source.clone()).await {
             Ok(items) => return whole(&region, &entry, items).await,
-            Err(fault) => {
-                region.repairs.suspicion().of(&fault);
+            Err(error) => {
+                if let Broken::Store(fault) = &error {
+                    region.repairs.suspicion().of(fault);
+                }
                 tracing::error!(
-                    error = %fault, table = entry.name, again_in = ?pause, "a restore broke off"
+                    %error, table = entry.name, again_in = ?pause, "a restore broke off"
                 );
             }
         }
@@ -286,8 +288,19 @@ async fn whole(region: &Region, entry: &TableEntry, items: usize) {
     tracing::info!(table = name, items, "restored");
 }
 
+/// Why a restore broke off.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Store(#[from] Fault),
+    #[error("an item was not written: {0}")]
+    Write(String),
+    #[error("the region is stopping")]
+    Stopping,
+}
+
 /// How many items were written.
-async fn fill(region: &Arc<Region>, entry: &TableEntry, source: Source) -> Result<usize, Fault> {
+async fn fill(region: &Arc<Region>, entry: &TableEntry, source: Source) -> Result<usize, Broken> {
     let (send, mut pieces) = mpsc::channel(2);
     let (here, into) = (Arc::clone(region), entry.clone());
     let reading = spawn_blocking(move || read(&here, &into, &source, &send));
@@ -296,11 +309,11 @@ async fn fill(region: &Arc<Region>, entry: &TableEntry, source: Source) -> Resul
         items += piece.len();
         write(region, entry, piece).await?;
     }
-    let stopping = |_| Err(Fault::Read("the region is stopping".to_string()));
-    reading.await.unwrap_or_else(stopping).map(|()| items)
+    reading.await.map_err(|_| Broken::Stopping)??;
+    Ok(items)
 }
 
-async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result<(), Fault> {
+async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result<(), Broken> {
     let mut writes = JoinSet::new();
     let view = region.store.snapshot()?;
     for (key, item) in piece {
@@ -315,12 +328,12 @@ async fn write(region: &Arc<Region>, entry: &TableEntry, piece: Piece) -> Result
     while let Some(written) = writes.join_next().await {
         let why = match written {
             Ok(Ok(Outcome::Written { .. })) => continue,
-            Ok(Ok(Outcome::Refused(refusal))) => format!("an item is refused: {refusal}"),
+            Ok(Ok(Outcome::Refused(refusal))) => refusal.to_string(),
             Ok(Ok(_)) => "the region does not write the table's items".to_owned(),
             Ok(Err(fault)) => fault.to_string(),
             Err(error) => error.to_string(),
         };
-        return Err(Fault::Read(why));
+        return Err(Broken::Write(why));
     }
     Ok(())
 }
