@@ -24,9 +24,10 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryLeftToSuspended
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
-        Bug::ServedWhenOver | Bug::StageOutlivesLife | Bug::LogCheckedWithinSet => {
-            Some(Focus::Evictions)
-        }
+        Bug::ServedWhenOver
+        | Bug::StageOutlivesLife
+        | Bug::LogCheckedWithinSet
+        | Bug::LostLogUnheard => Some(Focus::Evictions),
         Bug::EarlierLivesUnheard
         | Bug::UnheardDropped
         | Bug::ReturnUnheard
@@ -136,6 +137,7 @@ pub const PLANTED: &[Bug] = &[
     Bug::CopiedWhileOthersLeave,
     Bug::LevelWithLostLog,
     Bug::LostLogTakesRows,
+    Bug::LostLogUnheard,
     Bug::JournalGoesBack,
     Bug::LogCheckedWithinSet,
     Bug::OverPassesOn,

@@ -303,6 +303,11 @@ fn a_region_that_lost_its_log_and_takes_rows_is_found() {
 }
 
 #[test]
+fn a_lost_log_that_is_heard_of_too_late_to_vote_is_found() {
+    check_from(16_094, Bug::LostLogUnheard, 1, &[Invariant::Membership]);
+}
+
+#[test]
 fn conflicts_that_are_dropped_in_a_flood_are_found() {
     check(Bug::FloodDropped, 50, &[Invariant::NothingVanishes]);
 }

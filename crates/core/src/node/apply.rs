@@ -205,15 +205,13 @@ impl Node {
         let reached = rows.iter().rev().find(|row| row.is_of(origin)).map(Row::hlc);
         // Up to the cut all is here; behind it a row of a newer state does not make up for an
         // older one, so that what was reached is no reason to leave a row out.
-        for row in rows.into_iter().filter(|row| !(row.is_of(origin) && row.hlc() <= cut)) {
-            if self.is_staged(&row) {
-                self.stage_row(origin, row);
-            } else {
-                self.merge_row(now, &mut txn, row, effects);
-            }
-        }
+        rows.retain(|row| !(row.is_of(origin) && row.hlc() <= cut));
+        self.take_in(now, &mut txn, origin, rows, effects);
         if reached.is_some() {
             self.note_life(&mut txn, origin);
+        }
+        if is_last && !blocked {
+            self.hear_of_log(from, &frame.applied, effects);
         }
         if blocked {
             self.wait_for_catalog(from, effects);
@@ -238,6 +236,24 @@ impl Node {
         self.links.entry(from).or_default().level = is_last;
         let visible_ms = if is_last { sent_wall_ms } else { through.wall_ms() };
         self.tell_when_settled(from, visible_ms, effects);
+    }
+
+    /// Merges rows of the origin's feed, but for those that wait for their cut.
+    fn take_in<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        origin: Origin,
+        rows: Vec<Row>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for row in rows {
+            if self.is_staged(&row) {
+                self.stage_row(origin, row);
+            } else {
+                self.merge_row(now, txn, row, effects);
+            }
+        }
     }
 
     /// How many of the rows may be applied now. Rows of one stamp, which one transaction wrote, are
@@ -563,11 +579,42 @@ impl Node {
     ///
     /// A life that is over by decision, because this one came after it, is no surprise.
     pub(super) fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
-        let Some(link) = self.links.get(&from).filter(|_| self.lost.is_none()) else { return };
+        let Some(applied) = self.links.get(&from).map(|link| Arc::clone(&link.applied)) else {
+            return;
+        };
+        self.look_for_lost(from, applied.iter().map(|(&origin, &hlc)| (origin, hlc)), effects);
+    }
+
+    /// The peer says what it has applied, behind all that it says of the membership. What it has of
+    /// this region's own lives it has, whatever else is still to come before the rest counts: rows
+    /// of groups may wait for what a lost log had.
+    fn hear_of_log(
+        &mut self,
+        from: RegionSlot,
+        applied: &[(Origin, Hlc)],
+        effects: &mut Vec<Effect>,
+    ) {
+        let link = self.links.entry(from).or_default();
+        // What it says of the membership counts from now on.
+        self.heard |= !core::mem::replace(&mut link.told, true);
+        if !planted!(self, LostLogUnheard) {
+            self.look_for_lost(from, applied.iter().copied(), effects);
+        }
+    }
+
+    fn look_for_lost(
+        &mut self,
+        from: RegionSlot,
+        applied: impl Iterator<Item = (Origin, Hlc)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.lost.is_some() {
+            return;
+        }
         let (durable, first) = self.began;
         let membership = self.catalog.membership();
         let mine = |origin: Origin| origin.slot() == self.me.slot() && membership.admits(origin);
-        for (&origin, &known) in link.applied.iter().filter(|(origin, _)| mine(**origin)) {
+        for (origin, known) in applied.filter(|(origin, _)| mine(*origin)) {
             let never_issued = known > durable && first.is_none_or(|first| known < first);
             if origin != self.me || never_issued {
                 self.lost = Some((from, known));

@@ -101,6 +101,8 @@ pub enum Bug {
     CollectedDuringCopy,
     /// A replica is copied although another is leaving, whose last rows the home may lack.
     CopiedWhileOthersLeave,
+    /// A region learns that it has lost its log only from what is shown whole.
+    LostLogUnheard,
     /// A region that has lost its log takes rows in, and says what it makes of them.
     LostLogTakesRows,
     /// A record of the journal is of a time that readers were told to be over.

@@ -230,7 +230,7 @@ impl Node {
         }
         // A life that is over only hears.
         if !self.is_out() && self.lost.is_none() && self.past {
-            let mut voices = self.catalog.voices().clone();
+            let mut voices = self.counted_voices();
             voices.insert(me, own.clone());
             self.press(now, &mut voices);
             while let Some(said) = self.turn(&voices) {
@@ -257,6 +257,20 @@ impl Node {
             self.put_system(now, &mut txn, membership::key(me), next.to_attributes());
         }
         self.persist(txn, replies, effects);
+    }
+
+    /// What the regions say, votes only of those that have said what they have of this region's log
+    /// since this process began. It may have lost that log, and a vote with it: it must not vote on
+    /// what they ask before it knows.
+    fn counted_voices(&self) -> Voices {
+        let mut voices = self.catalog.voices().clone();
+        for (slot, voice) in &mut voices {
+            let told = self.links.get(slot).is_some_and(|link| link.told);
+            if !told {
+                (voice.promised, voice.accepted, voice.proposed) = (None, None, None);
+            }
+        }
+        voices
     }
 
     /// What peers had applied in lives that are over says nothing of what they have.

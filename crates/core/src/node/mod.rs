@@ -156,6 +156,8 @@ pub struct Link {
     pub level: bool,
     /// The peer goes on in a life that is over: what it sends is not taken.
     pub fenced: bool,
+    /// The peer has said, since this process began, what it has of this region's log.
+    told: bool,
     /// The generation in which the life of the peer joined of which all this is known.
     joined: u32,
     subscribed_us: u64,

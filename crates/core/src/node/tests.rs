@@ -13,6 +13,7 @@ mod relay;
 mod stage;
 mod transact;
 mod unseen;
+mod votes;
 
 use std::boxed::Box;
 use std::string::{String, ToString};

@@ -54,18 +54,25 @@ pub(crate) fn unrest(sites: &[Site], settled: bool, told: bool) -> Option<String
     None
 }
 
-/// Whether a region that votes, or has some of a life that is over, is dead, or says nothing
-/// because its disk is lost, while some life is over: that is levelled among all of them, and
-/// nothing is collected, taken over or joined before.
+/// Whether a region that votes, or has some of a life that is over, or was called back before that
+/// ended, is dead, or says nothing because its disk is lost, while some life is over: that is
+/// levelled among all of them, and nothing is collected, taken over or joined before.
 pub(crate) fn cannot_level(sites: &[Site], site: &Site) -> bool {
     let membership = site.catalog.membership();
     let claims = |it: &Site| {
         let voice = site.catalog.voices().get(&it.slot).filter(|_| !membership.is_gone(it.slot));
         voice.is_some_and(|voice| !voice.claims.is_empty())
     };
-    let mute = |it: &Site| it.gone && (membership.votes(it.slot) || claims(it));
-    let over = |it: &Site| it.lives().any(|life| !membership.admits(life));
-    sites.iter().any(mute) && sites.iter().any(over)
+    let called_before = |slot: RegionSlot, life: Origin| {
+        membership.state(slot) == Some(RegionState::Joining)
+            && (membership.is_gone(life.slot())
+                || membership.since(slot) < membership.since(life.slot()))
+    };
+    let mute = |it: &Site, life: Origin| {
+        it.gone && (membership.votes(it.slot) || claims(it) || called_before(it.slot, life))
+    };
+    let mut over = sites.iter().flat_map(Site::lives).filter(|life| !membership.admits(*life));
+    over.any(|life| sites.iter().any(|it| mute(it, life)))
 }
 
 /// Whether a region has lost its disk, and `site` has not heard that it was given up: nobody knows
