@@ -304,7 +304,7 @@ impl Swarm {
         if options.has_lifecycle() {
             // What heals a row, or what a session has seen, may be with a region that is gone.
             (swarm.rots, swarm.repair_gap_us) = (false, None);
-            (swarm.sessions, swarm.wide) = (0, 0);
+            swarm.sessions = 0;
         }
         options.trim.apply(&mut swarm);
         swarm

@@ -24,10 +24,9 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::ExpiryLeftToSuspended
         | Bug::ExpiryOfGreatest
         | Bug::ExpiryUntold => Some(Focus::Expiry),
-        Bug::ServedWhenOver
-        | Bug::StageOutlivesLife
-        | Bug::LogCheckedWithinSet
-        | Bug::LostLogUnheard => Some(Focus::Evictions),
+        Bug::ServedWhenOver | Bug::StageOutlivesLife | Bug::LostLogUnheard => {
+            Some(Focus::Evictions)
+        }
         Bug::EarlierLivesUnheard
         | Bug::UnheardDropped
         | Bug::ReturnUnheard
@@ -46,6 +45,7 @@ pub fn fitting(bug: Bug) -> Options {
         | Bug::LifeBegunTwice
         | Bug::NeededForEver
         | Bug::DropForgotten
+        | Bug::LevelledCounted
         | Bug::WriterTrusted => Some(Focus::Returns),
         Bug::LostHeirUntold => Some(Focus::Vectors),
         Bug::ExposedEarly
@@ -70,6 +70,8 @@ const fn shows_in_lifecycle(bug: Bug) -> bool {
             | Bug::CopiedWhileOthersLeave
             | Bug::LevelWithLostLog
             | Bug::LostLogTakesRows
+            | Bug::UnkeptAcknowledged
+            | Bug::OverAcknowledges
             | Bug::OverPassesOn
             | Bug::LeavesRowsOut
             | Bug::UnheldPassed
@@ -138,8 +140,10 @@ pub const PLANTED: &[Bug] = &[
     Bug::LevelWithLostLog,
     Bug::LostLogTakesRows,
     Bug::LostLogUnheard,
+    Bug::UnkeptAcknowledged,
+    Bug::OverAcknowledges,
+    Bug::LevelledCounted,
     Bug::JournalGoesBack,
-    Bug::LogCheckedWithinSet,
     Bug::OverPassesOn,
     Bug::LeavesRowsOut,
     Bug::UnheldPassed,

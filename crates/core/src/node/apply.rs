@@ -231,7 +231,6 @@ impl Node {
         if self.places.cut(origin) >= through {
             self.note_acknowledged(from, origin, through, &applied);
         }
-        self.check_log(from, effects);
         self.persist_rows(txn, effects);
         self.links.entry(from).or_default().level = is_last;
         let visible_ms = if is_last { sent_wall_ms } else { through.wall_ms() };
@@ -365,8 +364,10 @@ impl Node {
     ) {
         let link = self.links.get(&peer);
         let acked = link.and_then(|link| link.applied.get(&self.me)).copied().unwrap_or_default();
-        // One that has lost its log follows feeds to hear what is decided, and keeps nothing.
-        let acked = if self.has_two_lives(peer) { Hlc::ZERO } else { acked };
+        // One that has lost its log follows feeds to hear what is decided, and keeps nothing. And
+        // what others say of a life that is over is that nobody has more of it.
+        let over = self.is_out() && !planted!(self, LevelledCounted);
+        let acked = if self.has_two_lives(peer) || over { Hlc::ZERO } else { acked };
         let acked = if planted!(self, AckAssumed) { self.last } else { acked };
         let told = Told { peer, visible_ms, acked };
         if let Some(pending) = self.pending.back_mut() {
@@ -482,7 +483,8 @@ impl Node {
     /// Whether this region has lost its log: it hears what is decided of it, and nothing else. What
     /// it would make of rows nobody shall hear either: of items that it had seen it knows nothing,
     /// and where a peer has shortened what those had seen, it would take them for concurrent.
-    pub(super) fn is_mute(&self) -> bool {
+    #[must_use]
+    pub fn is_mute(&self) -> bool {
         if planted!(self, LostLogTakesRows) {
             return false;
         }
@@ -573,21 +575,14 @@ impl Node {
         self.places.newest_of(peer, |origin| membership.admits(origin))
     }
 
-    /// A peer that has applied what was never issued here has seen a log that is lost: a stamp of
-    /// another life of this region, whose log is not here; or one that is newer than everything
-    /// that was durable when this node began, and older than all that it issued since.
+    /// The peer says what it has applied, behind all that it says of the membership.
     ///
-    /// A life that is over by decision, because this one came after it, is no surprise.
-    pub(super) fn check_log(&mut self, from: RegionSlot, effects: &mut Vec<Effect>) {
-        let Some(applied) = self.links.get(&from).map(|link| Arc::clone(&link.applied)) else {
-            return;
-        };
-        self.look_for_lost(from, applied.iter().map(|(&origin, &hlc)| (origin, hlc)), effects);
-    }
-
-    /// The peer says what it has applied, behind all that it says of the membership. What it has of
-    /// this region's own lives it has, whatever else is still to come before the rest counts: rows
-    /// of groups may wait for what a lost log had.
+    /// One that has applied what was never issued here has seen a log that is lost: a stamp of
+    /// another life of this region, whose log is not here; or one that is newer than everything
+    /// that was durable when this node began, and older than all that it issued since. What it has
+    /// of this region's lives it has, whatever is still to come before the rest counts: rows of
+    /// groups may wait for what a lost log had. A life that is over by decision, because this one
+    /// came after it, is no surprise.
     fn hear_of_log(
         &mut self,
         from: RegionSlot,
@@ -597,24 +592,13 @@ impl Node {
         let link = self.links.entry(from).or_default();
         // What it says of the membership counts from now on.
         self.heard |= !core::mem::replace(&mut link.told, true);
-        if !planted!(self, LostLogUnheard) {
-            self.look_for_lost(from, applied.iter().copied(), effects);
-        }
-    }
-
-    fn look_for_lost(
-        &mut self,
-        from: RegionSlot,
-        applied: impl Iterator<Item = (Origin, Hlc)>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.lost.is_some() {
+        if self.lost.is_some() || planted!(self, LostLogUnheard) {
             return;
         }
         let (durable, first) = self.began;
         let membership = self.catalog.membership();
         let mine = |origin: Origin| origin.slot() == self.me.slot() && membership.admits(origin);
-        for (origin, known) in applied.filter(|(origin, _)| mine(*origin)) {
+        for &(origin, known) in applied.iter().filter(|(origin, _)| mine(*origin)) {
             let never_issued = known > durable && first.is_none_or(|first| known < first);
             if origin != self.me || never_issued {
                 self.lost = Some((from, known));

@@ -101,7 +101,13 @@ pub enum Bug {
     CollectedDuringCopy,
     /// A replica is copied although another is leaving, whose last rows the home may lack.
     CopiedWhileOthersLeave,
-    /// A region learns that it has lost its log only from what is shown whole.
+    /// A region that has lost its log acknowledges what it does not keep.
+    UnkeptAcknowledged,
+    /// A region whose life is over acknowledges what it does not keep.
+    OverAcknowledges,
+    /// A region whose life is over counts on what others have levelled of it.
+    LevelledCounted,
+    /// A region does not hear from its peers that it has lost its log.
     LostLogUnheard,
     /// A region that has lost its log takes rows in, and says what it makes of them.
     LostLogTakesRows,
@@ -117,8 +123,6 @@ pub enum Bug {
     LostLogCopied,
     /// A replica that is needed again, and has the name of another table, fails with its rows.
     KeptFails,
-    /// A region notices that its log is lost between two cuts that it shows at once.
-    LogCheckedWithinSet,
     /// A leaving replica drops its rows on the word of a region that has lost its log.
     LevelWithLostLog,
     /// What a region that is joining has of a life that is over counts, and is not asked for.

@@ -551,6 +551,10 @@ impl Node {
         replies: Vec<(RequestId, Outcome)>,
         effects: &mut Vec<Effect>,
     ) {
+        // What it does not keep it does not acknowledge, now or, after a restart, by its disk.
+        if self.is_mute() && !planted!(self, UnkeptAcknowledged) {
+            txn.batch.applied.clear();
+        }
         if txn.batch.is_empty() {
             self.reply_when_settled(replies, effects);
             return;

@@ -346,14 +346,6 @@ impl Node {
             }
             self.release(now, txn, origin, before, None, effects);
         }
-        self.check_logs(effects);
-    }
-
-    /// Looks whether one of those whose cuts were shown tells that this region's log is lost, once
-    /// all of the set is merged: a region that knows so takes no rows, and would show a part of it.
-    fn check_logs(&mut self, effects: &mut Vec<Effect>) {
-        let told: BTreeSet<RegionSlot> = self.stage.told.iter().map(|(peer, _)| *peer).collect();
-        told.into_iter().for_each(|peer| self.check_log(peer, effects));
     }
 
     /// The greatest set of cuts of which each lacks nothing that is neither here nor in the set.
@@ -434,7 +426,7 @@ impl Node {
             self.stage.feeds.remove(&origin);
         }
         self.merge_staged(now, txn, origin, rows, effects);
-        self.count_cut(txn, origin, cut, effects);
+        self.count_cut(txn, origin, cut);
         self.links.entry(origin.slot()).or_default().level = level;
     }
 
@@ -453,21 +445,12 @@ impl Node {
     }
 
     /// Everything up to the cut is here, and what the peer acknowledged with it is in band.
-    fn count_cut<S: Snapshot>(
-        &mut self,
-        txn: &mut Txn<'_, S>,
-        origin: Origin,
-        cut: &Cut,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn count_cut<S: Snapshot>(&mut self, txn: &mut Txn<'_, S>, origin: Origin, cut: &Cut) {
         if self.places.account(origin, cut.through) {
             txn.batch.applied.insert(origin, cut.through);
         }
         let peer = origin.slot();
         self.note_acknowledged(peer, origin, cut.through, &cut.needs);
-        if planted!(self, LogCheckedWithinSet) {
-            self.check_log(peer, effects);
-        }
         self.stage.told.push((peer, cut.visible_ms));
     }
 
@@ -551,7 +534,7 @@ impl Node {
                 for &(needed, hlc) in &cut.needs {
                     super::advance(&mut self.stage.owed, needed, hlc);
                 }
-                self.count_cut(txn, origin, &cut, effects);
+                self.count_cut(txn, origin, &cut);
             }
         }
         for ((_, origin), passed) in core::mem::take(&mut self.stage.passed) {
@@ -560,7 +543,6 @@ impl Node {
             rows.iter().for_each(|row| self.note_ahead(row));
             self.merge_staged(now, txn, origin, rows, effects);
         }
-        self.check_logs(effects);
         self.stage.bytes = 0;
     }
 

@@ -34,10 +34,12 @@ struct Memory {
     tombstones: BTreeSet<(Stamp, ItemKey)>,
     collected: Collected,
     journal: BTreeMap<(TableId, u64), Record>,
+    applied: Applied,
 }
 
 impl Memory {
     fn apply(&mut self, batch: &Batch) {
+        self.applied.extend(&batch.applied);
         for (key, stored) in &batch.items {
             match stored {
                 Some(stored) => self.items.insert(key.clone(), stored.clone()),

@@ -88,6 +88,13 @@ fn is_aside(oracle: &Oracle, site: &Site, issued: &Issued) -> bool {
     aside(oracle, site, issued.key).has(issued.nth)
 }
 
+/// Whether the site's life is not over, as far as anyone knows, and it has put in order what it has
+/// of the life before.
+fn takes_part(sites: &[Site], site: &Site) -> bool {
+    let newest = sites.iter().map(|site| site.catalog.membership()).max_by_key(|it| it.generation);
+    !site.disk.durable.reborn && newest.is_none_or(|it| it.admits(site.origin))
+}
+
 fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) -> Checked {
     let key = &oracle.items[issued.key].key;
     let stamp = issued.version().stamp;
@@ -118,8 +125,7 @@ fn not_missing(oracle: &Oracle, sites: &[Site], region: usize, issued: &Issued) 
         row.is_some_and(|held| held.stored.version(stamp).is_some())
     };
     // Nor what one has whose own life is over: it is asked when it is back.
-    let newest = sites.iter().map(|site| site.catalog.membership()).max_by_key(|it| it.generation);
-    let takes_part = |site: &Site| newest.is_none_or(|it| it.admits(site.origin));
+    let takes_part = |site: &Site| takes_part(sites, site);
     // Nor what one drops that has left the table: whoever had it all then is given up now.
     let drops = |site: &Site| {
         let status = site.catalog.status(key.table, site.slot);

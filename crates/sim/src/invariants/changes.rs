@@ -31,10 +31,23 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         if site.gone || site.lost.contains(&stamp.origin) {
             continue;
         }
-        let kept = sites.iter().filter(|site| !site.gone).any(|site| keeps(site, table, stamp));
+        // Who is dead and not given up is waited for.
+        let newest = sites.iter().filter(|site| !site.gone).map(|site| site.catalog.membership());
+        let newest = newest.max_by_key(|it| it.generation);
+        let given_up = |site: &Site| newest.is_some_and(|it| it.is_gone(site.slot));
+        let mut asked = sites.iter().filter(|site| !site.gone || !given_up(site));
+        let kept = asked.any(|site| keeps(site, table, stamp));
         demand(BROKEN, kept, || format!("the change {stamp} of table {table} is nowhere"))?;
     }
     Ok(())
+}
+
+/// Whether the change is still somewhere when a disk is about to be lost. One that is called back
+/// to a new life copies the catalog anew, of those who told that they have it.
+pub(crate) fn survives(sites: &[Site], region: usize, (table, stamp): (TableId, Stamp)) -> bool {
+    let others = sites.iter().enumerate().filter(|(at, _)| *at != region);
+    let mut others = others.filter(|(_, site)| !site.gone && !site.copies_anew(sites));
+    others.any(|(_, site)| keeps(site, table, stamp)) || !keeps(&sites[region], table, stamp)
 }
 
 /// Whether a region has the change, or what came after it, in the catalog, or tells of it in the

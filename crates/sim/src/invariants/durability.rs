@@ -13,18 +13,21 @@ use crate::oracle::{Oracle, Site, VersionId};
 const BROKEN: Invariant = Invariant::Durability;
 
 /// A client is answered that the version has this level, of a table that so many regions hold.
+/// `had` says which regions have had it since it was written.
 pub(crate) fn answered(
     oracle: &Oracle,
     sites: &[Site],
     id: VersionId,
     (level, holders): (Level, usize),
+    had: impl Fn(usize) -> bool,
 ) -> Checked {
     let key = &oracle.items[oracle.versions[id].key].key;
     // The region itself may have left the table since, when all others had its writes.
     let others = sites.iter().enumerate().filter(|(at, _)| *at != oracle.versions[id].region);
     // What rotted since, it had, and repair will bring it back.
     let rotten = |site: &Site| site.disk.durable.rotten.contains_key(key);
-    let have = others.filter(|(_, site)| has(oracle, site, id) || rotten(site)).count();
+    let have =
+        others.filter(|(at, site)| has(oracle, site, id) || rotten(site) || had(*at)).count();
     let enough = match level {
         Level::Local => true,
         Level::PlusOne => have >= 1,
@@ -61,7 +64,7 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site], acked: &[VersionId]) -> C
 }
 
 /// Whether the region would still have the version if every other disk were lost.
-fn has(oracle: &Oracle, site: &Site, id: VersionId) -> bool {
+pub(crate) fn has(oracle: &Oracle, site: &Site, id: VersionId) -> bool {
     let issued = &oracle.versions[id];
     let key = &oracle.items[issued.key].key;
     // What rots on a disk was on it.

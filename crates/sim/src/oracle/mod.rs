@@ -26,7 +26,9 @@ use crate::digest::Digest;
 use crate::disk::{Held, Write};
 use crate::invariants::expiry::{self, Pass};
 use crate::invariants::group::{self, Newest};
-use crate::invariants::{Checked, clock, collection, identity, nothing_vanishes, single_writer};
+use crate::invariants::{
+    Checked, changes, clock, collection, identity, nothing_vanishes, single_writer,
+};
 
 /// A user version's place in the history of all.
 pub(crate) type VersionId = usize;
@@ -492,6 +494,7 @@ impl Oracle {
             let lost = had.both(self.durable(item)).without(kept);
             self.perished.extend(lost.iter().map(|nth| item.versions[nth]));
         }
+        self.changes.retain(|change| changes::survives(sites, region, *change));
     }
 
     /// What was deleted, and the delete collected, where a region that knew has come back since.

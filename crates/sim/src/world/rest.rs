@@ -77,7 +77,10 @@ impl World {
         }
         nothing_vanishes::at_rest(&self.oracle, &self.sites)?;
         changes::at_rest(&self.oracle, &self.sites)?;
-        self.wide_at_rest()?;
+        // Regions that are given up, one after the other, may be more than one.
+        if !self.options.has_lifecycle() {
+            self.wide_at_rest()?;
+        }
         convergence::at_rest(&self.oracle, &self.sites)?;
         self.sites.iter().filter(|site| !site.gone).try_for_each(index::at_rest)?;
         merge_laws::hold(&self.oracle, self.order(), &mut self.laws)?;

@@ -5,7 +5,7 @@
 //! driver of a region decides by is decided here by the same functions of the core: when a session
 //! is served, and when a level is reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pangea_core::durability::{Level, Standing};
 use pangea_core::id::{Place, RegionSlot, TableId};
@@ -77,6 +77,8 @@ struct Wide {
     stamp: Stamp,
     level: Level,
     until_us: u64,
+    /// Regions that have had it on disk since; kept where disks are lost.
+    had: BTreeSet<(usize, VersionId)>,
 }
 
 impl Sessions {
@@ -281,7 +283,8 @@ impl World {
             let first = self.oracle.versions_of(stamp).next();
             let place = first.map(|id| self.oracle.versions[id].version().origins.place);
             let place = place.unwrap_or(Place::ANYWHERE);
-            let wide = Wide { region, life, table, place, stamp, level, until_us };
+            let had = BTreeSet::new();
+            let wide = Wide { region, life, table, place, stamp, level, until_us, had };
             self.sessions.wide.push(wide);
             return self.look_at_levels(region);
         }
@@ -293,6 +296,21 @@ impl World {
         if self.swarm.wide > 0 && self.sessions.rng.chance(self.swarm.wide) {
             let level = self.sessions.rng.pick(&[Level::PlusOne, Level::Majority, Level::All]);
             self.sessions.levels.insert(request, level);
+        }
+    }
+
+    /// A region has committed a batch: which of the writes that wait it has now, because it may
+    /// lose its disk, or drop its rows, while its word is on the way.
+    pub(super) fn note_had(&mut self, region: usize) {
+        if !self.options.has_lifecycle() {
+            return;
+        }
+        for wide in self.sessions.wide.iter_mut().filter(|wide| wide.region != region) {
+            for id in self.oracle.versions_of(wide.stamp) {
+                if durability::has(&self.oracle, &self.sites[region], id) {
+                    wide.had.insert((region, id));
+                }
+            }
         }
     }
 
@@ -333,6 +351,7 @@ impl World {
 
     fn reached(&mut self, wide: &Wide, standing: &Standing) -> Checked {
         let Wide { region, level, stamp, .. } = *wide;
+        let had = |at: usize, id: VersionId| wide.had.contains(&(at, id));
         self.note(region, || format!("answers that {stamp} is {} durable", level.as_str()));
         self.counts.wide_acked += 1;
         for id in self.oracle.versions_of(stamp) {
@@ -342,7 +361,8 @@ impl World {
             if of != (wide.table, wide.place) {
                 continue;
             }
-            durability::answered(&self.oracle, &self.sites, id, (level, standing.holders()))?;
+            let said = (level, standing.holders());
+            durability::answered(&self.oracle, &self.sites, id, said, |at| had(at, id))?;
             self.sessions.acked.push(id);
         }
         Ok(())
