@@ -170,6 +170,31 @@ def test_tables_of_one_name_are_strangers_until_joined(pangea, table_name):
     assert got(pangea, SECOND, table_name, "k") == SECOND
 
 
+def test_empty_tables_of_one_name_become_one_by_the_api_of_2017(pangea, table_name):
+    for region in REGIONS:
+        create(pangea, region, table_name)
+    put(pangea, THIRD, table_name, "k", THIRD)
+    home = pangea.plain(HOME)
+    home.create_global_table(GlobalTableName=table_name, ReplicationGroup=[
+        {"RegionName": region} for region in (HOME, SECOND)])
+
+    def replicas(region):
+        told = pangea.plain(region).describe_global_table(GlobalTableName=table_name)
+        group = told["GlobalTableDescription"]["ReplicationGroup"]
+        return {one["RegionName"]: one["ReplicaStatus"] for one in group}
+
+    both = {HOME: "ACTIVE", SECOND: "ACTIVE"}
+    eventually(lambda: replicas(HOME) == both, "a global table")
+    assert replicas(SECOND) == both
+    put(pangea, SECOND, table_name, "a", "1")
+    eventually(lambda: got(pangea, HOME, table_name, "a") == "1", "the write at home")
+    # One that has items does not give way.
+    home.update_global_table(GlobalTableName=table_name, ReplicaUpdates=[
+        {"Create": {"RegionName": THIRD}}])
+    eventually(lambda: replicas(HOME).get(THIRD) == "CREATION_FAILED", "the third to fail")
+    assert got(pangea, THIRD, table_name, "k") == THIRD
+
+
 def test_a_replica_is_deleted_and_made_again(pangea, global_table):
     put(pangea, HOME, global_table, "a", "1")
     eventually(lambda: got(pangea, THIRD, global_table, "a") == "1", "the write in the third")

@@ -10,6 +10,8 @@ pub const SORT_KEY_BYTES_MAX: usize = 1024;
 pub const NESTING_DEPTH_MAX: usize = 32;
 /// Bytes of items that one Query or Scan page evaluates (DynamoDB: 1 MB).
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that one read unit pays for (DynamoDB: 4 KB).
+pub const READ_UNIT_BYTES: usize = 4096;
 /// Keys of one BatchGetItem (DynamoDB).
 pub const BATCH_GET_KEYS_MAX: usize = 100;
 /// Bytes of items that one BatchGetItem returns at most; the rest is unprocessed (DynamoDB: 16 MB,

@@ -1,9 +1,9 @@
 //! Capacity units, as `ReturnConsumedCapacity` reports them.
 
+use pangea_core::limits::READ_UNIT_BYTES;
+
 use super::json::Object;
 
-/// Bytes of one read unit (DynamoDB).
-const READ_UNIT_BYTES: usize = 4096;
 /// Bytes of one write unit (DynamoDB).
 const WRITE_UNIT_BYTES: usize = 1024;
 
@@ -120,6 +120,13 @@ impl Consumed {
 #[must_use]
 pub fn read_units(bytes: usize, consistent: bool) -> f64 {
     units(bytes, READ_UNIT_BYTES) * if consistent { 1.0 } else { 0.5 }
+}
+
+/// Read units of whole items that were fetched from the table, of `bytes` in full units: none where
+/// the index had all that was wanted.
+#[must_use]
+pub fn fetched_units(bytes: usize, consistent: bool) -> f64 {
+    if bytes == 0 { 0.0 } else { read_units(bytes, consistent) }
 }
 
 /// Write units of an item of `bytes`: the larger of the item before and after.

@@ -105,6 +105,8 @@ pub struct TableEntry {
     pub ttl: Option<String>,
     /// The past of the table is kept, to be restored from.
     pub history: bool,
+    /// A replica takes the place of an empty table of this name that its region has for itself.
+    pub adopts: bool,
     /// What is shown of the table and has no effect in the core; whoever shows it knows what it is.
     pub options: Attributes,
 }

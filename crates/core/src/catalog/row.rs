@@ -140,6 +140,9 @@ impl TableEntry {
         if self.history {
             row.extend([named("history", AttributeValue::Bool(true))]);
         }
+        if self.adopts {
+            row.extend([named("adopts", AttributeValue::Bool(true))]);
+        }
         if !self.options.is_empty() {
             row.extend([named("options", AttributeValue::M(self.options.clone()))]);
         }
@@ -262,6 +265,7 @@ fn decode_entry(id: TableId, fields: &Fields<'_>) -> Option<TableEntry> {
         stream_since_ms: fields.hlc("stream_ms").map_or(0, Hlc::to_bits),
         ttl: fields.text("ttl").map(ToString::to_string),
         history: fields.flag("history").unwrap_or_default(),
+        adopts: fields.flag("adopts").unwrap_or_default(),
         options: fields.map("options")?,
         settings: decode_settings(fields, &tags, &schema)?,
         tags,

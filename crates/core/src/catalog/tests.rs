@@ -20,6 +20,7 @@ pub(crate) fn entry() -> TableEntry {
         stream_since_ms: 0,
         ttl: None,
         history: false,
+        adopts: false,
         options: Default::default(),
         id: TableId(Stamp { hlc: Hlc::from_parts(5, 1), origin: Origin::new(slot(0), 1) }),
         name: "orders".to_string(),
@@ -84,7 +85,7 @@ fn an_index_of_vectors_is_apart_from_the_others() {
             schema: [element("kind", false), element("tenant", true)].into(),
         }),
     };
-    let row = TableEntry { indexes: [index].into(), next_index: 5, ..entry() };
+    let row = TableEntry { indexes: [index].into(), next_index: 5, adopts: true, ..entry() };
     let mut attributes = row.to_attributes();
     let observed = |attributes: &Attributes| {
         let mut catalog = Catalog::default();

@@ -22,6 +22,7 @@ fn table(regions: u8) -> (Catalog, TableEntry) {
         stream_since_ms: 0,
         ttl: None,
         history: false,
+        adopts: false,
         options: Default::default(),
         id: TableId(Stamp { hlc: Hlc::from_bits(9), origin: Origin::new(slot(0), 1) }),
         name: "t".to_string(),

@@ -148,12 +148,12 @@ impl Node {
             // What others wrote since it began to leave was not all meant for it.
             None | Some(ReplicaState::Leaving | ReplicaState::Dropping | ReplicaState::Removed) => {
                 let state = match self.stranger(entry) {
-                    Some(id) => {
+                    Some(id) if !self.gives_way(now, txn, entry, id) => {
                         effects.push(Effect::Trace(Trace::ReplicaFailed(entry.id)));
                         let reason = format!("another table of this name exists here ({id})");
                         ReplicaState::Failed { reason }
                     }
-                    None => {
+                    _ => {
                         self.copy_from(entry.id, donors);
                         ReplicaState::Creating
                     }
@@ -207,12 +207,6 @@ impl Node {
         }
         let since = status.map_or(Hlc::ZERO, |status| status.since);
         self.put_status(now, txn, entry.id, since, ReplicaState::Leaving);
-    }
-
-    /// Another table of the same name that this region already knows.
-    fn stranger(&self, entry: &TableEntry) -> Option<TableId> {
-        let mut held = self.catalog.held_by(self.config.slot);
-        held.find(|other| other.id != entry.id && other.name == entry.name).map(|other| other.id)
     }
 
     pub(super) fn put_status<S: Snapshot>(
@@ -495,6 +489,6 @@ impl Node {
     }
 }
 
-fn has_rows(store: &impl Snapshot, entry: &TableEntry) -> bool {
+pub(super) fn has_rows(store: &impl Snapshot, entry: &TableEntry) -> bool {
     !store.rows(entry.id, None, 1).is_empty()
 }

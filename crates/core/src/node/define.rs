@@ -86,6 +86,8 @@ pub struct TableUpdate {
     pub ttl: Option<Option<String>>,
     /// Keep the past of the table, or not any more.
     pub history: Option<bool>,
+    /// Replicas take the place of empty tables of this name from now on ([`TableEntry::adopts`]).
+    pub adopts: bool,
     /// Members of [`TableEntry::options`] to set (`Some`) or to take away.
     pub options: BTreeMap<String, Option<AttributeValue>>,
 }
@@ -197,6 +199,7 @@ impl Node {
             stream_since_ms: now.wall_ms,
             ttl: None,
             history: false,
+            adopts: false,
             options: new.options,
             id: TableId(self.issue(now, Hlc::ZERO)),
             name: new.name,
@@ -230,6 +233,7 @@ impl Node {
             entry.former.retain(|former| former.slot != slot);
             entry.replicas.push(ReplicaSpec { slot, since });
         }
+        entry.adopts |= update.adopts;
         change_stream(now, &mut entry, update);
         change_features(&mut entry, update)?;
         entry.keep_history(update.history.unwrap_or(entry.history), now.wall_ms);

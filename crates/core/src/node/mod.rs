@@ -38,6 +38,7 @@ mod fresh;
 mod govern;
 mod heal;
 mod lazy;
+mod namesake;
 mod record;
 mod rejoin;
 mod relay;

@@ -119,7 +119,9 @@ impl Parser {
             }
         }
         self.expect("}")?;
-        Ok(self.checked(AttributeValue::M(members)))
+        let value = AttributeValue::M(members);
+        // An item is no level of nesting: what its attributes have was looked at.
+        Ok(if is_place { self.checked(value) } else { value })
     }
 
     /// A value in a collection, `at` being its place there.

@@ -271,3 +271,22 @@ fn pages_end_by_limit_by_size_or_with_the_rows() {
     let page = fill(Page::new(None, None, None, false), 400 * 1024);
     assert_eq!((page.count, page.last_evaluated.is_some()), (3, true));
 }
+
+#[test]
+fn a_page_of_rows_that_are_read_whole_ends_with_the_units_that_they_take() {
+    let fill = |row_bytes, whole_bytes| {
+        let mut page = Page::new(None, None, None, false);
+        for (key, row) in rows(300) {
+            if page.push_fetched(&key, &row, row_bytes, whole_bytes).is_break() {
+                break;
+            }
+        }
+        page.finish()
+    };
+    // A unit for each row, and 12 for the 48,800 bytes of the index: 256 of 4 KB.
+    let page = fill(200, 300);
+    assert_eq!((page.count, page.scanned_bytes), (244, 244 * 200));
+    assert_eq!((page.fetched_bytes, page.last_evaluated.is_some()), (244 * 4096, true));
+    assert_eq!(fill(10, 100 * 1024).count, 11);
+    assert_eq!(fill(10, 4097).fetched_bytes, 128 * 8192);
+}

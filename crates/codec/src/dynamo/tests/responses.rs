@@ -98,6 +98,7 @@ fn bodies_are_what_clients_read() {
         count: 1,
         scanned_count: 2,
         scanned_bytes: 9,
+        fetched_bytes: 0,
         last_evaluated: None,
     };
     let body = text(response::page(&result, Some(&item), false, None));

@@ -62,6 +62,7 @@ pub(super) fn entry(create: CreateTable) -> TableEntry {
         stream_since_ms: 0,
         ttl: None,
         history: false,
+        adopts: false,
         options: create.options,
     }
 }

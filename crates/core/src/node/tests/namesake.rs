@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::catalog::tests::entry;
-use crate::catalog::{ReplicaSpec, ReplicaState, ReplicaStatus, TableEntry, entry_key, status_key};
+use crate::catalog::{
+    ReplicaSpec, ReplicaState, ReplicaStatus, ReplicaView, StreamView, TableEntry, entry_key,
+    status_key,
+};
 use crate::item::Attributes;
 use crate::merge::{Body, Version};
 
@@ -57,4 +60,58 @@ fn what_it_has_is_kept_for_those_who_will_ask() {
 fn a_failed_replica_tells_nobody_of_its_rows() {
     let config = Config { bug: Some(Bug::KeptFails), ..Config::new(slot(0), 500) };
     assert!(matches!(needed_again(config, true), ReplicaState::Failed { .. }));
+}
+
+/// What another region shows of the replica that a table gets where one of its name is, after
+/// `before` was done to that one.
+fn where_one_is(
+    (adopts, stream): (bool, StreamView),
+    before: impl Fn(&mut Region, TableId),
+) -> (ReplicaView, [Region; 2], [TableId; 2]) {
+    let mut regions = [Region::new(0), Region::new(1)];
+    let mine = regions[0].create(1_000);
+    let theirs = regions[1].create_as(1_000, "t", Some(stream));
+    before(&mut regions[1], theirs);
+    regions[1].sync(1_002);
+    let update =
+        TableUpdate { name: "t".to_string(), add: vec![slot(1)], adopts, ..Default::default() };
+    let change = Box::new(Change::Update(update));
+    regions[0].handle(1_003, Event::Define { request: RequestId(0), change });
+    regions[0].sync(1_003);
+    exchange(1_004, &mut regions);
+    exchange(1_304, &mut regions);
+    let entry = regions[0].node.catalog.get(mine).expect("created").clone();
+    let view = regions[0].node.catalog.replicas(&entry)[1].1.clone();
+    (view, regions, [mine, theirs])
+}
+
+#[test]
+fn an_empty_table_gives_way_to_one_that_adopts_it_and_to_no_other() {
+    let both = StreamView::NewAndOldImages;
+    let (view, mut regions, [mine, theirs]) = where_one_is((true, both), |_, _| {});
+    assert_eq!(view, ReplicaView::Active);
+    assert!(regions[1].node.catalog.get(theirs).is_none_or(|entry| entry.deleted));
+    assert_eq!(regions[1].node.catalog.find(slot(1), "t").map(|entry| entry.id), Some(mine));
+    regions[1].put(2_000, mine, "here");
+    regions[1].sync(2_000);
+    exchange(2_001, &mut regions);
+    assert_eq!(regions[0].read(mine), text("here"));
+
+    let protected = |region: &mut Region, _| {
+        let update = TableUpdate {
+            name: "t".to_string(),
+            deletion_protection: Some(true),
+            ..Default::default()
+        };
+        let change = Box::new(Change::Update(update));
+        region.handle(1_001, Event::Define { request: RequestId(0), change });
+    };
+    for (view, ..) in [
+        where_one_is((false, both), |_, _| {}),
+        where_one_is((true, StreamView::KeysOnly), |_, _| {}),
+        where_one_is((true, both), |region, table| region.put(1_001, table, "theirs")),
+        where_one_is((true, both), protected),
+    ] {
+        assert!(matches!(view, ReplicaView::Failed(_)), "{view:?}");
+    }
 }

@@ -265,3 +265,13 @@ fn values_and_keys() {
         assert_eq!(message(&text), reason, "{text}");
     }
 }
+
+#[test]
+fn attributes_of_an_inserted_item_are_as_deep_as_those_of_one_that_is_put() {
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(parse(&format!("{INSERT}'l': {}}}", nested(31)), [].into()).is_ok());
+    assert!(parse(&format!("{INSERT}'m': {{'l': {}}}}}", nested(30)), [].into()).is_ok());
+    let told = "Nesting Levels have exceeded supported limits";
+    assert!(message(&format!("{INSERT}'l': {}}}", nested(32))).starts_with(told));
+    assert!(message(&format!("{INSERT}'m': {{'l': {}}}}}", nested(31))).starts_with(told));
+}

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use pangea_codec::disk::key;
-use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, read_units};
+use pangea_codec::dynamo::capacity::{Consumed, ReturnCapacity, fetched_units, read_units};
 use pangea_codec::dynamo::request::{Indexed, Query, Scan, Select};
 use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::TableEntry;
@@ -35,7 +35,7 @@ pub(super) fn query(region: &Region, query: &Query, hints: &Hints) -> Result<Vec
         query.check_paths(entry)?;
         let view = open(region, entry, &indexed)?;
         let (of, reverse) = ((entry, indexed.index), !query.forward);
-        let mut pages = IndexPage::new(query.page(), entry, indexed, consistent);
+        let mut pages = IndexPage::new(query.page(), entry, indexed);
         view.query_index(of, &range, reverse, after.as_ref(), |key, item| pages.push(key, item))
             .map_err(|fault| store_fault(region, fault))?;
         hints.session.saw(&view.rests_on());
@@ -67,7 +67,7 @@ pub(super) fn scan(region: &Region, scan: &Scan, hints: &Hints) -> Result<Vec<u8
         scan.check_paths(entry)?;
         let view = open(region, entry, &indexed)?;
         let of = (entry, indexed.index);
-        let mut pages = IndexPage::new(scan.page(), entry, indexed, consistent);
+        let mut pages = IndexPage::new(scan.page(), entry, indexed);
         view.scan_index(of, segment, after.as_ref(), |key, item| pages.push(key, item))
             .map_err(|fault| store_fault(region, fault))?;
         hints.session.saw(&view.rests_on());
@@ -129,27 +129,22 @@ struct IndexPage<'t> {
     page: Page,
     entry: &'t TableEntry,
     indexed: Indexed<'t>,
-    consistent: bool,
-    /// What reading whole items from the table consumed.
-    fetched: f64,
     last: Option<Attributes>,
 }
 
 impl<'t> IndexPage<'t> {
-    fn new(page: Page, entry: &'t TableEntry, indexed: Indexed<'t>, consistent: bool) -> Self {
-        Self { page, entry, indexed, consistent, fetched: 0.0, last: None }
+    fn new(page: Page, entry: &'t TableEntry, indexed: Indexed<'t>) -> Self {
+        Self { page, entry, indexed, last: None }
     }
 
     fn push(&mut self, key: &PrimaryKey, item: &Attributes) -> ControlFlow<()> {
         let shown = self.indexed.index.project(&self.entry.schema, item.clone());
         let bytes = item_size(&shown);
-        let row = if self.indexed.whole {
-            self.fetched += read_units(item_size(item), self.consistent);
-            item
+        let flow = if self.indexed.whole {
+            self.page.push_fetched(key, item, bytes, item_size(item))
         } else {
-            &shown
+            self.page.push(key, &shown, bytes)
         };
-        let flow = self.page.push(key, row, bytes);
         if flow.is_break() {
             self.last = Some(self.indexed.key_of(self.entry, item));
         }
@@ -158,7 +153,8 @@ impl<'t> IndexPage<'t> {
 
     fn finish(self, shape: &Shape<'_>) -> Vec<u8> {
         let result = self.page.finish();
-        let mut consumed: Consumed = consumed(shape.table, self.fetched, shape.capacity);
+        let fetched = fetched_units(result.fetched_bytes, shape.consistent);
+        let mut consumed: Consumed = consumed(shape.table, fetched, shape.capacity);
         let index = self.indexed.index;
         let units = read_units(result.scanned_bytes, shape.consistent);
         consumed.add(&index.name, index.local, units);

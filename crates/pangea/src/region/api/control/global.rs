@@ -80,6 +80,9 @@ pub(super) async fn change(
         find(region, &catalog, name)?;
     }
     let entry = catalog.find(region.slot, name);
+    // There, the tables are made first, in each region, and become one.
+    change.adopts =
+        creates || entry.is_some_and(|entry| options::flag(&entry.options, options::GLOBAL));
     for region_name in &add {
         let slot = slot_of(region, region_name)?;
         let is_home = entry.is_some_and(|entry| entry.home == slot);

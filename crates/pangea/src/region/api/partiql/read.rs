@@ -1,7 +1,7 @@
 //! Pages of a `SELECT`.
 
 use data_encoding::BASE64URL_NOPAD;
-use pangea_codec::dynamo::capacity::{Consumed, read_units};
+use pangea_codec::dynamo::capacity::{Consumed, fetched_units, read_units};
 use pangea_codec::dynamo::request::{ExecuteStatement, Indexed};
 use pangea_codec::dynamo::{ApiError, attributes_to_json, decode_attributes, response};
 use pangea_core::catalog::TableEntry;
@@ -31,8 +31,8 @@ struct Found {
     /// Items read, and their bytes as they are projected.
     scanned: usize,
     bytes: usize,
-    /// Read units of whole items behind an index that does not have all of them.
-    fetched: f64,
+    /// Bytes, in full read units, of whole items behind an index that does not have all of them.
+    fetched: usize,
 }
 
 pub(super) fn page(
@@ -74,7 +74,8 @@ pub(super) fn page(
         None => reader.table(start)?,
     };
     hints.session.saw(&reader.view.rests_on());
-    let mut told: Consumed = consumed(table, found.fetched, request.capacity);
+    let fetched = fetched_units(found.fetched, request.consistent);
+    let mut told: Consumed = consumed(table, fetched, request.capacity);
     let units = read_units(found.bytes, request.consistent);
     match index {
         Some(index) => told.add(&index.name, index.local, units),
@@ -168,14 +169,14 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn empty(&self) -> Found {
-        Found { items: Vec::new(), scanned: 0, bytes: 0, fetched: 0.0 }
+        Found { items: Vec::new(), scanned: 0, bytes: 0, fetched: 0 }
     }
 
     /// A page that takes what is still wanted.
     fn part(&self, found: &Found) -> Page {
         let limit = [self.request.limit, self.read.page_items].into_iter().flatten().min();
         let limit = limit.map(|limit| limit.saturating_sub(found.scanned));
-        Page::continued(self.read.filter.clone(), limit, found.bytes)
+        Page::continued(self.read.filter.clone(), limit, (found.bytes, found.fetched))
     }
 
     /// The ranges that are left to read: everything is one.
@@ -230,17 +231,15 @@ impl Reader<'_> {
             let after = start.after.as_ref().filter(|_| at == start.range);
             let after = after.map(|key| entry_of(entry, index, key)).transpose()?;
             let mut page = self.part(&found);
-            let (mut last, mut fetched) = (None, 0.0);
+            let mut last = None;
             let push = |key: &_, item: &Attributes| {
                 let shown = index.project(&entry.schema, item.clone());
                 let bytes = item_size(&shown);
-                let row = if whole {
-                    fetched += read_units(item_size(item), self.request.consistent);
-                    item
+                let flow = if whole {
+                    page.push_fetched(key, item, bytes, item_size(item))
                 } else {
-                    &shown
+                    page.push(key, &shown, bytes)
                 };
-                let flow = page.push(key, row, bytes);
                 if flow.is_break() {
                     last = Some(key_of(entry, index, item));
                 }
@@ -262,7 +261,7 @@ impl Reader<'_> {
             let result = page.finish();
             found.scanned += result.scanned_count;
             found.bytes = result.scanned_bytes;
-            found.fetched += fetched;
+            found.fetched = result.fetched_bytes;
             found.items.extend(result.items);
             if last.is_some() {
                 return Ok((found, Some(Place { range: at, after: last })));
