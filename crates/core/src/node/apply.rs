@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 use super::fresh::Fresh;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance_shared};
 use crate::catalog::function::Function;
-use crate::catalog::{Crdt, Policy, Settings, is_entry};
-use crate::crdt::Loser;
+use crate::catalog::{Policy, Settings, is_entry};
+use crate::crdt::{Loser, State};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::membership::{self, Voice};
-use crate::merge::{Conflict, Merged, Rule, Stored, merge};
+use crate::merge::{Conflict, Merged, Rule, Stored, Version, merge};
 use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
-use crate::view::{joined, resolved};
+use crate::view::{joined, merges, merging, resolved};
 
 impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
@@ -423,6 +423,9 @@ impl Node {
         let meets = |stored: &Stored| stored.stamps().any(|it| !version.context.covers(it));
         let known = match (&settings.policy, &before) {
             (Policy::Crdt(crdt), Some(stored)) if meets(stored) => joined(crdt, stored).losers(),
+            (Policy::Siblings | Policy::Wasm(_), Some(stored)) if meets(stored) => {
+                merging(stored).map(|state| state.losers()).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
@@ -443,12 +446,18 @@ impl Node {
         let mut lost = Vec::new();
         match &settings.policy {
             Policy::Lww | Policy::Owner => {}
-            Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
+            Policy::Siblings => {
+                conflicts.extend(siblings(&stored, arrived));
+                lost = lost_attributes(merging(&stored), &stored, &known);
+            }
             Policy::Crdt(crdt) if stored.versions.len() > 1 => {
-                lost = lost_attributes(crdt, &stored, &known);
+                lost = lost_attributes(Some(joined(crdt, &stored)), &stored, &known);
             }
             Policy::Crdt(_) => {}
-            Policy::Wasm(function) => conflicts.extend(self.unresolved(function, &stored)),
+            Policy::Wasm(function) => {
+                conflicts.extend(self.unresolved(function, &stored));
+                lost = lost_attributes(merging(&stored), &stored, &known);
+            }
         }
         self.note_put(&key, &stored);
         self.note_merged(txn, &key, was, &stored);
@@ -502,7 +511,8 @@ impl Node {
             return Vec::new();
         }
         let winner = stored.greatest();
-        let others = stored.versions.iter().filter(|version| version.stamp != winner.stamp);
+        let hidden = |it: &&Version| it.stamp != winner.stamp && !(merges(it) && merges(winner));
+        let others = stored.versions.iter().filter(hidden);
         others.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
     }
 
@@ -590,22 +600,30 @@ fn rule_of(key: &ItemKey, settings: &Settings) -> Rule {
 
 /// The values that are not shown any more, and whether the write that lost one had a condition: as
 /// far as that is here still, and not only what it left in later ones.
-fn lost_attributes(crdt: &Crdt, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+fn lost_attributes(merged: Option<State>, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
     let had_condition = |stamp| {
         let write = stored.version(stamp);
         write.is_some_and(|version| version.origins.conditional)
     };
-    let losers = joined(crdt, stored).losers().into_iter();
+    let losers = merged.map(|state| state.losers()).unwrap_or_default().into_iter();
     let news = losers.filter(|loser| !known.contains(loser));
     news.map(|loser| (had_condition(loser.loser), loser)).collect()
 }
 
-/// The pair that a version makes with what readers saw, where both are kept.
-fn siblings(stored: &Stored, arrived: Stamp) -> Option<Conflict> {
+/// The pairs that a version makes with what readers saw, where both are kept. Versions that were
+/// written to merge hide nothing of each other, and are hidden together.
+fn siblings(stored: &Stored, arrived: Stamp) -> Vec<Conflict> {
     let winner = stored.greatest();
-    let loser =
-        if winner.stamp == arrived { stored.versions.get(1) } else { stored.version(arrived) };
-    loser.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() })
+    let before = stored.versions.get(1);
+    let lost = |version: &&Version| {
+        let was_shown = before.is_some_and(|before| {
+            before.stamp == version.stamp || merges(before) && merges(version)
+        });
+        let met = if winner.stamp == arrived { was_shown } else { version.stamp == arrived };
+        met && version.stamp != winner.stamp && !(merges(version) && merges(winner))
+    };
+    let losers = stored.versions.iter().filter(lost);
+    losers.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
 }
 
 fn newest_stamp(frame: &Frame) -> Hlc {

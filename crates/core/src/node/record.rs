@@ -1,5 +1,7 @@
 //! Losers into the ledger, in the batch that decided so.
 
+use alloc::vec::Vec;
+
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
 use crate::crdt::Loser;
@@ -7,9 +9,10 @@ use crate::id::{Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
-use crate::merge::{Conflict, Stored, Version};
+use crate::merge::{Conflict, Stored, Version, VersionVector};
 use crate::replica::Snapshot;
 use crate::time::{Hlc, Now};
+use crate::view::merges;
 
 impl Node {
     pub(super) fn record<S: Snapshot>(
@@ -19,7 +22,7 @@ impl Node {
         item: &ItemKey,
         conflict: &Conflict,
         policy: &Policy,
-        effects: &mut alloc::vec::Vec<Effect>,
+        effects: &mut Vec<Effect>,
     ) {
         if planted!(self, LedgerSkipped) {
             return;
@@ -42,6 +45,50 @@ impl Node {
                 self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
+        }
+    }
+
+    /// What a write replaces that its client need not have seen: the versions that readers are not
+    /// shown, where it says nothing; where it says what it has seen, the region's own, because a
+    /// region keeps one version of an item. Each with what hides it: the write itself, if nothing.
+    pub(super) fn unseen(
+        &self,
+        table: TableId,
+        stored: Option<&Stored>,
+        told: Option<&VersionVector>,
+    ) -> Vec<(Version, Option<Version>)> {
+        let Some(stored) = stored.filter(|it| told.is_some() || it.versions.len() > 1) else {
+            return Vec::new();
+        };
+        let shown = stored.greatest();
+        let versions = stored.versions.iter();
+        if let Some(told) = told {
+            let own = versions.filter(|it| it.stamp.origin == self.me && !told.covers(it.stamp));
+            return own.map(|it| (it.clone(), None)).collect();
+        }
+        let entry = self.catalog.get(table);
+        if entry.is_none_or(|entry| entry.settings.policy != Policy::Siblings) {
+            return Vec::new();
+        }
+        let hidden = |it: &&Version| it.stamp != shown.stamp && !(merges(it) && merges(shown));
+        versions.filter(hidden).map(|it| (it.clone(), Some(shown.clone()))).collect()
+    }
+
+    /// Keeps what was replaced unseen. Most of it is in the ledger: it was put there when it was
+    /// hidden, but not where another policy showed it then.
+    pub(super) fn record_unseen<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &ItemKey,
+        unseen: Vec<(Version, Option<Version>)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(written) = txn.item(item).map(|stored| stored.greatest().clone()) else { return };
+        for (loser, winner) in unseen {
+            let winner = winner.unwrap_or_else(|| written.clone());
+            let conflict = Conflict { loser, winner };
+            self.record(now, txn, item, &conflict, &Policy::Siblings, effects);
         }
     }
 
@@ -69,7 +116,7 @@ impl Node {
         txn: &mut Txn<'_, S>,
         item: &ItemKey,
         (loser, conditional, place): (&Loser, bool, Place),
-        effects: &mut alloc::vec::Vec<Effect>,
+        effects: &mut Vec<Effect>,
     ) {
         if planted!(self, LedgerSkipped) {
             return;

@@ -95,7 +95,7 @@ impl Node {
                 let item = planned.item();
                 let stamp = planned.body.is_some().then(|| self.issue(now, floor));
                 if let Some(stamp) = stamp {
-                    self.execute(&mut txn, planned, stamp);
+                    self.execute(now, &mut txn, planned, stamp, effects);
                 }
                 Outcome::Written { returned, stamp, bytes, indexed, item }
             }
@@ -143,7 +143,7 @@ impl Node {
             for mut write in planned {
                 write.origins.rows = rows;
                 write.origins.conditional = conditional;
-                self.execute(&mut txn, write, stamp);
+                self.execute(now, &mut txn, write, stamp, effects);
             }
         }
         let outcome = Outcome::Transacted { stamp, bytes, indexed };
@@ -215,6 +215,8 @@ impl Node {
         drop(shown);
         let origins = origins(entry, &op, place);
         let WriteOp { action, context, .. } = op;
+        // Elsewhere one version takes the place of all, whatever its client has seen.
+        let context = context.filter(|_| entry.settings.policy == Policy::Siblings);
         let draft = match (&entry.settings.policy, action) {
             (Policy::Crdt(crdt), action) => Draft::Merging(Arc::clone(crdt), action),
             (_, Action::Put(item)) => Draft::Whole(Body::live(item)),
@@ -308,9 +310,11 @@ impl Node {
 
     pub(super) fn execute<S: Snapshot>(
         &mut self,
+        now: Now,
         txn: &mut Txn<'_, S>,
         planned: Planned,
         stamp: Stamp,
+        effects: &mut Vec<Effect>,
     ) {
         let Planned { key, stored, fingerprint, body, origins, context, .. } = planned;
         let was = fingerprint.unwrap_or_else(|| self.fingerprint(&key, stored.as_ref()));
@@ -322,7 +326,12 @@ impl Node {
                 Body::Crdt(Arc::new(self.change(&crdt, stored.as_ref(), key, &action, stamp)))
             }
         };
+        let unseen = self.unseen(key.table, stored.as_ref(), context.as_ref());
+        let item = (!unseen.is_empty()).then(|| key.clone());
         self.put(txn, key, (stored, was), Write { stamp, body, origins, context });
+        if let Some(item) = item {
+            self.record_unseen(now, txn, &item, unseen, effects);
+        }
     }
 
     /// What is known of the item after the change.

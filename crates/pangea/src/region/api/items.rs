@@ -22,7 +22,7 @@ use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
 use pangea_core::table::{Action, WriteOp};
 use pangea_core::time::Stamp;
-use pangea_core::view::view as shown;
+use pangea_core::view::{apart, view as shown};
 
 use super::collections;
 use super::hints::{self, Hints, format_context};
@@ -82,13 +82,16 @@ pub(super) async fn get(
         None => item,
     };
     let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
-    let images = siblings.as_ref().filter(|_| hints.all_siblings).map(images);
-    let body = match images {
-        Some(images) => response::get_siblings(item.as_ref(), &images, Some(&consumed)),
-        None => response::get_item(item.as_ref(), Some(&consumed)),
+    let versions = siblings.as_ref().map(apart).unwrap_or_default();
+    let body = if siblings.is_some() && hints.all_siblings {
+        let images: Vec<_> = versions.iter().map(|(_, item)| item.as_deref()).collect();
+        response::get_siblings(item.as_ref(), &images, Some(&consumed))
+    } else {
+        response::get_item(item.as_ref(), Some(&consumed))
     };
+    let count = versions.len().to_string();
+    drop(versions);
     if let Some(stored) = siblings {
-        let count = stored.versions.len().to_string();
         let context = (hints::CONTEXT, format_context(&stored.seen));
         hints.tell(vec![(hints::SIBLINGS, count), context]);
     }
@@ -111,12 +114,7 @@ fn here(region: &Region, key: &ItemKey, policy: &Policy, hints: &Hints) -> Resul
 
 fn of_policy(policy: &Policy, stored: Option<Stored>) -> Read {
     let item = stored.as_ref().and_then(|stored| shown(policy, stored));
-    (item.map(Cow::into_owned), stored.filter(|_| policy.keeps_all()))
-}
-
-/// Every version that is kept, the one that plain readers see first; `None` is a deletion.
-fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
-    stored.versions.iter().map(|version| version.body.attributes()).collect()
+    (item.map(Cow::into_owned), stored.filter(|_| *policy == Policy::Siblings))
 }
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
