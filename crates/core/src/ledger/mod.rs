@@ -195,11 +195,12 @@ impl Severity {
 /// The attributes of the entry for `conflict` over `item`; the same wherever it is detected.
 #[must_use]
 pub fn entry(item: &ItemKey, conflict: &Conflict, policy: &Policy) -> Attributes {
+    let winning = if conflict.parts() { 0 } else { LEDGER_WINNER_BYTES_MAX };
     BTreeMap::from([
         text("table", item.table.to_string()),
         ("key".to_string(), key_value(&item.primary)),
         ("loser".to_string(), side(&conflict.loser, usize::MAX)),
-        ("winner".to_string(), side(&conflict.winner, LEDGER_WINNER_BYTES_MAX)),
+        ("winner".to_string(), side(&conflict.winner, winning)),
         text("policy", policy.as_str().to_string()),
         text("severity", Severity::of(conflict).as_str().to_string()),
     ])

@@ -459,6 +459,8 @@ impl Node {
                 lost = lost_attributes(merging(&stored), &stored, &known);
             }
         }
+        // Its values may be of any of them.
+        let place = stored.versions.iter().fold(place, |all, it| all.or(it.origins.place));
         self.note_put(&key, &stored);
         self.note_merged(txn, &key, was, &stored);
         txn.batch.unbury(&key, buried);

@@ -41,7 +41,7 @@ impl Node {
         let wall_ms = now.wall_ms.max(self.last.wall_ms());
         match self.flood.note(wall_ms, item, self.config.ledger_per_minute) {
             None => {
-                let place = conflict.loser.origins.place;
+                let place = conflict.place();
                 self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
@@ -180,22 +180,27 @@ impl Node {
         if planted!(self, FloodDropped) {
             return;
         }
+        let place = conflict.place();
         for nth in 0..=u8::MAX {
             let key = flood::key(item, minute, self.me, nth);
             let stored = txn.item(&key);
             let row = stored.as_ref().and_then(|stored| stored.greatest().body.attributes());
+            // A row may be where all of its conflicts may be; those of two rules share none.
+            let shared = stored.as_ref().map_or(place, |row| row.greatest().origins.place);
+            if shared.or(place) != place.or(shared) {
+                continue;
+            }
             match flood::append(row, item, conflict, policy) {
                 Appended::Known => return,
                 Appended::Full => {}
                 Appended::Row(row) => {
-                    self.put_ledger(now, txn, key, row, conflict.loser.origins.place);
+                    self.put_ledger(now, txn, key, row, place.or(shared));
                     return;
                 }
             }
         }
         // 256 full rows in one minute: back to rows of their own, rather than losing one.
         let key = ledger::key(item, conflict.loser.stamp, conflict.winner.stamp);
-        let place = conflict.loser.origins.place;
         self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
     }
 }

@@ -1,9 +1,10 @@
 //! Versions side by side: none is replaced without a trace by who need not have seen it.
 
 use alloc::format;
+use alloc::sync::Arc;
 
 use super::*;
-use crate::catalog::Policy;
+use crate::catalog::{Directory, Policy};
 use crate::expr::{Placeholders, Update};
 use crate::item::{Attributes, Number};
 use crate::ledger;
@@ -184,4 +185,31 @@ fn nothing_is_decided_in_a_region_that_takes_no_writes() {
     };
     assert!(matches!(decide(true), Some(Outcome::Closed(_))));
     assert!(matches!(decide(false), Some(Outcome::Written { .. })));
+}
+
+/// A region that may not have an item writes its key: both meet where both may be, and the entry that
+/// has the restricted image stays there.
+#[test]
+fn an_entry_is_where_both_of_its_images_may_be() {
+    for (merge, first) in [("lww", 0), ("lww", 1), ("crdt", 0), ("crdt", 1)] {
+        let named = |index, name: &str| (slot(index), name.to_string(), None);
+        let directory = Arc::new(Directory::new([named(0, "a"), named(1, "b")]));
+        let mut regions = [Region::new(0), Region::new(1)];
+        for region in &mut regions {
+            region.node.config.directory = Arc::clone(&directory);
+            region.node.catalog.adopt(Arc::clone(&directory));
+        }
+        let tags = [(MERGE, merge), ("pangea:placement", "@v:secret=b")];
+        let tags = tags.map(|(tag, value)| (tag.to_string(), value.to_string()));
+        let table = regions[0].create_with(1_000, ("t", Some(StreamView::KeysOnly)), tags.into());
+        regions[0].replicate_to(1_001, 1);
+        exchange(1_002, &mut regions);
+        let secret = u64::from(first == 0);
+        regions[0].put(2_001 - secret, table, "open");
+        regions[1].put(2_000 + secret, table, "secret");
+        regions.iter_mut().for_each(|region| region.sync(2_001));
+        exchange(2_002, &mut regions);
+        assert!(!format!("{:?}", regions[0].store.items).contains("secret\""), "{merge} {first}");
+        assert_eq!(regions[1].ledger(), 1, "{merge} {first}");
+    }
 }

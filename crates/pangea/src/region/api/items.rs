@@ -16,7 +16,7 @@ use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Catalog, Policy, TableEntry};
 use pangea_core::id::{Place, RegionSlot};
 use pangea_core::index::{IndexId, check_each};
-use pangea_core::item::{Attributes, ItemKey, item_size};
+use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
@@ -394,6 +394,8 @@ pub(super) async fn batch_write(
                 check_each(&entry.indexes, |index| index.check(item))?;
             }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
+            // Nor does one that another region writes: a batch is not half refused.
+            may_write(region, (&catalog, entry), &op.key, of.1)?;
             if !plans.contains_key(&of) {
                 let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
                 plans.insert(of.clone(), plan);
@@ -439,6 +441,29 @@ pub(super) async fn batch_write(
     let consumed: Vec<Consumed> = units.into_values().collect();
     let collections = collections::of_items(region, &catalog, items, batch.collection_metrics)?;
     Ok(response::batch_write(&BTreeMap::new(), &consumed, &collections))
+}
+
+/// Refuses what this region leaves to others to write.
+fn may_write(
+    region: &Region,
+    (catalog, entry): (&Catalog, &TableEntry),
+    key: &PrimaryKey,
+    place: Place,
+) -> Result<(), ApiError> {
+    let settings = &entry.settings;
+    if settings.policy == Policy::Owner {
+        let owner = settings.ownership.owner(&catalog.directory, key, entry.home);
+        if owner != region.slot {
+            return Err(elsewhere(region, &[owner], Elsewhere::Owned));
+        }
+    }
+    let allows = |slot| settings.placement.allows(&catalog.directory, place, slot);
+    let regions: Vec<_> = entry.holders().filter(|&slot| allows(slot)).collect();
+    // Where no region may, the writer says so.
+    if allows(region.slot) || regions.is_empty() {
+        return Ok(());
+    }
+    Err(elsewhere(region, &regions, Elsewhere::Placed))
 }
 
 /// Does all at once. They are begun in their order, so that the writer, and with it a stream, has
