@@ -99,6 +99,47 @@ def test_a_batch_is_not_half_refused(pangea, table_name):
         assert item(pangea, HOME, table, "open") is None, "half of a refused batch was written"
 
 
+def test_what_a_region_may_not_see_is_no_new_item_to_it(pangea, table_name):
+    """An item's attribute keeps it from a region, which cannot tell it from one that is not there."""
+    table = make(pangea, table_name, placement=f"@res:EU={SECOND}+{THIRD}")
+    for key in ("k", "d", "c"):
+        pangea.client(SECOND).put_item(TableName=table, Item={
+            "pk": {"S": key}, "res": {"S": "EU"}, "v": {"S": "restricted"}})
+    changed = {"pk": {"S": "k"}, "res": {"S": "EU"}, "v": {"S": "changed"}}
+    assert update(pangea, HOME, table, "k", "SET v = :v", v={"S": "changed"}) == changed
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        pangea.client(HOME).put_item(TableName=table, Item={"pk": {"S": "c"}},
+                                     ConditionExpression="attribute_not_exists(pk)")
+    with pytest.raises(ClientError, match=SECOND):
+        pangea.client(HOME).batch_write_item(RequestItems={table: [
+            {"PutRequest": {"Item": {"pk": {"S": "other"}}}},
+            {"DeleteRequest": {"Key": {"pk": {"S": "d"}}}}]})
+    pangea.client(HOME).delete_item(TableName=table, Key={"pk": {"S": "d"}})
+    for region in (SECOND, THIRD):
+        eventually(lambda region=region: item(pangea, region, table, "k") == changed
+                   and item(pangea, region, table, "d") is None, f"both changes in {region}")
+    for key in ("k", "d", "c", "other"):
+        assert item(pangea, HOME, table, key) is None
+    update(pangea, HOME, table, "new", "SET v = :v", v={"S": "x"})
+    agreed(pangea, table, "new", {"pk": {"S": "new"}, "v": {"S": "x"}})
+    assert pangea.conflicts(table) == []
+
+
+def test_the_entry_of_a_conflict_stays_where_both_of_its_images_may_be(pangea, table_name):
+    for merge in ("lww", "crdt", "siblings"):
+        table = make(pangea, table_name + merge, merge=merge, placement=f"@res:EU={SECOND}+{THIRD}")
+        with Cut(pangea):
+            put(pangea, HOME, table, "k", "open")
+            pangea.client(SECOND).put_item(TableName=table, Item={
+                "pk": {"S": "k"}, "res": {"S": "EU"}, "v": {"S": "restricted"}})
+        for region in (SECOND, THIRD):
+            eventually(lambda: pangea.json("conflicts", "list", "--table", table, "--region", region),
+                       f"the conflict in {region}'s ledger")
+        put(pangea, SECOND, table, "after", "x")
+        eventually(lambda: value(pangea, HOME, table, "after") == "x", "what came after it")
+        assert pangea.json("conflicts", "list", "--table", table, "--region", HOME) == []
+
+
 def test_a_rule_about_items_that_are_there_is_refused(pangea, table_name):
     home = pangea.client(SECOND)
     home.create_table(TableName=table_name, BillingMode="PAY_PER_REQUEST", **schema())

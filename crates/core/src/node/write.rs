@@ -185,6 +185,9 @@ impl Node {
             None => (txn.item(&key), None),
         };
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
+        if shown.is_none() {
+            self.check_hidden(entry, &op)?;
+        }
         let billed =
             |item: Option<&Attributes>| item.map_or(0, |it| billed_size(&entry.indexes, it));
         let before = known.map_or_else(|| billed(shown.as_deref()), |(bytes, _)| bytes);
@@ -252,6 +255,24 @@ impl Node {
             return Ok(());
         }
         Err(Unplanned::Elsewhere(Vec::from([owner]), Elsewhere::Owned))
+    }
+
+    /// Leaves a write that goes by an item which is not here, but may be where this region does not
+    /// see it, to a region that sees all. A new item that is put there unseen is done here: most are
+    /// new, and one that is not meets the other in the ledger.
+    fn check_hidden(&self, entry: &TableEntry, op: &WriteOp) -> Result<(), Unplanned> {
+        let placement = &entry.settings.placement;
+        let blind = matches!(op.action, Action::Put(_)) && (op.restores || !op.had_condition());
+        let hides = |slot| placement.hides(&self.config.directory, &op.key, slot);
+        if blind || placement.0.is_empty() || !hides(self.config.slot) {
+            return Ok(());
+        }
+        let seeing: Vec<RegionSlot> = entry.holders().filter(|&slot| !hides(slot)).collect();
+        if seeing.is_empty() {
+            Ok(())
+        } else {
+            Err(Unplanned::Elsewhere(seeing, Elsewhere::Placed))
+        }
     }
 
     /// The placement rule of the item that the write leaves; refuses what may not be here, and an

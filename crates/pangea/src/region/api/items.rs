@@ -16,7 +16,7 @@ use pangea_codec::dynamo::{ApiError, response};
 use pangea_core::catalog::{Catalog, Policy, TableEntry};
 use pangea_core::id::{Place, RegionSlot};
 use pangea_core::index::{IndexId, check_each};
-use pangea_core::item::{Attributes, ItemKey, PrimaryKey, item_size};
+use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
@@ -395,7 +395,7 @@ pub(super) async fn batch_write(
             }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
             // Nor does one that another region writes: a batch is not half refused.
-            may_write(region, (&catalog, entry), &op.key, of.1)?;
+            may_write(region, (&catalog, entry), &op, of.1)?;
             if !plans.contains_key(&of) {
                 let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
                 plans.insert(of.clone(), plan);
@@ -447,10 +447,10 @@ pub(super) async fn batch_write(
 fn may_write(
     region: &Region,
     (catalog, entry): (&Catalog, &TableEntry),
-    key: &PrimaryKey,
+    op: &WriteOp,
     place: Place,
 ) -> Result<(), ApiError> {
-    let settings = &entry.settings;
+    let (settings, key) = (&entry.settings, &op.key);
     if settings.policy == Policy::Owner {
         let owner = settings.ownership.owner(&catalog.directory, key, entry.home);
         if owner != region.slot {
@@ -460,10 +460,21 @@ fn may_write(
     let allows = |slot| settings.placement.allows(&catalog.directory, place, slot);
     let regions: Vec<_> = entry.holders().filter(|&slot| allows(slot)).collect();
     // Where no region may, the writer says so.
-    if allows(region.slot) || regions.is_empty() {
+    if !allows(region.slot) && !regions.is_empty() {
+        return Err(elsewhere(region, &regions, Elsewhere::Placed));
+    }
+    let hides = |slot| settings.placement.hides(&catalog.directory, key, slot);
+    let seeing: Vec<_> = entry.holders().filter(|&slot| !hides(slot)).collect();
+    if op.action != Action::Delete || seeing.is_empty() || !hides(region.slot) {
         return Ok(());
     }
-    Err(elsewhere(region, &regions, Elsewhere::Placed))
+    let item = ItemKey { table: entry.id, primary: key.clone() };
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    let here = region.pace.read(|| view.get_item(&item, &settings.policy));
+    match here.map_err(|fault| store_fault(region, fault))? {
+        Some(_) => Ok(()),
+        None => Err(elsewhere(region, &seeing, Elsewhere::Placed)),
+    }
 }
 
 /// Does all at once. They are begun in their order, so that the writer, and with it a stream, has
