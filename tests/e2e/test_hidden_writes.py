@@ -65,8 +65,8 @@ def test_what_a_merge_function_had_shown_is_in_the_ledger_when_it_is_replaced(pa
     agreed(pangea, table, "k", {"pk": {"S": "k"}, "lines": {"M": {}}})
     with Cut(pangea):
         for region in (HOME, SECOND):
-            update(pangea, region, table, "k", "SET #l.#r = :n", n={"N": "1"},
-                   names={"#l": "lines", "#r": region})
+            update(pangea, region, table, "k", "SET #n.#r = :n", n={"N": "1"},
+                   names={"#n": "lines", "#r": region})
     agreed(pangea, table, "k", {"pk": {"S": "k"}, "lines": {"M": {
         HOME: {"N": "1"}, SECOND: {"N": "1"}}}})
     assert pangea.conflicts(table) == []

@@ -87,6 +87,10 @@ impl Node {
         let Some(written) = txn.item(item).map(|stored| stored.greatest().clone()) else { return };
         for (loser, winner) in unseen {
             let winner = winner.unwrap_or_else(|| written.clone());
+            // One that is known is counted once.
+            if txn.item(&ledger::key(item, loser.stamp, winner.stamp)).is_some() {
+                continue;
+            }
             let conflict = Conflict { loser, winner };
             self.record(now, txn, item, &conflict, &Policy::Siblings, effects);
         }
