@@ -140,7 +140,7 @@ impl Placement {
     /// goes by an attribute, and is not met by the region.
     #[must_use]
     pub fn hides(&self, directory: &Directory, key: &PrimaryKey, slot: RegionSlot) -> bool {
-        // The first rule that matches holds: what is behind one that goes by the key is about others.
+        // The first rule that matches holds: what is behind one that goes by the key is of others.
         let decided = |rule: &&Rule| match &rule.matches {
             Match::Prefix(prefix) => !begins_with(&key.partition, prefix),
             Match::Attribute(..) => true,

@@ -421,13 +421,9 @@ impl Node {
         let before = txn.item(&key);
         // Only where versions stay beside each other can more be hidden than was.
         let meets = |stored: &Stored| stored.stamps().any(|it| !version.context.covers(it));
-        let known = match (&settings.policy, &before) {
-            (Policy::Crdt(crdt), Some(stored)) if meets(stored) => joined(crdt, stored).losers(),
-            (Policy::Siblings | Policy::Wasm(_), Some(stored)) if meets(stored) => {
-                merging(stored).map(|state| state.losers()).unwrap_or_default()
-            }
-            _ => Vec::new(),
-        };
+        let known = before.as_ref().filter(|stored| meets(stored));
+        let known = known.and_then(|stored| together(&settings.policy, stored));
+        let known = known.map(|state| state.losers()).unwrap_or_default();
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
         let own_before = before.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
         let was = self.fingerprint(&key, before.as_ref());
@@ -443,22 +439,12 @@ impl Node {
             self.heard |= membership::slot_of(&key.primary).is_some();
         }
         let added = stored.version(arrived).map(|version| version.stamp);
-        let mut lost = Vec::new();
         match &settings.policy {
-            Policy::Lww | Policy::Owner => {}
-            Policy::Siblings => {
-                conflicts.extend(siblings(&stored, arrived));
-                lost = lost_attributes(merging(&stored), &stored, &known);
-            }
-            Policy::Crdt(crdt) if stored.versions.len() > 1 => {
-                lost = lost_attributes(Some(joined(crdt, &stored)), &stored, &known);
-            }
-            Policy::Crdt(_) => {}
-            Policy::Wasm(function) => {
-                conflicts.extend(self.unresolved(function, &stored));
-                lost = lost_attributes(merging(&stored), &stored, &known);
-            }
+            Policy::Lww | Policy::Owner | Policy::Crdt(_) => {}
+            Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
+            Policy::Wasm(function) => conflicts.extend(self.unresolved(function, &stored)),
         }
+        let lost = lost_attributes(&settings.policy, &stored, &known);
         // Its values may be of any of them.
         let place = stored.versions.iter().fold(place, |all, it| all.or(it.origins.place));
         self.note_put(&key, &stored);
@@ -600,15 +586,27 @@ fn rule_of(key: &ItemKey, settings: &Settings) -> Rule {
     }
 }
 
+/// What the versions know together that merge attribute by attribute.
+fn together(policy: &Policy, stored: &Stored) -> Option<State> {
+    match policy {
+        Policy::Lww | Policy::Owner => None,
+        Policy::Crdt(crdt) => Some(joined(crdt, stored)),
+        Policy::Siblings | Policy::Wasm(_) => merging(stored),
+    }
+}
+
 /// The values that are not shown any more, and whether the write that lost one had a condition: as
 /// far as that is here still, and not only what it left in later ones.
-fn lost_attributes(merged: Option<State>, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+fn lost_attributes(policy: &Policy, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+    if stored.versions.len() < 2 {
+        return Vec::new();
+    }
     let had_condition = |stamp| {
         let write = stored.version(stamp);
         write.is_some_and(|version| version.origins.conditional)
     };
-    let losers = merged.map(|state| state.losers()).unwrap_or_default().into_iter();
-    let news = losers.filter(|loser| !known.contains(loser));
+    let losers = together(policy, stored).map(|state| state.losers()).unwrap_or_default();
+    let news = losers.into_iter().filter(|loser| !known.contains(loser));
     news.map(|loser| (had_condition(loser.loser), loser)).collect()
 }
 

@@ -257,8 +257,8 @@ impl Node {
         Err(Unplanned::Elsewhere(Vec::from([owner]), Elsewhere::Owned))
     }
 
-    /// Leaves a write that goes by an item which is not here, but may be where this region does not
-    /// see it, to a region that sees all. A new item that is put there unseen is done here: most are
+    /// Leaves a write that goes by an item which is not here, but may be where this region does
+    /// not see it, to a region that sees all. A new item that is put unseen is put here: most are
     /// new, and one that is not meets the other in the ledger.
     fn check_hidden(&self, entry: &TableEntry, op: &WriteOp) -> Result<(), Unplanned> {
         let placement = &entry.settings.placement;

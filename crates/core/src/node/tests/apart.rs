@@ -187,8 +187,8 @@ fn nothing_is_decided_in_a_region_that_takes_no_writes() {
     assert!(matches!(decide(false), Some(Outcome::Written { .. })));
 }
 
-/// A region that may not have an item writes its key: both meet where both may be, and the entry that
-/// has the restricted image stays there.
+/// A region that may not have an item writes its key: both meet where both may be, and the entry
+/// that has the restricted image stays there.
 #[test]
 fn an_entry_is_where_both_of_its_images_may_be() {
     for (merge, first) in [("lww", 0), ("lww", 1), ("crdt", 0), ("crdt", 1)] {

@@ -58,9 +58,9 @@ pub(super) fn keep_loser(
     Ok(WriteOp::new(primary.clone(), Action::Put(image.clone())))
 }
 
-/// Whether an item is not what its conflict left any more: what was written since, `Some(None)` if
-/// it is deleted and forgotten. Of an attribute that lost it is the attribute that counts, because a
-/// decision about it leaves the others; and what came after a region was given up is no change.
+/// Whether an item is not what its conflict left any more: what was written since, `Some(None)`
+/// if it is deleted and forgotten. Of an attribute that lost it is the attribute that counts, since
+/// a decision about it leaves the others; what came after a region was given up is no change.
 pub(super) fn changed_since(
     entry: &TableEntry,
     row: &LedgerRow,
