@@ -168,8 +168,11 @@ def test_a_suspended_region_serves_nothing_and_misses_nothing(own_pangea):
         return True
 
     eventually(refuses, "reads to be refused")
-    with pytest.raises(ClientError, match="suspended"):
+    with pytest.raises(ClientError, match=f"{VICTIM} is suspended"):
         cluster.eager(VICTIM).put_item(TableName=TABLE, Item={"pk": {"S": "x"}})
+    decided = cluster.cli("conflicts", "resolve", cluster.conflicts(TABLE)[0]["id"], "--keep",
+                          "winner", "--region", VICTIM, check=False)
+    assert decided.returncode == 1 and "suspended" in decided.stderr, "a decision is a write"
     eventually(lambda: not cluster.region(VICTIM)["healthy"], "nobody is sent there")
     put(cluster, HOME, "meanwhile", "kept")
     cluster.cli("region", "resume", VICTIM)

@@ -161,6 +161,12 @@ pub struct Place(pub u8);
 impl Place {
     /// No rule: wherever the table is.
     pub const ANYWHERE: Self = Self(0);
+
+    /// The other one, where this one is anywhere.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::ANYWHERE { other } else { self }
+    }
 }
 
 /// A client request inside one process, so that a reply finds its caller.

@@ -189,7 +189,7 @@ impl FindingReport {
     }
 }
 
-fn key_text(key: &PrimaryKey) -> String {
+pub(crate) fn key_text(key: &PrimaryKey) -> String {
     let part = |value: &KeyValue| match value {
         KeyValue::S(text) => text.clone(),
         KeyValue::N(number) => number.to_string(),

@@ -21,7 +21,8 @@ mod streams;
 pub use place::{Directory, Match, Ownership, Placement, Rule};
 pub use row::{entry_key, is_entry, status_key};
 pub use settings::{
-    Crdt, DURABILITY, Foreign, GROUP, MERGE, PREFIX, Policy, SESSION, SettingError, Settings, Tags,
+    Crdt, DURABILITY, Foreign, GROUP, MERGE, PLACEMENT, PREFIX, Policy, SESSION, SettingError,
+    Settings, Tags,
 };
 
 use alloc::collections::BTreeMap;

@@ -136,6 +136,22 @@ impl Placement {
         rule.is_some_and(|rule| rule.regions.iter().any(|word| directory.is(slot, word)))
     }
 
+    /// Whether a region cannot tell an item that is not there from one that it may not have: a rule
+    /// goes by an attribute, and is not met by the region.
+    #[must_use]
+    pub fn hides(&self, directory: &Directory, key: &PrimaryKey, slot: RegionSlot) -> bool {
+        // The first rule that matches holds: what is behind one that goes by the key is of others.
+        let decided = |rule: &&Rule| match &rule.matches {
+            Match::Prefix(prefix) => !begins_with(&key.partition, prefix),
+            Match::Attribute(..) => true,
+        };
+        let mut rules = self.0.iter().take_while(decided);
+        rules.any(|rule| {
+            let named = rule.regions.iter().any(|word| directory.is(slot, word));
+            matches!(rule.matches, Match::Attribute(..)) && !named
+        })
+    }
+
     /// Whether region `from` may have everything that `to` may have.
     #[must_use]
     pub fn reaches(&self, directory: &Directory, from: RegionSlot, to: RegionSlot) -> bool {
@@ -197,6 +213,19 @@ fn begins_with(key: &KeyValue, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_by_an_attribute_is_hidden_from_who_may_not_have_it() {
+        let rules = Placement::parse("us-=us @residency:EU=eu").expect("well formed");
+        let of = |slot, name: &str| (RegionSlot::new(slot).expect("small"), name.to_string(), None);
+        let regions = Directory::new([of(0, "us"), of(1, "eu")]);
+        let key = |text: &str| PrimaryKey { partition: KeyValue::S(text.to_string()), sort: None };
+        let hides = |text: &str, slot| {
+            rules.hides(&regions, &key(text), RegionSlot::new(slot).expect("small"))
+        };
+        assert!(hides("anybody", 0) && !hides("anybody", 1));
+        assert!(!hides("us-1", 0), "its key decides");
+    }
 
     fn directory() -> Directory {
         let slot = |index| RegionSlot::new(index).expect("small slot");

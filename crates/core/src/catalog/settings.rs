@@ -28,7 +28,7 @@ const OWNER: &str = "pangea:owner";
 /// What becomes of a write in a region that may not do it.
 const FOREIGN: &str = "pangea:foreign-writes";
 /// Where which items may be.
-const PLACEMENT: &str = "pangea:placement";
+pub const PLACEMENT: &str = "pangea:placement";
 /// What a request of a session does in a region that is behind it.
 pub const SESSION: &str = "pangea:session";
 /// In how many regions writes are on disk before they are acknowledged.

@@ -27,6 +27,7 @@ use crate::item::{AttributeValue, Attributes, ItemKey, KeyValue, Number, Primary
 use crate::limits::LEDGER_WINNER_BYTES_MAX;
 use crate::merge::{Conflict, Version, VersionVector};
 use crate::time::{Hlc, Stamp};
+use crate::view::shown;
 
 const STAMP_BYTES: usize = 10;
 /// What sort keys of shared rows begin with: no stamp of the next few thousand years does.
@@ -194,11 +195,12 @@ impl Severity {
 /// The attributes of the entry for `conflict` over `item`; the same wherever it is detected.
 #[must_use]
 pub fn entry(item: &ItemKey, conflict: &Conflict, policy: &Policy) -> Attributes {
+    let winning = if conflict.parts() { 0 } else { LEDGER_WINNER_BYTES_MAX };
     BTreeMap::from([
         text("table", item.table.to_string()),
         ("key".to_string(), key_value(&item.primary)),
         ("loser".to_string(), side(&conflict.loser, usize::MAX)),
-        ("winner".to_string(), side(&conflict.winner, LEDGER_WINNER_BYTES_MAX)),
+        ("winner".to_string(), side(&conflict.winner, winning)),
         text("policy", policy.as_str().to_string()),
         text("severity", Severity::of(conflict).as_str().to_string()),
     ])
@@ -222,10 +224,10 @@ fn side(version: &Version, cap: usize) -> AttributeValue {
         ("conditional".to_string(), AttributeValue::Bool(version.origins.conditional)),
         ("deleted".to_string(), AttributeValue::Bool(version.body.is_deletion())),
     ]);
-    if let Some(image) = version.body.attributes() {
-        let bytes = crate::item::item_size(image);
+    if let Some(image) = shown(version) {
+        let bytes = crate::item::item_size(&image);
         if bytes <= cap {
-            side.insert("image".to_string(), AttributeValue::M(image.clone()));
+            side.insert("image".to_string(), AttributeValue::M(image.into_owned()));
         } else {
             let bytes = Number::from(i64::try_from(bytes).unwrap_or(i64::MAX));
             side.insert("image_bytes".to_string(), AttributeValue::N(bytes));

@@ -226,6 +226,22 @@ pub struct Conflict {
     pub winner: Version,
 }
 
+impl Conflict {
+    /// Where an entry that has both images may be: of versions of one item only one rule is known
+    /// to a region that the other keeps from seeing what it is about.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.loser.origins.place.or(self.winner.origins.place)
+    }
+
+    /// Whether that is only so without the winning image.
+    #[must_use]
+    pub fn parts(&self) -> bool {
+        let (loser, winner) = (self.loser.origins.place, self.winner.origins.place);
+        loser.or(winner) != winner.or(loser)
+    }
+}
+
 /// Merges `incoming` into what a region has stored of the item.
 #[must_use]
 pub fn merge(stored: Option<Stored>, incoming: Version, rule: Rule, order: Order) -> Merged {

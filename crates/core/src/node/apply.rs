@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 use super::fresh::Fresh;
 use super::{Effect, Link, Node, Told, Trace, Txn, advance_shared};
 use crate::catalog::function::Function;
-use crate::catalog::{Crdt, Policy, Settings, is_entry};
-use crate::crdt::Loser;
+use crate::catalog::{Policy, Settings, is_entry};
+use crate::crdt::{Loser, State};
 use crate::id::{Origin, Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::limits::{LINK_TIMEOUT_MS, RESUBSCRIBE_INTERVAL_MS};
 use crate::membership::{self, Voice};
-use crate::merge::{Conflict, Merged, Rule, Stored, merge};
+use crate::merge::{Conflict, Merged, Rule, Stored, Version, merge};
 use crate::replica::{Copied, Distrust, Entries, Frame, Request, Row, Rows, Snapshot};
 use crate::time::{Hlc, Now, Stamp};
-use crate::view::{joined, resolved};
+use crate::view::{joined, merges, merging, resolved};
 
 impl Node {
     pub(super) fn linked(&mut self, now: Now, peer: RegionSlot, effects: &mut Vec<Effect>) {
@@ -438,10 +438,9 @@ impl Node {
         let before = txn.item(&key);
         // Only where versions stay beside each other can more be hidden than was.
         let meets = |stored: &Stored| stored.stamps().any(|it| !version.context.covers(it));
-        let known = match (&settings.policy, &before) {
-            (Policy::Crdt(crdt), Some(stored)) if meets(stored) => joined(crdt, stored).losers(),
-            _ => Vec::new(),
-        };
+        let known = before.as_ref().filter(|stored| meets(stored));
+        let known = known.and_then(|stored| together(&settings.policy, stored));
+        let known = known.map(|state| state.losers()).unwrap_or_default();
         let buried = before.as_ref().map(Stored::buried).unwrap_or_default();
         let own_before = before.as_ref().map_or(Hlc::ZERO, |stored| stored.seen.get(self.me));
         let was = self.fingerprint(&key, before.as_ref());
@@ -457,16 +456,14 @@ impl Node {
             self.heard |= membership::slot_of(&key.primary).is_some();
         }
         let added = stored.version(arrived).map(|version| version.stamp);
-        let mut lost = Vec::new();
         match &settings.policy {
-            Policy::Lww | Policy::Owner => {}
+            Policy::Lww | Policy::Owner | Policy::Crdt(_) => {}
             Policy::Siblings => conflicts.extend(siblings(&stored, arrived)),
-            Policy::Crdt(crdt) if stored.versions.len() > 1 => {
-                lost = lost_attributes(crdt, &stored, &known);
-            }
-            Policy::Crdt(_) => {}
             Policy::Wasm(function) => conflicts.extend(self.unresolved(function, &stored)),
         }
+        let lost = lost_attributes(&settings.policy, &stored, &known);
+        // Its values may be of any of them.
+        let place = stored.versions.iter().fold(place, |all, it| all.or(it.origins.place));
         self.note_put(&key, &stored);
         self.note_merged(txn, &key, was, &stored);
         txn.batch.unbury(&key, buried);
@@ -520,7 +517,8 @@ impl Node {
             return Vec::new();
         }
         let winner = stored.greatest();
-        let others = stored.versions.iter().filter(|version| version.stamp != winner.stamp);
+        let hidden = |it: &&Version| it.stamp != winner.stamp && !(merges(it) && merges(winner));
+        let others = stored.versions.iter().filter(hidden);
         others.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
     }
 
@@ -619,24 +617,44 @@ fn rule_of(key: &ItemKey, settings: &Settings) -> Rule {
     }
 }
 
+/// What the versions know together that merge attribute by attribute.
+fn together(policy: &Policy, stored: &Stored) -> Option<State> {
+    match policy {
+        Policy::Lww | Policy::Owner => None,
+        Policy::Crdt(crdt) => Some(joined(crdt, stored)),
+        Policy::Siblings | Policy::Wasm(_) => merging(stored),
+    }
+}
+
 /// The values that are not shown any more, and whether the write that lost one had a condition: as
 /// far as that is here still, and not only what it left in later ones.
-fn lost_attributes(crdt: &Crdt, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+fn lost_attributes(policy: &Policy, stored: &Stored, known: &[Loser]) -> Vec<(bool, Loser)> {
+    if stored.versions.len() < 2 {
+        return Vec::new();
+    }
     let had_condition = |stamp| {
         let write = stored.version(stamp);
         write.is_some_and(|version| version.origins.conditional)
     };
-    let losers = joined(crdt, stored).losers().into_iter();
-    let news = losers.filter(|loser| !known.contains(loser));
+    let losers = together(policy, stored).map(|state| state.losers()).unwrap_or_default();
+    let news = losers.into_iter().filter(|loser| !known.contains(loser));
     news.map(|loser| (had_condition(loser.loser), loser)).collect()
 }
 
-/// The pair that a version makes with what readers saw, where both are kept.
-fn siblings(stored: &Stored, arrived: Stamp) -> Option<Conflict> {
+/// The pairs that a version makes with what readers saw, where both are kept. Versions that were
+/// written to merge hide nothing of each other, and are hidden together.
+fn siblings(stored: &Stored, arrived: Stamp) -> Vec<Conflict> {
     let winner = stored.greatest();
-    let loser =
-        if winner.stamp == arrived { stored.versions.get(1) } else { stored.version(arrived) };
-    loser.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() })
+    let before = stored.versions.get(1);
+    let lost = |version: &&Version| {
+        let was_shown = before.is_some_and(|before| {
+            before.stamp == version.stamp || merges(before) && merges(version)
+        });
+        let met = if winner.stamp == arrived { was_shown } else { version.stamp == arrived };
+        met && version.stamp != winner.stamp && !(merges(version) && merges(winner))
+    };
+    let losers = stored.versions.iter().filter(lost);
+    losers.map(|loser| Conflict { loser: loser.clone(), winner: winner.clone() }).collect()
 }
 
 fn newest_stamp(frame: &Frame) -> Hlc {

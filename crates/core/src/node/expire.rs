@@ -44,7 +44,7 @@ impl Node {
         let mut deleted = 0;
         for primary in expire.keys {
             let key = ItemKey { table: expire.table, primary };
-            deleted += usize::from(self.expire_one(now, &mut txn, key, expire.grace_ms));
+            deleted += usize::from(self.expire_one(now, &mut txn, key, expire.grace_ms, effects));
         }
         self.persist(txn, vec![(request, Outcome::Expired { deleted })], effects);
     }
@@ -56,6 +56,7 @@ impl Node {
         txn: &mut Txn<'_, S>,
         key: ItemKey,
         grace_ms: u64,
+        effects: &mut Vec<Effect>,
     ) -> bool {
         let Some(entry) = self.catalog.get(key.table) else { return false };
         let stored = txn.item(&key);
@@ -68,7 +69,7 @@ impl Node {
         let Some(mut planned) = planned.filter(super::write::Planned::writes) else { return false };
         planned.expires();
         let stamp = self.issue(now, self.floor(&planned));
-        self.execute(txn, planned, stamp);
+        self.execute(now, txn, planned, stamp, effects);
         true
     }
 

@@ -1,5 +1,7 @@
 //! Losers into the ledger, in the batch that decided so.
 
+use alloc::vec::Vec;
+
 use super::{Effect, Node, Trace, Txn};
 use crate::catalog::Policy;
 use crate::crdt::Loser;
@@ -7,9 +9,10 @@ use crate::id::{Place, RegionSlot, TableId};
 use crate::item::ItemKey;
 use crate::ledger;
 use crate::ledger::flood::{self, Appended};
-use crate::merge::{Conflict, Stored, Version};
+use crate::merge::{Conflict, Stored, Version, VersionVector};
 use crate::replica::Snapshot;
 use crate::time::{Hlc, Now};
+use crate::view::merges;
 
 impl Node {
     pub(super) fn record<S: Snapshot>(
@@ -19,7 +22,7 @@ impl Node {
         item: &ItemKey,
         conflict: &Conflict,
         policy: &Policy,
-        effects: &mut alloc::vec::Vec<Effect>,
+        effects: &mut Vec<Effect>,
     ) {
         if planted!(self, LedgerSkipped) {
             return;
@@ -38,10 +41,58 @@ impl Node {
         let wall_ms = now.wall_ms.max(self.last.wall_ms());
         match self.flood.note(wall_ms, item, self.config.ledger_per_minute) {
             None => {
-                let place = conflict.loser.origins.place;
+                let place = conflict.place();
                 self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
             }
             Some(minute) => self.share(now, txn, item, conflict, policy, minute),
+        }
+    }
+
+    /// What a write replaces that its client need not have seen: the versions that readers are not
+    /// shown, where it says nothing; where it says what it has seen, the region's own, because a
+    /// region keeps one version of an item. Each with what hides it: the write itself, if nothing.
+    pub(super) fn unseen(
+        &self,
+        table: TableId,
+        stored: Option<&Stored>,
+        told: Option<&VersionVector>,
+    ) -> Vec<(Version, Option<Version>)> {
+        let Some(stored) = stored.filter(|it| told.is_some() || it.versions.len() > 1) else {
+            return Vec::new();
+        };
+        let shown = stored.greatest();
+        let versions = stored.versions.iter();
+        if let Some(told) = told {
+            let own = versions.filter(|it| it.stamp.origin == self.me && !told.covers(it.stamp));
+            return own.map(|it| (it.clone(), None)).collect();
+        }
+        let entry = self.catalog.get(table);
+        if entry.is_none_or(|entry| entry.settings.policy != Policy::Siblings) {
+            return Vec::new();
+        }
+        let hidden = |it: &&Version| it.stamp != shown.stamp && !(merges(it) && merges(shown));
+        versions.filter(hidden).map(|it| (it.clone(), Some(shown.clone()))).collect()
+    }
+
+    /// Keeps what was replaced unseen. Most of it is in the ledger: it was put there when it was
+    /// hidden, but not where another policy showed it then.
+    pub(super) fn record_unseen<S: Snapshot>(
+        &mut self,
+        now: Now,
+        txn: &mut Txn<'_, S>,
+        item: &ItemKey,
+        unseen: Vec<(Version, Option<Version>)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(written) = txn.item(item).map(|stored| stored.greatest().clone()) else { return };
+        for (loser, winner) in unseen {
+            let winner = winner.unwrap_or_else(|| written.clone());
+            // One that is known is counted once.
+            if txn.item(&ledger::key(item, loser.stamp, winner.stamp)).is_some() {
+                continue;
+            }
+            let conflict = Conflict { loser, winner };
+            self.record(now, txn, item, &conflict, &Policy::Siblings, effects);
         }
     }
 
@@ -69,7 +120,7 @@ impl Node {
         txn: &mut Txn<'_, S>,
         item: &ItemKey,
         (loser, conditional, place): (&Loser, bool, Place),
-        effects: &mut alloc::vec::Vec<Effect>,
+        effects: &mut Vec<Effect>,
     ) {
         if planted!(self, LedgerSkipped) {
             return;
@@ -133,22 +184,27 @@ impl Node {
         if planted!(self, FloodDropped) {
             return;
         }
+        let place = conflict.place();
         for nth in 0..=u8::MAX {
             let key = flood::key(item, minute, self.me, nth);
             let stored = txn.item(&key);
             let row = stored.as_ref().and_then(|stored| stored.greatest().body.attributes());
+            // A row may be where all of its conflicts may be; those of two rules share none.
+            let shared = stored.as_ref().map_or(place, |row| row.greatest().origins.place);
+            if shared.or(place) != place.or(shared) {
+                continue;
+            }
             match flood::append(row, item, conflict, policy) {
                 Appended::Known => return,
                 Appended::Full => {}
                 Appended::Row(row) => {
-                    self.put_ledger(now, txn, key, row, conflict.loser.origins.place);
+                    self.put_ledger(now, txn, key, row, place.or(shared));
                     return;
                 }
             }
         }
         // 256 full rows in one minute: back to rows of their own, rather than losing one.
         let key = ledger::key(item, conflict.loser.stamp, conflict.winner.stamp);
-        let place = conflict.loser.origins.place;
         self.put_ledger(now, txn, key, ledger::entry(item, conflict, policy), place);
     }
 }

@@ -37,8 +37,11 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(closed) = self.closed() {
+            return self.reply_when_settled(vec![(request, Outcome::Closed(closed))], effects);
+        }
         let mut txn = Txn::new(store);
-        let outcome = self.decide(now, &mut txn, resolution);
+        let outcome = self.decide(now, &mut txn, resolution, effects);
         self.persist(txn, vec![(request, outcome)], effects);
     }
 
@@ -47,6 +50,7 @@ impl Node {
         now: Now,
         txn: &mut Txn<'_, S>,
         resolution: Resolution,
+        effects: &mut Vec<Effect>,
     ) -> Outcome {
         let Resolution { row, item, seen, op, decision } = resolution;
         let refuse = |text: &str| Outcome::Refused(Refusal::Validation(text.into()));
@@ -69,7 +73,7 @@ impl Node {
                 }
                 Ok(planned) => {
                     let stamp = self.issue(now, self.floor(&planned));
-                    self.execute(txn, planned, stamp);
+                    self.execute(now, txn, planned, stamp, effects);
                     Some(stamp)
                 }
             },

@@ -1,5 +1,6 @@
 //! The node by hand: durability before words, gaps, holds, conflicts, replicas.
 
+mod apart;
 mod aside;
 mod clock;
 mod collect;

@@ -95,7 +95,7 @@ impl Node {
                 let item = planned.item();
                 let stamp = planned.body.is_some().then(|| self.issue(now, floor));
                 if let Some(stamp) = stamp {
-                    self.execute(&mut txn, planned, stamp);
+                    self.execute(now, &mut txn, planned, stamp, effects);
                 }
                 Outcome::Written { returned, stamp, bytes, indexed, item }
             }
@@ -143,7 +143,7 @@ impl Node {
             for mut write in planned {
                 write.origins.rows = rows;
                 write.origins.conditional = conditional;
-                self.execute(&mut txn, write, stamp);
+                self.execute(now, &mut txn, write, stamp, effects);
             }
         }
         let outcome = Outcome::Transacted { stamp, bytes, indexed };
@@ -185,6 +185,9 @@ impl Node {
             None => (txn.item(&key), None),
         };
         let shown = stored.as_ref().and_then(|stored| view(&entry.settings.policy, stored));
+        if shown.is_none() {
+            self.check_hidden(entry, &op)?;
+        }
         let billed =
             |item: Option<&Attributes>| item.map_or(0, |it| billed_size(&entry.indexes, it));
         let before = known.map_or_else(|| billed(shown.as_deref()), |(bytes, _)| bytes);
@@ -215,6 +218,8 @@ impl Node {
         drop(shown);
         let origins = origins(entry, &op, place);
         let WriteOp { action, context, .. } = op;
+        // Elsewhere one version takes the place of all, whatever its client has seen.
+        let context = context.filter(|_| entry.settings.policy == Policy::Siblings);
         let draft = match (&entry.settings.policy, action) {
             (Policy::Crdt(crdt), action) => Draft::Merging(Arc::clone(crdt), action),
             (_, Action::Put(item)) => Draft::Whole(Body::live(item)),
@@ -250,6 +255,24 @@ impl Node {
             return Ok(());
         }
         Err(Unplanned::Elsewhere(Vec::from([owner]), Elsewhere::Owned))
+    }
+
+    /// Leaves a write that goes by an item which is not here, but may be where this region does
+    /// not see it, to a region that sees all. A new item that is put unseen is put here: most are
+    /// new, and one that is not meets the other in the ledger.
+    fn check_hidden(&self, entry: &TableEntry, op: &WriteOp) -> Result<(), Unplanned> {
+        let placement = &entry.settings.placement;
+        let blind = matches!(op.action, Action::Put(_)) && (op.restores || !op.had_condition());
+        let hides = |slot| placement.hides(&self.config.directory, &op.key, slot);
+        if blind || placement.0.is_empty() || !hides(self.config.slot) {
+            return Ok(());
+        }
+        let seeing: Vec<RegionSlot> = entry.holders().filter(|&slot| !hides(slot)).collect();
+        if seeing.is_empty() {
+            Ok(())
+        } else {
+            Err(Unplanned::Elsewhere(seeing, Elsewhere::Placed))
+        }
     }
 
     /// The placement rule of the item that the write leaves; refuses what may not be here, and an
@@ -308,9 +331,11 @@ impl Node {
 
     pub(super) fn execute<S: Snapshot>(
         &mut self,
+        now: Now,
         txn: &mut Txn<'_, S>,
         planned: Planned,
         stamp: Stamp,
+        effects: &mut Vec<Effect>,
     ) {
         let Planned { key, stored, fingerprint, body, origins, context, .. } = planned;
         let was = fingerprint.unwrap_or_else(|| self.fingerprint(&key, stored.as_ref()));
@@ -322,7 +347,12 @@ impl Node {
                 Body::Crdt(Arc::new(self.change(&crdt, stored.as_ref(), key, &action, stamp)))
             }
         };
+        let unseen = self.unseen(key.table, stored.as_ref(), context.as_ref());
+        let item = (!unseen.is_empty()).then(|| key.clone());
         self.put(txn, key, (stored, was), Write { stamp, body, origins, context });
+        if let Some(item) = item {
+            self.record_unseen(now, txn, &item, unseen, effects);
+        }
     }
 
     /// What is known of the item after the change.

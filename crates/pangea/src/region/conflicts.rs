@@ -235,6 +235,9 @@ struct Wish {
     /// Why, for the ledger.
     #[serde(default)]
     note: String,
+    /// Whether to write over what came after the conflict.
+    #[serde(default)]
+    anyway: bool,
 }
 
 /// Decides about a conflict: writes what shall be kept, and the decision beside the conflict.
@@ -258,6 +261,11 @@ pub(super) async fn resolve(region: &Arc<Region>, body: Incoming) -> Reply {
             json_reply(StatusCode::OK, &json!({"version": stamp.map(format_stamp)}))
         }
         Ok(Outcome::Refused(refusal)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
+        Ok(Outcome::Elsewhere { regions, .. }) => {
+            let names: Vec<_> = regions.iter().map(|slot| region.region_name(*slot)).collect();
+            let names = names.join(" or ");
+            problem(StatusCode::CONFLICT, &format!("the item is written in {names}: decide there"))
+        }
         Ok(_) => problem(StatusCode::CONFLICT, "this region does not serve the table"),
         Err(fault) => problem(StatusCode::SERVICE_UNAVAILABLE, &fault.to_string()),
     }
@@ -307,6 +315,24 @@ fn plan(region: &Region, wish: &Wish) -> Result<Resolution, Refused> {
     let item = ledger::item_of(&row.key, &row.entry);
     let item = item.ok_or_else(|| bad("the entry names no item"))?;
     let stored = view.get_stored(&item).map_err(broken)?;
+    let overwrites = matches!(wish.keep.as_str(), "loser" | "item") && !wish.anyway;
+    if let Some(entry) = entry.filter(|_| overwrites)
+        && let Some(since) = choice::changed_since(entry, row, stored.as_ref())
+    {
+        let what = since.map_or_else(
+            || "was deleted, and the deletion is collected".to_string(),
+            |stamp| {
+                let (name, version) =
+                    (region.region_name(stamp.origin.slot()), format_stamp(stamp));
+                format!("was written in {name}, version {version}")
+            },
+        );
+        let text = format!(
+            "the item has changed since the conflict: it {what}. Look at it, and say so (--anyway) \
+             if that is to be written over"
+        );
+        return Err((StatusCode::CONFLICT, text));
+    }
     let op = match (wish.keep.as_str(), entry) {
         ("winner", entry) => {
             let shown = entry.zip(stored.as_ref());

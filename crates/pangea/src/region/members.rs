@@ -210,11 +210,18 @@ fn inapplicable(region: &Region, why: &Inapplicable) -> String {
 /// Why the region serves neither reads nor writes, if by decision of the regions it does not.
 pub(super) fn unserved(region: &Region, catalog: &Catalog) -> Option<String> {
     let observed = region.writer.observed();
-    refusal(catalog.membership(), observed.origin, observed.closed)
+    refusal(&region.name, catalog.membership(), observed.origin, observed.closed)
 }
 
 /// See [`unserved`], of the life `me` that takes no writes for the reason `closed`.
-fn refusal(membership: &Membership, me: Origin, closed: Option<Closed>) -> Option<String> {
+///
+/// Named, because another region's client may be told so.
+fn refusal(
+    name: &str,
+    membership: &Membership,
+    me: Origin,
+    closed: Option<Closed>,
+) -> Option<String> {
     match (Closed::decided(membership, me)?, closed) {
         // What it has is right, and others may have less.
         (Closed::Leaving, _) => None,
@@ -222,16 +229,16 @@ fn refusal(membership: &Membership, me: Origin, closed: Option<Closed>) -> Optio
         (Closed::Evicted { .. }, Some(Closed::LogLost { peer, known })) => {
             let cause = lost_directory(peer, known);
             Some(format!(
-                "this region serves neither reads nor writes: {cause}. Ask another region. \
+                "region {name} serves neither reads nor writes: {cause}. Ask another region. \
                  {RECOVERY}"
             ))
         }
         (Closed::Evicted { generation }, _) if !membership.is_gone(me.slot()) => Some(format!(
-            "this region takes part with another life since generation {generation} of the \
+            "region {name} takes part with another life since generation {generation} of the \
              membership: it begins that one by itself, if it did not lose its data directory. Try \
              again, or ask another region; its /healthz says how it stands"
         )),
-        (decided, _) => Some(format!("this region {decided}")),
+        (decided, _) => Some(format!("region {name} {decided}")),
     }
 }
 
@@ -289,18 +296,22 @@ mod tests {
         };
         let lost = Closed::LogLost { peer: RegionSlot::new(0).expect("a slot"), known: Hlc::ZERO };
         let active = of(RegionState::Active);
-        assert_eq!(refusal(&active, lived, None), None);
-        assert_eq!(refusal(&active, lived, Some(lost)), None, "its reads are right, only old");
-        let told = refusal(&active, new, Some(lost)).expect("it serves nothing");
+        assert_eq!(refusal("here", &active, lived, None), None);
+        assert_eq!(
+            refusal("here", &active, lived, Some(lost)),
+            None,
+            "its reads are right, only old"
+        );
+        let told = refusal("here", &active, new, Some(lost)).expect("it serves nothing");
         assert!(!told.contains("was evicted"), "{told}");
         assert!(told.contains("was lost") && told.contains("`pangea region evict`"), "{told}");
-        let told = refusal(&active, new, None).expect("it serves nothing");
+        let told = refusal("here", &active, new, None).expect("it serves nothing");
         assert!(!told.contains("was evicted") && told.contains("generation 3"), "{told}");
         for closed in [None, Some(lost)] {
-            let told = refusal(&of(RegionState::Removed), new, closed).expect("it is gone");
+            let told = refusal("here", &of(RegionState::Removed), new, closed).expect("it is gone");
             assert!(told.contains("was removed"), "{told}");
         }
-        let told = refusal(&of(RegionState::Evicted), new, None).expect("it is gone");
+        let told = refusal("here", &of(RegionState::Evicted), new, None).expect("it is gone");
         assert!(told.contains("was evicted in generation 5"), "{told}");
     }
 }

@@ -1,12 +1,14 @@
 //! The settings of tables, for the admin API: `GET /v1/tables`, `POST /v1/tables`.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use pangea_core::catalog::Tags;
+use pangea_core::catalog::{PLACEMENT, Placement, Tags};
+use pangea_core::item::{Attributes, PrimaryKey};
 use pangea_core::node::{Change, Outcome, TableUpdate};
 use serde::Deserialize;
 use serde_json::json;
@@ -92,7 +94,13 @@ pub(super) async fn change(region: &Arc<Region>, body: Incoming) -> Reply {
     };
     let update =
         TableUpdate { name: wish.table, tags: wish.tags, module, ..TableUpdate::default() };
-    match region.writer.define(Change::Update(update)).await {
+    let change = Change::Update(update);
+    match check_rules(region, &change).await {
+        Ok(()) => {}
+        Err(Unruly::Refused(text)) => return refuse(StatusCode::CONFLICT, text),
+        Err(Unruly::Fault(fault)) => return super::admin::fault(&fault),
+    }
+    match region.writer.define(change).await {
         Ok(Outcome::Defined(entry)) => {
             let catalog = region.catalog();
             let report = TableReport::of(&catalog, &entry, |slot| region.region_name(slot));
@@ -102,6 +110,50 @@ pub(super) async fn change(region: &Arc<Region>, body: Incoming) -> Reply {
         Ok(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "no change was made".to_string()),
         Err(fault) => refuse(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()),
     }
+}
+
+/// Why a placement rule is not added.
+#[derive(Debug)]
+pub(super) enum Unruly {
+    Refused(String),
+    Fault(Fault),
+}
+
+/// Refuses a placement rule that is about items which are there. A version says which rule it was
+/// written under: those of none are where the rule does not let them be, stay there when they are
+/// overwritten or deleted elsewhere, and go on to new replicas.
+pub(super) async fn check_rules(region: &Region, change: &Change) -> Result<(), Unruly> {
+    let Change::Update(update) = change else { return Ok(()) };
+    let Some(Some(text)) = update.tags.get(PLACEMENT) else { return Ok(()) };
+    let catalog = region.catalog();
+    let entry = catalog.find(region.slot, &update.name).filter(|it| it.home == region.slot);
+    let (Some(entry), Some(next)) = (entry, Placement::parse(text)) else { return Ok(()) };
+    let rules = entry.settings.placement.clone();
+    if next.0.len() <= rules.0.len() {
+        return Ok(());
+    }
+    let (table, policy) = (entry.id, entry.settings.policy.clone());
+    let view = region.store.snapshot().map_err(Unruly::Fault)?;
+    let search = move || {
+        let mut found = None;
+        let visit = |key: &PrimaryKey, item: &Attributes, _| {
+            if rules.place(key, item) != next.place(key, item) {
+                found = Some(key.clone());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        view.scan((table, &policy), None, None, visit).map(|()| found)
+    };
+    let found = tokio::task::spawn_blocking(search).await;
+    let found = found.unwrap_or_else(|_| Err(Fault::Read("the region is stopping".to_string())));
+    let Some(key) = found.map_err(Unruly::Fault)? else { return Ok(()) };
+    Err(Unruly::Refused(format!(
+        "a new placement rule is about items that are there, such as {}: where they are already \
+         they would stay. Delete these items, add the rule and write them again, or copy them to a \
+         new table that has the rule from the beginning",
+        crate::repair::key_text(&key)
+    )))
 }
 
 /// The tags of a new table: those of the topology, under those of the request.

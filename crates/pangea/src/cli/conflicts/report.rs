@@ -19,6 +19,8 @@ enum Remedy {
     Crdt,
     /// They give one attribute different values: both can be kept, somebody has to choose.
     Siblings,
+    /// The table's own policy keeps both.
+    Kept,
     /// A condition was told to hold and did not: one region has to decide.
     Owner,
     /// No policy: it was lost with its region, or is about the table itself.
@@ -33,6 +35,9 @@ impl Remedy {
         }
         if loser.conditional {
             return Self::Owner;
+        }
+        if conflict.policy == "siblings" {
+            return Self::Kept;
         }
         match (loser.image.as_ref(), winner.image.as_ref()) {
             _ if loser.deleted && winner.deleted => Self::None,
@@ -58,6 +63,7 @@ impl Remedy {
             Self::None => "nothing: both sides say the same",
             Self::Crdt => "crdt: attributes, numbers and sets merge",
             Self::Siblings => "siblings: both values stay until somebody chooses",
+            Self::Kept => "nothing: siblings keep both until somebody chooses",
             Self::Owner => "owner: one region decides about conditions",
             Self::Lifecycle => "no policy: a region was given up; durability +1 would have",
         }
@@ -196,6 +202,15 @@ mod tests {
             let counts: Vec<_> = tallies.values().map(|it| it.conflicts).collect();
             assert_eq!(counts, [65], "64 of the flood, named by two, and one before it");
         }
+    }
+
+    #[test]
+    fn a_table_that_keeps_both_sides_needs_no_other_policy() {
+        let mut conflict = told("a", 1);
+        conflict.loser.deleted = !conflict.winner.deleted;
+        assert_eq!(Remedy::of(&conflict), Remedy::Crdt);
+        conflict.policy = "siblings".to_string();
+        assert_eq!(Remedy::of(&conflict), Remedy::Kept);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct ResolveArgs {
     /// Why, for the ledger
     #[arg(long, default_value = "")]
     pub note: String,
+    /// Write over what came after the conflict
+    #[arg(long)]
+    pub anyway: bool,
     /// The region that writes [default: the first that knows the conflict]
     #[arg(long)]
     pub region: Option<String>,
@@ -50,7 +53,9 @@ pub(super) async fn run(
     let item = args.item.as_deref().map(serde_json::from_str::<Value>).transpose();
     let item = item.context("--item is not JSON")?;
     let id = args.id.trim_end_matches('…');
-    let wish = json!({"id": id, "keep": keep, "item": item, "note": args.note}).to_string();
+    let wish =
+        json!({"id": id, "keep": keep, "item": item, "note": args.note, "anyway": args.anyway});
+    let wish = wish.to_string();
     let regions = super::chosen(topology, args.region.as_deref())?;
     let mut refusals: Vec<(&str, String)> = Vec::new();
     for region in regions {

@@ -22,7 +22,7 @@ use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
 use pangea_core::table::{Action, WriteOp};
 use pangea_core::time::Stamp;
-use pangea_core::view::view as shown;
+use pangea_core::view::{apart, view as shown};
 
 use super::collections;
 use super::hints::{self, Hints, format_context};
@@ -82,13 +82,16 @@ pub(super) async fn get(
         None => item,
     };
     let consumed = consumed(&get.table, read_units(bytes, get.consistent), get.capacity);
-    let images = siblings.as_ref().filter(|_| hints.all_siblings).map(images);
-    let body = match images {
-        Some(images) => response::get_siblings(item.as_ref(), &images, Some(&consumed)),
-        None => response::get_item(item.as_ref(), Some(&consumed)),
+    let versions = siblings.as_ref().map(apart).unwrap_or_default();
+    let body = if siblings.is_some() && hints.all_siblings {
+        let images: Vec<_> = versions.iter().map(|(_, item)| item.as_deref()).collect();
+        response::get_siblings(item.as_ref(), &images, Some(&consumed))
+    } else {
+        response::get_item(item.as_ref(), Some(&consumed))
     };
+    let count = versions.len().to_string();
+    drop(versions);
     if let Some(stored) = siblings {
-        let count = stored.versions.len().to_string();
         let context = (hints::CONTEXT, format_context(&stored.seen));
         hints.tell(vec![(hints::SIBLINGS, count), context]);
     }
@@ -111,12 +114,7 @@ fn here(region: &Region, key: &ItemKey, policy: &Policy, hints: &Hints) -> Resul
 
 fn of_policy(policy: &Policy, stored: Option<Stored>) -> Read {
     let item = stored.as_ref().and_then(|stored| shown(policy, stored));
-    (item.map(Cow::into_owned), stored.filter(|_| policy.keeps_all()))
-}
-
-/// Every version that is kept, the one that plain readers see first; `None` is a deletion.
-fn images(stored: &Stored) -> Vec<Option<&Attributes>> {
-    stored.versions.iter().map(|version| version.body.attributes()).collect()
+    (item.map(Cow::into_owned), stored.filter(|_| *policy == Policy::Siblings))
 }
 
 pub(super) fn consumed(table: &str, units: f64, detail: ReturnCapacity) -> Consumed {
@@ -396,6 +394,8 @@ pub(super) async fn batch_write(
                 check_each(&entry.indexes, |index| index.check(item))?;
             }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
+            // Nor does one that another region writes: a batch is not half refused.
+            may_write(region, (&catalog, entry), &op, of.1)?;
             if !plans.contains_key(&of) {
                 let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
                 plans.insert(of.clone(), plan);
@@ -441,6 +441,40 @@ pub(super) async fn batch_write(
     let consumed: Vec<Consumed> = units.into_values().collect();
     let collections = collections::of_items(region, &catalog, items, batch.collection_metrics)?;
     Ok(response::batch_write(&BTreeMap::new(), &consumed, &collections))
+}
+
+/// Refuses what this region leaves to others to write.
+fn may_write(
+    region: &Region,
+    (catalog, entry): (&Catalog, &TableEntry),
+    op: &WriteOp,
+    place: Place,
+) -> Result<(), ApiError> {
+    let (settings, key) = (&entry.settings, &op.key);
+    if settings.policy == Policy::Owner {
+        let owner = settings.ownership.owner(&catalog.directory, key, entry.home);
+        if owner != region.slot {
+            return Err(elsewhere(region, &[owner], Elsewhere::Owned));
+        }
+    }
+    let allows = |slot| settings.placement.allows(&catalog.directory, place, slot);
+    let regions: Vec<_> = entry.holders().filter(|&slot| allows(slot)).collect();
+    // Where no region may, the writer says so.
+    if !allows(region.slot) && !regions.is_empty() {
+        return Err(elsewhere(region, &regions, Elsewhere::Placed));
+    }
+    let hides = |slot| settings.placement.hides(&catalog.directory, key, slot);
+    let seeing: Vec<_> = entry.holders().filter(|&slot| !hides(slot)).collect();
+    if op.action != Action::Delete || seeing.is_empty() || !hides(region.slot) {
+        return Ok(());
+    }
+    let item = ItemKey { table: entry.id, primary: key.clone() };
+    let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
+    let here = region.pace.read(|| view.get_item(&item, &settings.policy));
+    match here.map_err(|fault| store_fault(region, fault))? {
+        Some(_) => Ok(()),
+        None => Err(elsewhere(region, &seeing, Elsewhere::Placed)),
+    }
 }
 
 /// Does all at once. They are begun in their order, so that the writer, and with it a stream, has

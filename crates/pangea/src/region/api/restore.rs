@@ -18,7 +18,7 @@ use pangea_codec::dynamo::request::{
 };
 use pangea_codec::dynamo::table::{TableStatus, options, second_text, table_arn};
 use pangea_codec::dynamo::{ApiError, ErrorKind};
-use pangea_core::catalog::TableEntry;
+use pangea_core::catalog::{PLACEMENT, TableEntry};
 use pangea_core::id::TableId;
 use pangea_core::index::Index;
 use pangea_core::item::{AttributeValue, Attributes, ItemKey, PrimaryKey, item_size};
@@ -185,11 +185,16 @@ fn new_table(
         stream: None,
         on_demand,
         deletion_protection: false,
-        tags: Default::default(),
+        // What may not be everywhere may not be so either because it was restored.
+        tags: like.tags.iter().filter(|(tag, _)| *tag == PLACEMENT).map(owned).collect(),
         module: None,
         indexes,
         options: shown,
     })
+}
+
+fn owned((tag, value): (&String, &String)) -> (String, String) {
+    (tag.clone(), value.clone())
 }
 
 /// What is only shown of a restored table: its class it has not from its source, but the limits of

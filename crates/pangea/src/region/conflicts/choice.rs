@@ -6,11 +6,14 @@ use hyper::StatusCode;
 use pangea_core::catalog::{Policy, TableEntry};
 use pangea_core::expr::{Placeholders, Update};
 use pangea_core::item::{AttributeValue, Attributes, PrimaryKey};
+use pangea_core::ledger;
 use pangea_core::merge::Stored;
 use pangea_core::table::{Action, WriteOp};
+use pangea_core::time::Stamp;
 use pangea_core::view::view;
 
 use super::Refused;
+use crate::storage::LedgerRow;
 
 /// What is shown becomes all that there is, where versions are kept side by side until somebody
 /// chooses; nothing is written elsewhere.
@@ -53,6 +56,45 @@ pub(super) fn keep_loser(
         return Err(lost());
     }
     Ok(WriteOp::new(primary.clone(), Action::Put(image.clone())))
+}
+
+/// Whether an item is not what its conflict left any more: what was written since, `Some(None)`
+/// if it is deleted and forgotten. Of an attribute that lost it is the attribute that counts, since
+/// a decision about it leaves the others; what came after a region was given up is no change.
+pub(super) fn changed_since(
+    entry: &TableEntry,
+    row: &LedgerRow,
+    stored: Option<&Stored>,
+) -> Option<Option<Stamp>> {
+    let winner = match row.entry.get("winner") {
+        Some(AttributeValue::M(winner)) if !ledger::is_orphan(&row.entry) => winner,
+        _ => return None,
+    };
+    let Some(stored) = stored else {
+        let deleted = winner.get("deleted") == Some(&AttributeValue::Bool(true));
+        return (!deleted).then_some(None);
+    };
+    if let Some(AttributeValue::S(path)) = row.entry.get("path") {
+        // Other kinds of loss have no value that was shown in their place.
+        let register = row.entry.get("why") == Some(&AttributeValue::S("register".to_string()));
+        let (shown, path) = (view(&entry.settings.policy, stored), path.as_str());
+        let now = shown.as_deref().and_then(|item| at(item, path));
+        let same = !register || path.contains(", ") || now == winner.get("value");
+        return (!same).then(|| Some(stored.greatest().stamp));
+    }
+    let pairs = ledger::pairs(&row.key, &row.entry);
+    let newest = pairs.into_iter().flat_map(|(loser, winner)| [loser, winner]).max()?;
+    stored.stamps().find(|stamp| *stamp > newest).map(Some)
+}
+
+/// What is at a path of names.
+fn at<'a>(item: &'a Attributes, path: &str) -> Option<&'a AttributeValue> {
+    let mut names = path.split('.');
+    let first = item.get(names.next()?);
+    names.fold(first, |value, name| match value {
+        Some(AttributeValue::M(members)) => members.get(name),
+        _ => None,
+    })
 }
 
 /// Gives an attribute a value. Its path has the names on the way there, with dots between, and

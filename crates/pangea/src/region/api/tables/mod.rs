@@ -21,7 +21,8 @@ use pangea_core::node::{Change, DefineRefusal, NewTable, Outcome};
 use serde_json::json;
 
 use super::{Handled, Trouble, backups, internal, store_fault, write_fault};
-use crate::region::{Region, forward, settings};
+use crate::region::settings::{self, Unruly};
+use crate::region::{Region, forward};
 pub(super) use busy::{early, phase};
 use denied::denied;
 pub(super) use denied::replica_missing;
@@ -285,6 +286,10 @@ pub(super) async fn define(
     name: &str,
     change: Change,
 ) -> Result<TableEntry, Trouble> {
+    settings::check_rules(region, &change).await.map_err(|unruly| match unruly {
+        Unruly::Refused(text) => ApiError::validation(text),
+        Unruly::Fault(fault) => store_fault(region, fault),
+    })?;
     match region.writer.define(change).await.map_err(write_fault)? {
         Outcome::Defined(entry) => Ok(*entry),
         Outcome::Denied(refusal) => {
