@@ -291,18 +291,21 @@ impl Feed {
     /// count on it: so it acknowledges nothing that the peer wrote. It still names the peer's
     /// lives, by which one that has lost its log hears so.
     fn applied_of(&self, progress: &Progress, store: &impl Snapshot) -> Vec<(Origin, Hlc)> {
-        let mut applied = progress.applied.clone();
-        let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
-        for (origin, hlc) in known.into_iter().flatten() {
-            let place = applied.entry(origin).or_default();
-            *place = hlc.max(*place);
-        }
         let silent = self.is_silent(progress);
-        let told = |(origin, hlc): (Origin, Hlc)| match silent && origin.slot() == self.peer {
+        let told = |origin: Origin, hlc: Hlc| match silent && origin.slot() == self.peer {
             true => (origin, Hlc::ZERO),
             false => (origin, hlc),
         };
-        applied.into_iter().map(told).collect()
+        let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
+        let Some(known) = known else {
+            return progress.applied.iter().map(|(&origin, &hlc)| told(origin, hlc)).collect();
+        };
+        let mut applied = progress.applied.clone();
+        for (origin, hlc) in known {
+            let place = applied.entry(origin).or_default();
+            *place = hlc.max(*place);
+        }
+        applied.into_iter().map(|(origin, hlc)| told(origin, hlc)).collect()
     }
 
     /// Whether this life of the region acknowledges nothing, because it is over.
