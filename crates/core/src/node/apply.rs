@@ -422,7 +422,7 @@ impl Node {
         effects: &mut Vec<Effect>,
     ) {
         let Row { key, version } = row;
-        if (self.is_mute() || self.is_over()) && key.table != TableId::CATALOG {
+        if !self.keeps_rows() && key.table != TableId::CATALOG {
             return;
         }
         // A table that this region does not know to hold is copied whole once it does.
@@ -477,11 +477,17 @@ impl Node {
         }
     }
 
+    /// Whether this region keeps the rows of tables that it hears of. One that has lost its log, or
+    /// whose life is over, goes by them to hear the catalog.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        !self.is_mute() && !self.is_over()
+    }
+
     /// Whether this region has lost its log: it hears what is decided of it, and nothing else. What
     /// it would make of rows nobody shall hear either: of items that it had seen it knows nothing,
     /// and where a peer has shortened what those had seen, it would take them for concurrent.
-    #[must_use]
-    pub fn is_mute(&self) -> bool {
+    pub(super) fn is_mute(&self) -> bool {
         if planted!(self, LostLogTakesRows) {
             return false;
         }

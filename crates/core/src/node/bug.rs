@@ -105,7 +105,7 @@ pub enum Bug {
     UnkeptAcknowledged,
     /// A region whose life is over acknowledges what it does not keep.
     OverAcknowledges,
-    /// A region whose life is over counts on what others have levelled of it.
+    /// A region whose life is over counts on what others have levelled of it, and drops its rows.
     LevelledCounted,
     /// A region does not hear from its peers that it has lost its log.
     LostLogUnheard,

@@ -422,7 +422,8 @@ impl Node {
         store: &impl Snapshot,
         effects: &mut Vec<Effect>,
     ) {
-        if self.is_silent() {
+        // What others say of a life that is over is no word that they have its rows.
+        if self.is_silent() || (self.is_out() && !planted!(self, LevelledCounted)) {
             return;
         }
         let ready = self.leaving.iter().find(|(table, leaving)| {

@@ -260,13 +260,17 @@ impl Node {
     }
 
     /// What the regions say, votes only of those that have said what they have of this region's log
-    /// since this process began. It may have lost that log, and a vote with it: it must not vote on
-    /// what they ask before it knows.
+    /// since this process began, and of those out of reach once all who can be reached have. It may
+    /// have lost that log, and a vote with it: it must not vote on what they ask before it knows.
     fn counted_voices(&self) -> Voices {
         let mut voices = self.catalog.voices().clone();
+        let mut up = self.links.values().filter(|link| link.up).peekable();
+        let all_told = up.peek().is_some() && up.all(|link| link.told);
         for (slot, voice) in &mut voices {
-            let told = self.links.get(slot).is_some_and(|link| link.told);
-            if !told {
+            let link = self.links.get(slot);
+            let told = link.is_some_and(|link| link.told);
+            let away = link.is_none_or(|link| !link.up);
+            if !told && !(away && all_told) {
                 (voice.promised, voice.accepted, voice.proposed) = (None, None, None);
             }
         }

@@ -552,9 +552,9 @@ impl Node {
         replies: Vec<(RequestId, Outcome)>,
         effects: &mut Vec<Effect>,
     ) {
-        // What it does not keep it does not acknowledge, now or, after a restart, by its disk.
-        if self.is_mute() && !planted!(self, UnkeptAcknowledged) {
-            txn.batch.applied.clear();
+        let unkept = self.is_mute() && !planted!(self, UnkeptAcknowledged);
+        if unkept || (self.is_over() && !planted!(self, OverAcknowledges)) {
+            self.leave_places(&mut txn.batch.applied);
         }
         if txn.batch.is_empty() {
             self.reply_when_settled(replies, effects);
@@ -579,6 +579,19 @@ impl Node {
         }
         self.pending.push_back(pending);
         effects.push(Effect::Persist { token, batch });
+    }
+
+    /// What a region does not keep it does not acknowledge, now or, after a restart, by its disk.
+    /// It names lives that are news to it, by which one that has lost its log hears so.
+    fn leave_places(&self, applied: &mut Applied) {
+        let pending = |origin: &Origin| {
+            let mut written = self.pending.iter().flat_map(|pending| &pending.applied);
+            written.any(|(of, _)| of == origin)
+        };
+        applied.retain(|origin, hlc| {
+            *hlc = Hlc::ZERO;
+            !self.applied_durable.contains_key(origin) && !pending(origin)
+        });
     }
 
     /// Answers that rest on what was read: at once, or when what was read is durable.

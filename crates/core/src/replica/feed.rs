@@ -162,7 +162,7 @@ impl Feed {
 
     /// Whether the peer shall hear now that more of what it wrote is durable here.
     fn acknowledgement_due(&mut self, now: Now, progress: &Progress) -> bool {
-        if self.cursor.is_none() || self.is_silent(progress) {
+        if self.cursor.is_none() {
             return false;
         }
         let of_peer = progress.applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
@@ -187,7 +187,7 @@ impl Feed {
         self.cursor = Some(through);
         self.sent_us = Some(now.mono_us);
         // In band: only behind every row that was written before it.
-        let applied = if whole { self.applied_of(progress, store) } else { Vec::new() };
+        let applied = if whole { applied_of(progress, store) } else { Vec::new() };
         if whole {
             let of_peer = applied.iter().filter(|(origin, _)| origin.slot() == self.peer);
             self.told.clear();
@@ -284,39 +284,6 @@ impl Feed {
         !progress.catalog.membership().admits(self.me)
     }
 
-    /// What the rows of the state rest on, of tables of groups: all that the state itself says, and
-    /// not only what was told so far.
-    ///
-    /// A life that is over keeps nothing of what it hears, and a peer that has not heard so may
-    /// count on it: so it acknowledges nothing that the peer wrote. It still names the peer's
-    /// lives, by which one that has lost its log hears so.
-    fn applied_of(&self, progress: &Progress, store: &impl Snapshot) -> Vec<(Origin, Hlc)> {
-        let silent = self.is_silent(progress);
-        let told = |origin: Origin, hlc: Hlc| match silent && origin.slot() == self.peer {
-            true => (origin, Hlc::ZERO),
-            false => (origin, hlc),
-        };
-        let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
-        let Some(known) = known else {
-            return progress.applied.iter().map(|(&origin, &hlc)| told(origin, hlc)).collect();
-        };
-        let mut applied = progress.applied.clone();
-        for (origin, hlc) in known {
-            let place = applied.entry(origin).or_default();
-            *place = hlc.max(*place);
-        }
-        applied.into_iter().map(|(origin, hlc)| told(origin, hlc)).collect()
-    }
-
-    /// Whether this life of the region acknowledges nothing, because it is over.
-    fn is_silent(&self, progress: &Progress) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if self.bug == Some(crate::node::Bug::OverAcknowledges) {
-            return false;
-        }
-        !progress.catalog.membership().admits(self.me)
-    }
-
     /// One chunk of the table whose turn it is.
     ///
     /// The catalog that says that the peer holds the table is at least as old as `store`, and rows
@@ -408,6 +375,21 @@ struct Span {
 /// Entries that a frame reads at least: rows of one stamp are not parted, and more than those of
 /// one transaction must come, or the feed would not get on.
 const ENTRIES_MIN: usize = TRANSACTION_ITEMS_MAX + 1;
+
+/// What the rows of the state rest on, of tables of groups: all that the state itself says, and not
+/// only what was told so far.
+fn applied_of(progress: &Progress, store: &impl Snapshot) -> Vec<(Origin, Hlc)> {
+    let known = progress.catalog.is_grouped().then(|| store.applied()).flatten();
+    let Some(known) = known else {
+        return progress.applied.iter().map(|(&origin, &hlc)| (origin, hlc)).collect();
+    };
+    let mut applied = progress.applied.clone();
+    for (origin, hlc) in known {
+        let place = applied.entry(origin).or_default();
+        *place = hlc.max(*place);
+    }
+    applied.into_iter().collect()
+}
 
 fn version_bytes(version: &Version) -> usize {
     version.body.size() + 64

@@ -35,7 +35,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
         let newest = sites.iter().filter(|site| !site.gone).map(|site| site.catalog.membership());
         let newest = newest.max_by_key(|it| it.generation);
         let given_up = |site: &Site| newest.is_some_and(|it| it.is_gone(site.slot));
-        let mut asked = sites.iter().filter(|site| !site.gone || !given_up(site));
+        let mut asked =
+            sites.iter().filter(|site| !site.is_lost() && (!site.gone || !given_up(site)));
         let kept = asked.any(|site| keeps(site, table, stamp));
         demand(BROKEN, kept, || format!("the change {stamp} of table {table} is nowhere"))?;
     }
@@ -46,7 +47,8 @@ pub(crate) fn at_rest(oracle: &Oracle, sites: &[Site]) -> Checked {
 /// to a new life copies the catalog anew, of those who told that they have it.
 pub(crate) fn survives(sites: &[Site], region: usize, (table, stamp): (TableId, Stamp)) -> bool {
     let others = sites.iter().enumerate().filter(|(at, _)| *at != region);
-    let mut others = others.filter(|(_, site)| !site.gone && !site.copies_anew(sites));
+    let stays = |site: &Site| !site.gone && !site.is_lost() && !site.copies_anew(sites);
+    let mut others = others.filter(|(_, site)| stays(site));
     others.any(|(_, site)| keeps(site, table, stamp)) || !keeps(&sites[region], table, stamp)
 }
 

@@ -13,7 +13,7 @@ use crate::oracle::{Oracle, Site, VersionId};
 const BROKEN: Invariant = Invariant::Durability;
 
 /// A client is answered that the version has this level, of a table that so many regions hold.
-/// `had` says which regions have had it since it was written.
+/// `had` says which regions had it on disks that were lost since.
 pub(crate) fn answered(
     oracle: &Oracle,
     sites: &[Site],

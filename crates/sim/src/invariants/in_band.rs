@@ -18,8 +18,8 @@ pub(crate) fn believed(sites: &[Site], region: usize, peer: usize, node: &Node) 
     let (here, there) = (&sites[region], &sites[peer]);
     let Some(link) = node.links().get(&there.slot) else { return Ok(()) };
     // What an earlier life of the peer had said may still be believed, and rightly was.
-    // A region that has lost its log moves no place on disk, and counts on nobody.
-    if !there.former.is_empty() || !there.lost.is_empty() || node.is_mute() {
+    // A region that keeps no rows moves no place on disk, and counts on nobody.
+    if !there.former.is_empty() || !there.lost.is_empty() || !node.keeps_rows() {
         return Ok(());
     }
     let received = here.disk.visible.applied_of(there.origin);

@@ -286,7 +286,6 @@ impl World {
         let before = self.places(region, &write);
         let was = journal::before(&self.sites[region].disk.durable, &write);
         self.absorb(region, &write)?;
-        self.note_had(region);
         let site = &self.sites[region];
         index::committed(&site.disk.durable, &write)?;
         index::derived(&site.catalog, &site.disk.durable, &write)?;

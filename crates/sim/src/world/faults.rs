@@ -221,6 +221,7 @@ impl World {
         if self.regions[region].node.is_some() {
             self.crash(region)?;
         }
+        self.note_had(region);
         self.oracle.perish(&self.sites, region);
         let incarnation = Origin::drawn(self.faults.range(2, 1_023) as u16);
         self.sites[region].lose_disk(incarnation, self.swarm.regions);

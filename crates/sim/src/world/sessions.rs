@@ -77,7 +77,7 @@ struct Wide {
     stamp: Stamp,
     level: Level,
     until_us: u64,
-    /// Regions that have had it on disk since; kept where disks are lost.
+    /// Regions that had it on disks that were lost since.
     had: BTreeSet<(usize, VersionId)>,
 }
 
@@ -299,12 +299,9 @@ impl World {
         }
     }
 
-    /// A region has committed a batch: which of the writes that wait it has now, because it may
-    /// lose its disk, or drop its rows, while its word is on the way.
+    /// A region is about to lose its disk: which of the writes that wait it has, because its word
+    /// may be on the way.
     pub(super) fn note_had(&mut self, region: usize) {
-        if !self.options.has_lifecycle() {
-            return;
-        }
         for wide in self.sessions.wide.iter_mut().filter(|wide| wide.region != region) {
             for id in self.oracle.versions_of(wide.stamp) {
                 if durability::has(&self.oracle, &self.sites[region], id) {
