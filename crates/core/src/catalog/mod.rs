@@ -587,6 +587,19 @@ impl Catalog {
         self.is_row_of(to, (table, key, place), held)
     }
 
+    /// Whether versions of an item that region `from` has may be such as `to` neither has nor knows
+    /// of, because an attribute of theirs keeps them from it.
+    #[must_use]
+    pub fn hides(
+        &self,
+        table: TableId,
+        key: &PrimaryKey,
+        between: (RegionSlot, RegionSlot),
+    ) -> bool {
+        let placement = self.get(table).map(|entry| &entry.settings.placement);
+        placement.is_some_and(|it| it.hides_between(&self.directory, key, between))
+    }
+
     /// Whether a region keeps a row of the table that it receives: it shall have it, or it is
     /// leaving the table and has not begun to drop what it has.
     ///
