@@ -18,7 +18,7 @@ mod row;
 mod settings;
 mod streams;
 
-pub use place::{Directory, Match, Ownership, Placement, Rule};
+pub use place::{Directory, Match, NOWHERE, Ownership, Placement, Rule};
 pub use row::{entry_key, is_entry, status_key};
 pub use settings::{
     Crdt, DURABILITY, Foreign, GROUP, MERGE, PLACEMENT, PREFIX, Policy, SESSION, SettingError,

@@ -15,6 +15,10 @@ use alloc::vec::Vec;
 use super::function::Functions;
 use crate::id::{Place, RegionSlot};
 use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use crate::merge::Stored;
+
+/// Why an item is refused that the rules leave no region for.
+pub const NOWHERE: &str = "no region that holds the table may have this item";
 
 /// The regions of the topology, as rules name them, and who runs merge functions in this one.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +135,41 @@ impl Placement {
         };
         let at = self.0.iter().position(matches);
         at.and_then(|at| u8::try_from(at + 1).ok()).map_or(Place::ANYWHERE, Place)
+    }
+
+    /// The rule of the item that a write leaves as `next`, given what is kept of it and shown.
+    ///
+    /// # Errors
+    /// The item would go elsewhere: its copies would stay where they are, and so they would if it
+    /// came back before its deletion is everywhere, because what follows it is not sent there.
+    pub fn place_after(
+        &self,
+        key: &PrimaryKey,
+        known: Option<(&Stored, Option<&Attributes>)>,
+        next: Option<&Attributes>,
+    ) -> Result<Place, &'static str> {
+        let nothing = Attributes::new();
+        let before = known.map(|(stored, shown)| match stored.greatest().origins.place {
+            // A table that was given rules after it had rows keeps those where they are.
+            Place::ANYWHERE => self.place(key, shown.unwrap_or(&nothing)),
+            place => place,
+        });
+        let place = match (next, known) {
+            (None, Some((stored, _))) => stored.greatest().origins.place,
+            (next, _) => self.place(key, next.unwrap_or(&nothing)),
+        };
+        let moves = next.is_some() && before.is_some_and(|before| before != place);
+        match known {
+            Some((_, None)) if moves => {
+                Err("the item was deleted, and may only come back under another placement rule \
+                     once every region has acknowledged the deletion: try again in a moment")
+            }
+            Some(_) if moves => {
+                Err("the attribute that decides where an item may be cannot change: delete the \
+                     item and create it again")
+            }
+            _ => Ok(place),
+        }
     }
 
     /// Whether items of `place` may be in a region. A place that no rule has is forbidden: its rule
