@@ -99,6 +99,28 @@ def test_a_batch_is_not_half_refused(pangea, table_name):
         assert item(pangea, HOME, table, "open") is None, "half of a refused batch was written"
 
 
+def test_a_batch_that_would_lead_an_item_elsewhere_is_not_begun(pangea, table_name):
+    table = make(pangea, table_name, placement=f"@res:EU={SECOND}+{THIRD}")
+    second = pangea.client(SECOND)
+    for key in ("open", "gone"):
+        put(pangea, SECOND, table, key, "x")
+    with Cut(pangea):
+        second.delete_item(TableName=table, Key={"pk": {"S": "gone"}})
+        for key, why in (("open", "cannot change"), ("gone", "was deleted")):
+            puts = [{"PutRequest": {"Item": {"pk": {"S": name}, "res": {"S": "EU"}}}}
+                    for name in (f"before-{key}", key, f"after-{key}")]
+            with pytest.raises(ClientError, match=why) as refused:
+                second.batch_write_item(RequestItems={table: puts})
+            assert refused.value.response["Error"]["Code"] == "ValidationException"
+            for name in (f"before-{key}", f"after-{key}"):
+                assert item(pangea, SECOND, table, name) is None, "half of the batch was written"
+    assert value(pangea, SECOND, table, "open") == "x"
+    second.batch_write_item(RequestItems={table: [
+        {"PutRequest": {"Item": {"pk": {"S": "open"}, "v": {"S": "y"}}}},
+        {"PutRequest": {"Item": {"pk": {"S": "new"}, "res": {"S": "EU"}}}}]})
+    assert value(pangea, SECOND, table, "open") == "y"
+
+
 def test_what_a_region_may_not_see_is_no_new_item_to_it(pangea, table_name):
     """An item's attribute keeps it from a region, which cannot tell it from one that is not there."""
     table = make(pangea, table_name, placement=f"@res:EU={SECOND}+{THIRD}")

@@ -2,13 +2,17 @@
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from botocore.exceptions import ClientError
 
+from cluster import Cluster
 from support import REGIONS, eventually
+from test_conflicts import Cut
+from test_merging import agreed, make
 
 HOME, VICTIM, OTHER = REGIONS
 ROWS = 40
@@ -117,6 +121,32 @@ def test_nothing_is_found_while_regions_write(own_pangea):
         for writer in writers:
             writer.join()
     own_pangea.converged(table)
+
+
+def test_what_lost_to_what_a_region_may_not_see_is_no_difference(tmp_path):
+    """The region keeps what it has, and the others forget that they have seen it."""
+    cold = ["[replication]", "cold_after_s = 1"]
+    with Cluster(tmp_path, shop=False, extra=cold) as pangea:
+        table = make(pangea, "hidden", placement=f"@res:EU={VICTIM}+{OTHER}")
+        open_ones = {HOME: "of-the-blind", VICTIM: "of-another"}
+        with Cut(pangea):
+            for region, key in open_ones.items():
+                pangea.client(region).put_item(TableName=table, Item={"pk": {"S": key}})
+            for key in open_ones.values():
+                pangea.client(OTHER).put_item(TableName=table, Item={
+                    "pk": {"S": key}, "res": {"S": "EU"}})
+        # What is here when that is everywhere, is everywhere.
+        for region in REGIONS:
+            pangea.client(region).put_item(TableName=table, Item={"pk": {"S": region}})
+            agreed(pangea, table, region, {"pk": {"S": region}})
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            assert findings(repair(pangea, "--table", table)) == []
+            time.sleep(1)
+        for key in open_ones.values():
+            shown = [pangea.client(region).get_item(TableName=table, Key={"pk": {"S": key}})["Item"]
+                     for region in REGIONS]
+            assert ["res" in item for item in shown] == [region != HOME for region in REGIONS]
 
 
 def test_a_row_that_rots_is_named_and_healed(own_pangea):

@@ -18,7 +18,7 @@ mod row;
 mod settings;
 mod streams;
 
-pub use place::{Directory, Match, Ownership, Placement, Rule};
+pub use place::{Directory, Match, NOWHERE, Ownership, Placement, Rule};
 pub use row::{entry_key, is_entry, status_key};
 pub use settings::{
     Crdt, DURABILITY, Foreign, GROUP, MERGE, PLACEMENT, PREFIX, Policy, SESSION, SettingError,
@@ -585,6 +585,19 @@ impl Catalog {
     ) -> bool {
         let held = |entry: &TableEntry| entry.is_held_by(to);
         self.is_row_of(to, (table, key, place), held)
+    }
+
+    /// Whether versions of an item that region `from` has may be such as `to` neither has nor knows
+    /// of, because an attribute of theirs keeps them from it.
+    #[must_use]
+    pub fn hides(
+        &self,
+        table: TableId,
+        key: &PrimaryKey,
+        between: (RegionSlot, RegionSlot),
+    ) -> bool {
+        let placement = self.get(table).map(|entry| &entry.settings.placement);
+        placement.is_some_and(|it| it.hides_between(&self.directory, key, between))
     }
 
     /// Whether a region keeps a row of the table that it receives: it shall have it, or it is

@@ -15,6 +15,10 @@ use alloc::vec::Vec;
 use super::function::Functions;
 use crate::id::{Place, RegionSlot};
 use crate::item::{AttributeValue, Attributes, KeyValue, PrimaryKey};
+use crate::merge::Stored;
+
+/// Why an item is refused that the rules leave no region for.
+pub const NOWHERE: &str = "no region that holds the table may have this item";
 
 /// The regions of the topology, as rules name them, and who runs merge functions in this one.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +94,12 @@ pub struct Rule {
     pub regions: Vec<String>,
 }
 
+impl Rule {
+    fn names(&self, directory: &Directory, slot: RegionSlot) -> bool {
+        self.regions.iter().any(|word| directory.is(slot, word))
+    }
+}
+
 /// A table's rules in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement(pub Vec<Rule>);
@@ -127,36 +137,83 @@ impl Placement {
         at.and_then(|at| u8::try_from(at + 1).ok()).map_or(Place::ANYWHERE, Place)
     }
 
+    /// The rule of the item that a write leaves as `next`, given what is kept of it and shown.
+    ///
+    /// # Errors
+    /// The item would go elsewhere: its copies would stay where they are, and so they would if it
+    /// came back before its deletion is everywhere, because what follows it is not sent there.
+    pub fn place_after(
+        &self,
+        key: &PrimaryKey,
+        known: Option<(&Stored, Option<&Attributes>)>,
+        next: Option<&Attributes>,
+    ) -> Result<Place, &'static str> {
+        let nothing = Attributes::new();
+        let before = known.map(|(stored, shown)| match stored.greatest().origins.place {
+            // A table that was given rules after it had rows keeps those where they are.
+            Place::ANYWHERE => self.place(key, shown.unwrap_or(&nothing)),
+            place => place,
+        });
+        let place = match (next, known) {
+            (None, Some((stored, _))) => stored.greatest().origins.place,
+            (next, _) => self.place(key, next.unwrap_or(&nothing)),
+        };
+        let moves = next.is_some() && before.is_some_and(|before| before != place);
+        match known {
+            Some((_, None)) if moves => {
+                Err("the item was deleted, and may only come back under another placement rule \
+                     once every region has acknowledged the deletion: try again in a moment")
+            }
+            Some(_) if moves => {
+                Err("the attribute that decides where an item may be cannot change: delete the \
+                     item and create it again")
+            }
+            _ => Ok(place),
+        }
+    }
+
     /// Whether items of `place` may be in a region. A place that no rule has is forbidden: its rule
     /// has not been heard of yet.
     #[must_use]
     pub fn allows(&self, directory: &Directory, place: Place, slot: RegionSlot) -> bool {
         let Some(at) = usize::from(place.0).checked_sub(1) else { return true };
-        let rule = self.0.get(at);
-        rule.is_some_and(|rule| rule.regions.iter().any(|word| directory.is(slot, word)))
+        self.0.get(at).is_some_and(|rule| rule.names(directory, slot))
     }
 
     /// Whether a region cannot tell an item that is not there from one that it may not have: a rule
     /// goes by an attribute, and is not met by the region.
     #[must_use]
     pub fn hides(&self, directory: &Directory, key: &PrimaryKey, slot: RegionSlot) -> bool {
+        self.by_attribute(key).any(|rule| !rule.names(directory, slot))
+    }
+
+    /// Whether versions of the item that `from` has may be hidden so from `to`.
+    #[must_use]
+    pub fn hides_between(
+        &self,
+        directory: &Directory,
+        key: &PrimaryKey,
+        (from, to): (RegionSlot, RegionSlot),
+    ) -> bool {
+        let hidden = |rule: &Rule| rule.names(directory, from) && !rule.names(directory, to);
+        self.by_attribute(key).any(hidden)
+    }
+
+    /// The rules that go by an attribute and may hold for the item.
+    fn by_attribute(&self, key: &PrimaryKey) -> impl Iterator<Item = &Rule> {
         // The first rule that matches holds: what is behind one that goes by the key is of others.
         let decided = |rule: &&Rule| match &rule.matches {
             Match::Prefix(prefix) => !begins_with(&key.partition, prefix),
             Match::Attribute(..) => true,
         };
-        let mut rules = self.0.iter().take_while(decided);
-        rules.any(|rule| {
-            let named = rule.regions.iter().any(|word| directory.is(slot, word));
-            matches!(rule.matches, Match::Attribute(..)) && !named
-        })
+        let rules = self.0.iter().take_while(decided);
+        rules.filter(|rule| matches!(rule.matches, Match::Attribute(..)))
     }
 
     /// Whether region `from` may have everything that `to` may have.
     #[must_use]
     pub fn reaches(&self, directory: &Directory, from: RegionSlot, to: RegionSlot) -> bool {
-        let named = |rule: &Rule, slot| rule.regions.iter().any(|word| directory.is(slot, word));
-        self.0.iter().all(|rule| named(rule, from) || !named(rule, to))
+        self.0.iter().all(|rule| rule.names(directory, from) || !rule.names(directory, to))
     }
 
     /// Whether both regions of `pair` may have items that `home` may not have.
@@ -167,9 +224,8 @@ impl Placement {
         pair: (RegionSlot, RegionSlot),
         home: RegionSlot,
     ) -> bool {
-        let named = |rule: &Rule, slot| rule.regions.iter().any(|word| directory.is(slot, word));
-        let shared = |rule: &Rule| named(rule, pair.0) && named(rule, pair.1);
-        self.0.iter().any(|rule| shared(rule) && !named(rule, home))
+        let shared = |rule: &Rule| rule.names(directory, pair.0) && rule.names(directory, pair.1);
+        self.0.iter().any(|rule| shared(rule) && !rule.names(directory, home))
     }
 
     /// Whether every rule keeps its number in `next`.
@@ -225,6 +281,11 @@ mod tests {
         };
         assert!(hides("anybody", 0) && !hides("anybody", 1));
         assert!(!hides("us-1", 0), "its key decides");
+        let between = |text: &str, from, to| {
+            let pair = [from, to].map(|slot| RegionSlot::new(slot).expect("small"));
+            rules.hides_between(&regions, &key(text), (pair[0], pair[1]))
+        };
+        assert!(between("anybody", 1, 0) && !between("anybody", 0, 1) && !between("us-1", 1, 0));
     }
 
     fn directory() -> Directory {

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Effect, Elsewhere, Node, Outcome, Txn};
-use crate::catalog::{Crdt, Policy, TableEntry};
+use crate::catalog::{Crdt, NOWHERE, Policy, TableEntry};
 use crate::crdt::State;
 use crate::fingerprint;
 use crate::id::{Place, RegionSlot, RequestId, TableId};
@@ -276,8 +276,7 @@ impl Node {
     }
 
     /// The placement rule of the item that the write leaves; refuses what may not be here, and an
-    /// item that would go elsewhere: its copies would stay where they are, and so they would if it
-    /// came back before its deletion is everywhere, because what follows it is not sent there.
+    /// item that would go elsewhere.
     fn place(
         &self,
         entry: &TableEntry,
@@ -286,35 +285,15 @@ impl Node {
         next: Option<&Attributes>,
     ) -> Result<Place, Unplanned> {
         let placement = &entry.settings.placement;
-        let nothing = Attributes::new();
-        let before = known.map(|(stored, shown)| match stored.greatest().origins.place {
-            // A table that was given rules after it had rows keeps those where they are.
-            Place::ANYWHERE => placement.place(key, shown.unwrap_or(&nothing)),
-            place => place,
-        });
-        let place = match (next, known) {
-            (None, Some((stored, _))) => stored.greatest().origins.place,
-            (next, _) => placement.place(key, next.unwrap_or(&nothing)),
-        };
-        if next.is_some() && before.is_some_and(|before| before != place) {
-            let deleted = known.is_some_and(|(_, shown)| shown.is_none());
-            let text = if deleted {
-                "the item was deleted, and may only come back under another placement rule once \
-                 every region has acknowledged the deletion: try again in a moment"
-            } else {
-                "the attribute that decides where an item may be cannot change: delete the item \
-                 and create it again"
-            };
-            return Err(Unplanned::Refused(Refusal::Validation(text.into())));
-        }
+        let refused = |text: &str| Unplanned::Refused(Refusal::Validation(text.into()));
+        let place = placement.place_after(key, known, next).map_err(refused)?;
         let allows = |slot| placement.allows(&self.config.directory, place, slot);
         if allows(self.config.slot) {
             return Ok(place);
         }
         let regions: Vec<RegionSlot> = entry.holders().filter(|&slot| allows(slot)).collect();
         if regions.is_empty() {
-            let text = "no region that holds the table may have this item";
-            return Err(Unplanned::Refused(Refusal::Validation(text.into())));
+            return Err(refused(NOWHERE));
         }
         Err(Unplanned::Elsewhere(regions, Elsewhere::Placed))
     }

@@ -2,15 +2,17 @@
 //! is a difference.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::machine::Moment;
 use super::{Answer, Fate, Finding, KEYS_MAX, Kept, Listed, Report, Skip, Subject, Told, Wrong};
+use crate::catalog::Catalog;
 use crate::fingerprint;
 use crate::id::{RegionSlot, TableId};
 use crate::item::{ItemKey, PrimaryKey};
 use crate::limits::FEED_ROWS_MAX;
-use crate::merge::Stored;
+use crate::merge::{Stored, Version};
 use crate::node::Heal;
 use crate::replica::{Row, Snapshot};
 use crate::time::Stamp;
@@ -18,6 +20,8 @@ use crate::time::Stamp;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Comparing {
+    me: RegionSlot,
+    catalog: Arc<Catalog>,
     pub(super) table: TableId,
     /// Regions that are still to be asked, the one being asked first.
     peers: VecDeque<(RegionSlot, bool)>,
@@ -35,8 +39,14 @@ pub(super) struct Comparing {
 }
 
 impl Comparing {
-    pub(super) fn new(table: TableId, peers: VecDeque<(RegionSlot, bool)>) -> Self {
+    pub(super) fn new(
+        (me, catalog): (RegionSlot, Arc<Catalog>),
+        table: TableId,
+        peers: VecDeque<(RegionSlot, bool)>,
+    ) -> Self {
         Self {
+            me,
+            catalog,
             table,
             peers,
             buckets: None,
@@ -56,7 +66,7 @@ impl Comparing {
     pub(super) fn next_peer(&mut self) {
         let mut peers = core::mem::take(&mut self.peers);
         peers.pop_front();
-        *self = Self::new(self.table, peers);
+        *self = Self::new((self.me, Arc::clone(&self.catalog)), self.table, peers);
     }
 
     pub(super) fn skip(&mut self, why: Skip, report: &mut Report) {
@@ -124,10 +134,22 @@ impl Comparing {
 
     /// Holds what the peer keeps of its own against what had to be here before it was asked.
     fn check<S: Snapshot>(&mut self, item: Listed, then: &Moment<'_, S>) {
+        let Some((peer, _)) = self.peer() else { return };
         let key = ItemKey { table: self.table, primary: item.key };
         let stored = then.store.item(&key);
+        // Of what took a version's place where the peer does not see it, the peer has still what it
+        // wrote, and a row that is cold does not say any more that this was seen.
+        let (catalog, table) = (&self.catalog, self.table);
+        let hidden = |version: &Version| {
+            !catalog.may_receive(peer, table, &key.primary, version.origins.place)
+        };
+        let versions = stored.iter().flat_map(|stored| &stored.versions);
+        let newest_hidden = versions.filter(|it| hidden(it)).map(|it| it.stamp).max();
         for (stamp, sum) in item.versions.iter().filter(|it| then.applied.covers(it.0)) {
-            if let Some(wrong) = wrong(&key.primary, stored.as_ref(), *stamp, *sum) {
+            let wrong = wrong(&key.primary, stored.as_ref(), *stamp, *sum);
+            let beaten = newest_hidden.is_some_and(|newest| newest > *stamp);
+            let taken = |wrong: &Wrong| beaten && matches!(wrong, Wrong::Missing(_));
+            if let Some(wrong) = wrong.filter(|wrong| !taken(wrong)) {
                 self.suspects.insert(key.primary.clone(), wrong);
             }
         }
@@ -135,7 +157,8 @@ impl Comparing {
     }
 
     /// Versions of the peer that are here, and that it has not listed: mostly it has overwritten
-    /// them since. Where it has nothing in their place is not known yet.
+    /// them since. Where it has nothing in their place is not known yet, and where it may have what
+    /// this region does not see, never will be.
     fn look_for_stale<S: Snapshot>(&mut self, store: &S) {
         let Some((peer, Some(bucket))) = self.peers.front().map(|it| (it.0, self.bucket())) else {
             return;
@@ -146,7 +169,8 @@ impl Comparing {
             for (key, stored) in &rows {
                 let own = stored.stamps().find(|stamp| stamp.origin.slot() == peer);
                 let unlisted = own.filter(|_| !self.listed.contains(&key.primary));
-                if let Some(stamp) = unlisted.filter(|_| stored.buried().is_empty()) {
+                let seen = || !self.catalog.hides(self.table, &key.primary, (peer, self.me));
+                if let Some(stamp) = unlisted.filter(|_| stored.buried().is_empty() && seen()) {
                     self.suspects.entry(key.primary.clone()).or_insert(Wrong::Stale(stamp));
                 }
             }
@@ -168,7 +192,7 @@ impl Comparing {
         here: &S,
         report: &mut Report,
     ) -> Option<Heal> {
-        let (table, bucket) = (self.table, self.bucket()?);
+        let ((table, bucket), (peer, _)) = ((self.table, self.bucket()?), self.peer()?);
         let mut versions = Vec::new();
         for kept in rows {
             let Some((primary, what)) = self.suspects.pop_first() else { break };
@@ -183,6 +207,13 @@ impl Comparing {
                 }
                 (Wrong::Stale(_), Some(_)) | (Wrong::Missing(_), None) => {}
                 (what @ Wrong::Content(_), _) => self.find(here, primary, what, Fate::Left, report),
+                // It may have been deleted here, and what had beaten it, unknown to the peer.
+                (what @ Wrong::Missing(_), Some(_))
+                    if here.item(&key).is_none()
+                        && self.catalog.hides(table, &primary, (self.me, peer)) =>
+                {
+                    self.find(here, primary, what, Fate::Left, report);
+                }
                 (what, Some(kept)) => {
                     let row = |version| Row { key: key.clone(), version };
                     versions.extend(kept.versions.into_iter().map(row));

@@ -265,7 +265,8 @@ impl Repair {
             self.report.skipped.extend(skipped);
             return self.next_table();
         }
-        self.go_on_comparing(Comparing::new(table, peers))
+        let of = (self.scope.me, Arc::clone(&self.scope.catalog));
+        self.go_on_comparing(Comparing::new(of, table, peers))
     }
 
     fn heal<S: Snapshot>(&mut self, mut healing: Healing, input: Input, here: &S) -> Effect {

@@ -1,14 +1,18 @@
 //! Runs by hand: one region against another, message by message.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use std::vec;
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::tests::entry;
+use crate::catalog::{
+    Catalog, Directory, PLACEMENT, ReplicaState, ReplicaStatus, entry_key, status_key,
+};
 use crate::fingerprint::{self, BUCKETS};
-use crate::id::RegionSlot;
+use crate::id::{Place, RegionSlot};
 use crate::item::{AttributeValue, ItemKey, KeyValue};
 use crate::merge::{Body, Stored};
 use crate::node::Heal;
@@ -110,6 +114,7 @@ struct Pair {
     told: Hlc,
     damaged: Vec<(ItemKey, Damaged)>,
     up: bool,
+    catalog: Arc<Catalog>,
     heals: Vec<Heal>,
 }
 
@@ -118,15 +123,38 @@ impl Pair {
         let late = Hlc::from_parts(1_000, 0);
         let applied = VersionVector::from_entries([(origin(0), late), (origin(1), late)]);
         let (damaged, heals) = (Vec::new(), Vec::new());
-        Self { mine, theirs, applied, told: late, damaged, up: true, heals }
+        let catalog = Arc::default();
+        Self { mine, theirs, applied, told: late, damaged, up: true, catalog, heals }
+    }
+
+    /// The same, of a table whose items that are secret may be in region `sees` alone.
+    fn placed(sees: u8, mut mine: Rows, mut theirs: Rows) -> Self {
+        let name = |index| format!("r{index}");
+        let directory = Directory::new([0, 1].map(|index| (slot(index), name(index), None)));
+        let mut entry = entry();
+        entry.tags = [(PLACEMENT.to_string(), format!("@v:secret={}", name(sees)))].into();
+        let state = ReplicaState::Active { pending: Vec::new() };
+        let since = entry.replica(slot(1)).expect("a replica").since;
+        let status = ReplicaStatus { since, joined: 0, state };
+        let mut catalog = Catalog::default();
+        catalog.adopt(Arc::new(directory));
+        catalog.observe(&entry_key(entry.id).primary, Some(&entry.to_attributes()));
+        let key = status_key(entry.id, slot(1)).primary;
+        catalog.observe(&key, Some(&status.to_attributes()));
+        for rows in [&mut mine, &mut theirs] {
+            let items = core::mem::take(&mut rows.items).into_iter();
+            let of = |(key, stored)| (ItemKey { table: entry.id, ..key }, stored);
+            rows.items = items.map(of).collect();
+        }
+        Self { catalog: Arc::new(catalog), ..Self::new(mine, theirs) }
     }
 
     fn run(&mut self) -> Report {
         let scope = Scope {
             me: slot(0),
-            catalog: Arc::new(Catalog::default()),
+            catalog: Arc::clone(&self.catalog),
             peers: vec![(slot(1), self.up)],
-            table: None,
+            table: self.catalog.tables().next().map(|entry| entry.id),
             verify: true,
             compare: true,
             number: 1,
@@ -134,7 +162,7 @@ impl Pair {
         let progress = Progress {
             closed: Hlc::from_parts(1_000, 0),
             applied: [(origin(0), self.told)].into(),
-            catalog: Arc::default(),
+            catalog: Arc::clone(&self.catalog),
             collected: Arc::default(),
         };
         let mut machine = Repair::new(scope);
@@ -208,6 +236,48 @@ fn an_absent_row_is_never_taken_over() {
     let mut pair = Pair::new(rows(&[("b", stale)]), rows(&[]));
     assert_eq!(pair.fates(), [(Wrong::Stale(stale), Fate::Left)]);
     assert!(pair.heals.is_empty());
+}
+
+/// An item whose version is secret, and a row that is cold: it says no more of what it has seen.
+fn secret(at: Stamp) -> Rows {
+    let mut rows = rows(&[("b", at)]);
+    let row = rows.items.get_mut(&key("b")).expect("there");
+    row.versions[0].origins.place = Place(1);
+    rows
+}
+
+#[test]
+fn what_lost_to_a_version_that_its_writer_does_not_see_is_no_difference() {
+    let (lost, won) = (stamp(6, 1), stamp(9, 0));
+    let open = || rows(&[("b", lost)]);
+    let mut pair = Pair::placed(0, secret(won), open());
+    assert_eq!(pair.fates(), [], "the peer keeps what it wrote");
+    // A version that is older than what the peer has took the place of nothing there.
+    let newer = stamp(10, 1);
+    let mut pair = Pair::placed(0, secret(won), rows(&[("b", newer)]));
+    assert_eq!(pair.fates(), [(Wrong::Missing(newer), Fate::Repaired)]);
+    let mut pair = Pair::placed(0, rows(&[("b", stamp(5, 0))]), open());
+    assert_eq!(
+        pair.fates(),
+        [(Wrong::Missing(lost), Fate::Repaired)],
+        "the peer sees what is here"
+    );
+    // The region that does not see the winner has the loser of the one that does.
+    let lost = stamp(6, 1);
+    let mut pair = Pair::placed(1, rows(&[("b", lost)]), secret(won));
+    assert_eq!(pair.fates(), [], "what took its place is not told");
+    let mut pair = Pair::placed(0, rows(&[("b", lost)]), rows(&[]));
+    assert_eq!(pair.fates(), [(Wrong::Stale(lost), Fate::Left)], "the peer has no more to tell");
+}
+
+#[test]
+fn what_may_have_been_deleted_unknown_to_the_peer_is_not_brought_back() {
+    let open = stamp(6, 1);
+    let mut pair = Pair::placed(0, rows(&[]), rows(&[("b", open)]));
+    assert_eq!(pair.fates(), [(Wrong::Missing(open), Fate::Left)]);
+    assert!(pair.heals.is_empty(), "it may have lost to a secret version that was deleted since");
+    let mut pair = Pair::placed(1, rows(&[]), rows(&[("b", open)]));
+    assert_eq!(pair.fates(), [(Wrong::Missing(open), Fate::Repaired)], "nothing here was secret");
 }
 
 #[test]

@@ -13,14 +13,14 @@ use pangea_codec::dynamo::request::{
     UpdateItem,
 };
 use pangea_codec::dynamo::{ApiError, response};
-use pangea_core::catalog::{Catalog, Policy, TableEntry};
+use pangea_core::catalog::{Catalog, NOWHERE, Policy, TableEntry};
 use pangea_core::id::{Place, RegionSlot};
 use pangea_core::index::{IndexId, check_each};
 use pangea_core::item::{Attributes, ItemKey, item_size};
 use pangea_core::limits::BATCH_GET_BYTES_MAX;
 use pangea_core::merge::Stored;
 use pangea_core::node::{Elsewhere, Outcome};
-use pangea_core::table::{Action, WriteOp};
+use pangea_core::table::{Action, Refusal, WriteOp};
 use pangea_core::time::Stamp;
 use pangea_core::view::{apart, view as shown};
 
@@ -395,7 +395,7 @@ pub(super) async fn batch_write(
             }
             let of = (name.clone(), durable::place_of(region, entry, (&op.key, Some(&op.action)))?);
             // Nor does one that another region writes: a batch is not half refused.
-            may_write(region, (&catalog, entry), &op, of.1)?;
+            may_write(region, (&catalog, entry), &op)?;
             if !plans.contains_key(&of) {
                 let plan = durable::plan(region, &catalog, (entry, of.1), hints.durability)?;
                 plans.insert(of.clone(), plan);
@@ -443,12 +443,11 @@ pub(super) async fn batch_write(
     Ok(response::batch_write(&BTreeMap::new(), &consumed, &collections))
 }
 
-/// Refuses what this region leaves to others to write.
+/// Refuses what this region leaves to others to write, and an item that would go elsewhere.
 fn may_write(
     region: &Region,
     (catalog, entry): (&Catalog, &TableEntry),
     op: &WriteOp,
-    place: Place,
 ) -> Result<(), ApiError> {
     let (settings, key) = (&entry.settings, &op.key);
     if settings.policy == Policy::Owner {
@@ -457,24 +456,36 @@ fn may_write(
             return Err(elsewhere(region, &[owner], Elsewhere::Owned));
         }
     }
-    let allows = |slot| settings.placement.allows(&catalog.directory, place, slot);
-    let regions: Vec<_> = entry.holders().filter(|&slot| allows(slot)).collect();
-    // Where no region may, the writer says so.
-    if !allows(region.slot) && !regions.is_empty() {
-        return Err(elsewhere(region, &regions, Elsewhere::Placed));
-    }
-    let hides = |slot| settings.placement.hides(&catalog.directory, key, slot);
-    let seeing: Vec<_> = entry.holders().filter(|&slot| !hides(slot)).collect();
-    if op.action != Action::Delete || seeing.is_empty() || !hides(region.slot) {
+    if settings.placement.0.is_empty() {
         return Ok(());
     }
     let item = ItemKey { table: entry.id, primary: key.clone() };
     let view = region.store.snapshot().map_err(|fault| store_fault(region, fault))?;
-    let here = region.pace.read(|| view.get_item(&item, &settings.policy));
-    match here.map_err(|fault| store_fault(region, fault))? {
-        Some(_) => Ok(()),
-        None => Err(elsewhere(region, &seeing, Elsewhere::Placed)),
+    let stored = region.pace.read(|| view.get_stored(&item));
+    let stored = stored.map_err(|fault| store_fault(region, fault))?;
+    let known = stored.as_ref().map(|stored| (stored, shown(&settings.policy, stored)));
+    let is_shown = matches!(known, Some((_, Some(_))));
+    let known = known.as_ref().map(|(stored, shown)| (*stored, shown.as_deref()));
+    let next = match &op.action {
+        Action::Put(item) => Some(item),
+        Action::Update(_) | Action::Delete | Action::Check => None,
+    };
+    let refused = |text: &str| ApiError::from(Refusal::Validation(text.into()));
+    let place = settings.placement.place_after(key, known, next).map_err(refused)?;
+    let allows = |slot| settings.placement.allows(&catalog.directory, place, slot);
+    if !allows(region.slot) {
+        let regions: Vec<_> = entry.holders().filter(|&slot| allows(slot)).collect();
+        return Err(match &regions[..] {
+            [] => refused(NOWHERE),
+            regions => elsewhere(region, regions, Elsewhere::Placed),
+        });
     }
+    let hides = |slot| settings.placement.hides(&catalog.directory, key, slot);
+    let seeing: Vec<_> = entry.holders().filter(|&slot| !hides(slot)).collect();
+    if next.is_some() || is_shown || seeing.is_empty() || !hides(region.slot) {
+        return Ok(());
+    }
+    Err(elsewhere(region, &seeing, Elsewhere::Placed))
 }
 
 /// Does all at once. They are begun in their order, so that the writer, and with it a stream, has
