@@ -270,7 +270,7 @@ impl Node {
             let link = self.links.get(slot);
             let told = link.is_some_and(|link| link.told);
             let away = link.is_none_or(|link| !link.up);
-            if !told && !(away && all_told) {
+            if !(told || away && all_told) {
                 (voice.promised, voice.accepted, voice.proposed) = (None, None, None);
             }
         }
