@@ -56,6 +56,14 @@ fn merging_table(regions: &mut [Region; 2], policy: &str) -> TableId {
     table
 }
 
+/// Each region writes the item, and then both have both: the second region's stands.
+fn write_at_once(regions: &mut [Region; 2], table: TableId) {
+    regions[0].put(2_000, table, "a");
+    regions[1].put(2_000, table, "b");
+    regions.iter_mut().for_each(|region| region.sync(2_000));
+    exchange(2_001, regions);
+}
+
 fn switch(ms: u64, regions: &mut [Region; 2], policy: &str) {
     let tags = BTreeMap::from([(MERGE.to_string(), Some(policy.to_string()))]);
     let update = TableUpdate { name: "t".to_string(), tags, ..Default::default() };
@@ -105,10 +113,7 @@ fn what_was_written_to_merge_is_one_where_versions_are_kept_apart_later() {
 fn what_no_ledger_entry_was_owed_for_gets_one_when_it_is_replaced_unseen() {
     let mut regions = [Region::new(0), Region::new(1)];
     let table = merging_table(&mut regions, "siblings");
-    regions[0].put(2_000, table, "a");
-    regions[1].put(2_000, table, "b");
-    regions.iter_mut().for_each(|region| region.sync(2_000));
-    exchange(2_001, &mut regions);
+    write_at_once(&mut regions, table);
     let pair = || ("a".to_string(), "b".to_string());
     assert_eq!(lost(&regions[0]), [pair()]);
     // As under a policy that hides nothing.
@@ -162,10 +167,7 @@ fn what_a_region_replaces_of_its_own_unseen_is_in_the_ledger() {
 fn nothing_is_decided_in_a_region_that_takes_no_writes() {
     let mut regions = [Region::new(0), Region::new(1)];
     let table = merging_table(&mut regions, "lww");
-    regions[0].put(2_000, table, "a");
-    regions[1].put(2_000, table, "b");
-    regions.iter_mut().for_each(|region| region.sync(2_000));
-    exchange(2_001, &mut regions);
+    write_at_once(&mut regions, table);
     let row = regions[0].store.rows(TableId::LEDGER, None, 1).remove(0).0.primary;
     let primary = PrimaryKey { partition: KeyValue::S("k".to_string()), sort: None };
     let resolution = Resolution {
@@ -188,28 +190,41 @@ fn nothing_is_decided_in_a_region_that_takes_no_writes() {
 }
 
 /// A region that may not have an item writes its key: both meet where both may be, and the entry
-/// that has the restricted image stays there.
+/// that has the restricted image stays there. So does a row that more of them share in a flood.
 #[test]
 fn an_entry_is_where_both_of_its_images_may_be() {
     for (merge, first) in [("lww", 0), ("lww", 1), ("crdt", 0), ("crdt", 1)] {
-        let named = |index, name: &str| (slot(index), name.to_string(), None);
-        let directory = Arc::new(Directory::new([named(0, "a"), named(1, "b")]));
-        let mut regions = [Region::new(0), Region::new(1)];
-        for region in &mut regions {
-            region.node.config.directory = Arc::clone(&directory);
-            region.node.catalog.adopt(Arc::clone(&directory));
+        for per_minute in [60, 0] {
+            let (regions, case) = restricted(merge, first, per_minute);
+            let there = format!("{:?}", regions[0].store.items);
+            assert!(!there.contains("secret\""), "{case}");
+            let rows = regions[1].store.rows(TableId::LEDGER, None, 2);
+            assert_eq!(rows.len(), 1, "{case}");
+            let shared = per_minute == 0 && merge == "lww";
+            assert_eq!(ledger::is_shared(&rows[0].0.primary), shared, "{case}");
         }
-        let tags = [(MERGE, merge), ("pangea:placement", "@v:secret=b")];
-        let tags = tags.map(|(tag, value)| (tag.to_string(), value.to_string()));
-        let table = regions[0].create_with(1_000, ("t", Some(StreamView::KeysOnly)), tags.into());
-        regions[0].replicate_to(1_001, 1);
-        exchange(1_002, &mut regions);
-        let secret = u64::from(first == 0);
-        regions[0].put(2_001 - secret, table, "open");
-        regions[1].put(2_000 + secret, table, "secret");
-        regions.iter_mut().for_each(|region| region.sync(2_001));
-        exchange(2_002, &mut regions);
-        assert!(!format!("{:?}", regions[0].store.items).contains("secret\""), "{merge} {first}");
-        assert_eq!(regions[1].ledger(), 1, "{merge} {first}");
     }
+}
+
+/// Two regions after both have written an item, one of them what the other may not have.
+fn restricted(merge: &str, first: u64, per_minute: u32) -> ([Region; 2], String) {
+    let named = |index, name: &str| (slot(index), name.to_string(), None);
+    let directory = Arc::new(Directory::new([named(0, "a"), named(1, "b")]));
+    let mut regions = [Region::new(0), Region::new(1)];
+    for region in &mut regions {
+        region.node.config.directory = Arc::clone(&directory);
+        region.node.config.ledger_per_minute = per_minute;
+        region.node.catalog.adopt(Arc::clone(&directory));
+    }
+    let tags = [(MERGE, merge), ("pangea:placement", "@v:secret=b")];
+    let tags = tags.map(|(tag, value)| (tag.to_string(), value.to_string()));
+    let table = regions[0].create_with(1_000, ("t", Some(StreamView::KeysOnly)), tags.into());
+    regions[0].replicate_to(1_001, 1);
+    exchange(1_002, &mut regions);
+    let secret = u64::from(first == 0);
+    regions[0].put(2_001 - secret, table, "open");
+    regions[1].put(2_000 + secret, table, "secret");
+    regions.iter_mut().for_each(|region| region.sync(2_001));
+    exchange(2_002, &mut regions);
+    (regions, format!("{merge}, {first} first, {per_minute} a minute"))
 }

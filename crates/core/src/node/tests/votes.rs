@@ -34,9 +34,20 @@ fn hear(
     rows: Vec<Row>,
     applied: Vec<(Origin, Hlc)>,
 ) {
-    let (origin, end) = (Origin::new(slot(0), 1), Hlc::from_parts(1_100, 0));
+    hear_from(region, 0, (after, through), rows, applied);
+}
+
+/// The same of the region at `peer`.
+fn hear_from(
+    region: &mut Region,
+    peer: u8,
+    (after, through): (Hlc, Hlc),
+    rows: Vec<Row>,
+    applied: Vec<(Origin, Hlc)>,
+) {
+    let (origin, end) = (Origin::new(slot(peer), 1), Hlc::from_parts(1_100, 0));
     let frame = Rows { origin, after, through, end, rows, applied, sent_wall_ms: 1_100 };
-    region.handle(1_200, Event::Received { from: slot(0), frame: Frame::Rows(frame) });
+    region.handle(1_200, Event::Received { from: slot(peer), frame: Frame::Rows(frame) });
     region.sync(1_200);
     region.handle(1_300, Event::Timer);
     region.sync(1_300);
@@ -68,4 +79,15 @@ fn a_region_that_has_lost_its_log_does_not_vote() {
     hear_all(&mut region, vec![(Origin::new(slot(1), 3), Hlc::from_parts(900, 0))]);
     assert!(region.node.has_lost_log());
     assert!(!accepted(&region));
+}
+
+/// The proposer is out of reach: what it asks for came by others, or before it was cut off.
+#[test]
+fn a_vote_on_what_one_out_of_reach_asks_waits_for_all_that_are_reached() {
+    let mut region = blank(1);
+    region.handle(900, Event::Linked { peer: slot(2) });
+    hear_proposal(&mut region);
+    assert!(!accepted(&region), "whom it reaches has not said what it has of the region's log");
+    hear_from(&mut region, 2, (Hlc::ZERO, Hlc::from_parts(1_100, 0)), vec![], vec![]);
+    assert!(accepted(&region));
 }
